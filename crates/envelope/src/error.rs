@@ -1,0 +1,183 @@
+//! What can go wrong, and whose fault it is.
+//!
+//! Everything that is wrong with stored bytes looks alike to whoever only reads the message: a client must not
+//! learn *why* a decryption failed. Operators get the reason from [`Error::detail`].
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whose fault an [`Error`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The program that called this crate, or its configuration: a length over a limit, calls out of order.
+    Caller,
+    /// What the storage holds is not what was sealed, or not for this place.
+    StoredData,
+    /// The key service did not do what it was asked.
+    KeyService,
+    /// The machine: no entropy, or the cryptographic module refused to work.
+    Machine,
+}
+
+/// How a key service failed; tells whether trying again makes sense and what to answer a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyServiceFailure {
+    /// Not reached, timed out, or broken inside: try again later.
+    Unavailable,
+    /// Reached, but too busy: try again later.
+    Throttled,
+    /// The credentials are missing, wrong, or may not use the key.
+    Denied,
+    /// The key exists but may not be used now: disabled, or about to be deleted.
+    KeyUnusable,
+    /// There is no such key.
+    NotFound,
+    /// The service says that the wrapped key, or its encryption context, is not genuine.
+    Refused,
+    /// No configured key service can open any of the wraps at hand.
+    NotConfigured,
+    /// The answer was not one that the service's protocol allows.
+    Malformed,
+}
+
+impl KeyServiceFailure {
+    /// Whether the same call may succeed later with nothing else changed.
+    pub fn is_transient(self) -> bool {
+        matches!(self, Self::Unavailable | Self::Throttled)
+    }
+}
+
+/// Every failure of this crate.
+///
+/// `Display` is safe to show to anyone; [`detail`](Self::detail) is for operators. Neither ever holds key material
+/// or plaintext. Cloning is cheap, so that one failure can answer several waiters.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Error {
+    /// The caller broke a rule of the interface or a limit of the format; the text names the cause.
+    Misuse(Cow<'static, str>),
+    /// The stored bytes were refused; the text is for operators only.
+    Stored(Cow<'static, str>),
+    /// The key service failed.
+    KeyService {
+        /// In which way.
+        failure: KeyServiceFailure,
+        /// What it said, for operators.
+        detail: Cow<'static, str>,
+        /// The error of the client library, if there was one.
+        source: Option<Arc<dyn StdError + Send + Sync>>,
+    },
+    /// The machine has no entropy, or its cryptographic module does not work.
+    Machine(Cow<'static, str>),
+}
+
+impl Error {
+    /// The caller's fault; `detail` names the cause.
+    pub fn misuse(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::Misuse(detail.into())
+    }
+
+    /// The stored data's fault; `detail` is for operators.
+    pub fn stored(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::Stored(detail.into())
+    }
+
+    /// The key service's fault, without an underlying error.
+    pub fn key_service(failure: KeyServiceFailure, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::KeyService {
+            failure,
+            detail: detail.into(),
+            source: None,
+        }
+    }
+
+    /// The machine's fault.
+    pub fn machine(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::Machine(detail.into())
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Misuse(_) => Fault::Caller,
+            Self::Stored(_) => Fault::StoredData,
+            Self::KeyService { .. } => Fault::KeyService,
+            Self::Machine(_) => Fault::Machine,
+        }
+    }
+
+    /// The reason, for operators: write it to a log, never into an answer.
+    pub fn detail(&self) -> &str {
+        match self {
+            Self::Misuse(detail)
+            | Self::Stored(detail)
+            | Self::Machine(detail)
+            | Self::KeyService { detail, .. } => detail,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Misuse(detail) => formatter.write_str(detail),
+            Self::Stored(_) => {
+                formatter.write_str("the stored data is damaged or does not belong here")
+            }
+            Self::KeyService { failure, .. } if failure.is_transient() => {
+                formatter.write_str("the key service is not available")
+            }
+            Self::KeyService { .. } => formatter.write_str("the key service refused the request"),
+            Self::Machine(_) => {
+                formatter.write_str("the cryptographic module of this machine failed")
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}: {}", self.fault(), self.detail())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::KeyService {
+                source: Some(source),
+                ..
+            } => Some(source.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_failures_look_alike_but_keep_their_detail() {
+        let first = Error::stored("the MAC is wrong");
+        let second = Error::stored("segment 7 does not open");
+        assert_eq!(first.to_string(), second.to_string());
+        assert_ne!(first.detail(), second.detail());
+        assert_eq!(first.fault(), Fault::StoredData);
+    }
+
+    #[test]
+    fn transient_failures_are_told_from_lasting_ones() {
+        assert!(KeyServiceFailure::Throttled.is_transient());
+        assert!(!KeyServiceFailure::Denied.is_transient());
+        let error = Error::key_service(KeyServiceFailure::Denied, "AccessDeniedException");
+        assert!(!error.to_string().contains("AccessDenied"));
+    }
+}

@@ -1,0 +1,160 @@
+//! Builds the SDK's client: transport, trust, credentials, timeouts and the retry budget.
+
+use aws_config::{BehaviorVersion, ConfigLoader};
+use aws_credential_types::Credentials;
+use aws_sdk_kms::Client;
+use aws_sdk_kms::config::retry::{RetryConfig, RetryPartition, TokenBucket};
+use aws_sdk_kms::config::timeout::TimeoutConfig;
+use aws_sdk_kms::config::{Region, SharedCredentialsProvider, SharedHttpClient};
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::configuration::{AwsCredentials, AwsKmsConfiguration, AwsKmsLimits, TrustRoots};
+use crate::key_service::{KeyServiceError, KeyServiceErrorClass};
+
+/// Where no region is configured but an endpoint and fixed credentials are: the request must be signed for some region.
+const REGION_FOR_CUSTOM_ENDPOINTS: &str = "us-east-1";
+
+pub(super) async fn build(configuration: &AwsKmsConfiguration) -> Result<Client, KeyServiceError> {
+    let (region, credentials) = identity(configuration).await?;
+    let mut settings = aws_sdk_kms::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(region)
+        .credentials_provider(credentials)
+        .http_client(http_client(configuration)?)
+        .timeout_config(timeouts(configuration.limits))
+        .retry_config(
+            RetryConfig::standard()
+                .with_max_attempts(configuration.limits.attempts)
+                .with_initial_backoff(configuration.limits.initial_backoff)
+                .with_max_backoff(configuration.limits.max_backoff),
+        )
+        .retry_partition(
+            RetryPartition::custom("sealgate-kms")
+                .token_bucket(TokenBucket::builder().capacity(configuration.limits.retry_budget).build())
+                .build(),
+        );
+    settings.set_endpoint_url(configuration.endpoint.clone());
+    Ok(Client::from_conf(settings.build()))
+}
+
+async fn identity(
+    configuration: &AwsKmsConfiguration,
+) -> Result<(Region, SharedCredentialsProvider), KeyServiceError> {
+    let stated_region = configuration.stated_region().map(Region::new);
+    match &configuration.credentials {
+        AwsCredentials::Static { access_key_id, secret_access_key, session_token } => {
+            let region = stated_region
+                .or_else(|| configuration.endpoint.is_some().then(|| Region::from_static(REGION_FOR_CUSTOM_ENDPOINTS)))
+                .ok_or_else(no_region)?;
+            let credentials = Credentials::new(
+                access_key_id,
+                secret_access_key.as_str(),
+                session_token.as_deref().cloned(),
+                None,
+                "sealgate-configuration",
+            );
+            Ok((region, SharedCredentialsProvider::new(credentials)))
+        }
+        AwsCredentials::DefaultChain => {
+            let mut loader: ConfigLoader = aws_config::defaults(BehaviorVersion::latest())
+                .http_client(https_client(TlsContext::default()))
+                .timeout_config(timeouts(configuration.limits));
+            if let Some(region) = stated_region {
+                loader = loader.region(region);
+            }
+            let shared = loader.load().await;
+            let region = shared
+                .region()
+                .cloned()
+                .or_else(|| configuration.endpoint.is_some().then(|| Region::from_static(REGION_FOR_CUSTOM_ENDPOINTS)))
+                .ok_or_else(no_region)?;
+            let credentials = shared.credentials_provider().ok_or_else(|| {
+                KeyServiceError::new(
+                    KeyServiceErrorClass::Misconfigured,
+                    "the AWS credential chain is empty; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role",
+                )
+            })?;
+            Ok((region, credentials))
+        }
+    }
+}
+
+fn no_region() -> KeyServiceError {
+    KeyServiceError::new(
+        KeyServiceErrorClass::Misconfigured,
+        "no AWS region for the KMS; name one in the configuration, use the key's full ARN, or set AWS_REGION",
+    )
+}
+
+fn timeouts(limits: AwsKmsLimits) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(limits.connect_timeout)
+        .read_timeout(limits.read_timeout)
+        .operation_attempt_timeout(limits.attempt_timeout)
+        .operation_timeout(limits.operation_timeout)
+        .build()
+}
+
+fn http_client(configuration: &AwsKmsConfiguration) -> Result<SharedHttpClient, KeyServiceError> {
+    if !configuration.uses_tls() {
+        return Ok(aws_smithy_http_client::Builder::new().build_http());
+    }
+    let trust_store = match &configuration.trust_roots {
+        TrustRoots::System => TrustStore::default(),
+        TrustRoots::Pem(pem) => {
+            check_certificates(pem)?;
+            TrustStore::empty().with_pem_certificate(pem.as_slice())
+        }
+    };
+    let context = TlsContext::builder().with_trust_store(trust_store).build().map_err(|error| {
+        KeyServiceError::new(KeyServiceErrorClass::Misconfigured, format!("TLS for the KMS cannot be set up: {error}"))
+    })?;
+    Ok(https_client(context))
+}
+
+fn https_client(context: TlsContext) -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .tls_context(context)
+        .build_https()
+}
+
+/// Refuses what the HTTP client would panic on at its first use, and an empty list, which would trust nobody.
+fn check_certificates(pem: &[u8]) -> Result<(), KeyServiceError> {
+    let fault = |detail: String| KeyServiceError::new(KeyServiceErrorClass::Misconfigured, detail);
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate =
+            certificate.map_err(|error| fault(format!("the CA certificates for the KMS are no valid PEM: {error}")))?;
+        roots
+            .add(certificate)
+            .map_err(|error| fault(format!("a CA certificate for the KMS cannot be used: {error}")))?;
+    }
+    if roots.is_empty() {
+        return Err(fault("the CA file for the KMS has no certificate in it; give it one or more in PEM".to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unusable_certificates_are_refused_before_the_client_could_panic() {
+        for (pem, part) in [
+            (&b""[..], "no certificate"),
+            (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "no certificate"),
+            (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be used"),
+            (b"-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n", "no valid PEM"),
+        ] {
+            let error = check_certificates(pem).unwrap_err();
+            assert_eq!(error.class(), KeyServiceErrorClass::Misconfigured);
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+}

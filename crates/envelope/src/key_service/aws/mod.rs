@@ -1,0 +1,254 @@
+//! Working keys wrapped by AWS KMS, or by any server that speaks its protocol.
+//!
+//! The key in AWS KMS never leaves the service. Calls: `GenerateDataKey`, `Encrypt`, `Decrypt`, `ReEncrypt` and
+//! `DescribeKey`, each bounded in time ([`AwsKmsLimits`]). Source: AWS KMS API Reference; FORMAT.md section 2.
+//!
+//! A working key crosses the connection inside a JSON answer. Our copies are wiped; the SDK's and the TLS library's
+//! buffers are theirs and are freed, not wiped.
+
+mod classification;
+mod client;
+mod configuration;
+
+use std::collections::HashMap;
+use std::fmt;
+
+use async_trait::async_trait;
+use aws_sdk_kms::Client;
+use aws_sdk_kms::primitives::Blob;
+use aws_sdk_kms::types::{DataKeySpec, KeyMetadata, KeySpec, KeyState, KeyUsageType};
+use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
+
+pub use self::configuration::{AwsCredentials, AwsKmsConfiguration, AwsKmsLimits, TrustRoots};
+
+use self::classification::classify;
+use self::configuration::KeyArn;
+use super::{
+    EncryptionContext, KeyAvailability, KeyDescription, KeyService, KeyServiceError, KeyServiceErrorClass, RewrapSource,
+    UnwrapPermit,
+};
+use crate::keys::WorkingKey;
+use crate::wrap::{KeyReference, Provider, Wrap};
+
+/// A symmetric key in AWS KMS.
+pub struct AwsKms {
+    client: Client,
+    configured_key: String,
+    key: OnceCell<PinnedKey>,
+}
+
+/// The one key that this service uses from its first call to its last.
+struct PinnedKey {
+    arn: String,
+    reference: KeyReference,
+}
+
+impl PinnedKey {
+    fn new(arn: String) -> Self {
+        let reference = KeyReference::derive(Provider::AwsKms, &arn);
+        Self { arn, reference }
+    }
+}
+
+impl AwsKms {
+    /// Prepares a client. Nothing is sent to the key service yet, so this succeeds while it is down.
+    ///
+    /// With [`AwsCredentials::DefaultChain`], profile files are read here, and the region is looked up where neither the
+    /// configuration nor the key's ARN names one.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyServiceErrorClass::Misconfigured`] for settings that cannot work: a malformed key name or endpoint, an
+    /// unencrypted endpoint that was not allowed, certificates that do not parse, no region.
+    pub async fn connect(configuration: AwsKmsConfiguration) -> Result<Self, KeyServiceError> {
+        configuration.check()?;
+        let client = client::build(&configuration).await?;
+        let key = KeyArn::parse(&configuration.key)
+            .map_or_else(OnceCell::new, |_| OnceCell::new_with(Some(PinnedKey::new(configuration.key.clone()))));
+        Ok(Self { client, configured_key: configuration.key, key })
+    }
+
+    /// The key's ARN, asked for once. A failure is not kept: the next call asks again.
+    async fn pinned_key(&self) -> Result<&PinnedKey, KeyServiceError> {
+        self.key
+            .get_or_try_init(|| async {
+                let metadata = self.describe_key(&self.configured_key).await?;
+                let arn = metadata.arn.unwrap_or_default();
+                if KeyArn::parse(&arn).is_none() {
+                    return Err(impossible("DescribeKey", &self.configured_key, "the answer has no ARN of a key"));
+                }
+                Ok(PinnedKey::new(arn))
+            })
+            .await
+    }
+
+    async fn describe_key(&self, key: &str) -> Result<KeyMetadata, KeyServiceError> {
+        let answer = self
+            .client
+            .describe_key()
+            .key_id(key)
+            .send()
+            .await
+            .map_err(|error| classify("DescribeKey", key, &error))?;
+        answer.key_metadata.ok_or_else(|| impossible("DescribeKey", key, "the answer has no metadata"))
+    }
+
+    /// Puts a blob from an answer into a wrap, if the answer is about the pinned key and the blob has a legal length.
+    fn wrap_from_answer(
+        operation: &str,
+        key: &PinnedKey,
+        answered_key: Option<&str>,
+        blob: Option<Blob>,
+    ) -> Result<Wrap, KeyServiceError> {
+        check_answered_key(operation, key, answered_key)?;
+        let blob = blob.ok_or_else(|| impossible(operation, &key.arn, "the answer has no ciphertext"))?;
+        Wrap::new(Provider::AwsKms, key.reference, blob.into_inner())
+            .map_err(|error| impossible(operation, &key.arn, &error.to_string()))
+    }
+
+    fn working_key_from_answer(
+        operation: &str,
+        key: &PinnedKey,
+        plaintext: Option<Blob>,
+    ) -> Result<WorkingKey, KeyServiceError> {
+        // The blob owns its buffer alone, so this moves the bytes, and wipes them when it goes out of scope.
+        let plaintext = Zeroizing::new(plaintext.map(Blob::into_inner).unwrap_or_default());
+        WorkingKey::try_from(plaintext.as_slice()).map_err(|_| {
+            impossible(operation, &key.arn, &format!("a working key has 32 bytes, the answer has {}", plaintext.len()))
+        })
+    }
+}
+
+impl fmt::Debug for AwsKms {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("AwsKms").field("key", &self.configured_key).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl KeyService for AwsKms {
+    fn provider(&self) -> Provider {
+        Provider::AwsKms
+    }
+
+    async fn key_reference(&self) -> Result<KeyReference, KeyServiceError> {
+        Ok(self.pinned_key().await?.reference)
+    }
+
+    async fn generate(&self, context: &EncryptionContext) -> Result<(WorkingKey, Wrap), KeyServiceError> {
+        let key = self.pinned_key().await?;
+        let answer = self
+            .client
+            .generate_data_key()
+            .key_id(&key.arn)
+            .key_spec(DataKeySpec::Aes256)
+            .set_encryption_context(Some(context_map(context)))
+            .send()
+            .await
+            .map_err(|error| classify("GenerateDataKey", &key.arn, &error))?;
+        let working_key = Self::working_key_from_answer("GenerateDataKey", key, answer.plaintext)?;
+        let wrap = Self::wrap_from_answer("GenerateDataKey", key, answer.key_id.as_deref(), answer.ciphertext_blob)?;
+        Ok((working_key, wrap))
+    }
+
+    async fn wrap(&self, context: &EncryptionContext, working_key: &WorkingKey) -> Result<Wrap, KeyServiceError> {
+        let key = self.pinned_key().await?;
+        let answer = self
+            .client
+            .encrypt()
+            .key_id(&key.arn)
+            .plaintext(Blob::new(working_key.expose().to_vec()))
+            .set_encryption_context(Some(context_map(context)))
+            .send()
+            .await
+            .map_err(|error| classify("Encrypt", &key.arn, &error))?;
+        Self::wrap_from_answer("Encrypt", key, answer.key_id.as_deref(), answer.ciphertext_blob)
+    }
+
+    async fn unwrap(
+        &self,
+        _permit: &UnwrapPermit,
+        context: &EncryptionContext,
+        wrap: &Wrap,
+    ) -> Result<WorkingKey, KeyServiceError> {
+        let key = self.pinned_key().await?;
+        super::check_wrap_is_for(Provider::AwsKms, key.reference, wrap)?;
+        // Without KeyId the service would use whatever key the ciphertext itself names.
+        let answer = self
+            .client
+            .decrypt()
+            .key_id(&key.arn)
+            .ciphertext_blob(Blob::new(wrap.blob()))
+            .set_encryption_context(Some(context_map(context)))
+            .send()
+            .await
+            .map_err(|error| classify("Decrypt", &key.arn, &error))?;
+        let working_key = Self::working_key_from_answer("Decrypt", key, answer.plaintext)?;
+        check_answered_key("Decrypt", key, answer.key_id.as_deref())?;
+        Ok(working_key)
+    }
+
+    async fn rewrap(
+        &self,
+        context: &EncryptionContext,
+        wrap: &Wrap,
+        source: RewrapSource<'_>,
+    ) -> Result<Wrap, KeyServiceError> {
+        let key = self.pinned_key().await?;
+        let source_arn = match source {
+            RewrapSource::SameKey => key.arn.as_str(),
+            RewrapSource::Key(name) => name,
+        };
+        super::check_wrap_is_for(Provider::AwsKms, KeyReference::derive(Provider::AwsKms, source_arn), wrap)?;
+        let answer = self
+            .client
+            .re_encrypt()
+            .source_key_id(source_arn)
+            .destination_key_id(&key.arn)
+            .ciphertext_blob(Blob::new(wrap.blob()))
+            .set_source_encryption_context(Some(context_map(context)))
+            .set_destination_encryption_context(Some(context_map(context)))
+            .send()
+            .await
+            .map_err(|error| classify("ReEncrypt", &key.arn, &error))?;
+        Self::wrap_from_answer("ReEncrypt", key, answer.key_id.as_deref(), answer.ciphertext_blob)
+    }
+
+    async fn describe(&self) -> Result<KeyDescription, KeyServiceError> {
+        let key = self.pinned_key().await?;
+        let metadata = self.describe_key(&key.arn).await?;
+        let symmetric = metadata.key_usage() == Some(&KeyUsageType::EncryptDecrypt)
+            && metadata.key_spec().is_none_or(|spec| *spec == KeySpec::SymmetricDefault);
+        if !symmetric {
+            return Err(KeyServiceError::new(
+                KeyServiceErrorClass::Misconfigured,
+                format!("KMS key {} is not a symmetric encryption key; create one with KeySpec SYMMETRIC_DEFAULT", key.arn),
+            ));
+        }
+        let availability = match metadata.key_state() {
+            Some(KeyState::Enabled) => KeyAvailability::Enabled,
+            Some(KeyState::PendingDeletion | KeyState::PendingReplicaDeletion) => KeyAvailability::PendingDeletion,
+            Some(KeyState::Disabled) => KeyAvailability::Disabled,
+            _ => KeyAvailability::Unavailable,
+        };
+        Ok(KeyDescription { key_name: key.arn.clone(), key_reference: key.reference, availability })
+    }
+}
+
+fn context_map(context: &EncryptionContext) -> HashMap<String, String> {
+    context.pairs().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// An answer about another key than the one asked for must not be used: its wraps could not be found again.
+fn check_answered_key(operation: &str, key: &PinnedKey, answered: Option<&str>) -> Result<(), KeyServiceError> {
+    match answered {
+        Some(arn) if arn == key.arn => Ok(()),
+        Some(other) => Err(impossible(operation, &key.arn, &format!("the answer is about key {other}"))),
+        None => Err(impossible(operation, &key.arn, "the answer names no key")),
+    }
+}
+
+fn impossible(operation: &str, key: &str, fault: &str) -> KeyServiceError {
+    KeyServiceError::new(KeyServiceErrorClass::InvalidAnswer, format!("{operation} with KMS key {key}: {fault}"))
+}
