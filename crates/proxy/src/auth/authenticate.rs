@@ -1,0 +1,362 @@
+//! The decision: is this request signed by a key we know?
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::header::{AUTHORIZATION, DATE, HeaderMap};
+use http::request::Parts;
+
+use super::authorization::parse_authorization;
+use super::canonical::{CanonicalRequest, UNSIGNED_PAYLOAD, canonical_query, credential_scope};
+use super::claim::{ClaimedCredential, SignedHeaders};
+use super::credentials::CredentialStore;
+use super::error::AuthError;
+use super::host;
+use super::keys::Signature;
+use super::limits::MAX_CLOCK_SKEW;
+use super::payload::{ChunkSigner, DeclaredPayload, PayloadMode};
+use super::presigned::{check_size, is_presigned, parse_presigned_query};
+use super::timestamp::AmzDate;
+
+/// Headers that need no signature although they begin with `x-amz-`: they describe the body's framing and checksums,
+/// SDKs add them after signing, and none of them can turn the request into another operation.
+const UNSIGNED_HEADERS: [&str; 5] = [
+    "x-amz-checksum-algorithm",
+    "x-amz-content-sha256",
+    "x-amz-decoded-content-length",
+    "x-amz-sdk-checksum-algorithm",
+    "x-amz-trailer",
+];
+
+/// What the verifier has to know about this gateway.
+#[derive(Debug, Clone)]
+pub struct AuthSettings {
+    /// Host names (with port, where clients use one) under which clients reach us through a terminator that replaces
+    /// the `Host` header. Matched exactly as clients sign them.
+    pub external_hosts: Vec<String>,
+    /// Regions that may be signed for; `None` accepts any.
+    pub regions: Option<Vec<String>>,
+    /// The default port of the scheme that clients use: 443 for https, 80 for http.
+    pub default_port: u16,
+}
+
+impl Default for AuthSettings {
+    fn default() -> Self {
+        Self {
+            external_hosts: Vec::new(),
+            regions: None,
+            default_port: 443,
+        }
+    }
+}
+
+/// Proof that a signature was verified: only [`authenticate`] makes one.
+#[derive(Debug, Clone)]
+pub struct Authenticated<T>(T);
+
+impl<T> Authenticated<T> {
+    /// The value; the proof ends here.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> Deref for Authenticated<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Who signed a request, and how.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The identity that the access key belongs to.
+    pub identity: Arc<str>,
+    /// The access key id.
+    pub access_key_id: Arc<str>,
+    /// The region that was signed for.
+    pub region: String,
+    /// The host that the signature covers. Routing by host must use this one and never the `Host` header, or a request
+    /// signed for one bucket could be replayed against another.
+    pub host: String,
+    /// Whether the signature was in the query.
+    pub presigned: bool,
+    /// How the body is framed and what it must verify against.
+    pub payload: PayloadMode,
+}
+
+/// A signature with everything that is needed to check it.
+struct Claim<'a> {
+    credential: ClaimedCredential<'a>,
+    signed_headers: SignedHeaders<'a>,
+    signature: Signature,
+    date: AmzDate,
+    payload: DeclaredPayload,
+    payload_hash: &'a str,
+    presigned: bool,
+}
+
+/// Verifies the signature of a request from its head alone; the body must not have been polled yet.
+///
+/// Method, wire path, query, signed headers and the claimed payload hash are covered by what this returns. Whether the
+/// body keeps the claim is for [`crate::body::PlaintextBody`] to verify.
+///
+/// # Errors
+/// The S3 error to answer with. An unknown access key costs as much as a wrong signature.
+pub fn authenticate(
+    parts: &Parts,
+    credentials: &CredentialStore,
+    settings: &AuthSettings,
+    now: SystemTime,
+) -> Result<Authenticated<Caller>, AuthError> {
+    let query = parts.uri.query().unwrap_or_default();
+    check_size(query)?;
+    let authorization = single_header(&parts.headers, AUTHORIZATION.as_str())?;
+    let presigned;
+    let claim = match (authorization, is_presigned(query)) {
+        (None, false) => {
+            return Err(AuthError::access_denied(
+                "Access Denied. Requests must be signed.",
+            ));
+        }
+        (Some(_), true) => {
+            return Err(AuthError::invalid_argument(
+                "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string \
+                 parameter or the Authorization header should be specified",
+            ));
+        }
+        (Some(header), false) => claim_from_header(parts, header, now)?,
+        (None, true) => {
+            presigned = parse_presigned_query(query)?;
+            check_presigned_time(&presigned.date, presigned.lifetime, now)?;
+            if presigned.has_security_token {
+                return Err(AuthError::InvalidToken);
+            }
+            let header = single_header(&parts.headers, "x-amz-content-sha256")?;
+            let payload_hash = presigned
+                .content_sha256
+                .as_deref()
+                .or(header)
+                .unwrap_or(UNSIGNED_PAYLOAD);
+            let payload = DeclaredPayload::parse(payload_hash)?;
+            if matches!(payload, DeclaredPayload::StreamingSigned { .. }) {
+                return Err(AuthError::invalid_request(
+                    "Signed chunks need a signature in the Authorization header; a presigned URL has none.",
+                ));
+            }
+            Claim {
+                credential: presigned.credential,
+                signed_headers: presigned.signed_headers,
+                signature: presigned.signature,
+                date: presigned.date,
+                payload,
+                payload_hash,
+                presigned: true,
+            }
+        }
+    };
+    check_scope(&claim, settings)?;
+    check_unsigned_headers(&parts.headers, &claim.signed_headers)?;
+    let host_forms = host::signed_forms(parts, settings)?;
+    verify(parts, query, claim, host_forms, credentials)
+}
+
+fn claim_from_header<'a>(
+    parts: &'a Parts,
+    header: &'a str,
+    now: SystemTime,
+) -> Result<Claim<'a>, AuthError> {
+    let authorization = parse_authorization(header)?;
+    if parts.headers.contains_key("x-amz-security-token") {
+        return Err(AuthError::InvalidToken);
+    }
+    let date = match single_header(&parts.headers, "x-amz-date")? {
+        Some(text) => AmzDate::parse(text),
+        None => single_header(&parts.headers, DATE.as_str())?
+            .and_then(|text| AmzDate::parse(text).or_else(|| AmzDate::from_http_date(text))),
+    }
+    .ok_or_else(|| {
+        AuthError::access_denied("AWS authentication requires a valid Date or x-amz-date header")
+    })?;
+    let skew = unix_seconds(now).abs_diff(date.unix_seconds());
+    if skew > MAX_CLOCK_SKEW.as_secs() {
+        return Err(AuthError::RequestTimeTooSkewed {
+            request_time: date.to_string(),
+            server_time: AmzDate::from_system_time(now)
+                .map(|now| now.to_string())
+                .unwrap_or_default(),
+        });
+    }
+    let payload_hash = single_header(&parts.headers, "x-amz-content-sha256")?.ok_or_else(|| {
+        AuthError::invalid_request("Missing required header for this request: x-amz-content-sha256")
+    })?;
+    Ok(Claim {
+        credential: authorization.credential,
+        signed_headers: authorization.signed_headers,
+        signature: authorization.signature,
+        date,
+        payload: DeclaredPayload::parse(payload_hash)?,
+        payload_hash,
+        presigned: false,
+    })
+}
+
+fn check_presigned_time(
+    date: &AmzDate,
+    lifetime: std::time::Duration,
+    now: SystemTime,
+) -> Result<(), AuthError> {
+    let age = i128::from(unix_seconds(now)) - i128::from(date.unix_seconds());
+    if age < -i128::from(MAX_CLOCK_SKEW.as_secs()) {
+        return Err(AuthError::access_denied("Request is not valid yet"));
+    }
+    if age > i128::from(lifetime.as_secs()) {
+        return Err(AuthError::access_denied("Request has expired"));
+    }
+    Ok(())
+}
+
+/// The day must be the request's own, the region one of ours.
+fn check_scope(claim: &Claim<'_>, settings: &AuthSettings) -> Result<(), AuthError> {
+    let malformed = |reason: String| {
+        if claim.presigned {
+            AuthError::query_malformed(format!(
+                "Error parsing the X-Amz-Credential parameter; {reason}"
+            ))
+        } else {
+            AuthError::header_malformed(reason)
+        }
+    };
+    if claim.credential.day != claim.date.day() {
+        return Err(malformed(format!(
+            "Invalid credential date \"{}\". This date is not the same as X-Amz-Date: \"{}\".",
+            claim.credential.day,
+            claim.date.day()
+        )));
+    }
+    match settings.regions.as_deref() {
+        Some(regions)
+            if !regions
+                .iter()
+                .any(|region| *region == claim.credential.region) =>
+        {
+            Err(malformed(format!(
+                "the region '{}' is wrong; expecting '{}'",
+                claim.credential.region,
+                regions.join("' or '")
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A header that S3 acts upon must be signed: otherwise whoever holds a presigned URL could add `x-amz-copy-source`
+/// and have the gateway, which signs anew, read any object with the signer's rights.
+fn check_unsigned_headers(
+    headers: &HeaderMap,
+    signed: &SignedHeaders<'_>,
+) -> Result<(), AuthError> {
+    let unsigned: Vec<&str> = headers
+        .keys()
+        .map(http::HeaderName::as_str)
+        .filter(|name| {
+            name.starts_with("x-amz-") && !UNSIGNED_HEADERS.contains(name) && !signed.contains(name)
+        })
+        .collect();
+    if unsigned.is_empty() {
+        return Ok(());
+    }
+    Err(AuthError::access_denied(format!(
+        "There were headers present in the request which were not signed: {}",
+        unsigned.join(", ")
+    )))
+}
+
+fn verify(
+    parts: &Parts,
+    query: &str,
+    claim: Claim<'_>,
+    host_forms: Vec<String>,
+    credentials: &CredentialStore,
+) -> Result<Authenticated<Caller>, AuthError> {
+    let ClaimedCredential {
+        access_key_id,
+        day,
+        region,
+    } = &claim.credential;
+    let entry = credentials.find(access_key_id);
+    let key = match entry {
+        Some(entry) => entry.signing_key(day, region),
+        None => credentials.stand_in_key(day, region),
+    };
+    let scope = credential_scope(day, region);
+    let query = canonical_query(query);
+    let mut signed_host = None;
+    for host in host_forms {
+        let request = CanonicalRequest {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            query: &query,
+            headers: &parts.headers,
+            host: &host,
+            signed_headers: claim.signed_headers.as_str(),
+            payload_hash: claim.payload_hash,
+        };
+        let expected = request.sign(&key, &claim.date, &scope);
+        if expected.is_ok_and(|expected| expected == claim.signature) {
+            signed_host = Some(host);
+            break;
+        }
+    }
+    let entry = entry.ok_or(AuthError::InvalidAccessKeyId)?;
+    let host = signed_host.ok_or(AuthError::SignatureDoesNotMatch)?;
+    entry.remember(day, region, &key);
+    let payload = match claim.payload {
+        DeclaredPayload::Sha256(digest) => PayloadMode::SignedSha256(digest),
+        DeclaredPayload::Unsigned => PayloadMode::Unsigned,
+        DeclaredPayload::StreamingUnsignedTrailer => PayloadMode::StreamingUnsignedTrailer,
+        DeclaredPayload::StreamingSigned { trailer } => PayloadMode::StreamingSigned {
+            signer: ChunkSigner::new(claim.signature, key, claim.date.to_string(), scope),
+            trailer,
+        },
+    };
+    Ok(Authenticated(Caller {
+        identity: Arc::clone(&entry.identity),
+        access_key_id: Arc::clone(&entry.access_key_id),
+        region: region.clone().into_owned(),
+        host,
+        presigned: claim.presigned,
+        payload,
+    }))
+}
+
+/// The one value of a header that must not be there twice.
+fn single_header<'a>(
+    headers: &'a HeaderMap,
+    name: &'static str,
+) -> Result<Option<&'a str>, AuthError> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(AuthError::invalid_request(format!(
+            "The header {name} occurs twice."
+        )));
+    }
+    value
+        .to_str()
+        .map(Some)
+        .map_err(|_| AuthError::invalid_request(format!("The header {name} must be ASCII.")))
+}
+
+fn unix_seconds(now: SystemTime) -> i64 {
+    let clamp = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+    match now.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => clamp(after.as_secs()),
+        Err(before) => -clamp(before.duration().as_secs()),
+    }
+}

@@ -1,0 +1,175 @@
+//! The `Authorization` header of Signature Version 4.
+
+use super::canonical::ALGORITHM;
+use super::claim::{ClaimedCredential, SignedHeaders};
+use super::error::AuthError;
+use super::keys::Signature;
+use super::limits::MAX_AUTHORIZATION_LENGTH;
+
+/// The parts of an `Authorization` header, well-formed but not yet verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authorization<'a> {
+    /// Who claims to have signed.
+    pub credential: ClaimedCredential<'a>,
+    /// What the signature covers.
+    pub signed_headers: SignedHeaders<'a>,
+    /// The signature as sent.
+    pub signature: Signature,
+}
+
+/// Reads an `Authorization` header:
+/// `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`, the parts in any order, blanks optional.
+///
+/// Never panics, whatever the text is.
+///
+/// # Errors
+/// [`AuthError::AuthorizationHeaderMalformed`] with the part at fault; [`AuthError::NotImplemented`] for SigV4A;
+/// [`AuthError::InvalidRequest`] for SigV2; [`AuthError::InvalidArgument`] for any other scheme.
+pub fn parse_authorization(header: &str) -> Result<Authorization<'_>, AuthError> {
+    if header.len() > MAX_AUTHORIZATION_LENGTH {
+        return Err(AuthError::header_malformed(format!(
+            "it is longer than {MAX_AUTHORIZATION_LENGTH} bytes."
+        )));
+    }
+    let (scheme, fields) = header.split_once(' ').unwrap_or((header, ""));
+    match scheme {
+        ALGORITHM => {}
+        "AWS" => return Err(signature_version_2()),
+        "AWS4-ECDSA-P256-SHA256" => return Err(signature_version_4a()),
+        _ => {
+            return Err(AuthError::invalid_argument(
+                "Unsupported Authorization Type",
+            ));
+        }
+    }
+    let (mut credential, mut signed_headers, mut signature) = (None, None, None);
+    for field in fields.split(',') {
+        let (name, value) = field.trim().split_once('=').ok_or_else(|| {
+            AuthError::header_malformed("every part must be in the form name=value.")
+        })?;
+        let slot = match name {
+            "Credential" => &mut credential,
+            "SignedHeaders" => &mut signed_headers,
+            "Signature" => &mut signature,
+            _ => {
+                return Err(AuthError::header_malformed(
+                    "only Credential, SignedHeaders and Signature may occur.",
+                ));
+            }
+        };
+        if slot.replace(value).is_some() {
+            return Err(AuthError::header_malformed(format!("{name} occurs twice.")));
+        }
+    }
+    let required = |part: Option<_>, name: &'static str| {
+        part.ok_or_else(|| AuthError::header_malformed(format!("{name} is missing.")))
+    };
+    let credential = ClaimedCredential::parse(required(credential, "Credential")?);
+    let signed_headers = SignedHeaders::parse(required(signed_headers, "SignedHeaders")?.into());
+    let signature = required(signature, "Signature")?;
+    Ok(Authorization {
+        credential: credential.map_err(AuthError::header_malformed)?,
+        signed_headers: signed_headers.map_err(AuthError::header_malformed)?,
+        signature: Signature::from_hex(signature).ok_or(AuthError::SignatureDoesNotMatch)?,
+    })
+}
+
+/// The refusal of Signature Version 2, wherever it occurs.
+pub(super) fn signature_version_2() -> AuthError {
+    AuthError::invalid_request(
+        "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
+    )
+}
+
+/// The refusal of Signature Version 4A, wherever it occurs.
+pub(super) fn signature_version_4a() -> AuthError {
+    AuthError::NotImplemented {
+        reason: "Signature Version 4A (AWS4-ECDSA-P256-SHA256) is not supported. Please use AWS4-HMAC-SHA256.".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SIGNATURE: &str = "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41";
+    const CREDENTIAL: &str = "AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request";
+
+    #[test]
+    fn blanks_and_order_do_not_matter() {
+        for text in [
+            format!(
+                "AWS4-HMAC-SHA256 Credential={CREDENTIAL},SignedHeaders=host;range,Signature={SIGNATURE}"
+            ),
+            format!(
+                "AWS4-HMAC-SHA256 Credential={CREDENTIAL}, SignedHeaders=host;range, Signature={SIGNATURE}"
+            ),
+            format!(
+                "AWS4-HMAC-SHA256  Signature={SIGNATURE},  Credential={CREDENTIAL} ,SignedHeaders=host;range"
+            ),
+        ] {
+            let parsed = parse_authorization(&text).unwrap();
+            assert_eq!(parsed.credential.access_key_id, "AKIAIOSFODNN7EXAMPLE");
+            assert_eq!(parsed.signed_headers.as_str(), "host;range");
+            assert_eq!(parsed.signature.to_hex(), SIGNATURE);
+        }
+    }
+
+    #[test]
+    fn each_fault_has_its_error() {
+        let malformed = |text: &str, fault: &str| match parse_authorization(text) {
+            Err(AuthError::AuthorizationHeaderMalformed { reason }) => {
+                assert!(reason.contains(fault), "{text}: {reason}");
+            }
+            other => panic!("{text}: {other:?}"),
+        };
+        malformed("AWS4-HMAC-SHA256", "name=value");
+        malformed("AWS4-HMAC-SHA256 Credential", "name=value");
+        malformed("AWS4-HMAC-SHA256 Other=1", "only");
+        malformed("AWS4-HMAC-SHA256 Signature=1,Signature=2", "twice");
+        malformed(
+            "AWS4-HMAC-SHA256 Signature=1,SignedHeaders=host",
+            "Credential is missing",
+        );
+        malformed(
+            &format!("AWS4-HMAC-SHA256 Credential={CREDENTIAL},Signature=1"),
+            "SignedHeaders is missing",
+        );
+        malformed(
+            &format!("AWS4-HMAC-SHA256 Credential={CREDENTIAL},SignedHeaders=host"),
+            "Signature is missing",
+        );
+        malformed(&"A".repeat(MAX_AUTHORIZATION_LENGTH + 1), "longer");
+        let text =
+            format!("AWS4-HMAC-SHA256 Credential={CREDENTIAL},SignedHeaders=host,Signature=00");
+        assert_eq!(
+            parse_authorization(&text),
+            Err(AuthError::SignatureDoesNotMatch)
+        );
+    }
+
+    #[test]
+    fn other_schemes_are_refused_by_name() {
+        assert_eq!(
+            parse_authorization("AWS AKIA:c2ln"),
+            Err(signature_version_2())
+        );
+        assert_eq!(
+            parse_authorization("AWS4-ECDSA-P256-SHA256 Credential=x"),
+            Err(signature_version_4a())
+        );
+        assert!(matches!(
+            parse_authorization("Bearer token"),
+            Err(AuthError::InvalidArgument { .. })
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in "(AWS4-HMAC-SHA256 )?(Credential=|SignedHeaders=|Signature=|,|/|;|.){0,40}") {
+            let _ = parse_authorization(&text);
+        }
+    }
+}

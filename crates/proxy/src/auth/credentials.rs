@@ -1,0 +1,197 @@
+//! The access keys that clients may use.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use thiserror::Error;
+
+use super::keys::{SecretAccessKey, SigningKey};
+use super::limits::{MAX_ACCESS_KEY_ID_LENGTH, MAX_CACHED_SIGNING_KEYS};
+
+/// One access key of a client.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    /// The public half, 1 to 128 characters.
+    pub access_key_id: String,
+    /// The secret half.
+    pub secret: SecretAccessKey,
+    /// The identity that requests signed with it act as.
+    pub identity: String,
+}
+
+/// A credential that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CredentialError {
+    /// Two credentials have the same access key id.
+    #[error("the access key id {0:?} occurs twice; give each client its own")]
+    Duplicate(String),
+    /// The access key id is empty or too long.
+    #[error("the access key id {0:?} must have 1 to 128 characters")]
+    AccessKeyIdLength(String),
+    /// The secret is empty, so that everybody knew it.
+    #[error("the secret of access key id {0:?} is empty")]
+    EmptySecret(String),
+}
+
+/// All access keys, immutable once built. Secrets are zeroized on drop.
+pub struct CredentialStore {
+    by_access_key_id: HashMap<String, Entry>,
+    /// Stands in for the secret of an access key that does not exist, so that looking for one costs the same.
+    stand_in: SecretAccessKey,
+}
+
+/// What is known of one access key.
+pub(super) struct Entry {
+    pub(super) access_key_id: Arc<str>,
+    pub(super) identity: Arc<str>,
+    secret: SecretAccessKey,
+    recent: Mutex<Vec<CachedKey>>,
+}
+
+struct CachedKey {
+    day: String,
+    region: String,
+    key: SigningKey,
+}
+
+impl CredentialStore {
+    /// Builds the store.
+    ///
+    /// # Errors
+    /// An access key id that is empty, too long or there twice, or an empty secret.
+    pub fn new(credentials: Vec<Credential>) -> Result<Self, CredentialError> {
+        let mut by_access_key_id = HashMap::with_capacity(credentials.len());
+        for credential in credentials {
+            let access_key_id = credential.access_key_id;
+            if access_key_id.is_empty() || access_key_id.len() > MAX_ACCESS_KEY_ID_LENGTH {
+                return Err(CredentialError::AccessKeyIdLength(access_key_id));
+            }
+            if credential.secret.is_empty() {
+                return Err(CredentialError::EmptySecret(access_key_id));
+            }
+            let entry = Entry {
+                access_key_id: access_key_id.as_str().into(),
+                identity: credential.identity.into(),
+                secret: credential.secret,
+                recent: Mutex::new(Vec::new()),
+            };
+            if by_access_key_id
+                .insert(access_key_id.clone(), entry)
+                .is_some()
+            {
+                return Err(CredentialError::Duplicate(access_key_id));
+            }
+        }
+        Ok(Self {
+            by_access_key_id,
+            stand_in: SecretAccessKey::new("no such access key"),
+        })
+    }
+
+    pub(super) fn find(&self, access_key_id: &str) -> Option<&Entry> {
+        self.by_access_key_id.get(access_key_id)
+    }
+
+    /// A key that verifies nothing.
+    pub(super) fn stand_in_key(&self, day: &str, region: &str) -> SigningKey {
+        SigningKey::derive(&self.stand_in, day, region)
+    }
+}
+
+impl Entry {
+    /// The signing key of `day` and `region`, remembered or derived.
+    pub(super) fn signing_key(&self, day: &str, region: &str) -> SigningKey {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let cached = recent
+            .iter()
+            .find(|cached| cached.day == day && cached.region == region);
+        match cached {
+            Some(cached) => cached.key.clone(),
+            None => SigningKey::derive(&self.secret, day, region),
+        }
+    }
+
+    /// Remembers a key. Only for requests that verified: others must not be able to displace keys in use.
+    pub(super) fn remember(&self, day: &str, region: &str, key: &SigningKey) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent
+            .iter()
+            .any(|cached| cached.day == day && cached.region == region)
+        {
+            return;
+        }
+        if recent.len() >= MAX_CACHED_SIGNING_KEYS {
+            recent.remove(0);
+        }
+        recent.push(CachedKey {
+            day: day.to_owned(),
+            region: region.to_owned(),
+            key: key.clone(),
+        });
+    }
+}
+
+impl fmt::Debug for CredentialStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let identities = self
+            .by_access_key_id
+            .values()
+            .map(|entry| (&entry.access_key_id, &entry.identity));
+        formatter.debug_map().entries(identities).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credential(access_key_id: &str, secret: &str) -> Credential {
+        Credential {
+            access_key_id: access_key_id.to_owned(),
+            secret: SecretAccessKey::new(secret),
+            identity: "alice".to_owned(),
+        }
+    }
+
+    #[test]
+    fn bad_credentials_are_refused() {
+        let fault = |credentials| CredentialStore::new(credentials).unwrap_err();
+        assert_eq!(
+            fault(vec![credential("A", "s"), credential("A", "t")]),
+            CredentialError::Duplicate("A".to_owned())
+        );
+        assert_eq!(
+            fault(vec![credential("", "s")]),
+            CredentialError::AccessKeyIdLength(String::new())
+        );
+        assert_eq!(
+            fault(vec![credential("A", "")]),
+            CredentialError::EmptySecret("A".to_owned())
+        );
+    }
+
+    #[test]
+    fn debug_output_has_no_secret() {
+        let store = CredentialStore::new(vec![credential("AKIA", "hidden-value")]).unwrap();
+        let printed = format!("{store:?} {:?}", credential("AKIA", "hidden-value"));
+        assert!(printed.contains("AKIA") && printed.contains("alice"));
+        assert!(!printed.contains("hidden-value"));
+    }
+
+    #[test]
+    fn the_cache_is_bounded_and_right() {
+        let store = CredentialStore::new(vec![credential("AKIA", "s")]).unwrap();
+        let entry = store.find("AKIA").unwrap();
+        for number in 0..3 * MAX_CACHED_SIGNING_KEYS {
+            let region = format!("region-{number}");
+            for _ in 0..2 {
+                let key = entry.signing_key("20130524", &region);
+                let fresh = SigningKey::derive(&SecretAccessKey::new("s"), "20130524", &region);
+                assert_eq!(key.sign(&[b"x"]), fresh.sign(&[b"x"]));
+                entry.remember("20130524", &region, &key);
+            }
+        }
+        assert_eq!(entry.recent.lock().unwrap().len(), MAX_CACHED_SIGNING_KEYS);
+    }
+}

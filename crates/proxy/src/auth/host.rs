@@ -1,0 +1,163 @@
+//! The host that a client signed, which need not be the one that reached us.
+
+use http::header::HOST;
+use http::request::Parts;
+
+use super::authenticate::AuthSettings;
+use super::error::AuthError;
+use super::limits::MAX_HOST_LENGTH;
+
+/// Every form of the host that a signature may cover, the received one first.
+///
+/// Clients disagree about whether a default port belongs in it, so it is tried with and without; a terminator in front
+/// of us may have replaced it, so the configured external names are tried as they are.
+///
+/// # Errors
+/// No host, more than one, or one that is not plausible.
+pub(super) fn signed_forms(
+    parts: &Parts,
+    settings: &AuthSettings,
+) -> Result<Vec<String>, AuthError> {
+    let received = received(parts)?;
+    let mut forms = Vec::with_capacity(2 + settings.external_hosts.len());
+    forms.push(received.to_owned());
+    let default_port = format!(":{}", settings.default_port);
+    match received.strip_suffix(&default_port) {
+        Some(bare) => forms.push(bare.to_owned()),
+        None if !has_port(received) => forms.push(format!("{received}{default_port}")),
+        None => {}
+    }
+    for external in &settings.external_hosts {
+        if !forms.contains(external) {
+            forms.push(external.clone());
+        }
+    }
+    Ok(forms)
+}
+
+/// The `Host` header, or the authority of an HTTP/2 request.
+fn received(parts: &Parts) -> Result<&str, AuthError> {
+    let mut headers = parts.headers.get_all(HOST).iter();
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    let host = match (headers.next(), authority) {
+        (Some(header), authority) => {
+            let header = header
+                .to_str()
+                .map_err(|_| AuthError::invalid_request("The Host header must be ASCII."))?;
+            if headers.next().is_some()
+                || authority.is_some_and(|authority| !authority.eq_ignore_ascii_case(header))
+            {
+                return Err(AuthError::invalid_request(
+                    "The request names more than one host.",
+                ));
+            }
+            header
+        }
+        (None, Some(authority)) => authority,
+        (None, None) => {
+            return Err(AuthError::invalid_request(
+                "Missing required header for this request: Host",
+            ));
+        }
+    };
+    if host.is_empty() || host.len() > MAX_HOST_LENGTH {
+        return Err(AuthError::invalid_request(format!(
+            "The Host header must have 1 to {MAX_HOST_LENGTH} characters."
+        )));
+    }
+    Ok(host)
+}
+
+/// Whether a port follows the name; the colons of a bracketed IPv6 address are none.
+fn has_port(host: &str) -> bool {
+    host.rsplit_once(']')
+        .map_or(host, |(_, rest)| rest)
+        .contains(':')
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn forms(uri: &str, hosts: &[&str], settings: &AuthSettings) -> Result<Vec<String>, AuthError> {
+        let mut request = Request::builder().uri(uri);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        signed_forms(&request.body(()).unwrap().into_parts().0, settings)
+    }
+
+    fn settings(default_port: u16) -> AuthSettings {
+        AuthSettings {
+            default_port,
+            ..AuthSettings::default()
+        }
+    }
+
+    #[test]
+    fn only_the_default_port_may_come_and_go() {
+        assert_eq!(
+            forms("/", &["a.example"], &settings(80)).unwrap(),
+            ["a.example", "a.example:80"]
+        );
+        assert_eq!(
+            forms("/", &["a.example:80"], &settings(80)).unwrap(),
+            ["a.example:80", "a.example"]
+        );
+        assert_eq!(
+            forms("/", &["a.example:443"], &settings(80)).unwrap(),
+            ["a.example:443"]
+        );
+        assert_eq!(
+            forms("/", &["a.example:9000"], &settings(443)).unwrap(),
+            ["a.example:9000"]
+        );
+        assert_eq!(
+            forms("/", &["[::1]"], &settings(443)).unwrap(),
+            ["[::1]", "[::1]:443"]
+        );
+        assert_eq!(
+            forms("/", &["[::1]:9000"], &settings(443)).unwrap(),
+            ["[::1]:9000"]
+        );
+    }
+
+    #[test]
+    fn external_names_are_tried_as_they_are() {
+        let settings = AuthSettings {
+            external_hosts: vec!["s3.example".to_owned()],
+            ..settings(80)
+        };
+        assert_eq!(
+            forms("/", &["10.0.0.1:9000"], &settings).unwrap(),
+            ["10.0.0.1:9000", "s3.example"]
+        );
+    }
+
+    #[test]
+    fn there_is_exactly_one_host() {
+        let settings = settings(80);
+        assert_eq!(
+            forms("http://a.example:9000/", &[], &settings).unwrap(),
+            ["a.example:9000"]
+        );
+        assert!(forms("http://A.example:9000/", &["a.example:9000"], &settings).is_ok());
+        for (uri, hosts) in [
+            ("/", &[][..]),
+            ("/", &["a", "b"][..]),
+            ("/", &[""][..]),
+            ("http://a.example/", &["b.example"][..]),
+        ] {
+            assert!(
+                matches!(
+                    forms(uri, hosts, &settings),
+                    Err(AuthError::InvalidRequest { .. })
+                ),
+                "{uri} {hosts:?}"
+            );
+        }
+        assert!(forms("/", &["a".repeat(MAX_HOST_LENGTH + 1).as_str()], &settings).is_err());
+    }
+}

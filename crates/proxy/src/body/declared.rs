@@ -1,0 +1,244 @@
+//! What a request's headers say about its body, read and checked before the body is polled.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use percent_encoding::percent_decode_str;
+
+use super::checksum::{Algorithm, Checksum};
+use super::error::BodyError;
+use crate::auth::PayloadMode;
+
+/// Bytes of an MD5.
+pub(super) const MD5_LENGTH: usize = 16;
+
+/// Headers that begin like a checksum but carry none.
+const NOT_A_CHECKSUM: [&str; 3] = [
+    "x-amz-checksum-algorithm",
+    "x-amz-checksum-mode",
+    "x-amz-checksum-type",
+];
+
+/// What a request declares about the plaintext of its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Declared {
+    pub(super) length: u64,
+    pub(super) md5: Option<[u8; MD5_LENGTH]>,
+    pub(super) checksum: DeclaredChecksum,
+}
+
+/// The one flexible checksum of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DeclaredChecksum {
+    None,
+    /// Known from the start.
+    Header(Checksum),
+    /// To come in a trailer.
+    Trailer(Algorithm),
+}
+
+impl DeclaredChecksum {
+    pub(super) fn algorithm(self) -> Option<Algorithm> {
+        match self {
+            Self::None => None,
+            Self::Header(checksum) => Some(checksum.algorithm()),
+            Self::Trailer(algorithm) => Some(algorithm),
+        }
+    }
+}
+
+/// Whether a request without any length is refused or has an empty body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingLength {
+    /// 411, as S3 answers uploads.
+    Refuse,
+    /// Without a `Transfer-Encoding` there is no body (RFC 9112, section 6.3), as for CreateBucket.
+    Empty,
+}
+
+impl Declared {
+    pub(super) fn read(
+        headers: &HeaderMap,
+        query: &str,
+        payload: &PayloadMode,
+        missing_length: MissingLength,
+    ) -> Result<Self, BodyError> {
+        let length = declared_length(headers, payload, missing_length)?;
+        let checksum = declared_checksum(headers, query, payload)?;
+        let md5 = match single(headers, "content-md5")? {
+            None => None,
+            Some(text) => Some(parse_md5(text).ok_or(BodyError::InvalidDigest)?),
+        };
+        Ok(Self {
+            length,
+            md5,
+            checksum,
+        })
+    }
+}
+
+fn declared_length(
+    headers: &HeaderMap,
+    payload: &PayloadMode,
+    missing_length: MissingLength,
+) -> Result<u64, BodyError> {
+    let decoded = parse_length(headers, "x-amz-decoded-content-length")?;
+    let wire = parse_length(headers, CONTENT_LENGTH.as_str())?;
+    match (decoded, wire) {
+        (Some(decoded), Some(wire)) if !payload.is_streaming() && decoded != wire => {
+            Err(BodyError::invalid_request(
+                "x-amz-decoded-content-length and Content-Length differ although the body is not aws-chunked.",
+            ))
+        }
+        (Some(decoded), _) => Ok(decoded),
+        (None, Some(wire)) if !payload.is_streaming() => Ok(wire),
+        (None, None)
+            if missing_length == MissingLength::Empty
+                && !headers.contains_key(TRANSFER_ENCODING) =>
+        {
+            Ok(0)
+        }
+        (None, _) => Err(BodyError::MissingContentLength),
+    }
+}
+
+fn parse_length(headers: &HeaderMap, name: &'static str) -> Result<Option<u64>, BodyError> {
+    let Some(text) = single(headers, name)? else {
+        return Ok(None);
+    };
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(length) if digits => Ok(Some(length)),
+        _ => Err(BodyError::invalid_request(format!(
+            "The value of {name} must be a number of bytes."
+        ))),
+    }
+}
+
+fn parse_md5(text: &str) -> Option<[u8; MD5_LENGTH]> {
+    // The base64 of 16 bytes; anything longer is not worth decoding.
+    if text.len() != 24 {
+        return None;
+    }
+    BASE64.decode(text).ok()?.try_into().ok()
+}
+
+fn declared_checksum(
+    headers: &HeaderMap,
+    query: &str,
+    payload: &PayloadMode,
+) -> Result<DeclaredChecksum, BodyError> {
+    let value = checksum_value(headers, query)?;
+    let trailer = announced_trailer(headers, payload)?;
+    let checksum = match (value, trailer) {
+        (None, None) => DeclaredChecksum::None,
+        (Some(checksum), None) => DeclaredChecksum::Header(checksum),
+        (None, Some(algorithm)) => DeclaredChecksum::Trailer(algorithm),
+        (Some(_), Some(_)) => return Err(single_checksum_expected()),
+    };
+    check_sdk_algorithm(headers, checksum)?;
+    Ok(checksum)
+}
+
+/// The checksum in a header, or in the query, where presigning puts it.
+fn checksum_value(headers: &HeaderMap, query: &str) -> Result<Option<Checksum>, BodyError> {
+    let mut found = None;
+    let in_headers = headers.iter().map(|(name, value)| {
+        let text = value.to_str().map(str::to_owned);
+        (name.as_str().to_owned(), text.unwrap_or_default())
+    });
+    let in_query = query.split('&').map(|part| {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        let text = |raw: &str| percent_decode_str(raw).decode_utf8_lossy().into_owned();
+        (text(name).to_ascii_lowercase(), text(value))
+    });
+    for (name, text) in in_headers.chain(in_query) {
+        if !name.starts_with("x-amz-checksum-") || NOT_A_CHECKSUM.contains(&name.as_str()) {
+            continue;
+        }
+        let algorithm = Algorithm::from_header_name(&name).ok_or_else(|| unsupported(&name))?;
+        let checksum = Checksum::from_base64(algorithm, &text).ok_or_else(|| {
+            BodyError::invalid_request(format!("Value for {name} header is invalid."))
+        })?;
+        if found
+            .replace(checksum)
+            .is_some_and(|before| before != checksum)
+        {
+            return Err(single_checksum_expected());
+        }
+    }
+    Ok(found)
+}
+
+/// The algorithm of the checksum trailer that `x-amz-trailer` announces.
+fn announced_trailer(
+    headers: &HeaderMap,
+    payload: &PayloadMode,
+) -> Result<Option<Algorithm>, BodyError> {
+    let Some(text) = single(headers, "x-amz-trailer")? else {
+        return Ok(None);
+    };
+    if !payload.has_trailer() {
+        return Err(BodyError::invalid_request(
+            "x-amz-trailer needs an x-amz-content-sha256 that ends in -TRAILER.",
+        ));
+    }
+    let name = text.trim().to_ascii_lowercase();
+    if name.contains(',') {
+        return Err(single_checksum_expected());
+    }
+    match Algorithm::from_header_name(&name) {
+        Some(algorithm) => Ok(Some(algorithm)),
+        None if name.starts_with("x-amz-checksum-") => Err(unsupported(&name)),
+        None => Err(BodyError::invalid_request(
+            "The value specified in the x-amz-trailer header is not supported",
+        )),
+    }
+}
+
+fn check_sdk_algorithm(headers: &HeaderMap, checksum: DeclaredChecksum) -> Result<(), BodyError> {
+    let Some(name) = single(headers, "x-amz-sdk-checksum-algorithm")? else {
+        return Ok(());
+    };
+    match checksum.algorithm() {
+        Some(algorithm) if Algorithm::from_name(name) == Some(algorithm) => Ok(()),
+        Some(_) => Err(BodyError::invalid_request(
+            "Value for x-amz-sdk-checksum-algorithm header is invalid.",
+        )),
+        None => Err(BodyError::invalid_request(
+            "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.",
+        )),
+    }
+}
+
+fn single_checksum_expected() -> BodyError {
+    BodyError::invalid_request(
+        "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
+    )
+}
+
+fn unsupported(name: &str) -> BodyError {
+    let supported: Vec<&str> = Algorithm::ALL.into_iter().map(Algorithm::name).collect();
+    BodyError::invalid_request(format!(
+        "{name} is not supported by this gateway. Use one of {}.",
+        supported.join(", ")
+    ))
+}
+
+/// The one value of a header that must not be there twice.
+fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, BodyError> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(BodyError::invalid_request(format!(
+            "The header {name} occurs twice."
+        )));
+    }
+    value
+        .to_str()
+        .map(Some)
+        .map_err(|_| BodyError::invalid_request(format!("The header {name} must be ASCII.")))
+}

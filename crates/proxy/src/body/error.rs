@@ -1,0 +1,87 @@
+//! Why a body was not accepted, in S3's own terms.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::checksum::Algorithm;
+
+/// A body that is refused. Variants bear the names of the S3 error codes they become; the text may go to the client.
+/// Cloning is cheap, so that a failed body can give the same answer for ever.
+#[derive(Debug, Clone, Error)]
+pub enum BodyError {
+    /// 400. A checksum or `Content-MD5` is not the one of the plaintext that arrived.
+    #[error("The {what} you specified did not match the calculated checksum.")]
+    BadDigest {
+        /// `Content-MD5` or the name of the algorithm.
+        what: &'static str,
+    },
+    /// 400. The declared length is more than the operation allows.
+    #[error("Your proposed upload exceeds the maximum allowed size of {maximum} bytes.")]
+    EntityTooLarge {
+        /// The most bytes of plaintext that are allowed.
+        maximum: u64,
+    },
+    /// 400. Shorter or longer than declared, or the chunk framing is broken.
+    #[error("The request body terminated unexpectedly: {reason}.")]
+    IncompleteBody {
+        /// What was expected.
+        reason: &'static str,
+    },
+    /// 400. `Content-MD5` is not the base64 of 16 bytes.
+    #[error("The Content-MD5 you specified is not valid.")]
+    InvalidDigest,
+    /// 400. The headers that describe the body are wrong or contradict each other.
+    #[error("{reason}")]
+    InvalidRequest {
+        /// Which header, and why.
+        reason: Cow<'static, str>,
+    },
+    /// 400. The trailer is not well-formed or not the announced one.
+    #[error(
+        "The request contained trailing data that was not well-formed or did not conform to our published schema: {reason}."
+    )]
+    MalformedTrailerError {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// 411. The length of the plaintext is not known beforehand.
+    #[error(
+        "You must provide the Content-Length HTTP header, or x-amz-decoded-content-length for a chunked body."
+    )]
+    MissingContentLength,
+    /// 400. No data arrived for too long.
+    #[error("Your socket connection to the server was not read from or written to within the timeout period of {} seconds.", idle.as_secs())]
+    RequestTimeout {
+        /// How long nothing arrived.
+        idle: Duration,
+    },
+    /// 403. The signature of a chunk or of the trailer is wrong.
+    #[error(
+        "The request signature we calculated does not match the signature you provided. Check your key and signing method."
+    )]
+    SignatureDoesNotMatch,
+    /// No answer reaches the client: its connection failed.
+    #[error("the client's connection failed: {0}")]
+    Transport(Arc<dyn StdError + Send + Sync>),
+    /// 400. The signed SHA-256 is not the one of the body that arrived.
+    #[error("The provided 'x-amz-content-sha256' header does not match what was computed.")]
+    XAmzContentSHA256Mismatch,
+}
+
+impl BodyError {
+    pub(super) fn invalid_request(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::InvalidRequest {
+            reason: reason.into(),
+        }
+    }
+
+    pub(super) fn checksum_mismatch(algorithm: Algorithm) -> Self {
+        Self::BadDigest {
+            what: algorithm.name(),
+        }
+    }
+}

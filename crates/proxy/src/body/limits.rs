@@ -1,0 +1,13 @@
+//! Upper bounds for what a client can make the body reader hold in memory.
+
+/// Bytes of a chunk header line: 16 hexadecimal digits, `;chunk-signature=`, 64 digits, and as much again.
+pub const MAX_CHUNK_HEADER_LENGTH: usize = 256;
+
+/// Digits of a chunk size: what fits 64 bits.
+pub const MAX_CHUNK_SIZE_DIGITS: usize = 16;
+
+/// Bytes of one trailer line. The longest real one, the trailer signature, has 88.
+pub const MAX_TRAILER_LINE_LENGTH: usize = 512;
+
+/// Trailers of one body. S3 defines a checksum and the trailer's signature.
+pub const MAX_TRAILERS: usize = 8;
