@@ -1,0 +1,334 @@
+//! Rewrites the listings of an upstream so that clients see plaintext sizes and their own ETags.
+//!
+//! The result is the upstream's document with a few spans replaced: order of elements, namespaces, white space, comments and elements that we do
+//! not know stay byte for byte, so a newer S3 keeps working through an older gateway.
+//!
+//! ```text
+//! <Contents>
+//!   <Key>a</Key>                                 as it is
+//!   <Size>412</Size>                             through the size callback
+//!   <ETag>&quot;5d41…&quot;</ETag>                through EntityTag::to_client
+//!   <ChecksumAlgorithm>CRC64NVME</…>             removed: it is of the ciphertext
+//! </Contents>
+//! ```
+
+use std::ops::Range;
+
+use super::elements::{ElementReader, Token, parse_number};
+use super::write::escape;
+use super::{XmlError, quote};
+use crate::entity_tag::EntityTag;
+
+/// Elements of a listed object that describe the ciphertext or the upstream's own metadata (MinIO's `UserMetadata`), not what clients stored.
+const REMOVED_FROM_OBJECTS: [&str; 3] = ["ChecksumAlgorithm", "ChecksumType", "UserMetadata"];
+
+/// A span of the input and what stands there instead.
+struct Edit {
+    span: Range<usize>,
+    replacement: String,
+}
+
+/// Applies edits, which are ascending and do not overlap.
+fn apply(document: &[u8], edits: &[Edit]) -> Vec<u8> {
+    let mut output = Vec::with_capacity(
+        document.len()
+            + edits
+                .iter()
+                .map(|edit| edit.replacement.len())
+                .sum::<usize>(),
+    );
+    let mut copied = 0;
+    for edit in edits {
+        output.extend_from_slice(document.get(copied..edit.span.start).unwrap_or_default());
+        output.extend_from_slice(edit.replacement.as_bytes());
+        copied = edit.span.end;
+    }
+    output.extend_from_slice(document.get(copied..).unwrap_or_default());
+    output
+}
+
+/// Rewrites the answer of ListObjects, ListObjectsV2 or ListObjectVersions (`ListBucketResult`, `ListVersionsResult`).
+///
+/// `plaintext_size` gets each listed size, that of the ciphertext, and returns the one to show; for a size that no sealed object has it returns
+/// its argument (FORMAT.md, "Body").
+///
+/// # Errors
+/// [`XmlError`] where the document is not such a listing; nothing of it may be sent to the client then.
+pub fn rewrite_objects(
+    document: &[u8],
+    mut plaintext_size: impl FnMut(u64) -> u64,
+) -> Result<Vec<u8>, XmlError> {
+    let mut reader = ElementReader::new(document)?;
+    let object = match reader.root()? {
+        "ListBucketResult" => "Contents",
+        "ListVersionsResult" => "Version",
+        found => {
+            return Err(XmlError::UnexpectedRoot {
+                found: quote(found),
+                expected: "<ListBucketResult> or <ListVersionsResult>",
+            });
+        }
+    };
+    let mut edits = Vec::new();
+    while let Some(child) = reader.child()? {
+        if child == object {
+            rewrite_object(&mut reader, &mut edits, &mut plaintext_size)?;
+        } else {
+            reader.skip()?;
+        }
+    }
+    reader.finish()?;
+    Ok(apply(document, &edits))
+}
+
+/// Collects the edits of one listed object, whose start was just read.
+fn rewrite_object(
+    reader: &mut ElementReader<'_>,
+    edits: &mut Vec<Edit>,
+    plaintext_size: &mut impl FnMut(u64) -> u64,
+) -> Result<(), XmlError> {
+    while let Some(child) = reader.child()? {
+        let start = reader.span().start;
+        match child {
+            "Size" => {
+                let (size, span) = content(reader, "Size")?;
+                let listed = size.trim();
+                let parsed = parse_number("Size", listed)?;
+                let shown = plaintext_size(parsed);
+                if shown != parsed {
+                    edits.push(Edit {
+                        span,
+                        replacement: shown.to_string(),
+                    });
+                }
+            }
+            "ETag" => {
+                let (text, span) = content(reader, "ETag")?;
+                let upstream = EntityTag::parse(&text);
+                let client = upstream.to_client();
+                // An empty element has no tag to map, and no content in which one could stand.
+                if !span.is_empty() && client != upstream {
+                    edits.push(Edit {
+                        span,
+                        replacement: escape(&client.to_string()),
+                    });
+                }
+            }
+            removed if REMOVED_FROM_OBJECTS.contains(&removed) => {
+                reader.skip()?;
+                edits.push(Edit {
+                    span: start..reader.span().end,
+                    replacement: String::new(),
+                });
+            }
+            _ => reader.skip()?,
+        }
+    }
+    Ok(())
+}
+
+/// The text of the open leaf element and the span of its content, tags excluded.
+fn content(
+    reader: &mut ElementReader<'_>,
+    element: &'static str,
+) -> Result<(String, Range<usize>), XmlError> {
+    let start = reader.span().end;
+    let text = reader.text(element)?;
+    Ok((text, start..reader.span().start.max(start)))
+}
+
+/// Removes hidden buckets from the answer of ListBuckets (`ListAllMyBucketsResult`).
+///
+/// # Errors
+/// [`XmlError`] where the document is not such a listing; nothing of it may be sent to the client then.
+pub fn hide_buckets(
+    document: &[u8],
+    mut is_hidden: impl FnMut(&str) -> bool,
+) -> Result<Vec<u8>, XmlError> {
+    let mut reader = ElementReader::new(document)?;
+    reader.expect_root("ListAllMyBucketsResult")?;
+    let mut edits = Vec::new();
+    // Wherever they stand, so that a list in an unusual place hides nothing from us.
+    while let Some(token) = reader.next()? {
+        if token == Token::Start("Bucket") {
+            let start = reader.span().start;
+            let mut hidden = false;
+            let mut named = false;
+            while let Some(child) = reader.child()? {
+                if child == "Name" {
+                    named = true;
+                    hidden |= is_hidden(reader.text("Name")?.trim());
+                } else {
+                    reader.skip()?;
+                }
+            }
+            if !named {
+                return Err(XmlError::MissingElement {
+                    element: "Name",
+                    parent: "Bucket",
+                });
+            }
+            if hidden {
+                edits.push(Edit {
+                    span: start..reader.span().end,
+                    replacement: String::new(),
+                });
+            }
+        }
+    }
+    Ok(apply(document, &edits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rewrite(document: &str) -> Result<String, XmlError> {
+        rewrite_objects(document.as_bytes(), |size| size.saturating_sub(400))
+            .map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn a_listing_changes_in_sizes_tags_and_checksums_only() {
+        let upstream = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>b</Name>\
+            <KeyCount>2</KeyCount><EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>\
+            <Contents><Key>a%2Bb+c</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>&quot;5d41402abc4b2a76b9719d911017c592&quot;</ETag>\
+            <ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm><ChecksumAlgorithm>CRC32</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>\
+            <Size>412</Size><Owner><ID>x</ID><Size>412</Size></Owner><StorageClass>STANDARD</StorageClass></Contents>\n  \
+            <Contents><Size>1000</Size><Key>z</Key><ETag>&#34;5d41402abc4b2a76b9719d911017c592-2&#34;</ETag><New a='1'><Size>999</Size></New></Contents>\
+            <CommonPrefixes><Prefix>p/</Prefix></CommonPrefixes><Size>500</Size></ListBucketResult>";
+        let expected = upstream
+            .replacen("<Size>412</Size>", "<Size>12</Size>", 1)
+            .replacen("<Size>1000</Size>", "<Size>600</Size>", 1)
+            .replacen("592&quot;", "592-01&quot;", 1)
+            .replace("<ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm><ChecksumAlgorithm>CRC32</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>", "");
+        assert_eq!(rewrite(upstream).unwrap(), expected);
+    }
+
+    #[test]
+    fn versions_are_rewritten_and_delete_markers_are_not() {
+        let upstream = "<ListVersionsResult><Version><ETag>\"x\"</ETag><Size> 401 </Size></Version><DeleteMarker><Size>401</Size><ETag>x</ETag></DeleteMarker><Contents><Size>401</Size></Contents></ListVersionsResult>";
+        assert_eq!(
+            rewrite(upstream).unwrap(),
+            "<ListVersionsResult><Version><ETag>&quot;x-01&quot;</ETag><Size>1</Size></Version><DeleteMarker><Size>401</Size><ETag>x</ETag></DeleteMarker><Contents><Size>401</Size></Contents></ListVersionsResult>"
+        );
+    }
+
+    #[test]
+    fn prefixes_and_split_text_do_not_hide_values() {
+        assert_eq!(
+            rewrite("<s:ListBucketResult xmlns:s='n'><s:Contents><s:Size>4<!-- c -->0<![CDATA[5]]></s:Size><s:ETag/></s:Contents></s:ListBucketResult>").unwrap(),
+            "<s:ListBucketResult xmlns:s='n'><s:Contents><s:Size>5</s:Size><s:ETag/></s:Contents></s:ListBucketResult>"
+        );
+    }
+
+    #[test]
+    fn what_is_no_listing_is_an_error_that_names_the_cause() {
+        assert!(
+            matches!(rewrite("<Error><Code>x</Code></Error>"), Err(XmlError::UnexpectedRoot { found, .. }) if found == "Error")
+        );
+        for size in ["", "-1", "x", "99999999999999999999", "1 2"] {
+            let document = format!(
+                "<ListBucketResult><Contents><Size>{size}</Size></Contents></ListBucketResult>"
+            );
+            assert!(
+                matches!(
+                    rewrite(&document),
+                    Err(XmlError::InvalidValue {
+                        element: "Size",
+                        ..
+                    })
+                ),
+                "{size}"
+            );
+        }
+        assert!(matches!(
+            rewrite("<ListBucketResult><Contents><Size/></Contents></ListBucketResult>"),
+            Err(XmlError::InvalidValue { .. })
+        ));
+        assert!(matches!(
+            rewrite("<ListBucketResult><Contents></ListBucketResult>"),
+            Err(XmlError::IllFormed { .. })
+        ));
+        assert!(matches!(
+            rewrite("<ListBucketResult><Contents>"),
+            Err(XmlError::IllFormed { .. })
+        ));
+        assert!(matches!(
+            rewrite("<!DOCTYPE x><ListBucketResult/>"),
+            Err(XmlError::DocumentType)
+        ));
+    }
+
+    #[test]
+    fn hidden_buckets_vanish_and_the_rest_stays() {
+        let upstream = "<ListAllMyBucketsResult xmlns=\"n\"><Owner><ID>x</ID></Owner><Buckets><Bucket><Name>a</Name><CreationDate>d</CreationDate></Bucket>\n<Bucket><CreationDate>d</CreationDate><Name>st&#97;te</Name></Bucket><Bucket><Name>b</Name></Bucket></Buckets></ListAllMyBucketsResult>";
+        let expected = upstream.replace(
+            "<Bucket><CreationDate>d</CreationDate><Name>st&#97;te</Name></Bucket>",
+            "",
+        );
+        assert_eq!(
+            hide_buckets(upstream.as_bytes(), |name| name == "state").unwrap(),
+            expected.as_bytes()
+        );
+        let nameless =
+            b"<ListAllMyBucketsResult><Buckets><Bucket/></Buckets></ListAllMyBucketsResult>";
+        assert_eq!(
+            hide_buckets(nameless, |_| false),
+            Err(XmlError::MissingElement {
+                element: "Name",
+                parent: "Bucket"
+            })
+        );
+    }
+
+    /// Elements as a newer S3 might send them, without any that we rewrite.
+    fn unknown_xml() -> impl Strategy<Value = String> {
+        let text =
+            "[ a-z\\n]{0,8}(&amp;|&#x1;|<!-- n -->|<!\\[CDATA\\[<\\]\\]>)?".prop_map(String::from);
+        text.prop_recursive(3, 20, 4, |inner| {
+            (
+                "[A-Z][a-z]{1,6}",
+                "( [a-z]{1,3}=(\"[<a-z ]?\"|'[a-z]?'))?",
+                proptest::collection::vec(inner, 0..4),
+            )
+                .prop_map(|(name, attribute, children)| {
+                    let attribute = attribute.replace('<', ">");
+                    let children = children.concat();
+                    if children.is_empty() {
+                        format!("<X{name}{attribute}/>")
+                    } else {
+                        format!("<X{name}{attribute}>{children}</X{name}>")
+                    }
+                })
+        })
+        .prop_map(|content| format!("<Unknown>{content}</Unknown>"))
+    }
+
+    proptest! {
+        #[test]
+        fn unknown_xml_stays_byte_for_byte(before in unknown_xml(), inside in unknown_xml(), after in unknown_xml(), size in 400_u64..1_000_000) {
+            let listing = |size: u64, tag: &str| format!("<ListBucketResult>{before}<Contents>{inside}<Size>{size}</Size>{after}<ETag>{tag}</ETag></Contents>{after}</ListBucketResult>");
+            prop_assert_eq!(rewrite(&listing(size, "&#34;abc&#34;")).unwrap(), listing(size - 400, "&quot;abc-01&quot;"));
+        }
+
+        #[test]
+        fn identity_callbacks_change_nothing(before in unknown_xml(), size in any::<u64>()) {
+            let listing = format!("<ListVersionsResult>{before}<Version><Size>{size}</Size><ETag>&#34;x-1&#34;</ETag>{before}</Version></ListVersionsResult>");
+            prop_assert_eq!(rewrite_objects(listing.as_bytes(), |size| size).unwrap(), listing.as_bytes());
+            let buckets = format!("<ListAllMyBucketsResult>{before}<Buckets><Bucket><Name>x</Name>{before}</Bucket></Buckets></ListAllMyBucketsResult>");
+            prop_assert_eq!(hide_buckets(buckets.as_bytes(), |_| false).unwrap(), buckets.as_bytes());
+        }
+
+        #[test]
+        fn cut_or_damaged_listings_never_panic(cut in 0_usize..200, byte in any::<u8>()) {
+            let mut listing = b"<ListBucketResult><Contents><Key>a</Key><Size>412</Size><ETag>&quot;5d&quot;</ETag><ChecksumType>x</ChecksumType></Contents></ListBucketResult>".to_vec();
+            let cut = cut % listing.len();
+            let _ = rewrite_objects(&listing[..cut], |size| size);
+            listing[cut] = byte;
+            let _ = rewrite_objects(&listing, |size| size);
+            let _ = hide_buckets(&listing, |_| true);
+        }
+    }
+}
