@@ -1,6 +1,9 @@
+import hmac
 import random
 import unittest
 from dataclasses import replace
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sealgate_reader.bodies import FlippedBody, MemoryBody, ResizedBody, SwappedBody
 from sealgate_reader.commit import NO_UPLOAD, CommitRecord, Part, open_record, parse_record, seal_record
@@ -31,6 +34,17 @@ class Pattern(unittest.TestCase):
         for start in (0, 65_000, 16_777_000, 2**32 - 300):
             expected = bytes((i ^ (i >> 8) ^ (i >> 16)) & 255 for i in range(start, start + 1_000))
             self.assertEqual(pattern(start, 1_000), expected)
+
+
+class Segments(unittest.TestCase):
+    def test_the_bytes_of_section_4(self):
+        sample = Sample(length=65_537)
+        body = bytes(sample.body())
+        info = b"sealgate\1\1body" + bytes(10) + OBJECT_ID + b"\0\0" + OBJECT_ID
+        cipher = AESGCM(hmac.digest(sample.data_key.key, info + b"\1", "sha256"))
+        first = cipher.decrypt(body[:12], body[12:65_564], bytes(9))
+        last = cipher.decrypt(body[65_564:65_576], body[65_576:65_593], bytes(7) + b"\1\1")
+        self.assertEqual(first + last, pattern(0, 65_537))
 
 
 class Whole(unittest.TestCase):
@@ -163,6 +177,7 @@ class Records(unittest.TestCase):
     def test_multipart_objects(self):
         sample = multipart(MINIMUM_PART, 20)
         first, last = sample.parts
+        self._refused(sample, object_id=bytes(16))
         self._refused(sample, parts=(replace(first, number=0), last))
         self._refused(sample, parts=(first, replace(last, number=10_001)))
         self._refused(sample, parts=(first, replace(last, number=1)))
@@ -177,6 +192,15 @@ class Records(unittest.TestCase):
         self.assertEqual(sealed, seal_record(record, sample.data_key, 1))
         self.assertEqual(open_record(sealed[:-8], sealed[-8:], sample.data_key, 1), record)
         self.assertRaises(NotAuthentic, open_record, sealed[:-8], sealed[-8:], sample.data_key, 0)
+
+    def test_a_record_sealed_under_another_s(self):
+        sample = multipart(40)
+        record = sample.record.encode()
+        tail = b"SGCR" + (48 + len(record)).to_bytes(4, "big")
+        other = bytes(32)
+        aad = sample.data_key.label("commit") + OBJECT_ID + b"\1" + tail
+        sealed = other + sample.data_key.aead("commit", other).seal(bytes(12), aad, record)
+        self.assertRaisesRegex(NotAuthentic, "s does not match", open_record, sealed, tail, sample.data_key, 1)
 
     def test_the_flags_are_bound(self):
         sample = Sample(length=9)

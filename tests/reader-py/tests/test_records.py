@@ -92,10 +92,10 @@ class PartRecords(unittest.TestCase):
     def test_fields_that_cannot_be(self):
         for changes in ({"stashed": True}, {"checksum_algorithm": 11}, {"checksum": b""}, {"length": 2**46 + 1}):
             self.assertRaises(Malformed, open_part_record, self._seal(replace(self.record, **changes)), UPLOAD_ID, self.key)
-        plain = bytearray(self.record.encode())
+        stashed = replace(self.record, stashed=True, etag_sha256=bytes(32))
+        plain = bytearray(stashed.encode())
         plain[16] = 2
         self.assertRaises(Malformed, parse_part_record, bytes(plain))
-        stashed = replace(self.record, stashed=True, etag_sha256=bytes(32))
         self.assertEqual(open_part_record(self._seal(stashed), UPLOAD_ID, self.key)[1], stashed)
 
 
