@@ -228,13 +228,20 @@ def decode(vector: Vector) -> Case:
     if kind == "object":
         return _object_case(vector)
     if kind == "file":
-        return FileCase(MemoryBody(base64.b64decode(vector["file"], validate=True)), _given_keys(vector), vector["domain"])
+        return FileCase(
+            MemoryBody(base64.b64decode(vector["file"], validate=True)), _given_keys(vector), vector["domain"]
+        )
     if kind == "upload-record":
         record = base64.b64decode(vector["record"], validate=True)
         return UploadRecordCase(record, _given_keys(vector), vector["domain"], vector.get("object_key"))
     if kind == "part-record":
         return PartRecordCase(
-            vector["name"], vector["header"], vector["upload_id"], _given_keys(vector), vector["domain"], vector["object_key"]
+            vector["name"],
+            vector["header"],
+            vector["upload_id"],
+            _given_keys(vector),
+            vector["domain"],
+            vector["object_key"],
         )
     if kind == "registry-record":
         record = base64.b64decode(vector["record"], validate=True)

@@ -26,7 +26,9 @@ from .vectors import check_directory
 DEFAULT_REGION = "us-east-1"
 
 
-def _client(service: str, endpoint: str | None, region: str, access_key: str | None = None, secret: str | None = None) -> Any:
+def _client(
+    service: str, endpoint: str | None, region: str, access_key: str | None = None, secret: str | None = None
+) -> Any:
     import boto3  # only for the commands that talk to servers
     from botocore.config import Config
 
@@ -98,7 +100,10 @@ def _report(arguments: argparse.Namespace, opened: OpenedHeader, reader: Reader,
     if arguments.json:
         print(json.dumps(summary), file=stream)
     else:
-        print(f"{written} of {reader.plaintext_length} bytes written, suite {header.suite}, flags {header.flags}", file=stream)
+        print(
+            f"{written} of {reader.plaintext_length} bytes written, suite {header.suite}, flags {header.flags}",
+            file=stream,
+        )
 
 
 def _run_file(arguments: argparse.Namespace) -> int:
@@ -163,12 +168,25 @@ def _run_mutate(arguments: argparse.Namespace) -> int:
 
 def _add_reading_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--working-key-hex", metavar="HEX", help="the working key itself, 64 hexadecimal digits")
-    parser.add_argument("--local-key-file", type=Path, metavar="PATH", help="a local key file that made one of the wraps")
+    parser.add_argument(
+        "--local-key-file", type=Path, metavar="PATH", help="a local key file that made one of the wraps"
+    )
     parser.add_argument("--kms-endpoint", metavar="URL", help="an AWS KMS-compatible key server")
-    parser.add_argument("--kms-key", action="append", metavar="ARN", help="a key to unwrap with; all keys the server lists if none is named")
-    parser.add_argument("--region", default=os.environ.get("AWS_REGION", DEFAULT_REGION), help="region of storage and key server")
-    parser.add_argument("--range", type=_range, metavar="FIRST-LAST", help="only these bytes of plaintext, both included")
-    parser.add_argument("--output", type=Path, metavar="PATH", help="a file for the plaintext; standard output if none is named")
+    parser.add_argument(
+        "--kms-key",
+        action="append",
+        metavar="ARN",
+        help="a key to unwrap with; all keys the server lists if none is named",
+    )
+    parser.add_argument(
+        "--region", default=os.environ.get("AWS_REGION", DEFAULT_REGION), help="region of storage and key server"
+    )
+    parser.add_argument(
+        "--range", type=_range, metavar="FIRST-LAST", help="only these bytes of plaintext, both included"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="PATH", help="a file for the plaintext; standard output if none is named"
+    )
     parser.add_argument("--json", action="store_true", help="the summary as JSON")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac as constant_time
 from dataclasses import dataclass
+from itertools import pairwise
 
 from . import checksums, limits
 from .errors import Malformed, NotAuthentic
@@ -114,7 +115,7 @@ def check_record(record: CommitRecord, header: Header, plaintext_length: int) ->
 
 
 def _check_numbers(numbers: list[int]) -> None:
-    if any(later <= earlier for earlier, later in zip(numbers, numbers[1:])):
+    if any(later <= earlier for earlier, later in pairwise(numbers)):
         raise Malformed("part numbers are not strictly ascending")
     if not 1 <= numbers[0] <= numbers[-1] <= limits.PARTS:
         raise Malformed(f"part numbers are 1 to {limits.PARTS}")

@@ -9,7 +9,16 @@ from . import limits
 from .errors import InvalidConfiguration, Malformed
 from .keys import DataKey, WorkingKeys, Wrap, check_domain, open_data_key, parse_wraps
 from .metadata import parse_metadata
-from .primitives import DIGEST_LENGTH, KEY_LENGTH, NONCE_LENGTH, SEALING_OVERHEAD, SUITES, TAG_LENGTH, VERSION, verify_mac
+from .primitives import (
+    DIGEST_LENGTH,
+    KEY_LENGTH,
+    NONCE_LENGTH,
+    SEALING_OVERHEAD,
+    SUITES,
+    TAG_LENGTH,
+    VERSION,
+    verify_mac,
+)
 from .wire import Cursor, decode_base64url, lp
 
 MAGIC = b"SGHD"

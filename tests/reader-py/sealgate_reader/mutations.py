@@ -94,7 +94,9 @@ def alter_body(body: Body, chance: random.Random) -> tuple[str, Body]:
     """Bits turned, the length changed, or two segments exchanged."""
     choice = chance.random()
     if choice < 0.6:
-        position = chance.choice((chance.randrange(body.length), body.length - 1 - chance.randrange(min(body.length, 600))))
+        position = chance.choice(
+            (chance.randrange(body.length), body.length - 1 - chance.randrange(min(body.length, 600)))
+        )
         mask = _mask(chance)
         return f"body byte {position} ^ {mask:#04x}", FlippedBody(body, position, mask)
     full_segments = body.length // SEALED_SEGMENT

@@ -34,7 +34,9 @@ class Reader:
         if declared is None:
             return plaintext_length(self._body.length)
         if self._body.length != sealed_length(declared):
-            raise Malformed(f"the body has {self._body.length} bytes; {declared} bytes of plaintext take {sealed_length(declared)}")
+            raise Malformed(
+                f"the body has {self._body.length} bytes; {declared} bytes of plaintext take {sealed_length(declared)}"
+            )
         return declared
 
     def _open_record(self) -> CommitRecord:

@@ -114,7 +114,14 @@ class PartRecord:
     def encode(self) -> bytes:
         """The plaintext of the sealed fields."""
         stash = u8(1 if self.stashed else 0)
-        return u64(self.length) + u64(self.crc64nvme) + stash + self.etag_sha256 + u8(self.checksum_algorithm) + self.checksum
+        return (
+            u64(self.length)
+            + u64(self.crc64nvme)
+            + stash
+            + self.etag_sha256
+            + u8(self.checksum_algorithm)
+            + self.checksum
+        )
 
 
 _PART_NAME = re.compile(r"uploads/([0-9a-f]{64})/parts/([0-9]{5})/([0-9a-f]{32})/([a-z2-7]+)", re.ASCII)

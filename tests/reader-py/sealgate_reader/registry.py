@@ -68,9 +68,7 @@ def parse_registry_record(name: str, raw: bytes) -> tuple[RegistryRecord, bytes]
     return RegistryRecord(wk_id, created, domain, wraps), record_mac
 
 
-def open_registry_record(
-    name: str, raw: bytes, working_keys: WorkingKeys, domain: str
-) -> tuple[RegistryRecord, bytes]:
+def open_registry_record(name: str, raw: bytes, working_keys: WorkingKeys, domain: str) -> tuple[RegistryRecord, bytes]:
     """A record whose MAC verifies, and its working key, for the domain that the caller expects."""
     record, record_mac = parse_registry_record(name, raw)
     if record.domain != domain:

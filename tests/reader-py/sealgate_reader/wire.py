@@ -46,7 +46,9 @@ class Cursor:
         """The next `count` bytes; `field` names them in the error."""
         end = self.position + count
         if end > len(self._data):
-            raise Malformed(f"{self._what} ends inside {field}: {count} bytes wanted, {len(self._data) - self.position} left")
+            raise Malformed(
+                f"{self._what} ends inside {field}: {count} bytes wanted, {len(self._data) - self.position} left"
+            )
         value = self._data[self.position : end]
         self.position = end
         return value

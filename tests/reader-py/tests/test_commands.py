@@ -6,8 +6,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from sealgate_reader.commit import seal_record
 from sealgate_reader.command_line import main
+from sealgate_reader.commit import seal_record
 from sealgate_reader.files import frame_file
 from sealgate_reader.keys import encryption_context
 from sealgate_reader.lengths import sealed_length

@@ -24,7 +24,15 @@ class Lengths(unittest.TestCase):
 
     def test_round_trip_at_random_and_around_every_kind_of_border(self):
         chance = random.Random(1)
-        borders = [0, SEGMENT, 2 * SEGMENT, MINIMUM_PART, 2 * MINIMUM_PART, limits.PARTS * MINIMUM_PART, limits.PLAINTEXT]
+        borders = [
+            0,
+            SEGMENT,
+            2 * SEGMENT,
+            MINIMUM_PART,
+            2 * MINIMUM_PART,
+            limits.PARTS * MINIMUM_PART,
+            limits.PLAINTEXT,
+        ]
         values = {border + delta for border in borders for delta in range(-2, 3)}
         values |= {chance.randrange(2 ** chance.randint(1, 46)) for _ in range(2_000)}
         for plaintext in values:

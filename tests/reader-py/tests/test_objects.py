@@ -171,7 +171,9 @@ class Records(unittest.TestCase):
         self._refused(sample, parts=(part, replace(part, number=1, length=0)))
         self._refused(sample, checksum_type=1)
         self._refused(sample, checksum_algorithm=11)
-        self._refused(sample, checksum_algorithm=1, checksum=bytes(4), checksum_type=3, parts=(replace(part, checksum=bytes(4)),))
+        self._refused(
+            sample, checksum_algorithm=1, checksum=bytes(4), checksum_type=3, parts=(replace(part, checksum=bytes(4)),)
+        )
         self._refused(sample, checksum_algorithm=1, checksum=bytes(4), parts=(replace(part, checksum=bytes(4)),))
 
     def test_multipart_objects(self):

@@ -91,7 +91,9 @@ class PartRecords(unittest.TestCase):
 
     def test_fields_that_cannot_be(self):
         for changes in ({"stashed": True}, {"checksum_algorithm": 11}, {"checksum": b""}, {"length": 2**46 + 1}):
-            self.assertRaises(Malformed, open_part_record, self._seal(replace(self.record, **changes)), UPLOAD_ID, self.key)
+            self.assertRaises(
+                Malformed, open_part_record, self._seal(replace(self.record, **changes)), UPLOAD_ID, self.key
+            )
         stashed = replace(self.record, stashed=True, etag_sha256=bytes(32))
         plain = bytearray(stashed.encode())
         plain[16] = 2
@@ -152,7 +154,15 @@ class LocalKeys(unittest.TestCase):
 
     def test_key_files_are_strict(self):
         good = self.key.encode()
-        for wrong in (good[:-1], good + "\n", " " + good, good.replace("-1 ", "-2 "), good.upper(), good[:-2] + "9\n", ""):
+        for wrong in (
+            good[:-1],
+            good + "\n",
+            " " + good,
+            good.replace("-1 ", "-2 "),
+            good.upper(),
+            good[:-2] + "9\n",
+            "",
+        ):
             with self.subTest(wrong), self.assertRaises(SealgateError):
                 parse_key_file(wrong)
         self.assertRaises(InvalidConfiguration, parse_key_file, good.replace("\n", "\r\n"))

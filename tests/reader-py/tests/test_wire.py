@@ -1,7 +1,15 @@
 import unittest
 
 from sealgate_reader.errors import Malformed
-from sealgate_reader.wire import Cursor, decode_base32, decode_base64url, decode_hex, encode_base32, encode_base64url, lp
+from sealgate_reader.wire import (
+    Cursor,
+    decode_base32,
+    decode_base64url,
+    decode_hex,
+    encode_base32,
+    encode_base64url,
+    lp,
+)
 
 
 class Encodings(unittest.TestCase):
