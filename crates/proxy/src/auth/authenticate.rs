@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::header::{AUTHORIZATION, DATE, HeaderMap};
 use http::request::Parts;
@@ -115,6 +115,9 @@ pub fn authenticate(
     let query = parts.uri.query().unwrap_or_default();
     check_size(query)?;
     let authorization = single_header(&parts.headers, AUTHORIZATION.as_str())?;
+    if parts.headers.contains_key("x-amz-security-token") {
+        return Err(AuthError::InvalidToken);
+    }
     let presigned;
     let claim = match (authorization, is_presigned(query)) {
         (None, false) => {
@@ -170,9 +173,6 @@ fn claim_from_header<'a>(
     now: SystemTime,
 ) -> Result<Claim<'a>, AuthError> {
     let authorization = parse_authorization(header)?;
-    if parts.headers.contains_key("x-amz-security-token") {
-        return Err(AuthError::InvalidToken);
-    }
     let date = match single_header(&parts.headers, "x-amz-date")? {
         Some(text) => AmzDate::parse(text),
         None => single_header(&parts.headers, DATE.as_str())?
@@ -206,7 +206,7 @@ fn claim_from_header<'a>(
 
 fn check_presigned_time(
     date: &AmzDate,
-    lifetime: std::time::Duration,
+    lifetime: Duration,
     now: SystemTime,
 ) -> Result<(), AuthError> {
     let age = i128::from(unix_seconds(now)) - i128::from(date.unix_seconds());

@@ -23,7 +23,7 @@ mod timestamp;
 #[cfg(test)]
 mod differential_tests;
 #[cfg(test)]
-mod published_tests;
+pub(crate) mod published_tests;
 #[cfg(test)]
 mod rule_tests;
 

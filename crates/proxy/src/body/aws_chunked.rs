@@ -219,8 +219,8 @@ impl Decoder {
 
     /// Reads `\r\n`, and refuses everything else at the first byte that differs.
     fn read_empty_line(&mut self, input: &mut Bytes) -> Result<bool, BodyError> {
-        let missing = self.line.len();
-        let expected = b"\r\n".get(missing..).unwrap_or_default();
+        let seen = self.line.len();
+        let expected = b"\r\n".get(seen..).unwrap_or_default();
         let piece = input.split_to(expected.len().min(input.len()));
         if !expected.starts_with(&piece) {
             return Err(incomplete("a chunk does not end in CR LF"));
@@ -298,11 +298,11 @@ impl Decoder {
             .ok()
             .and_then(|line| line.split_once(':'))
             .ok_or(malformed("a line is not in the form name:value"))?;
-        let name = name.trim().to_ascii_lowercase();
+        let name = name.trim_matches([' ', '\t']).to_ascii_lowercase();
         if name.is_empty() {
             return Err(malformed("a line has no name"));
         }
-        let value = value.trim();
+        let value = value.trim_matches([' ', '\t']);
         if let Some(signatures) = &mut self.signatures {
             if signatures.trailer_verified {
                 return Err(malformed("there is a line after the trailer's signature"));

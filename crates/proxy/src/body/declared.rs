@@ -141,32 +141,32 @@ fn declared_checksum(
     Ok(checksum)
 }
 
-/// The checksum in a header, or in the query, where presigning puts it.
+/// The checksum in a header, or in the query, where presigning puts it. The same one in both places is one.
 fn checksum_value(headers: &HeaderMap, query: &str) -> Result<Option<Checksum>, BodyError> {
     let mut found = None;
-    let in_headers = headers.iter().map(|(name, value)| {
-        let text = value.to_str().map(str::to_owned);
-        (name.as_str().to_owned(), text.unwrap_or_default())
-    });
-    let in_query = query.split('&').map(|part| {
-        let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        let text = |raw: &str| percent_decode_str(raw).decode_utf8_lossy().into_owned();
-        (text(name).to_ascii_lowercase(), text(value))
-    });
-    for (name, text) in in_headers.chain(in_query) {
-        if !name.starts_with("x-amz-checksum-") || NOT_A_CHECKSUM.contains(&name.as_str()) {
-            continue;
+    let mut consider = |name: &str, text: &str| {
+        if !name.starts_with("x-amz-checksum-") || NOT_A_CHECKSUM.contains(&name) {
+            return Ok(());
         }
-        let algorithm = Algorithm::from_header_name(&name).ok_or_else(|| unsupported(&name))?;
-        let checksum = Checksum::from_base64(algorithm, &text).ok_or_else(|| {
+        let algorithm = Algorithm::from_header_name(name).ok_or_else(|| unsupported(name))?;
+        let checksum = Checksum::from_base64(algorithm, text).ok_or_else(|| {
             BodyError::invalid_request(format!("Value for {name} header is invalid."))
         })?;
-        if found
-            .replace(checksum)
-            .is_some_and(|before| before != checksum)
-        {
-            return Err(single_checksum_expected());
+        match found.replace(checksum) {
+            Some(before) if before != checksum => Err(single_checksum_expected()),
+            _ => Ok(()),
         }
+    };
+    for (name, value) in headers {
+        // Text that is not ASCII is no base64 either, and is refused as such.
+        consider(name.as_str(), value.to_str().unwrap_or_default())?;
+    }
+    for part in query.split('&') {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        let name = percent_decode_str(name)
+            .decode_utf8_lossy()
+            .to_ascii_lowercase();
+        consider(&name, &percent_decode_str(value).decode_utf8_lossy())?;
     }
     Ok(found)
 }
