@@ -49,7 +49,8 @@ class MutationSummary:
 
     def line(self) -> str:
         """One line for people."""
-        return f"{self.tried} mutations of {self.vectors} vectors tried, {self.tried - len(self.failures)} refused, {len(self.failures)} not"
+        failed = len(self.failures)
+        return f"{self.tried} mutations of {self.vectors} vectors tried, {self.tried - failed} refused, {failed} not"
 
 
 def flip_bytes(data: bytes, chance: random.Random) -> tuple[str, bytes]:
