@@ -248,8 +248,11 @@ mod tests {
         fn if_match_and_if_none_match_are_opposites_for_strong_tags(tag in "[a-z]{1,3}", current in "[a-z]{1,3}") {
             let current = EntityTag::strong(current);
             let quoted = format!("\"{tag}\"");
-            let matching = Conditions::parse(ConditionHeaders { if_match: Some(&quoted), ..Default::default() }).unwrap();
-            let excluding = Conditions::parse(ConditionHeaders { if_none_match: Some(&quoted), ..Default::default() }).unwrap();
+            let none = ConditionHeaders::default();
+            let matching = ConditionHeaders { if_match: Some(&quoted), ..none };
+            let excluding = ConditionHeaders { if_none_match: Some(&quoted), ..none };
+            let matching = Conditions::parse(matching).unwrap();
+            let excluding = Conditions::parse(excluding).unwrap();
             prop_assert_ne!(matching.allow_copy(&current, UNIX_EPOCH), excluding.allow_copy(&current, UNIX_EPOCH));
         }
     }

@@ -2,13 +2,22 @@
 
 use thiserror::Error;
 
-use crate::object_key::{BucketName, ObjectKey, ObjectPathError, percent_decode};
+use crate::object_key::{
+    BUCKET_NAME_LENGTHS, BucketName, MAX_KEY_BYTES, ObjectKey, ObjectPathError, percent_decode,
+};
 
 /// What separates the key from the version.
 const VERSION_PARAMETER: &str = "?versionId=";
 
-/// Longest header accepted: a key of 1,024 bytes with every byte escaped, the longest bucket name, and a version id of 1,024 characters.
-pub const MAX_COPY_SOURCE_BYTES: usize = 3 * 1_024 + 64 + 1_024 + VERSION_PARAMETER.len();
+/// Longest version id accepted, in bytes of its wire form; those of AWS have 32.
+const MAX_VERSION_BYTES: usize = 1_024;
+
+/// Longest header accepted: two slashes, the longest bucket name, a key with every byte escaped, and a version.
+pub const MAX_COPY_SOURCE_BYTES: usize = 2
+    + *BUCKET_NAME_LENGTHS.end()
+    + 3 * MAX_KEY_BYTES
+    + VERSION_PARAMETER.len()
+    + MAX_VERSION_BYTES;
 
 /// A copy source that is refused: answer 400 `InvalidArgument`, except where a variant says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -216,7 +225,9 @@ mod tests {
     proptest! {
         #[test]
         fn the_written_header_is_read_back(key in "\\PC{1,60}", version_id in proptest::option::of("[!-~]{1,40}")) {
-            let source = CopySource { bucket: BucketName::parse("photos").unwrap(), key: ObjectKey::new(key).unwrap(), version_id };
+            let bucket = BucketName::parse("photos").unwrap();
+            let key = ObjectKey::new(key).unwrap();
+            let source = CopySource { bucket, key, version_id };
             prop_assert_eq!(CopySource::parse(&source.to_header()), Ok(source));
         }
 

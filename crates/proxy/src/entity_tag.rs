@@ -30,8 +30,8 @@ pub enum EntityTagError {
     /// The header holds no tag at all.
     #[error("the condition holds no entity tag; send a tag in double quotes, or *")]
     Empty,
-    /// A quote that is opened is not closed.
-    #[error("an entity tag opens a double quote and does not close it")]
+    /// A double quote that does not have its counterpart.
+    #[error("an entity tag holds a double quote that is not paired")]
     Unterminated,
     /// Text follows a closing quote where a comma or the end is due.
     #[error("text follows an entity tag where a comma or the end of the header is due")]
@@ -258,6 +258,10 @@ fn take_tag(list: &str) -> Result<(EntityTag, &str), EntityTagError> {
         .or_else(|| list.strip_prefix('"').map(|inner| (false, inner)));
     let Some((weak, inner)) = quoted else {
         let (bare, after) = list.split_at(list.find(',').unwrap_or(list.len()));
+        // Written again in quotes, such a tag would read as two.
+        if bare.contains('"') {
+            return Err(EntityTagError::Unterminated);
+        }
         return Ok((EntityTag::strong(bare.trim_end()), after));
     };
     let (opaque, after) = inner.split_once('"').ok_or(EntityTagError::Unterminated)?;
@@ -346,6 +350,10 @@ mod tests {
     #[test]
     fn broken_conditions_name_the_cause() {
         assert_eq!(TagCondition::parse(" , "), Err(EntityTagError::Empty));
+        assert_eq!(
+            TagCondition::parse("ab\"c, d"),
+            Err(EntityTagError::Unterminated)
+        );
         assert_eq!(
             TagCondition::parse("\"abc"),
             Err(EntityTagError::Unterminated)

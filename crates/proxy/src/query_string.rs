@@ -190,8 +190,15 @@ mod tests {
         #[test]
         fn encoded_pairs_are_read_back(pairs in proptest::collection::vec(("\\PC{1,10}", "\\PC{0,20}"), 0..10)) {
             let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-            let wire: Vec<String> = pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
-            let read: Vec<_> = parse(&wire.join("&")).parameters.into_iter().map(|parameter| (parameter.name, parameter.value.unwrap())).collect();
+            let wire: Vec<String> = pairs
+                .iter()
+                .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
+                .collect();
+            let read: Vec<_> = parse(&wire.join("&"))
+                .parameters
+                .into_iter()
+                .map(|parameter| (parameter.name, parameter.value.unwrap()))
+                .collect();
             prop_assert_eq!(read, pairs);
         }
 

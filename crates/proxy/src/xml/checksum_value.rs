@@ -13,6 +13,9 @@ const MAX_ALGORITHM_CHARACTERS: usize = 16;
 /// Longest value: 64 bytes of SHA-512 in base64, a dash and a part count.
 const MAX_VALUE_CHARACTERS: usize = 96;
 
+/// Most checksums in one element; S3 knows ten algorithms.
+const MAX_CHECKSUMS: usize = 16;
+
 /// One checksum: the algorithm as S3 spells it in element names (`CRC32`, `CRC64NVME`, `SHA256`) and its value in base64, with `-N` if composite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChecksumValue {
@@ -68,6 +71,12 @@ impl ChecksumValue {
                 parent: "an element that holds one already",
             });
         }
+        if checksums.len() == MAX_CHECKSUMS {
+            return Err(XmlError::TooMany {
+                element: "Checksum…",
+                limit: MAX_CHECKSUMS,
+            });
+        }
         checksums.push(checksum);
         Ok(())
     }
@@ -98,5 +107,32 @@ mod tests {
                 && !ChecksumValue::is_element("ChecksumAlgorithm")
                 && !ChecksumValue::is_element("ETag")
         );
+    }
+    #[test]
+    fn one_element_holds_few_checksums_and_none_twice() {
+        let read = |content: &str| {
+            let document = format!("<Part>{content}</Part>");
+            let mut reader = ElementReader::new(document.as_bytes()).unwrap();
+            reader.expect_root("Part").unwrap();
+            let mut checksums = Vec::new();
+            while let Some(name) = reader.child().unwrap() {
+                ChecksumValue::read(&mut reader, name, &mut checksums)?;
+            }
+            Ok(checksums.len())
+        };
+        let distinct = |count: usize| -> String {
+            let element = |index| format!("<ChecksumA{index}>x</ChecksumA{index}>");
+            (0..count).map(element).collect()
+        };
+        assert_eq!(read(&distinct(MAX_CHECKSUMS)), Ok(MAX_CHECKSUMS));
+        assert!(matches!(
+            read(&distinct(MAX_CHECKSUMS + 1)),
+            Err(XmlError::TooMany { .. })
+        ));
+        let twice = "<ChecksumCRC32>x</ChecksumCRC32>".repeat(2);
+        assert!(matches!(
+            read(&twice),
+            Err(XmlError::UnexpectedElement { .. })
+        ));
     }
 }

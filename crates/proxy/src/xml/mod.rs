@@ -31,6 +31,9 @@ pub const MAX_DOCUMENT_BYTES: usize = 16 * 1_024 * 1_024;
 /// Deepest nesting of elements read. The deepest that S3 sends here is five.
 pub const MAX_DEPTH: usize = 32;
 
+/// Most entries taken from one listing of an upstream. S3 sends at most 1,000 a page, some servers more parts.
+pub const MAX_ENTRIES: usize = 10_000;
+
 /// The namespace of every S3 document.
 pub const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 

@@ -254,3 +254,122 @@ impl UploadsAnswer<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xml::XML_DECLARATION;
+    use time::macros::datetime;
+
+    const TIME: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
+
+    fn content(document: Document, root: &str) -> String {
+        let text = String::from_utf8(document.into_root_bytes().to_vec()).unwrap();
+        let start = format!("<{root} xmlns=\"{NAMESPACE}\">");
+        let text = text.strip_prefix(&start).unwrap();
+        text.strip_suffix(&format!("</{root}>")).unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_completion_can_follow_white_space() {
+        let checksums = [ChecksumValue::new("CRC64NVME", "AAAAAAAAAAA=").unwrap()];
+        let answer = CompletedAnswer {
+            location: "https://gateway/b/a%26b",
+            bucket: "b",
+            key: "a&b",
+            entity_tag: &EntityTag::strong("x-2"),
+            checksums: &checksums,
+            checksum_type: Some("FULL_OBJECT"),
+        };
+        assert_eq!(
+            content(answer.to_document(), "CompleteMultipartUploadResult"),
+            "<Location>https://gateway/b/a%26b</Location><Bucket>b</Bucket><Key>a&amp;b</Key>\
+             <ETag>&quot;x-2&quot;</ETag><ChecksumCRC64NVME>AAAAAAAAAAA=</ChecksumCRC64NVME>\
+             <ChecksumType>FULL_OBJECT</ChecksumType>"
+        );
+        let whole = answer.to_document().into_bytes();
+        assert!(whole.starts_with(XML_DECLARATION.as_bytes()));
+        assert!(whole.ends_with(&answer.to_document().into_root_bytes()));
+    }
+
+    #[test]
+    fn parts_are_listed_with_their_upload() {
+        let owner = Owner {
+            id: "o".into(),
+            display_name: "d".into(),
+        };
+        let part = ListedPart {
+            number: 3,
+            last_modified: TIME,
+            entity_tag: EntityTag::strong("x-01"),
+            size: 7,
+            checksums: vec![],
+        };
+        let answer = PartsAnswer {
+            bucket: "b",
+            key: "k",
+            upload_id: "u",
+            owner: Some(&owner),
+            storage_class: None,
+            part_number_marker: 2,
+            next_part_number_marker: Some(3),
+            max_parts: 1,
+            is_truncated: true,
+            checksum_algorithm: None,
+            checksum_type: None,
+            parts: &[part],
+        };
+        assert_eq!(
+            content(answer.to_document(), "ListPartsResult"),
+            "<Bucket>b</Bucket><Key>k</Key><UploadId>u</UploadId>\
+             <Initiator><ID>o</ID><DisplayName>d</DisplayName></Initiator>\
+             <Owner><ID>o</ID><DisplayName>d</DisplayName></Owner>\
+             <PartNumberMarker>2</PartNumberMarker><NextPartNumberMarker>3</NextPartNumberMarker>\
+             <MaxParts>1</MaxParts><IsTruncated>true</IsTruncated>\
+             <Part><PartNumber>3</PartNumber><LastModified>2026-01-02T03:04:05.000Z</LastModified>\
+             <ETag>&quot;x-01&quot;</ETag><Size>7</Size></Part>"
+        );
+    }
+
+    #[test]
+    fn names_of_uploads_are_encoded_on_request() {
+        let upload = ListedUpload {
+            key: "a b\u{1}".into(),
+            upload_id: "u".into(),
+            initiated: TIME,
+            owner: None,
+            storage_class: None,
+            checksum_algorithm: None,
+            checksum_type: None,
+        };
+        let common_prefixes = ["p+/".to_owned()];
+        let answer = UploadsAnswer {
+            bucket: "b",
+            prefix: "a b",
+            delimiter: Some("/"),
+            url_encoded: true,
+            max_uploads: 5,
+            uploads: &[upload],
+            common_prefixes: &common_prefixes,
+            ..UploadsAnswer::default()
+        };
+        let encoded = content(answer.to_document(), "ListMultipartUploadsResult");
+        assert_eq!(
+            encoded,
+            "<Bucket>b</Bucket><KeyMarker></KeyMarker><UploadIdMarker></UploadIdMarker>\
+             <Prefix>a+b</Prefix><Delimiter>/</Delimiter><EncodingType>url</EncodingType>\
+             <MaxUploads>5</MaxUploads><IsTruncated>false</IsTruncated>\
+             <Upload><Key>a+b%01</Key><UploadId>u</UploadId>\
+             <Initiated>2026-01-02T03:04:05.000Z</Initiated></Upload>\
+             <CommonPrefixes><Prefix>p%2B/</Prefix></CommonPrefixes>"
+        );
+        let plain = UploadsAnswer {
+            url_encoded: false,
+            ..answer
+        }
+        .to_document();
+        let plain = content(plain, "ListMultipartUploadsResult");
+        assert!(plain.contains("<Key>a b&#x1;</Key>") && plain.contains("<Prefix>p+/</Prefix>"));
+        assert!(!plain.contains("EncodingType"));
+    }
+}

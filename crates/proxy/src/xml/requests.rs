@@ -474,20 +474,36 @@ mod tests {
 
     proptest! {
         #[test]
-        fn written_deletions_are_read_back(keys in proptest::collection::vec("[^\\x00]{1,20}", 1..5), quiet in any::<bool>(), size in any::<Option<u64>>()) {
-            let objects = keys.into_iter().map(|key| ObjectToDelete { key, size, ..Default::default() }).collect();
+        fn written_deletions_are_read_back(
+            keys in proptest::collection::vec("[^\\x00]{1,20}", 1..5),
+            quiet in any::<bool>(),
+            size in any::<Option<u64>>(),
+        ) {
+            let objects = keys
+                .into_iter()
+                .map(|key| ObjectToDelete { key, size, ..Default::default() })
+                .collect();
             let request = DeleteObjects { quiet, objects };
             prop_assert_eq!(DeleteObjects::parse(&request.to_document().into_bytes()), Ok(request));
         }
 
         #[test]
-        fn written_completions_are_read_back(numbers in proptest::collection::btree_set(1_u16..=10_000, 1..20), tag in "[ -!#-~]{0,20}") {
+        fn written_completions_are_read_back(
+            numbers in proptest::collection::btree_set(1_u16..=10_000, 1..20),
+            tag in "[ -!#-~]{0,20}",
+        ) {
+            let checksums = vec![ChecksumValue::new("CRC64NVME", "AAAAAAAAAAA=").unwrap()];
             let parts: Vec<_> = numbers
                 .into_iter()
-                .map(|number| CompletedPart { number, entity_tag: EntityTag::strong(tag.clone()), checksums: vec![ChecksumValue::new("CRC64NVME", "AAAAAAAAAAA=").unwrap()] })
+                .map(|number| CompletedPart {
+                    number,
+                    entity_tag: EntityTag::strong(tag.clone()),
+                    checksums: checksums.clone(),
+                })
                 .collect();
             let document = CompleteMultipartUpload::to_document(&parts).into_bytes();
-            prop_assert_eq!(CompleteMultipartUpload::parse(&document), Ok(CompleteMultipartUpload { parts }));
+            let read = CompleteMultipartUpload::parse(&document);
+            prop_assert_eq!(read, Ok(CompleteMultipartUpload { parts }));
         }
 
         #[test]

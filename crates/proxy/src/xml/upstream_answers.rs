@@ -6,7 +6,7 @@
 use time::OffsetDateTime;
 
 use super::answers::{DeleteAnswer, DeleteFailure, DeletedObject};
-use super::elements::{ElementReader, set_once};
+use super::elements::{ElementReader, push_entry, set_once};
 use super::{XmlError, quote};
 use crate::entity_tag::EntityTag;
 
@@ -210,8 +210,14 @@ pub fn parse_deleted(document: &[u8]) -> Result<DeleteAnswer, XmlError> {
     let mut answer = DeleteAnswer::default();
     while let Some(child) = reader.child()? {
         match child {
-            "Deleted" => answer.deleted.push(read_deleted(&mut reader)?),
-            "Error" => answer.failures.push(read_failure(&mut reader)?),
+            "Deleted" => {
+                let deleted = read_deleted(&mut reader)?;
+                push_entry(&mut answer.deleted, deleted, "Deleted")?;
+            }
+            "Error" => {
+                let failure = read_failure(&mut reader)?;
+                push_entry(&mut answer.failures, failure, "Error")?;
+            }
             _ => reader.skip()?,
         }
     }
@@ -377,9 +383,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn written_deletions_are_read_back(key in "[^\\x00]{0,20}", version_id in proptest::option::of("[a-z]{1,5}"), delete_marker in any::<bool>()) {
-            let deleted = DeletedObject { key: key.clone(), version_id: version_id.clone(), delete_marker, delete_marker_version_id: version_id.clone() };
-            let failure = DeleteFailure { key, version_id, code: "AccessDenied".into(), message: "no".into() };
+        fn written_deletions_are_read_back(
+            key in "[^\\x00]{0,20}",
+            version_id in proptest::option::of("[a-z]{1,5}"),
+            delete_marker in any::<bool>(),
+        ) {
+            let deleted = DeletedObject {
+                key: key.clone(),
+                version_id: version_id.clone(),
+                delete_marker,
+                delete_marker_version_id: version_id.clone(),
+            };
+            let (code, message) = ("AccessDenied".into(), "no".into());
+            let failure = DeleteFailure { key, version_id, code, message };
             let answer = DeleteAnswer { deleted: vec![deleted], failures: vec![failure] };
             prop_assert_eq!(parse_deleted(&answer.to_document().into_bytes()), Ok(answer));
         }
@@ -387,7 +403,8 @@ mod tests {
         #[test]
         fn any_answer_is_read_without_panic(body in ".{0,100}") {
             let body = body.as_bytes();
-            let _ = (parse_error(body), parse_initiated(body), parse_completed(body), parse_copied(body), parse_location(body), parse_deleted(body));
+            let _ = (parse_error(body), parse_initiated(body), parse_completed(body));
+            let _ = (parse_copied(body), parse_location(body), parse_deleted(body));
         }
     }
 }

@@ -4,14 +4,11 @@ use time::OffsetDateTime;
 
 use super::XmlError;
 use super::checksum_value::ChecksumValue;
-use super::elements::{ElementReader, set_once};
+use super::elements::{ElementReader, push_entry, set_once};
 use super::multipart_answers::{ListedPart, ListedUpload};
 use super::requests::part_number;
 use super::url_encoding;
 use crate::entity_tag::EntityTag;
-
-/// Most entries taken from one listing. S3 sends at most 1,000 a page, some servers more parts.
-pub const MAX_ENTRIES: usize = 10_000;
 
 /// One page of ListParts: sizes, tags and checksums are the upstream's, of the ciphertext.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,7 +33,7 @@ pub fn parse_parts(document: &[u8]) -> Result<PartsPage, XmlError> {
         match child {
             "Part" => {
                 let part = read_part(&mut reader)?;
-                push(&mut page.parts, part, "Part")?;
+                push_entry(&mut page.parts, part, "Part")?;
             }
             "NextPartNumberMarker" => {
                 page.next_part_number_marker = Some(reader.number("NextPartNumberMarker")?);
@@ -121,7 +118,7 @@ pub fn parse_uploads(document: &[u8]) -> Result<UploadsPage, XmlError> {
         match child {
             "Upload" => {
                 let upload = read_upload(&mut reader)?;
-                push(&mut page.uploads, upload, "Upload")?;
+                push_entry(&mut page.uploads, upload, "Upload")?;
             }
             "CommonPrefixes" => read_prefixes(&mut reader, &mut page.common_prefixes)?,
             "NextKeyMarker" => page.next_key_marker = non_empty(reader.text("NextKeyMarker")?),
@@ -217,7 +214,7 @@ pub fn parse_objects(document: &[u8]) -> Result<ObjectsPage, XmlError> {
         match child {
             "Contents" => {
                 let object = read_object(&mut reader)?;
-                push(&mut page.objects, object, "Contents")?;
+                push_entry(&mut page.objects, object, "Contents")?;
             }
             "CommonPrefixes" => read_prefixes(&mut reader, &mut page.common_prefixes)?,
             "NextContinuationToken" => {
@@ -311,23 +308,11 @@ fn read_prefixes(
         match child {
             "Prefix" => {
                 let prefix = reader.text("Prefix")?;
-                push(prefixes, prefix, "Prefix")?;
+                push_entry(prefixes, prefix, "Prefix")?;
             }
             _ => reader.skip()?,
         }
     }
-    Ok(())
-}
-
-/// Adds an entry within [`MAX_ENTRIES`].
-fn push<T>(entries: &mut Vec<T>, entry: T, element: &'static str) -> Result<(), XmlError> {
-    if entries.len() == MAX_ENTRIES {
-        return Err(XmlError::TooMany {
-            element,
-            limit: MAX_ENTRIES,
-        });
-    }
-    entries.push(entry);
     Ok(())
 }
 
@@ -338,6 +323,7 @@ fn non_empty(text: String) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::xml::MAX_ENTRIES;
     use crate::xml::multipart_answers::{PartsAnswer, UploadsAnswer};
     use proptest::prelude::*;
     use time::macros::datetime;
@@ -422,10 +408,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn written_parts_are_read_back(numbers in proptest::collection::btree_set(1_u16..=10_000, 0..10), size in any::<u64>(), next in any::<Option<u32>>()) {
+        fn written_parts_are_read_back(
+            numbers in proptest::collection::btree_set(1_u16..=10_000, 0..10),
+            size in any::<u64>(),
+            next in any::<Option<u32>>(),
+        ) {
+            let checksums = vec![ChecksumValue::new("CRC32C", "AAAAAA==").unwrap()];
             let parts: Vec<_> = numbers
                 .into_iter()
-                .map(|number| ListedPart { number, last_modified: TIME, entity_tag: EntityTag::of_attempt(&[7; 16]), size, checksums: vec![ChecksumValue::new("CRC32C", "AAAAAA==").unwrap()] })
+                .map(|number| ListedPart {
+                    number,
+                    last_modified: TIME,
+                    entity_tag: EntityTag::of_attempt(&[7; 16]),
+                    size,
+                    checksums: checksums.clone(),
+                })
                 .collect();
             let answer = PartsAnswer {
                 bucket: "b",
@@ -442,12 +439,25 @@ mod tests {
                 parts: &parts,
             };
             let page = parse_parts(&answer.to_document().into_bytes()).unwrap();
-            prop_assert_eq!(page, PartsPage { parts, next_part_number_marker: next, is_truncated: next.is_some() });
+            let is_truncated = next.is_some();
+            prop_assert_eq!(page, PartsPage { parts, next_part_number_marker: next, is_truncated });
         }
 
         #[test]
-        fn written_uploads_are_read_back(key in "[^\\x00]{1,20}", prefix in "[^\\x00]{1,10}", url_encoded in any::<bool>()) {
-            let upload = ListedUpload { key: key.clone(), upload_id: "u".into(), initiated: TIME, owner: None, storage_class: Some("STANDARD".into()), checksum_algorithm: None, checksum_type: Some("COMPOSITE".into()) };
+        fn written_uploads_are_read_back(
+            key in "[^\\x00]{1,20}",
+            prefix in "[^\\x00]{1,10}",
+            url_encoded in any::<bool>(),
+        ) {
+            let upload = ListedUpload {
+                key: key.clone(),
+                upload_id: "u".into(),
+                initiated: TIME,
+                owner: None,
+                storage_class: Some("STANDARD".into()),
+                checksum_algorithm: None,
+                checksum_type: Some("COMPOSITE".into()),
+            };
             let (uploads, common_prefixes) = ([upload.clone()], [prefix.clone()]);
             let answer = UploadsAnswer {
                 bucket: "b",
@@ -462,7 +472,14 @@ mod tests {
                 ..Default::default()
             };
             let page = parse_uploads(&answer.to_document().into_bytes()).unwrap();
-            prop_assert_eq!(page, UploadsPage { uploads: vec![upload], common_prefixes: vec![prefix], next_key_marker: Some(key), next_upload_id_marker: Some("u".into()), is_truncated: true });
+            let expected = UploadsPage {
+                uploads: vec![upload],
+                common_prefixes: vec![prefix],
+                next_key_marker: Some(key),
+                next_upload_id_marker: Some("u".into()),
+                is_truncated: true,
+            };
+            prop_assert_eq!(page, expected);
         }
 
         #[test]
