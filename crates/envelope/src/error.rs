@@ -45,6 +45,8 @@ pub enum KeyServiceFailure {
     NotConfigured,
     /// The answer was not one that the service's protocol allows.
     Malformed,
+    /// The service says that the request cannot work as it is configured: a key of the wrong type, a malformed name.
+    Misconfigured,
 }
 
 impl KeyServiceFailure {
@@ -63,6 +65,13 @@ impl KeyServiceFailure {
 pub enum Error {
     /// The caller broke a rule of the interface or a limit of the format; the text names the cause.
     Misuse(Cow<'static, str>),
+    /// The metadata to be sealed does not fit into the header. The text carries the numbers.
+    MetadataTooLarge {
+        /// Bytes that the encoded metadata takes.
+        length: usize,
+        /// Bytes that there is room for, with these wraps.
+        limit: usize,
+    },
     /// The stored bytes were refused; the text is for operators only.
     Stored(Cow<'static, str>),
     /// The key service failed.
@@ -106,7 +115,7 @@ impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Misuse(_) => Fault::Caller,
+            Self::Misuse(_) | Self::MetadataTooLarge { .. } => Fault::Caller,
             Self::Stored(_) => Fault::StoredData,
             Self::KeyService { .. } => Fault::KeyService,
             Self::Machine(_) => Fault::Machine,
@@ -120,6 +129,7 @@ impl Error {
             | Self::Stored(detail)
             | Self::Machine(detail)
             | Self::KeyService { detail, .. } => detail,
+            Self::MetadataTooLarge { .. } => "the metadata does not fit into the header",
         }
     }
 }
@@ -128,6 +138,12 @@ impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Misuse(detail) => formatter.write_str(detail),
+            Self::MetadataTooLarge { length, limit } => {
+                write!(
+                    formatter,
+                    "the metadata takes {length} bytes, but only {limit} fit beside the keys"
+                )
+            }
             Self::Stored(_) => {
                 formatter.write_str("the stored data is damaged or does not belong here")
             }

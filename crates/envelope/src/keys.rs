@@ -154,6 +154,18 @@ identifier! {
     KeyReference, 8
 }
 
+identifier! {
+    /// SHA-256 of the upload id that the storage gave a multipart upload. Written in 64 lower-case hexadecimal digits.
+    UploadHash, 32
+}
+
+impl UploadHash {
+    /// The hash of an upload id's text.
+    pub fn of(upload_id: &str) -> Self {
+        Self(Sha256::digest(upload_id.as_bytes()).into())
+    }
+}
+
 impl WorkingKeyId {
     /// A fresh random identifier.
     ///
