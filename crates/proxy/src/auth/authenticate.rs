@@ -164,7 +164,7 @@ pub fn authenticate(
     check_scope(&claim, settings)?;
     check_unsigned_headers(&parts.headers, &claim.signed_headers)?;
     let host_forms = host::signed_forms(parts, settings)?;
-    verify(parts, query, claim, host_forms, credentials)
+    verify(parts, query, &claim, host_forms, credentials)
 }
 
 fn claim_from_header<'a>(
@@ -278,7 +278,7 @@ fn check_unsigned_headers(
 fn verify(
     parts: &Parts,
     query: &str,
-    claim: Claim<'_>,
+    claim: &Claim<'_>,
     host_forms: Vec<String>,
     credentials: &CredentialStore,
 ) -> Result<Authenticated<Caller>, AuthError> {

@@ -73,7 +73,7 @@ impl Case {
         settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
         settings.signature_location = location;
         if location == SignatureLocation::QueryParams {
-            settings.expires_in = Some(Duration::from_secs(60));
+            settings.expires_in = Some(Duration::from_mins(1));
         }
         let identity =
             Credentials::new("AKIA/SLASH", self.secret.as_str(), None, None, "test").into();

@@ -24,10 +24,10 @@ pub const MAX_REGION_LENGTH: usize = 64;
 pub const MAX_HOST_LENGTH: usize = 300;
 
 /// How far a request's date may be from our clock, in both directions, as S3 has it.
-pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(15);
 
 /// The longest life of a presigned URL: seven days, as S3 has it.
-pub const MAX_PRESIGNED_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub const MAX_PRESIGNED_LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 /// Signing keys that are remembered for one access key. A client uses one region, and presigned URLs reach back
 /// seven days, so sixteen hold every key in normal use.

@@ -218,7 +218,7 @@ mod tests {
         let parsed = parse_presigned_query(&query("86400")).unwrap();
         assert_eq!(parsed.credential.access_key_id, "AKIAIOSFODNN7EXAMPLE");
         assert_eq!(parsed.date.as_str(), "20130524T000000Z");
-        assert_eq!(parsed.lifetime, Duration::from_secs(86400));
+        assert_eq!(parsed.lifetime, Duration::from_hours(24));
         assert_eq!(parsed.signed_headers.as_str(), "host");
         assert_eq!(parsed.signature.to_hex(), SIGNATURE);
         assert!(!parsed.has_security_token);

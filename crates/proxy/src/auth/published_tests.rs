@@ -9,7 +9,7 @@ use super::*;
 
 /// 24 May 2013, 00:00:00 UTC, when all the examples were signed.
 fn signing_time() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(1_369_353_600)
+    SystemTime::UNIX_EPOCH + Duration::from_millis(1_369_353_600_999)
 }
 
 pub(crate) fn example_store() -> CredentialStore {
@@ -74,11 +74,21 @@ pub(crate) fn streaming_example(trailer: bool) -> Authenticated<Caller> {
     .unwrap()
 }
 
+/// Method, target, payload hash, further headers, signed headers, signature.
+type Example = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+    &'static str,
+);
+
 #[test]
 fn requests_signed_in_the_header() {
     const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     const BODY: &str = "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072";
-    let examples: [(&str, &str, &str, &[(&str, &str)], &str, &str); 4] = [
+    let examples: [Example; 4] = [
         (
             "GET",
             "/test.txt",
@@ -153,7 +163,7 @@ fn a_presigned_request() {
                   &X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404";
     let parts = request("GET", target, &[("host", "examplebucket.s3.amazonaws.com")]);
     let (store, settings) = (example_store(), AuthSettings::default());
-    let last_second = signing_time() + Duration::from_secs(86400);
+    let last_second = signing_time() + Duration::from_hours(24);
     for now in [signing_time(), last_second] {
         let caller = authenticate(&parts, &store, &settings, now).unwrap();
         assert!(caller.presigned);
@@ -169,7 +179,7 @@ fn a_presigned_request() {
         .unwrap_err(),
         AuthError::access_denied("Request has expired")
     );
-    let early = signing_time() - Duration::from_secs(15 * 60);
+    let early = signing_time() - Duration::from_mins(15);
     assert!(authenticate(&parts, &store, &settings, early).is_ok());
     assert_eq!(
         authenticate(&parts, &store, &settings, early - Duration::from_secs(1)).unwrap_err(),

@@ -71,10 +71,9 @@ enum State {
     Trailers {
         blank_seen: bool,
     },
-    /// All is read. One empty line more is tolerated after an unsigned trailer, since minio-go sends it.
-    End {
-        blank_allowed: bool,
-    },
+    /// The end of an unsigned trailer, after which one more empty line is tolerated, since minio-go sends it.
+    OptionalBlank,
+    End,
 }
 
 impl Decoder {
@@ -130,7 +129,7 @@ impl Decoder {
     pub fn finish(&self) -> Result<&[Trailer], BodyError> {
         match (&self.failure, self.state) {
             (Some(failure), _) => Err(failure.clone()),
-            (None, State::End { .. }) if self.line.is_empty() => Ok(&self.trailers),
+            (None, State::OptionalBlank | State::End) if self.line.is_empty() => Ok(&self.trailers),
             _ => Err(incomplete("the chunks have no proper end")),
         }
     }
@@ -167,11 +166,9 @@ impl Decoder {
                         self.state = State::ChunkHeader;
                     }
                 }
-                State::LastLine => {
+                State::LastLine | State::OptionalBlank => {
                     if self.read_empty_line(input)? {
-                        self.state = State::End {
-                            blank_allowed: false,
-                        };
+                        self.state = State::End;
                     }
                 }
                 State::Trailers { blank_seen } => {
@@ -182,18 +179,7 @@ impl Decoder {
                         self.end_trailer_line(blank_seen)?;
                     }
                 }
-                State::End {
-                    blank_allowed: true,
-                } => {
-                    if self.read_empty_line(input)? {
-                        self.state = State::End {
-                            blank_allowed: false,
-                        };
-                    }
-                }
-                State::End {
-                    blank_allowed: false,
-                } => {
+                State::End => {
                     return Err(incomplete("there is data after the last chunk"));
                 }
             }
@@ -283,8 +269,9 @@ impl Decoder {
             .is_none_or(|signatures| signatures.trailer_verified);
         if line.is_empty() {
             self.state = if verified {
-                State::End {
-                    blank_allowed: self.signatures.is_none(),
+                match self.signatures {
+                    Some(_) => State::End,
+                    None => State::OptionalBlank,
                 }
             } else if blank_seen {
                 return Err(malformed("the trailer has no signature"));

@@ -1,169 +1,16 @@
-//! The flexible checksums of S3: of bodies, of parts, and of the objects that parts become.
-//!
-//! Source: Amazon S3 User Guide, "Checking object integrity in Amazon S3".
+//! The values of flexible checksums: of bodies, of parts, and of the objects that parts become.
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use crc_fast::{CrcAlgorithm, Digest as CrcDigest};
-use sha1::Sha1;
-use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+
+use super::algorithm::{Algorithm, ChecksumType};
+use super::hasher::Hasher;
 
 /// Bytes of the longest supported checksum.
 const MAX_WIDTH: usize = 32;
-
-/// A checksum algorithm that clients may choose.
-///
-/// S3 also knows SHA512, MD5, XXHASH64, XXHASH3 and XXHASH128. Each of them is one variant here, one [`Hasher`] and
-/// one line in each `match` of this file; until then requests that use them are refused, never ignored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Algorithm {
-    /// CRC-32 of ISO HDLC, 4 bytes.
-    Crc32,
-    /// CRC-32C of iSCSI, 4 bytes.
-    Crc32c,
-    /// CRC-64 of NVMe, 8 bytes.
-    Crc64Nvme,
-    /// SHA-1, 20 bytes.
-    Sha1,
-    /// SHA-256, 32 bytes.
-    Sha256,
-}
-
-impl Algorithm {
-    /// Every supported algorithm.
-    pub const ALL: [Self; 5] = [
-        Self::Crc32,
-        Self::Crc32c,
-        Self::Crc64Nvme,
-        Self::Sha1,
-        Self::Sha256,
-    ];
-
-    /// The name in headers' values, in XML and in messages.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Crc32 => "CRC32",
-            Self::Crc32c => "CRC32C",
-            Self::Crc64Nvme => "CRC64NVME",
-            Self::Sha1 => "SHA1",
-            Self::Sha256 => "SHA256",
-        }
-    }
-
-    /// The name of the header or trailer that carries the checksum, lower case.
-    pub const fn header_name(self) -> &'static str {
-        match self {
-            Self::Crc32 => "x-amz-checksum-crc32",
-            Self::Crc32c => "x-amz-checksum-crc32c",
-            Self::Crc64Nvme => "x-amz-checksum-crc64nvme",
-            Self::Sha1 => "x-amz-checksum-sha1",
-            Self::Sha256 => "x-amz-checksum-sha256",
-        }
-    }
-
-    /// Bytes of a checksum, before base64.
-    pub const fn width(self) -> usize {
-        match self {
-            Self::Crc32 | Self::Crc32c => 4,
-            Self::Crc64Nvme => 8,
-            Self::Sha1 => 20,
-            Self::Sha256 => 32,
-        }
-    }
-
-    /// The algorithm of that [`name`](Self::name), in any case, as S3 reads it.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.name().eq_ignore_ascii_case(name))
-    }
-
-    /// The algorithm whose checksum that header or trailer carries, in any case.
-    pub fn from_header_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.header_name().eq_ignore_ascii_case(name))
-    }
-
-    /// A hasher for one body.
-    pub fn hasher(self) -> Hasher {
-        Hasher(match self {
-            Self::Crc32 | Self::Crc32c | Self::Crc64Nvme => {
-                State::Crc(self, CrcDigest::new(self.crc()))
-            }
-            Self::Sha1 => State::Sha1(Sha1::new()),
-            Self::Sha256 => State::Sha256(Sha256::new()),
-        })
-    }
-
-    /// Whether a multipart object may have a checksum of that type with this algorithm.
-    pub const fn supports(self, checksum_type: ChecksumType) -> bool {
-        match checksum_type {
-            ChecksumType::Composite => !matches!(self, Self::Crc64Nvme),
-            ChecksumType::FullObject => {
-                matches!(self, Self::Crc32 | Self::Crc32c | Self::Crc64Nvme)
-            }
-        }
-    }
-
-    /// The type that a multipart object gets when the client names none.
-    pub const fn default_multipart_type(self) -> ChecksumType {
-        match self {
-            Self::Crc64Nvme => ChecksumType::FullObject,
-            Self::Crc32 | Self::Crc32c | Self::Sha1 | Self::Sha256 => ChecksumType::Composite,
-        }
-    }
-
-    /// The CRC; for the hashes, which have none, a value that is never used.
-    const fn crc(self) -> CrcAlgorithm {
-        match self {
-            Self::Crc32 => CrcAlgorithm::Crc32IsoHdlc,
-            Self::Crc32c => CrcAlgorithm::Crc32Iscsi,
-            Self::Crc64Nvme | Self::Sha1 | Self::Sha256 => CrcAlgorithm::Crc64Nvme,
-        }
-    }
-}
-
-impl fmt::Display for Algorithm {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-/// How the checksum of a multipart object follows from its parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ChecksumType {
-    /// The checksum of the parts' checksums.
-    Composite,
-    /// The checksum of the object's bytes.
-    FullObject,
-}
-
-impl ChecksumType {
-    /// The value of `x-amz-checksum-type`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Composite => "COMPOSITE",
-            Self::FullObject => "FULL_OBJECT",
-        }
-    }
-
-    /// Reads the value of `x-amz-checksum-type`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Composite, Self::FullObject]
-            .into_iter()
-            .find(|checksum_type| checksum_type.name() == name)
-    }
-}
-
-impl fmt::Display for ChecksumType {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
 
 /// A checksum with its algorithm. `Display` writes the base64 that headers carry.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -269,7 +116,7 @@ impl Checksum {
                 ChecksumType::Composite,
             ));
         }
-        let mut hasher = algorithm.hasher();
+        let mut hasher = Hasher::new(algorithm);
         hasher.update(first.value());
         let mut count = 1;
         for part in parts {
@@ -285,11 +132,20 @@ impl Checksum {
         })
     }
 
-    fn from_crc(algorithm: Algorithm, value: u64) -> Self {
+    pub(super) fn from_crc(algorithm: Algorithm, value: u64) -> Self {
         let mut padded = [0; MAX_WIDTH];
         let bytes = value.to_be_bytes();
         let start = bytes.len() - algorithm.width().min(bytes.len());
         for (target, source) in padded.iter_mut().zip(bytes.iter().skip(start)) {
+            *target = *source;
+        }
+        Self { algorithm, padded }
+    }
+
+    /// A hash, which must be as long as the algorithm says.
+    pub(super) fn from_hash(algorithm: Algorithm, hash: &[u8]) -> Self {
+        let mut padded = [0; MAX_WIDTH];
+        for (target, source) in padded.iter_mut().zip(hash) {
             *target = *source;
         }
         Self { algorithm, padded }
@@ -329,102 +185,17 @@ impl fmt::Display for CompositeChecksum {
     }
 }
 
-/// Computes one checksum over bytes that arrive piece by piece.
-#[derive(Clone)]
-pub struct Hasher(State);
-
-#[derive(Clone)]
-enum State {
-    Crc(Algorithm, CrcDigest),
-    Sha1(Sha1),
-    Sha256(Sha256),
-}
-
-impl Hasher {
-    /// Takes the next bytes in.
-    pub fn update(&mut self, bytes: &[u8]) {
-        match &mut self.0 {
-            State::Crc(_, crc) => crc.update(bytes),
-            State::Sha1(hash) => hash.update(bytes),
-            State::Sha256(hash) => hash.update(bytes),
-        }
-    }
-
-    /// The checksum of all bytes.
-    pub fn finish(self) -> Checksum {
-        match self.0 {
-            State::Crc(algorithm, crc) => Checksum::from_crc(algorithm, crc.finalize()),
-            State::Sha1(hash) => from_hash(Algorithm::Sha1, &hash.finalize()),
-            State::Sha256(hash) => from_hash(Algorithm::Sha256, &hash.finalize()),
-        }
-    }
-}
-
-impl fmt::Debug for Hasher {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Hasher")
-    }
-}
-
-fn from_hash(algorithm: Algorithm, hash: &[u8]) -> Checksum {
-    let mut padded = [0; MAX_WIDTH];
-    for (target, source) in padded.iter_mut().zip(hash) {
-        *target = *source;
-    }
-    Checksum { algorithm, padded }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use sha2::{Digest as _, Sha256};
 
     use super::*;
 
     fn checksum(algorithm: Algorithm, bytes: &[u8]) -> Checksum {
-        let mut hasher = algorithm.hasher();
+        let mut hasher = Hasher::new(algorithm);
         hasher.update(bytes);
         hasher.finish()
-    }
-
-    /// The check values of the CRC catalogue and of FIPS 180 for `123456789` and `abc`.
-    #[test]
-    fn published_values() {
-        let hex = |algorithm, bytes: &[u8]| {
-            data_encoding::HEXLOWER.encode(checksum(algorithm, bytes).value())
-        };
-        assert_eq!(hex(Algorithm::Crc32, b"123456789"), "cbf43926");
-        assert_eq!(hex(Algorithm::Crc32c, b"123456789"), "e3069283");
-        assert_eq!(hex(Algorithm::Crc64Nvme, b"123456789"), "ae8b14860a799888");
-        assert_eq!(
-            hex(Algorithm::Sha1, b"abc"),
-            "a9993e364706816aba3e25717850c26c9cd0d89d"
-        );
-        assert_eq!(
-            hex(Algorithm::Sha256, b"abc"),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
-        assert_eq!(checksum(Algorithm::Crc32, b"").to_base64(), "AAAAAA==");
-    }
-
-    #[test]
-    fn names_are_found_again() {
-        for algorithm in Algorithm::ALL {
-            assert_eq!(
-                Algorithm::from_name(&algorithm.name().to_lowercase()),
-                Some(algorithm)
-            );
-            assert_eq!(
-                Algorithm::from_header_name(&algorithm.header_name().to_uppercase()),
-                Some(algorithm)
-            );
-            assert!(algorithm.supports(algorithm.default_multipart_type()));
-        }
-        assert_eq!(Algorithm::from_name("MD5"), None);
-        assert_eq!(
-            ChecksumType::from_name("FULL_OBJECT"),
-            Some(ChecksumType::FullObject)
-        );
-        assert_eq!(ChecksumType::from_name("full_object"), None);
     }
 
     #[test]

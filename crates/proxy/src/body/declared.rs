@@ -6,7 +6,8 @@ use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use percent_encoding::percent_decode_str;
 
-use super::checksum::{Algorithm, Checksum};
+use super::algorithm::Algorithm;
+use super::checksum::Checksum;
 use super::error::BodyError;
 use crate::auth::PayloadMode;
 

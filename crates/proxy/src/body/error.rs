@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::checksum::Algorithm;
+use super::algorithm::Algorithm;
 
 /// A body that is refused. Variants bear the names of the S3 error codes they become; the text may go to the client.
 /// Cloning is cheap, so that a failed body can give the same answer for ever.

@@ -11,10 +11,12 @@ use http_body::Body;
 use md5::Md5;
 use sha2::{Digest, Sha256};
 
+use super::algorithm::Algorithm;
 use super::aws_chunked::{Decoder, Trailer};
-use super::checksum::{Algorithm, Checksum, Hasher};
+use super::checksum::Checksum;
 use super::declared::{Declared, DeclaredChecksum, MD5_LENGTH, MissingLength};
 use super::error::BodyError;
+use super::hasher::Hasher;
 use crate::auth::PayloadMode;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -189,14 +191,12 @@ where
                 return Ok(Some(data));
             }
             // The only point of suspension: nothing has been taken out of the body that is not in `self`.
-            match self.next_frame().await? {
-                Some(data) => self.pending = data,
-                None => {
-                    let verified = self.verify()?;
-                    self.state = State::Verified(verified);
-                    return Ok(None);
-                }
-            }
+            let Some(data) = self.next_frame().await? else {
+                let verified = self.verify()?;
+                self.state = State::Verified(verified);
+                return Ok(None);
+            };
+            self.pending = data;
         }
     }
 
@@ -305,7 +305,7 @@ impl Digests {
             md5: declared.md5.map(|_| Md5::new()),
             other: algorithm
                 .filter(|algorithm| !matches!(algorithm, Algorithm::Sha256 | Algorithm::Crc64Nvme))
-                .map(Algorithm::hasher),
+                .map(Hasher::new),
         }
     }
 
