@@ -15,6 +15,7 @@ pub mod object;
 pub mod opener;
 pub mod parts;
 pub mod random;
+pub mod records;
 pub mod sealer;
 pub mod segment;
 pub mod suite;
