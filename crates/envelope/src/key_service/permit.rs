@@ -26,7 +26,9 @@ impl UnwrapPermit {
     /// gateway exactly one function calls this; its `clippy.toml` disallows it everywhere else.
     #[must_use]
     pub fn issue(intent: impl Into<Arc<str>>) -> Self {
-        Self { intent: intent.into() }
+        Self {
+            intent: intent.into(),
+        }
     }
 
     /// The name under which the intent is on record.
@@ -37,17 +39,24 @@ impl UnwrapPermit {
 
     /// The permit for checking a key that this process has just made itself, which reveals nothing stored.
     pub(crate) fn self_check() -> Self {
-        Self { intent: Arc::from("self-check of a new working key") }
+        Self {
+            intent: Arc::from("self-check of a new working key"),
+        }
     }
 
     /// The same permit for the task that carries out the unwrap: it outlives the request that asked for it.
     pub(crate) fn carry(&self) -> Self {
-        Self { intent: Arc::clone(&self.intent) }
+        Self {
+            intent: Arc::clone(&self.intent),
+        }
     }
 }
 
 impl fmt::Debug for UnwrapPermit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("UnwrapPermit").field("intent", &self.intent).finish()
+        formatter
+            .debug_struct("UnwrapPermit")
+            .field("intent", &self.intent)
+            .finish()
     }
 }

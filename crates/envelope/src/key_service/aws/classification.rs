@@ -1,60 +1,104 @@
-//! Sorts what the SDK reports into the classes of [`KeyServiceError`].
+//! Sorts what the SDK reports into the crate's [`KeyServiceFailure`].
 
 use std::error::Error;
 
 use aws_sdk_kms::config::http::HttpResponse;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 
-use crate::key_service::{KeyServiceError, KeyServiceErrorClass};
+use crate::error::KeyServiceFailure;
+use crate::key_service::key_service_error;
 
 /// The class of an error code of the AWS KMS API; `None` if the code is not one we know.
 ///
 /// By code and not by the SDK's types: `ThrottlingException`, `AccessDeniedException` and the errors common to all AWS
 /// services are not part of the KMS model, so the SDK has no types for them.
 /// Source: the AWS KMS API Reference, "Errors" of each operation, and "Common Errors".
-pub(super) fn class_of_code(code: &str) -> Option<KeyServiceErrorClass> {
-    use KeyServiceErrorClass as Class;
+pub(super) fn class_of_code(code: &str) -> Option<KeyServiceFailure> {
+    use KeyServiceFailure as Class;
     Some(match code {
-        "DependencyTimeoutException" | "KMSInternalException" | "KeyUnavailableException" | "InternalFailure"
-        | "InternalServerError" | "ServiceUnavailable" | "ServiceUnavailableException" | "RequestTimeout"
+        "DependencyTimeoutException"
+        | "KMSInternalException"
+        | "KeyUnavailableException"
+        | "InternalFailure"
+        | "InternalServerError"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException"
+        | "RequestTimeout"
         | "RequestTimeoutException" => Class::Unavailable,
-        "ThrottlingException" | "Throttling" | "ThrottledException" | "RequestLimitExceeded" | "RequestThrottled"
-        | "RequestThrottledException" | "TooManyRequestsException" | "LimitExceededException" | "SlowDown" => Class::Throttled,
-        "AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "UnrecognizedClientException"
-        | "InvalidClientTokenId" | "InvalidSignatureException" | "SignatureDoesNotMatch" | "IncompleteSignature"
-        | "IncompleteSignatureException" | "MissingAuthenticationToken" | "MissingAuthenticationTokenException"
-        | "ExpiredTokenException" | "ExpiredToken" | "OptInRequired" | "InvalidGrantTokenException"
-        | "RequestExpired" => Class::AccessDenied,
-        "DisabledException" | "KMSInvalidStateException" => Class::Disabled,
+        "ThrottlingException"
+        | "Throttling"
+        | "ThrottledException"
+        | "RequestLimitExceeded"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "TooManyRequestsException"
+        | "LimitExceededException"
+        | "SlowDown" => Class::Throttled,
+        "AccessDeniedException"
+        | "AccessDenied"
+        | "NotAuthorized"
+        | "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "ExpiredTokenException"
+        | "ExpiredToken"
+        | "OptInRequired"
+        | "InvalidGrantTokenException"
+        | "RequestExpired" => Class::Denied,
+        "DisabledException" | "KMSInvalidStateException" => Class::KeyUnusable,
         "NotFoundException" => Class::NotFound,
-        "InvalidCiphertextException" | "IncorrectKeyException" => Class::InvalidWrap,
-        "InvalidKeyUsageException" | "InvalidArnException" | "UnsupportedOperationException" | "ValidationException"
-        | "ValidationError" | "SerializationException" | "UnknownOperationException" | "InvalidAction" => Class::Misconfigured,
+        "InvalidCiphertextException" | "IncorrectKeyException" => Class::Refused,
+        "InvalidKeyUsageException"
+        | "InvalidArnException"
+        | "UnsupportedOperationException"
+        | "ValidationException"
+        | "ValidationError"
+        | "SerializationException"
+        | "UnknownOperationException"
+        | "InvalidAction" => Class::Misconfigured,
         _ => return None,
     })
 }
 
 /// The class of an HTTP status, for answers whose code says nothing.
-pub(super) fn class_of_status(status: u16) -> KeyServiceErrorClass {
+pub(super) fn class_of_status(status: u16) -> KeyServiceFailure {
     match status {
-        429 => KeyServiceErrorClass::Throttled,
-        401 | 403 => KeyServiceErrorClass::AccessDenied,
-        408 | 500..=599 => KeyServiceErrorClass::Unavailable,
-        _ => KeyServiceErrorClass::InvalidAnswer,
+        429 => KeyServiceFailure::Throttled,
+        401 | 403 => KeyServiceFailure::Denied,
+        408 | 500..=599 => KeyServiceFailure::Unavailable,
+        _ => KeyServiceFailure::Malformed,
     }
 }
 
 /// Turns the SDK's error into ours. `operation` is the API's name of the call, `key` what it was about.
-pub(super) fn classify<E>(operation: &str, key: &str, error: &SdkError<E, HttpResponse>) -> KeyServiceError
+pub(super) fn classify<E>(
+    operation: &str,
+    key: &str,
+    error: &SdkError<E, HttpResponse>,
+) -> crate::Error
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
     let (class, cause) = match error {
-        SdkError::TimeoutError(_) => (KeyServiceErrorClass::Unavailable, "no answer in time".to_owned()),
+        SdkError::TimeoutError(_) => (
+            KeyServiceFailure::Unavailable,
+            "no answer in time".to_owned(),
+        ),
         SdkError::DispatchFailure(failure) => {
-            let cause = failure.as_connector_error().map_or_else(|| "connection failed".to_owned(), |error| causes(error));
+            let cause = failure
+                .as_connector_error()
+                .map_or_else(|| "connection failed".to_owned(), |error| causes(error));
             // A "user" failure is a request that could not even be formed, such as an endpoint that is no URL.
-            let class = if failure.is_user() { KeyServiceErrorClass::Misconfigured } else { KeyServiceErrorClass::Unavailable };
+            let class = if failure.is_user() {
+                KeyServiceFailure::Misconfigured
+            } else {
+                KeyServiceFailure::Unavailable
+            };
             (class, cause)
         }
         SdkError::ConstructionFailure(_) => (construction_class(error), causes(error)),
@@ -63,47 +107,77 @@ where
             let metadata = service.err().meta();
             let code = metadata.code().unwrap_or("no code");
             let class = class_of_code(code).unwrap_or_else(|| class_of_status(status));
-            (class, format!("HTTP {status}, {code}: {}", metadata.message().unwrap_or("no message")))
+            (
+                class,
+                format!(
+                    "HTTP {status}, {code}: {}",
+                    metadata.message().unwrap_or("no message")
+                ),
+            )
         }
         // The answer could not be parsed. Neither its text nor the parser's complaint is shown: the body of an answer to
         // Decrypt holds a key.
         SdkError::ResponseError(response) => {
             let status = response.raw().status().as_u16();
-            let class = if (200..300).contains(&status) { KeyServiceErrorClass::InvalidAnswer } else { class_of_status(status) };
-            (class, format!("HTTP {status} with an answer that is not of this protocol"))
+            let class = if (200..300).contains(&status) {
+                KeyServiceFailure::Malformed
+            } else {
+                class_of_status(status)
+            };
+            (
+                class,
+                format!("HTTP {status} with an answer that is not of this protocol"),
+            )
         }
-        _ => (KeyServiceErrorClass::Unavailable, "unknown failure of the SDK".to_owned()),
+        _ => (
+            KeyServiceFailure::Unavailable,
+            "unknown failure of the SDK".to_owned(),
+        ),
     };
-    KeyServiceError::new(class, format!("{operation} with KMS key {key}: {cause}{}", advice(class, operation)))
+    key_service_error(
+        class,
+        &format!(
+            "{operation} with KMS key {key}: {cause}{}",
+            advice(class, operation)
+        ),
+    )
 }
 
 /// A request fails to be made where credentials are missing or their source does not answer.
 ///
 /// A source on the network (STS, the instance's metadata service) may be down like any server, so this counts as an
 /// outage unless the chain says that it found nothing at all.
-fn construction_class<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> KeyServiceErrorClass {
+fn construction_class<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> KeyServiceFailure {
     let mut source: Option<&(dyn Error + 'static)> = error.source();
     while let Some(cause) = source {
-        if let Some(cause) = cause.downcast_ref::<aws_credential_types::provider::error::CredentialsError>() {
+        if let Some(cause) =
+            cause.downcast_ref::<aws_credential_types::provider::error::CredentialsError>()
+        {
             use aws_credential_types::provider::error::CredentialsError as Failure;
             return match cause {
-                Failure::CredentialsNotLoaded(_) | Failure::InvalidConfiguration(_) => KeyServiceErrorClass::Misconfigured,
-                _ => KeyServiceErrorClass::Unavailable,
+                Failure::CredentialsNotLoaded(_) | Failure::InvalidConfiguration(_) => {
+                    KeyServiceFailure::Misconfigured
+                }
+                _ => KeyServiceFailure::Unavailable,
             };
         }
         source = cause.source();
     }
-    KeyServiceErrorClass::Misconfigured
+    KeyServiceFailure::Misconfigured
 }
 
 /// What an operator can do about it, where the class alone tells.
-fn advice(class: KeyServiceErrorClass, operation: &str) -> String {
+fn advice(class: KeyServiceFailure, operation: &str) -> String {
     match class {
-        KeyServiceErrorClass::AccessDenied => {
-            format!("; check the credentials, and that the key's policy allows them kms:{operation}")
+        KeyServiceFailure::Denied => {
+            format!(
+                "; check the credentials, and that the key's policy allows them kms:{operation}"
+            )
         }
-        KeyServiceErrorClass::Disabled => "; enable the key, or cancel its deletion, to use it again".to_owned(),
-        KeyServiceErrorClass::NotFound => "; check the key's name, account and region".to_owned(),
+        KeyServiceFailure::KeyUnusable => {
+            "; enable the key, or cancel its deletion, to use it again".to_owned()
+        }
+        KeyServiceFailure::NotFound => "; check the key's name, account and region".to_owned(),
         _ => String::new(),
     }
 }
@@ -134,28 +208,53 @@ mod tests {
         SdkError::service_error(DecryptError::generic(metadata), raw)
     }
 
+    fn failure(error: &crate::Error) -> KeyServiceFailure {
+        crate::key_service::failure_of(error).unwrap()
+    }
+
     #[test]
     fn unmodelled_codes_are_recognised() {
-        let class = |status, code| classify("Decrypt", "k", &answer(status, code, "m")).class();
-        assert_eq!(class(400, "ThrottlingException"), KeyServiceErrorClass::Throttled);
-        assert_eq!(class(400, "AccessDeniedException"), KeyServiceErrorClass::AccessDenied);
-        assert_eq!(class(400, "InvalidCiphertextException"), KeyServiceErrorClass::InvalidWrap);
-        assert_eq!(class(400, "DisabledException"), KeyServiceErrorClass::Disabled);
-        assert_eq!(class(500, "KMSInternalException"), KeyServiceErrorClass::Unavailable);
+        let class = |status, code| failure(&classify("Decrypt", "k", &answer(status, code, "m")));
+        assert_eq!(
+            class(400, "ThrottlingException"),
+            KeyServiceFailure::Throttled
+        );
+        assert_eq!(
+            class(400, "AccessDeniedException"),
+            KeyServiceFailure::Denied
+        );
+        assert_eq!(
+            class(400, "InvalidCiphertextException"),
+            KeyServiceFailure::Refused
+        );
+        assert_eq!(
+            class(400, "DisabledException"),
+            KeyServiceFailure::KeyUnusable
+        );
+        assert_eq!(
+            class(500, "KMSInternalException"),
+            KeyServiceFailure::Unavailable
+        );
     }
 
     #[test]
     fn unknown_codes_fall_back_to_the_status_and_never_to_an_outage_for_4xx() {
-        let class = |status| classify("Decrypt", "k", &answer(status, "Novel", "m")).class();
-        assert_eq!(class(503), KeyServiceErrorClass::Unavailable);
-        assert_eq!(class(429), KeyServiceErrorClass::Throttled);
-        assert_eq!(class(403), KeyServiceErrorClass::AccessDenied);
-        assert_eq!(class(400), KeyServiceErrorClass::InvalidAnswer);
+        let class = |status| failure(&classify("Decrypt", "k", &answer(status, "Novel", "m")));
+        assert_eq!(class(503), KeyServiceFailure::Unavailable);
+        assert_eq!(class(429), KeyServiceFailure::Throttled);
+        assert_eq!(class(403), KeyServiceFailure::Denied);
+        assert_eq!(class(400), KeyServiceFailure::Malformed);
     }
 
     #[test]
     fn message_names_operation_key_code_and_fix() {
-        let text = classify("Decrypt", "alias/a", &answer(400, "AccessDeniedException", "no")).to_string();
+        let text = classify(
+            "Decrypt",
+            "alias/a",
+            &answer(400, "AccessDeniedException", "no"),
+        )
+        .detail()
+        .to_owned();
         for part in ["Decrypt", "alias/a", "AccessDeniedException", "kms:Decrypt"] {
             assert!(text.contains(part), "{part} in {text}");
         }
@@ -163,16 +262,22 @@ mod tests {
 
     #[test]
     fn an_unparsable_answer_is_not_shown() {
-        let raw = HttpResponse::new(StatusCode::try_from(200).unwrap(), SdkBody::from("{\"Plaintext\":\"c2VjcmV0\""));
+        let raw = HttpResponse::new(
+            StatusCode::try_from(200).unwrap(),
+            SdkBody::from("{\"Plaintext\":\"c2VjcmV0\""),
+        );
         let error: SdkError<DecryptError, _> = SdkError::response_error("unexpected c2VjcmV0", raw);
         let error = classify("Decrypt", "k", &error);
-        assert_eq!(error.class(), KeyServiceErrorClass::InvalidAnswer);
-        assert!(!error.to_string().contains("c2VjcmV0"));
+        assert_eq!(failure(&error), KeyServiceFailure::Malformed);
+        assert!(!error.detail().contains("c2VjcmV0"));
     }
 
     #[test]
     fn timeouts_are_outages() {
         let error: SdkError<DecryptError, HttpResponse> = SdkError::timeout_error("late");
-        assert_eq!(classify("Decrypt", "k", &error).class(), KeyServiceErrorClass::Unavailable);
+        assert_eq!(
+            failure(&classify("Decrypt", "k", &error)),
+            KeyServiceFailure::Unavailable
+        );
     }
 }

@@ -13,12 +13,12 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::configuration::{AwsCredentials, AwsKmsConfiguration, AwsKmsLimits, TrustRoots};
-use crate::key_service::{KeyServiceError, KeyServiceErrorClass};
+use crate::error::{Error, Result};
 
 /// Where no region is configured but an endpoint and fixed credentials are: the request must be signed for some region.
 const REGION_FOR_CUSTOM_ENDPOINTS: &str = "us-east-1";
 
-pub(super) async fn build(configuration: &AwsKmsConfiguration) -> Result<Client, KeyServiceError> {
+pub(super) async fn build(configuration: &AwsKmsConfiguration) -> Result<Client> {
     let (region, credentials) = identity(configuration).await?;
     let mut settings = aws_sdk_kms::Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -34,7 +34,11 @@ pub(super) async fn build(configuration: &AwsKmsConfiguration) -> Result<Client,
         )
         .retry_partition(
             RetryPartition::custom("sealgate-kms")
-                .token_bucket(TokenBucket::builder().capacity(configuration.limits.retry_budget).build())
+                .token_bucket(
+                    TokenBucket::builder()
+                        .capacity(configuration.limits.retry_budget)
+                        .build(),
+                )
                 .build(),
         );
     settings.set_endpoint_url(configuration.endpoint.clone());
@@ -43,12 +47,21 @@ pub(super) async fn build(configuration: &AwsKmsConfiguration) -> Result<Client,
 
 async fn identity(
     configuration: &AwsKmsConfiguration,
-) -> Result<(Region, SharedCredentialsProvider), KeyServiceError> {
+) -> Result<(Region, SharedCredentialsProvider)> {
     let stated_region = configuration.stated_region().map(Region::new);
     match &configuration.credentials {
-        AwsCredentials::Static { access_key_id, secret_access_key, session_token } => {
+        AwsCredentials::Static {
+            access_key_id,
+            secret_access_key,
+            session_token,
+        } => {
             let region = stated_region
-                .or_else(|| configuration.endpoint.is_some().then(|| Region::from_static(REGION_FOR_CUSTOM_ENDPOINTS)))
+                .or_else(|| {
+                    configuration
+                        .endpoint
+                        .is_some()
+                        .then(|| Region::from_static(REGION_FOR_CUSTOM_ENDPOINTS))
+                })
                 .ok_or_else(no_region)?;
             let credentials = Credentials::new(
                 access_key_id,
@@ -70,12 +83,15 @@ async fn identity(
             let region = shared
                 .region()
                 .cloned()
-                .or_else(|| configuration.endpoint.is_some().then(|| Region::from_static(REGION_FOR_CUSTOM_ENDPOINTS)))
+                .or_else(|| {
+                    configuration
+                        .endpoint
+                        .is_some()
+                        .then(|| Region::from_static(REGION_FOR_CUSTOM_ENDPOINTS))
+                })
                 .ok_or_else(no_region)?;
             let credentials = shared.credentials_provider().ok_or_else(|| {
-                KeyServiceError::new(
-                    KeyServiceErrorClass::Misconfigured,
-                    "the AWS credential chain is empty; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role",
+                Error::misuse("the AWS credential chain is empty; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role",
                 )
             })?;
             Ok((region, credentials))
@@ -83,9 +99,8 @@ async fn identity(
     }
 }
 
-fn no_region() -> KeyServiceError {
-    KeyServiceError::new(
-        KeyServiceErrorClass::Misconfigured,
+fn no_region() -> Error {
+    Error::misuse(
         "no AWS region for the KMS; name one in the configuration, use the key's full ARN, or set AWS_REGION",
     )
 }
@@ -99,7 +114,7 @@ fn timeouts(limits: AwsKmsLimits) -> TimeoutConfig {
         .build()
 }
 
-fn http_client(configuration: &AwsKmsConfiguration) -> Result<SharedHttpClient, KeyServiceError> {
+fn http_client(configuration: &AwsKmsConfiguration) -> Result<SharedHttpClient> {
     if !configuration.uses_tls() {
         return Ok(aws_smithy_http_client::Builder::new().build_http());
     }
@@ -110,9 +125,10 @@ fn http_client(configuration: &AwsKmsConfiguration) -> Result<SharedHttpClient, 
             TrustStore::empty().with_pem_certificate(pem.as_slice())
         }
     };
-    let context = TlsContext::builder().with_trust_store(trust_store).build().map_err(|error| {
-        KeyServiceError::new(KeyServiceErrorClass::Misconfigured, format!("TLS for the KMS cannot be set up: {error}"))
-    })?;
+    let context = TlsContext::builder()
+        .with_trust_store(trust_store)
+        .build()
+        .map_err(|error| Error::misuse(format!("TLS for the KMS cannot be set up: {error}")))?;
     Ok(https_client(context))
 }
 
@@ -124,18 +140,26 @@ fn https_client(context: TlsContext) -> SharedHttpClient {
 }
 
 /// Refuses what the HTTP client would panic on at its first use, and an empty list, which would trust nobody.
-fn check_certificates(pem: &[u8]) -> Result<(), KeyServiceError> {
-    let fault = |detail: String| KeyServiceError::new(KeyServiceErrorClass::Misconfigured, detail);
+fn check_certificates(pem: &[u8]) -> Result<()> {
+    let fault = |detail: String| Error::misuse(detail);
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate =
-            certificate.map_err(|error| fault(format!("the CA certificates for the KMS are no valid PEM: {error}")))?;
-        roots
-            .add(certificate)
-            .map_err(|error| fault(format!("a CA certificate for the KMS cannot be used: {error}")))?;
+        let certificate = certificate.map_err(|error| {
+            fault(format!(
+                "the CA certificates for the KMS are no valid PEM: {error}"
+            ))
+        })?;
+        roots.add(certificate).map_err(|error| {
+            fault(format!(
+                "a CA certificate for the KMS cannot be used: {error}"
+            ))
+        })?;
     }
     if roots.is_empty() {
-        return Err(fault("the CA file for the KMS has no certificate in it; give it one or more in PEM".to_owned()));
+        return Err(fault(
+            "the CA file for the KMS has no certificate in it; give it one or more in PEM"
+                .to_owned(),
+        ));
     }
     Ok(())
 }
@@ -148,12 +172,21 @@ mod tests {
     fn unusable_certificates_are_refused_before_the_client_could_panic() {
         for (pem, part) in [
             (&b""[..], "no certificate"),
-            (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "no certificate"),
-            (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be used"),
-            (b"-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n", "no valid PEM"),
+            (
+                b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+                "no certificate",
+            ),
+            (
+                b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                "cannot be used",
+            ),
+            (
+                b"-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n",
+                "no valid PEM",
+            ),
         ] {
             let error = check_certificates(pem).unwrap_err();
-            assert_eq!(error.class(), KeyServiceErrorClass::Misconfigured);
+            assert_eq!(error.fault(), crate::Fault::Caller);
             assert!(error.to_string().contains(part), "{error}");
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::key_service::{KeyServiceError, KeyServiceErrorClass};
+use crate::error::{Error, Result};
 
 /// Limits on the time and the number of tries that one call may take.
 ///
@@ -69,9 +69,10 @@ impl fmt::Debug for AwsCredentials {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DefaultChain => formatter.write_str("DefaultChain"),
-            Self::Static { access_key_id, .. } => {
-                formatter.debug_struct("Static").field("access_key_id", access_key_id).finish_non_exhaustive()
-            }
+            Self::Static { access_key_id, .. } => formatter
+                .debug_struct("Static")
+                .field("access_key_id", access_key_id)
+                .finish_non_exhaustive(),
         }
     }
 }
@@ -169,18 +170,25 @@ impl AwsKmsConfiguration {
 
     /// Whether the endpoint is encrypted. No endpoint means AWS's own, which is.
     pub(super) fn uses_tls(&self) -> bool {
-        self.endpoint.as_deref().is_none_or(|url| has_scheme(url, "https://"))
+        self.endpoint
+            .as_deref()
+            .is_none_or(|url| has_scheme(url, "https://"))
     }
 
     /// The region to sign for, if the configuration itself says it.
     pub(super) fn stated_region(&self) -> Option<String> {
-        self.region.clone().or_else(|| KeyArn::parse(&self.key).map(|arn| arn.region.to_owned()))
+        self.region
+            .clone()
+            .or_else(|| KeyArn::parse(&self.key).map(|arn| arn.region.to_owned()))
     }
 
     /// Checks what can be checked without the network.
-    pub(super) fn check(&self) -> Result<(), KeyServiceError> {
-        let fault = |detail: String| Err(KeyServiceError::new(KeyServiceErrorClass::Misconfigured, detail));
-        if self.key.is_empty() || self.key.len() > KEY_NAME_LIMIT || self.key.contains(|c: char| !c.is_ascii_graphic()) {
+    pub(super) fn check(&self) -> Result<()> {
+        let fault = |detail: String| Err(Error::misuse(detail));
+        if self.key.is_empty()
+            || self.key.len() > KEY_NAME_LIMIT
+            || self.key.contains(|c: char| !c.is_ascii_graphic())
+        {
             return fault(format!(
                 "the KMS key name must be 1 to {KEY_NAME_LIMIT} visible ASCII characters: an ARN, a key id or alias/NAME"
             ));
@@ -188,7 +196,9 @@ impl AwsKmsConfiguration {
         if let Some(url) = &self.endpoint {
             let plain = has_scheme(url, "http://");
             if !plain && !has_scheme(url, "https://") {
-                return fault(format!("the KMS endpoint {url:?} must begin with https:// (or http://)"));
+                return fault(format!(
+                    "the KMS endpoint {url:?} must begin with https:// (or http://)"
+                ));
             }
             if plain && !self.plain_http {
                 return fault(format!(
@@ -200,7 +210,9 @@ impl AwsKmsConfiguration {
         if self.limits.attempts == 0 {
             return fault("the number of attempts for a KMS call must be at least 1".to_owned());
         }
-        if self.limits.attempt_timeout.is_zero() || self.limits.operation_timeout < self.limits.attempt_timeout {
+        if self.limits.attempt_timeout.is_zero()
+            || self.limits.operation_timeout < self.limits.attempt_timeout
+        {
             return fault(
                 "the operation timeout of the KMS must be at least the attempt timeout, and both above zero".to_owned(),
             );
@@ -213,7 +225,8 @@ impl AwsKmsConfiguration {
 const KEY_NAME_LIMIT: usize = 2_048;
 
 fn has_scheme(url: &str, scheme: &str) -> bool {
-    url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    url.get(..scheme.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
 }
 
 /// The parts of a key's ARN that matter here: `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`.
@@ -226,10 +239,18 @@ impl<'a> KeyArn<'a> {
     /// `None` unless the text is the ARN of a key; the ARN of an alias is not.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         let mut fields = text.splitn(6, ':');
-        let (scheme, partition, service, region, account, resource) =
-            (fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        let (scheme, partition, service, region, account, resource) = (
+            fields.next()?,
+            fields.next()?,
+            fields.next()?,
+            fields.next()?,
+            fields.next()?,
+            fields.next()?,
+        );
         let id = resource.strip_prefix("key/")?;
-        let complete = [partition, region, account, id].iter().all(|field| !field.is_empty());
+        let complete = [partition, region, account, id]
+            .iter()
+            .all(|field| !field.is_empty());
         (scheme == "arn" && service == "kms" && complete).then_some(Self { region })
     }
 }
@@ -238,17 +259,23 @@ impl<'a> KeyArn<'a> {
 mod tests {
     use super::*;
 
-    const ARN: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    const ARN: &str =
+        "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
     fn refusal(configuration: &AwsKmsConfiguration) -> String {
         let error = configuration.check().unwrap_err();
-        assert_eq!(error.class(), KeyServiceErrorClass::Misconfigured);
+        assert_eq!(error.fault(), crate::Fault::Caller);
         error.to_string()
     }
 
     #[test]
     fn only_a_keys_own_arn_is_one() {
-        assert_eq!(KeyArn::parse(ARN), Some(KeyArn { region: "eu-central-1" }));
+        assert_eq!(
+            KeyArn::parse(ARN),
+            Some(KeyArn {
+                region: "eu-central-1"
+            })
+        );
         for other in [
             "1234abcd-12ab-34cd-56ef-1234567890ab",
             "alias/sealgate",
@@ -264,8 +291,17 @@ mod tests {
 
     #[test]
     fn region_comes_from_the_arn_unless_it_is_named() {
-        assert_eq!(AwsKmsConfiguration::new(ARN).stated_region().as_deref(), Some("eu-central-1"));
-        assert_eq!(AwsKmsConfiguration::new(ARN).region("us-west-2").stated_region().as_deref(), Some("us-west-2"));
+        assert_eq!(
+            AwsKmsConfiguration::new(ARN).stated_region().as_deref(),
+            Some("eu-central-1")
+        );
+        assert_eq!(
+            AwsKmsConfiguration::new(ARN)
+                .region("us-west-2")
+                .stated_region()
+                .as_deref(),
+            Some("us-west-2")
+        );
         assert_eq!(AwsKmsConfiguration::new("alias/x").stated_region(), None);
     }
 
@@ -284,10 +320,18 @@ mod tests {
         assert!(refusal(&AwsKmsConfiguration::new("")).contains("key name"));
         assert!(refusal(&AwsKmsConfiguration::new("a b")).contains("key name"));
         assert!(refusal(&AwsKmsConfiguration::new(ARN).endpoint("kms.local")).contains("https://"));
-        let no_attempts = AwsKmsLimits { attempts: 0, ..AwsKmsLimits::default() };
+        let no_attempts = AwsKmsLimits {
+            attempts: 0,
+            ..AwsKmsLimits::default()
+        };
         assert!(refusal(&AwsKmsConfiguration::new(ARN).limits(no_attempts)).contains("at least 1"));
-        let short = AwsKmsLimits { operation_timeout: Duration::from_secs(1), ..AwsKmsLimits::default() };
-        assert!(refusal(&AwsKmsConfiguration::new(ARN).limits(short)).contains("operation timeout"));
+        let short = AwsKmsLimits {
+            operation_timeout: Duration::from_secs(1),
+            ..AwsKmsLimits::default()
+        };
+        assert!(
+            refusal(&AwsKmsConfiguration::new(ARN).limits(short)).contains("operation timeout")
+        );
     }
 
     #[test]
@@ -297,7 +341,10 @@ mod tests {
             secret_access_key: Zeroizing::new("hush-hush".to_owned()),
             session_token: Some(Zeroizing::new("also-hush".to_owned())),
         };
-        let shown = format!("{:?}", AwsKmsConfiguration::new(ARN).credentials(credentials));
+        let shown = format!(
+            "{:?}",
+            AwsKmsConfiguration::new(ARN).credentials(credentials)
+        );
         assert!(shown.contains("AKIDEXAMPLE") && !shown.contains("hush"));
     }
 }

@@ -25,11 +25,12 @@ pub use self::configuration::{AwsCredentials, AwsKmsConfiguration, AwsKmsLimits,
 use self::classification::classify;
 use self::configuration::KeyArn;
 use super::{
-    EncryptionContext, KeyAvailability, KeyDescription, KeyService, KeyServiceError, KeyServiceErrorClass, RewrapSource,
-    UnwrapPermit,
+    EncryptionContext, KeyAvailability, KeyDescription, KeyService, RewrapSource, UnwrapPermit, check_wrap_is_for,
+    key_service_error,
 };
-use crate::keys::WorkingKey;
-use crate::wrap::{KeyReference, Provider, Wrap};
+use crate::error::{Error, KeyServiceFailure, Result};
+use crate::keys::{KeyReference, WorkingKey};
+use crate::wrap::{Provider, Wrap};
 
 /// A symmetric key in AWS KMS.
 pub struct AwsKms {
@@ -45,9 +46,9 @@ struct PinnedKey {
 }
 
 impl PinnedKey {
-    fn new(arn: String) -> Self {
-        let reference = KeyReference::derive(Provider::AwsKms, &arn);
-        Self { arn, reference }
+    fn new(arn: String) -> Result<Self> {
+        let reference = KeyReference::of(Provider::AwsKms, &arn)?;
+        Ok(Self { arn, reference })
     }
 }
 
@@ -59,18 +60,18 @@ impl AwsKms {
     ///
     /// # Errors
     ///
-    /// [`KeyServiceErrorClass::Misconfigured`] for settings that cannot work: a malformed key name or endpoint, an
+    /// [`Error::Misuse`] for settings that cannot work: a malformed key name or endpoint, an
     /// unencrypted endpoint that was not allowed, certificates that do not parse, no region.
-    pub async fn connect(configuration: AwsKmsConfiguration) -> Result<Self, KeyServiceError> {
+    pub async fn connect(configuration: AwsKmsConfiguration) -> Result<Self> {
         configuration.check()?;
         let client = client::build(&configuration).await?;
-        let key = KeyArn::parse(&configuration.key)
-            .map_or_else(OnceCell::new, |_| OnceCell::new_with(Some(PinnedKey::new(configuration.key.clone()))));
+        let known = KeyArn::parse(&configuration.key).map(|_| PinnedKey::new(configuration.key.clone())).transpose()?;
+        let key = OnceCell::new_with(known);
         Ok(Self { client, configured_key: configuration.key, key })
     }
 
     /// The key's ARN, asked for once. A failure is not kept: the next call asks again.
-    async fn pinned_key(&self) -> Result<&PinnedKey, KeyServiceError> {
+    async fn pinned_key(&self) -> Result<&PinnedKey> {
         self.key
             .get_or_try_init(|| async {
                 let metadata = self.describe_key(&self.configured_key).await?;
@@ -78,12 +79,12 @@ impl AwsKms {
                 if KeyArn::parse(&arn).is_none() {
                     return Err(impossible("DescribeKey", &self.configured_key, "the answer has no ARN of a key"));
                 }
-                Ok(PinnedKey::new(arn))
+                PinnedKey::new(arn)
             })
             .await
     }
 
-    async fn describe_key(&self, key: &str) -> Result<KeyMetadata, KeyServiceError> {
+    async fn describe_key(&self, key: &str) -> Result<KeyMetadata> {
         let answer = self
             .client
             .describe_key()
@@ -100,21 +101,21 @@ impl AwsKms {
         key: &PinnedKey,
         answered_key: Option<&str>,
         blob: Option<Blob>,
-    ) -> Result<Wrap, KeyServiceError> {
+    ) -> Result<Wrap> {
         check_answered_key(operation, key, answered_key)?;
         let blob = blob.ok_or_else(|| impossible(operation, &key.arn, "the answer has no ciphertext"))?;
         Wrap::new(Provider::AwsKms, key.reference, blob.into_inner())
-            .map_err(|error| impossible(operation, &key.arn, &error.to_string()))
+            .map_err(|error| impossible(operation, &key.arn, error.detail()))
     }
 
     fn working_key_from_answer(
         operation: &str,
         key: &PinnedKey,
         plaintext: Option<Blob>,
-    ) -> Result<WorkingKey, KeyServiceError> {
+    ) -> Result<WorkingKey> {
         // The blob owns its buffer alone, so this moves the bytes, and wipes them when it goes out of scope.
         let plaintext = Zeroizing::new(plaintext.map(Blob::into_inner).unwrap_or_default());
-        WorkingKey::try_from(plaintext.as_slice()).map_err(|_| {
+        WorkingKey::from_slice(&plaintext).map_err(|_| {
             impossible(operation, &key.arn, &format!("a working key has 32 bytes, the answer has {}", plaintext.len()))
         })
     }
@@ -132,11 +133,11 @@ impl KeyService for AwsKms {
         Provider::AwsKms
     }
 
-    async fn key_reference(&self) -> Result<KeyReference, KeyServiceError> {
+    async fn key_reference(&self) -> Result<KeyReference> {
         Ok(self.pinned_key().await?.reference)
     }
 
-    async fn generate(&self, context: &EncryptionContext) -> Result<(WorkingKey, Wrap), KeyServiceError> {
+    async fn generate(&self, context: &EncryptionContext) -> Result<(WorkingKey, Wrap)> {
         let key = self.pinned_key().await?;
         let answer = self
             .client
@@ -152,7 +153,7 @@ impl KeyService for AwsKms {
         Ok((working_key, wrap))
     }
 
-    async fn wrap(&self, context: &EncryptionContext, working_key: &WorkingKey) -> Result<Wrap, KeyServiceError> {
+    async fn wrap(&self, context: &EncryptionContext, working_key: &WorkingKey) -> Result<Wrap> {
         let key = self.pinned_key().await?;
         let answer = self
             .client
@@ -171,9 +172,9 @@ impl KeyService for AwsKms {
         _permit: &UnwrapPermit,
         context: &EncryptionContext,
         wrap: &Wrap,
-    ) -> Result<WorkingKey, KeyServiceError> {
+    ) -> Result<WorkingKey> {
         let key = self.pinned_key().await?;
-        super::check_wrap_is_for(Provider::AwsKms, key.reference, wrap)?;
+        check_wrap_is_for(Provider::AwsKms, key.reference, wrap)?;
         // Without KeyId the service would use whatever key the ciphertext itself names.
         let answer = self
             .client
@@ -194,13 +195,13 @@ impl KeyService for AwsKms {
         context: &EncryptionContext,
         wrap: &Wrap,
         source: RewrapSource<'_>,
-    ) -> Result<Wrap, KeyServiceError> {
+    ) -> Result<Wrap> {
         let key = self.pinned_key().await?;
         let source_arn = match source {
             RewrapSource::SameKey => key.arn.as_str(),
             RewrapSource::Key(name) => name,
         };
-        super::check_wrap_is_for(Provider::AwsKms, KeyReference::derive(Provider::AwsKms, source_arn), wrap)?;
+        check_wrap_is_for(Provider::AwsKms, KeyReference::of(Provider::AwsKms, source_arn)?, wrap)?;
         let answer = self
             .client
             .re_encrypt()
@@ -215,15 +216,15 @@ impl KeyService for AwsKms {
         Self::wrap_from_answer("ReEncrypt", key, answer.key_id.as_deref(), answer.ciphertext_blob)
     }
 
-    async fn describe(&self) -> Result<KeyDescription, KeyServiceError> {
+    async fn describe(&self) -> Result<KeyDescription> {
         let key = self.pinned_key().await?;
         let metadata = self.describe_key(&key.arn).await?;
         let symmetric = metadata.key_usage() == Some(&KeyUsageType::EncryptDecrypt)
             && metadata.key_spec().is_none_or(|spec| *spec == KeySpec::SymmetricDefault);
         if !symmetric {
-            return Err(KeyServiceError::new(
-                KeyServiceErrorClass::Misconfigured,
-                format!("KMS key {} is not a symmetric encryption key; create one with KeySpec SYMMETRIC_DEFAULT", key.arn),
+            return Err(key_service_error(
+                KeyServiceFailure::Misconfigured,
+                &format!("KMS key {} is not a symmetric encryption key; create one with KeySpec SYMMETRIC_DEFAULT", key.arn),
             ));
         }
         let availability = match metadata.key_state() {
@@ -241,7 +242,7 @@ fn context_map(context: &EncryptionContext) -> HashMap<String, String> {
 }
 
 /// An answer about another key than the one asked for must not be used: its wraps could not be found again.
-fn check_answered_key(operation: &str, key: &PinnedKey, answered: Option<&str>) -> Result<(), KeyServiceError> {
+fn check_answered_key(operation: &str, key: &PinnedKey, answered: Option<&str>) -> Result<()> {
     match answered {
         Some(arn) if arn == key.arn => Ok(()),
         Some(other) => Err(impossible(operation, &key.arn, &format!("the answer is about key {other}"))),
@@ -249,6 +250,6 @@ fn check_answered_key(operation: &str, key: &PinnedKey, answered: Option<&str>) 
     }
 }
 
-fn impossible(operation: &str, key: &str, fault: &str) -> KeyServiceError {
-    KeyServiceError::new(KeyServiceErrorClass::InvalidAnswer, format!("{operation} with KMS key {key}: {fault}"))
+fn impossible(operation: &str, key: &str, fault: &str) -> Error {
+    key_service_error(KeyServiceFailure::Malformed, &format!("{operation} with KMS key {key}: {fault}"))
 }

@@ -5,29 +5,31 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-use crate::key_service::{KeyServiceError, KeyServiceErrorClass};
+use crate::error::{Error, Result};
+use crate::keys::KEY_LENGTH;
 
 /// The first word of the line, with the version of the file's format.
 const FORMAT_NAME: &str = "sealgate-local-key-1";
-/// Bytes of the key itself.
-pub(super) const KEY_LENGTH: usize = 32;
 /// Bytes of the key's random identifier.
 const KEY_ID_LENGTH: usize = 16;
 /// The line is always this long: name, space, 32 hexadecimal digits, space, 43 base64url characters, line feed.
 const FILE_LENGTH: usize = FORMAT_NAME.len() + 1 + 2 * KEY_ID_LENGTH + 1 + 43 + 1;
 
 /// A key and its identifier, as a file holds them.
-pub(super) struct LocalKey {
+pub(super) struct KeyFile {
     /// 32 lower-case hexadecimal digits.
     pub(super) id: String,
     pub(super) key: Zeroizing<[u8; KEY_LENGTH]>,
 }
 
-impl LocalKey {
-    pub(super) fn from_random(id: [u8; KEY_ID_LENGTH], key: Zeroizing<[u8; KEY_LENGTH]>) -> Self {
-        Self { id: HEXLOWER.encode(&id), key }
+impl KeyFile {
+    pub(super) fn new(id: [u8; KEY_ID_LENGTH], key: Zeroizing<[u8; KEY_LENGTH]>) -> Self {
+        Self {
+            id: HEXLOWER.encode(&id),
+            key,
+        }
     }
 
     /// The line, with its line feed.
@@ -43,7 +45,9 @@ impl LocalKey {
 
     /// Reads exactly what [`to_line`](Self::to_line) writes; the error says which part is wrong and shows none of it.
     fn parse(text: &[u8]) -> Result<Self, &'static str> {
-        let line = text.strip_suffix(b"\n").ok_or("it does not end with a line feed")?;
+        let line = text
+            .strip_suffix(b"\n")
+            .ok_or("it does not end with a line feed")?;
         let mut words = line.split(|byte| *byte == b' ');
         if words.next() != Some(FORMAT_NAME.as_bytes()) {
             return Err("it does not begin with sealgate-local-key-1");
@@ -52,34 +56,50 @@ impl LocalKey {
             return Err("it is not three words with one space between them");
         };
         let id_is_valid = id.len() == 2 * KEY_ID_LENGTH && HEXLOWER.decode(id).is_ok();
-        let id = std::str::from_utf8(id).ok().filter(|_| id_is_valid).ok_or("its key id is not 32 lower-case hexadecimal digits")?;
+        let id = std::str::from_utf8(id)
+            .ok()
+            .filter(|_| id_is_valid)
+            .ok_or("its key id is not 32 lower-case hexadecimal digits")?;
         let mut bytes = Zeroizing::new([0; KEY_LENGTH]);
         let fits = BASE64URL_NOPAD.decode_len(key.len()) == Ok(KEY_LENGTH);
-        if !fits || BASE64URL_NOPAD.decode_mut(key, bytes.as_mut_slice()).is_err() {
+        if !fits
+            || BASE64URL_NOPAD
+                .decode_mut(key, bytes.as_mut_slice())
+                .is_err()
+        {
             return Err("its key is not 32 bytes in base64url without padding");
         }
-        Ok(Self { id: id.to_owned(), key: bytes })
+        Ok(Self {
+            id: id.to_owned(),
+            key: bytes,
+        })
     }
 
     /// Makes the file, which must not exist, readable by its owner only, and waits until it is on disk.
-    pub(super) fn write_new(&self, path: &Path) -> Result<(), KeyServiceError> {
+    pub(super) fn write_new(&self, path: &Path) -> Result<()> {
         let fault = |error: &io::Error| {
             let fix = if error.kind() == io::ErrorKind::AlreadyExists {
                 "; a key file is never overwritten: open it instead, or choose another path"
             } else {
                 ""
             };
-            misconfigured(path, &format!("cannot be created: {error}{fix}"))
+            refusal(path, &format!("cannot be created: {error}{fix}"))
         };
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path).map_err(|error| fault(&error))?;
-        let written = file.write_all(self.to_line().as_bytes()).and_then(|()| file.sync_all()).and_then(|()| {
-            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(directory)?.sync_all()
-        });
+        let written = file
+            .write_all(self.to_line().as_bytes())
+            .and_then(|()| file.sync_all())
+            .and_then(|()| {
+                let directory = path
+                    .parent()
+                    .filter(|parent| !parent.as_os_str().is_empty())
+                    .unwrap_or(Path::new("."));
+                File::open(directory)?.sync_all()
+            });
         written.map_err(|error| {
             // Nothing can depend on this key yet; half a file would only be in the way of the next try.
             let removed = std::fs::remove_file(path);
@@ -89,8 +109,8 @@ impl LocalKey {
     }
 
     /// Reads the file, unless anybody but its owner could have read it before us.
-    pub(super) fn read(path: &Path) -> Result<Self, KeyServiceError> {
-        let unreadable = |error: io::Error| misconfigured(path, &format!("cannot be read: {error}"));
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let unreadable = |error: io::Error| refusal(path, &format!("cannot be read: {error}"));
         let file = File::open(path).map_err(unreadable)?;
         check_file(path, &file)?;
         // One byte more than a valid file has, so that a longer one is noticed. The buffer never grows, so it leaves no
@@ -107,27 +127,23 @@ impl LocalKey {
             }
         }
         Self::parse(text.get(..length).unwrap_or_default())
-            .map_err(|fault| misconfigured(path, &format!("is not a local key file: {fault}")))
-    }
-}
-
-impl Drop for LocalKey {
-    fn drop(&mut self) {
-        self.key.zeroize();
+            .map_err(|fault| refusal(path, &format!("is not a local key file: {fault}")))
     }
 }
 
 /// Checks the open file, not the path, so that nobody can swap it in between.
-fn check_file(path: &Path, file: &File) -> Result<(), KeyServiceError> {
-    let metadata = file.metadata().map_err(|error| misconfigured(path, &format!("cannot be examined: {error}")))?;
+fn check_file(path: &Path, file: &File) -> Result<()> {
+    let metadata = file
+        .metadata()
+        .map_err(|error| refusal(path, &format!("cannot be examined: {error}")))?;
     if !metadata.is_file() {
-        return Err(misconfigured(path, "is not a regular file"));
+        return Err(refusal(path, "is not a regular file"));
     }
     #[cfg(unix)]
     {
         let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
         if mode & 0o077 != 0 {
-            return Err(misconfigured(
+            return Err(refusal(
                 path,
                 &format!(
                     "has mode {:04o}: others than its owner have access to it; run: chmod 600 '{}' (and if others may have \
@@ -141,8 +157,8 @@ fn check_file(path: &Path, file: &File) -> Result<(), KeyServiceError> {
     Ok(())
 }
 
-fn misconfigured(path: &Path, fault: &str) -> KeyServiceError {
-    KeyServiceError::new(KeyServiceErrorClass::Misconfigured, format!("the local key file {} {fault}", path.display()))
+fn refusal(path: &Path, fault: &str) -> Error {
+    Error::misuse(format!("the local key file {} {fault}", path.display()))
 }
 
 #[cfg(test)]
@@ -153,8 +169,8 @@ mod tests {
     const LINE: &[u8] =
         b"sealgate-local-key-1 000102030405060708090a0b0c0d0e0f AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\n";
 
-    fn sample() -> LocalKey {
-        LocalKey::from_random(
+    fn sample() -> KeyFile {
+        KeyFile::new(
             std::array::from_fn(|index| u8::try_from(index).unwrap()),
             Zeroizing::new(std::array::from_fn(|index| u8::try_from(index).unwrap())),
         )
@@ -164,8 +180,11 @@ mod tests {
     fn line_is_as_specified() {
         assert_eq!(sample().to_line().as_bytes(), LINE);
         assert_eq!(LINE.len(), FILE_LENGTH);
-        let parsed = LocalKey::parse(LINE).unwrap();
-        assert_eq!((parsed.id.as_str(), *parsed.key), (sample().id.as_str(), *sample().key));
+        let parsed = KeyFile::parse(LINE).unwrap();
+        assert_eq!(
+            (parsed.id.as_str(), *parsed.key),
+            (sample().id.as_str(), *sample().key)
+        );
     }
 
     #[test]
@@ -184,7 +203,7 @@ mod tests {
             (format!("{text}{text}"), "three words"),
             (String::new(), "line feed"),
         ] {
-            let fault = LocalKey::parse(bad.as_bytes()).err().unwrap();
+            let fault = KeyFile::parse(bad.as_bytes()).err().unwrap();
             assert!(fault.contains(part), "{bad:?}: {fault}");
         }
     }
@@ -192,8 +211,8 @@ mod tests {
     proptest! {
         #[test]
         fn parsing_inverts_writing(id in any::<[u8; 16]>(), key in any::<[u8; 32]>()) {
-            let written = LocalKey::from_random(id, Zeroizing::new(key));
-            let read = LocalKey::parse(written.to_line().as_bytes()).unwrap();
+            let written = KeyFile::new(id, Zeroizing::new(key));
+            let read = KeyFile::parse(written.to_line().as_bytes()).unwrap();
             prop_assert_eq!(&read.id, &written.id);
             prop_assert_eq!(*read.key, key);
         }
@@ -202,8 +221,9 @@ mod tests {
         fn only_canonical_lines_parse(position in 0..LINE.len(), byte in any::<u8>()) {
             let mut line = LINE.to_vec();
             line[position] = byte;
-            if let Ok(key) = LocalKey::parse(&line) {
-                prop_assert_eq!(key.to_line().as_bytes(), line.as_slice());
+            if let Ok(key) = KeyFile::parse(&line) {
+                let canonical = key.to_line();
+                prop_assert_eq!(canonical.as_bytes(), line.as_slice());
             }
         }
     }

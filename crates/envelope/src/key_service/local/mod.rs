@@ -1,0 +1,178 @@
+//! Working keys wrapped by a key in a file, for laptops and labs (FORMAT.md section 2, provider 4).
+//!
+//! Whoever reads the file and the storage reads everything: this gives up what sealgate is for, keys on another
+//! machine. It is for files that one person seals, and for trying things out.
+
+mod key_file;
+
+use std::fmt;
+use std::path::Path;
+
+use async_trait::async_trait;
+use zeroize::Zeroizing;
+
+use self::key_file::KeyFile;
+use super::{
+    EncryptionContext, KeyAvailability, KeyDescription, KeyService, RewrapSource, UnwrapPermit, check_wrap_is_for,
+    key_service_error,
+};
+use crate::error::{Error, KeyServiceFailure, Result};
+use crate::keys::{KEY_LENGTH, KeyReference, WorkingKey};
+use crate::random::{OsRandom, Random, random_array};
+use crate::suite::{Aead, Backend, NONCE_LENGTH, Suite, TAG_LENGTH, aead};
+use crate::wrap::{Provider, Wrap};
+
+/// The first byte of a blob.
+const BLOB_VERSION: u8 = 1;
+/// Version, nonce, ciphertext and tag.
+const BLOB_LENGTH: usize = 1 + NONCE_LENGTH + KEY_LENGTH + TAG_LENGTH;
+
+/// A key held in a file that only its owner can read.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use sealgate_envelope::key_service::local::LocalKeyService;
+///
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("sealgate.key");
+/// let created = LocalKeyService::create(&path)?;
+/// assert_eq!(LocalKeyService::open(&path)?.key_id(), created.key_id());
+/// # Ok(())
+/// # }
+/// ```
+pub struct LocalKeyService {
+    key_id: String,
+    key_reference: KeyReference,
+    cipher: Box<dyn Aead>,
+}
+
+impl LocalKeyService {
+    /// Makes a key file, mode 0600, and opens it. Blocks on the file system; returns when the key is on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`] if the file exists (it is never overwritten) or cannot be made; [`Error::Machine`] without
+    /// entropy.
+    pub fn create(path: impl AsRef<Path>) -> Result<Self> {
+        let mut key = Zeroizing::new([0; KEY_LENGTH]);
+        OsRandom.fill(key.as_mut_slice())?;
+        let file = KeyFile::new(random_array(&mut OsRandom)?, key);
+        file.write_new(path.as_ref())?;
+        Self::from_file(file)
+    }
+
+    /// Opens a key file. Blocks on the file system.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`] if it cannot be read, is not exactly one line of the format, or if its group or others have any
+    /// access to it; the detail says how to mend that.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::from_file(KeyFile::read(path.as_ref())?)
+    }
+
+    fn from_file(file: KeyFile) -> Result<Self> {
+        Ok(Self {
+            key_reference: KeyReference::of(Provider::Local, &file.id)?,
+            cipher: aead(Suite::Aes256Gcm, Backend::default(), &file.key)?,
+            key_id: file.id,
+        })
+    }
+
+    /// The key's identifier, 32 lower-case hexadecimal digits; it is no secret.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    fn seal(&self, context: &EncryptionContext, working_key: &WorkingKey) -> Result<Wrap> {
+        let nonce: [u8; NONCE_LENGTH] = random_array(&mut OsRandom)?;
+        let mut sealed = Zeroizing::new([0; KEY_LENGTH + TAG_LENGTH]);
+        for (to, from) in sealed.iter_mut().zip(working_key.expose()) {
+            *to = *from;
+        }
+        self.cipher.seal(&nonce, &context.to_associated_data()?, sealed.as_mut_slice())?;
+        let blob = [&[BLOB_VERSION][..], &nonce, sealed.as_slice()].concat();
+        Wrap::new(Provider::Local, self.key_reference, blob)
+    }
+
+    fn open_wrap(&self, context: &EncryptionContext, wrap: &Wrap) -> Result<WorkingKey> {
+        check_wrap_is_for(Provider::Local, self.key_reference, wrap)?;
+        let refused = |fault: &str| {
+            key_service_error(
+                KeyServiceFailure::Refused,
+                &format!("local key {} does not open the wrap of working key {}: {fault}", self.key_id, context.working_key_id()),
+            )
+        };
+        let Some((&[BLOB_VERSION], rest)) = wrap.blob().split_first_chunk::<1>() else {
+            return Err(refused("its blob is not of version 1"));
+        };
+        let Some((nonce, sealed)) = rest.split_first_chunk::<NONCE_LENGTH>().filter(|_| wrap.blob().len() == BLOB_LENGTH)
+        else {
+            return Err(refused("its blob has not 61 bytes"));
+        };
+        let mut opened = Zeroizing::new(sealed.to_vec());
+        let plaintext = self
+            .cipher
+            .open(nonce, &context.to_associated_data()?, opened.as_mut_slice())
+            .map_err(|_| refused("it was tampered with, or made for another domain or working key"))?;
+        WorkingKey::from_slice(plaintext)
+    }
+}
+
+impl fmt::Debug for LocalKeyService {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("LocalKeyService").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl KeyService for LocalKeyService {
+    fn provider(&self) -> Provider {
+        Provider::Local
+    }
+
+    async fn key_reference(&self) -> Result<KeyReference> {
+        Ok(self.key_reference)
+    }
+
+    async fn generate(&self, context: &EncryptionContext) -> Result<(WorkingKey, Wrap)> {
+        let working_key = WorkingKey::generate(&mut OsRandom)?;
+        let wrap = self.seal(context, &working_key)?;
+        Ok((working_key, wrap))
+    }
+
+    async fn wrap(&self, context: &EncryptionContext, working_key: &WorkingKey) -> Result<Wrap> {
+        self.seal(context, working_key)
+    }
+
+    async fn unwrap(&self, _permit: &UnwrapPermit, context: &EncryptionContext, wrap: &Wrap) -> Result<WorkingKey> {
+        self.open_wrap(context, wrap)
+    }
+
+    async fn rewrap(&self, context: &EncryptionContext, wrap: &Wrap, source: RewrapSource<'_>) -> Result<Wrap> {
+        match source {
+            RewrapSource::SameKey => {}
+            RewrapSource::Key(name) if name == self.key_id => {}
+            RewrapSource::Key(name) => {
+                return Err(key_service_error(
+                    KeyServiceFailure::Misconfigured,
+                    &format!("local key {} cannot rewrap what key {name} wrapped; open it there and wrap it here", self.key_id),
+                ));
+            }
+        }
+        let working_key = self.open_wrap(context, wrap)?;
+        self.seal(context, &working_key)
+    }
+
+    async fn describe(&self) -> Result<KeyDescription> {
+        Ok(KeyDescription {
+            key_name: self.key_id.clone(),
+            key_reference: self.key_reference,
+            availability: KeyAvailability::Enabled,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

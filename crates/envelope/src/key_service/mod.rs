@@ -1,0 +1,137 @@
+//! Services that wrap working keys under a key that never leaves them (FORMAT.md section 2).
+//!
+//! ```text
+//!   Keyring ──► dyn KeyService ──┬─ aws::AwsKms     a key in AWS KMS, or in a server that speaks its protocol
+//!                                └─ local::LocalKey a key file, for laptops and labs
+//! ```
+//!
+//! A key service never sees an object, a data key or a name: only working keys, each with an [`EncryptionContext`].
+//! Every failure is an [`Error::KeyService`](crate::Error::KeyService) whose
+//! [`KeyServiceFailure`](crate::KeyServiceFailure) says what may be done about it.
+
+#[cfg(feature = "aws-kms")]
+pub mod aws;
+mod context;
+mod failure;
+#[cfg(feature = "local")]
+pub mod local;
+mod permit;
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+pub use self::context::EncryptionContext;
+pub use self::failure::{MAXIMUM_DETAIL_LENGTH, failure_of, key_service_error, revokes, serves_cached};
+pub use self::permit::UnwrapPermit;
+
+use crate::error::{KeyServiceFailure, Result};
+use crate::keys::{KeyReference, WorkingKey};
+use crate::wrap::{Provider, Wrap};
+
+/// One key-encryption key in a service that keeps it.
+///
+/// Object safe, so that a program can hold several kinds in one list. Implementations bound the time of every call by
+/// themselves, retry what is worth it, and name the cause and the fix in their errors.
+///
+/// Cancel safety: dropping the future of any call is harmless; the service may or may not have done the work.
+#[async_trait]
+pub trait KeyService: fmt::Debug + Send + Sync + 'static {
+    /// The kind of service, as it stands in a wrap.
+    fn provider(&self) -> Provider;
+
+    /// The reference to this key, as it stands in a wrap. The same for the life of the value once it is known.
+    ///
+    /// # Errors
+    ///
+    /// Where the key's name must be asked for first, whatever that call fails with; it is asked again next time.
+    async fn key_reference(&self) -> Result<KeyReference>;
+
+    /// Makes a working key inside the service, and its wrap.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyServiceFailure::Malformed`] if the key has not 32 bytes; else what the service said.
+    async fn generate(&self, context: &EncryptionContext) -> Result<(WorkingKey, Wrap)>;
+
+    /// Wraps a working key that another service made, so that either can open it.
+    ///
+    /// # Errors
+    ///
+    /// What the service said.
+    async fn wrap(&self, context: &EncryptionContext, working_key: &WorkingKey) -> Result<Wrap>;
+
+    /// Opens a wrap that this key made for exactly this context.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyServiceFailure::NotConfigured`], without a call, if the wrap names another key;
+    /// [`KeyServiceFailure::Refused`] if it was tampered with or made for another context.
+    async fn unwrap(&self, permit: &UnwrapPermit, context: &EncryptionContext, wrap: &Wrap) -> Result<WorkingKey>;
+
+    /// Turns a wrap into one under the newest version of this key, inside the service: no working key is revealed.
+    ///
+    /// # Errors
+    ///
+    /// As [`unwrap`](Self::unwrap); [`KeyServiceFailure::Misconfigured`] if the service cannot rewrap from that source.
+    async fn rewrap(&self, context: &EncryptionContext, wrap: &Wrap, source: RewrapSource<'_>) -> Result<Wrap>;
+
+    /// Asks the service about the key: its name and whether it can be used now.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyServiceFailure::Misconfigured`] if the key is of a kind that cannot wrap; else what the service said.
+    async fn describe(&self) -> Result<KeyDescription>;
+}
+
+/// Which key wrapped what is to be rewrapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RewrapSource<'a> {
+    /// An older version of the same key.
+    SameKey,
+    /// Another key of the same service, by its name as key references are made of it (for AWS KMS: its ARN).
+    Key(&'a str),
+}
+
+/// What a key service says about its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyDescription {
+    /// The key's full name, of which the reference is made: an ARN, or a local key's id.
+    pub key_name: String,
+    /// The reference that stands in its wraps.
+    pub key_reference: KeyReference,
+    /// Whether it can be used.
+    pub availability: KeyAvailability,
+}
+
+/// Whether a key can be used now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyAvailability {
+    /// It wraps and unwraps.
+    Enabled,
+    /// Somebody disabled it.
+    Disabled,
+    /// It is going to be deleted; nothing under it will open then.
+    PendingDeletion,
+    /// Any other state in which it does not work, such as missing key material.
+    Unavailable,
+}
+
+/// Refuses a wrap of another key before anything is sent: a header must not choose whom we contact.
+pub(crate) fn check_wrap_is_for(provider: Provider, key_reference: KeyReference, wrap: &Wrap) -> Result<()> {
+    if wrap.provider() == provider && wrap.key_reference() == key_reference {
+        return Ok(());
+    }
+    Err(key_service_error(
+        KeyServiceFailure::NotConfigured,
+        &format!(
+            "the wrap is of key {} of provider {}, this service has key {}",
+            wrap.key_reference(),
+            wrap.provider().code(),
+            key_reference
+        ),
+    ))
+}
