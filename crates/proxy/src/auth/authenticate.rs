@@ -319,7 +319,7 @@ fn verify(
         DeclaredPayload::Unsigned => PayloadMode::Unsigned,
         DeclaredPayload::StreamingUnsignedTrailer => PayloadMode::StreamingUnsignedTrailer,
         DeclaredPayload::StreamingSigned { trailer } => PayloadMode::StreamingSigned {
-            signer: ChunkSigner::new(claim.signature, key, claim.date.to_string(), scope),
+            signer: ChunkSigner::new(claim.signature, key, &claim.date, scope),
             trailer,
         },
     };

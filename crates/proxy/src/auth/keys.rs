@@ -46,7 +46,7 @@ impl fmt::Debug for SecretAccessKey {
 pub struct SigningKey(Zeroizing<[u8; DIGEST_LENGTH]>);
 
 impl SigningKey {
-    /// Derives the key for `day` (`YYYYMMDD`) and `region`; the service is always [`SERVICE`].
+    /// Derives the key for `day` (`YYYYMMDD`) and `region`; the service is always `s3`.
     pub fn derive(secret: &SecretAccessKey, day: &str, region: &str) -> Self {
         let mut start = Zeroizing::new(Vec::with_capacity(4 + secret.0.len()));
         start.extend_from_slice(b"AWS4");

@@ -3,6 +3,7 @@
 use super::canonical::UNSIGNED_PAYLOAD;
 use super::error::AuthError;
 use super::keys::{DIGEST_LENGTH, Signature, SigningKey, decode_digest, encode_hex};
+use super::timestamp::AmzDate;
 
 const STREAMING_SIGNED: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
 const STREAMING_SIGNED_TRAILER: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER";
@@ -59,11 +60,13 @@ pub struct ChunkSigner {
 }
 
 impl ChunkSigner {
-    pub(super) fn new(seed: Signature, key: SigningKey, date: String, scope: String) -> Self {
+    /// A signer that continues `seed`, the signature of a request's head, in the credential `scope` that `key` was
+    /// derived for. [`authenticate`](super::authenticate) makes one for each streaming request; clients make their own.
+    pub fn new(seed: Signature, key: SigningKey, date: &AmzDate, scope: String) -> Self {
         Self {
             seed,
             key,
-            date,
+            date: date.to_string(),
             scope,
         }
     }

@@ -36,6 +36,21 @@ pub struct Trailer {
 ///
 /// Data comes out before the signature of its chunk can be checked: nothing is buffered. Whoever uses it must not act
 /// on the data for good before [`finish`](Self::finish) has succeeded. After an error every call gives that error.
+///
+/// ```
+/// use bytes::Bytes;
+/// use sealgate::body::aws_chunked::Decoder;
+///
+/// let mut decoder = Decoder::unsigned_trailer();
+/// let mut input = Bytes::from_static(b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n");
+/// let mut plaintext = Vec::new();
+/// while let Some(data) = decoder.decode(&mut input)? {
+///     plaintext.extend_from_slice(&data);
+/// }
+/// assert_eq!(plaintext, b"hello");
+/// assert_eq!(decoder.finish()?[0].value, "NhCmhg==");
+/// # Ok::<(), sealgate::body::BodyError>(())
+/// ```
 #[derive(Debug)]
 pub struct Decoder {
     signatures: Option<Signatures>,
@@ -350,6 +365,17 @@ fn parse_chunk_header(line: &[u8]) -> Option<ChunkHeader> {
     }
     let size = u64::from_str_radix(size, 16).ok()?;
     Some(ChunkHeader { size, signature })
+}
+
+/// A `Content-Encoding` without the token for this framing, which is not a property of what is stored. `None` if
+/// nothing else is left.
+pub fn strip_content_encoding(value: &str) -> Option<String> {
+    let kept: Vec<&str> = value
+        .split(',')
+        .map(str::trim)
+        .filter(|token| !token.is_empty() && !token.eq_ignore_ascii_case("aws-chunked"))
+        .collect();
+    (!kept.is_empty()).then(|| kept.join(", "))
 }
 
 fn incomplete(reason: &'static str) -> BodyError {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::aws_chunked::{Decoder, Trailer};
+use super::aws_chunked::{Decoder, Trailer, strip_content_encoding};
 use super::error::BodyError;
 use crate::auth::published_tests::streaming_example;
 use crate::auth::{ChunkSigner, PayloadMode};
@@ -307,6 +307,20 @@ fn broken_trailers_are_named_as_such() {
             matches!(result, Err(BodyError::MalformedTrailerError { .. })),
             "{trailer:?} {result:?}"
         );
+    }
+}
+
+#[test]
+fn the_framing_is_no_content_encoding() {
+    for (value, kept) in [
+        ("aws-chunked", None),
+        ("AWS-Chunked,", None),
+        ("", None),
+        ("aws-chunked,gzip", Some("gzip")),
+        ("gzip , aws-chunked, br", Some("gzip, br")),
+        ("gzip", Some("gzip")),
+    ] {
+        assert_eq!(strip_content_encoding(value).as_deref(), kept, "{value}");
     }
 }
 
