@@ -7,6 +7,8 @@ pub mod error;
 pub mod header;
 #[cfg(feature = "keyring")]
 pub mod key_service;
+#[cfg(feature = "keyring")]
+pub mod keyring;
 pub mod keys;
 pub mod label;
 pub mod layout;

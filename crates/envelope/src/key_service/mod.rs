@@ -22,7 +22,9 @@ use std::fmt;
 use async_trait::async_trait;
 
 pub use self::context::EncryptionContext;
-pub use self::failure::{MAXIMUM_DETAIL_LENGTH, failure_of, key_service_error, revokes, serves_cached};
+pub use self::failure::{
+    MAXIMUM_DETAIL_LENGTH, failure_of, key_service_error, revokes, serves_cached,
+};
 pub use self::permit::UnwrapPermit;
 
 use crate::error::{KeyServiceFailure, Result};
@@ -67,14 +69,24 @@ pub trait KeyService: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`KeyServiceFailure::NotConfigured`], without a call, if the wrap names another key;
     /// [`KeyServiceFailure::Refused`] if it was tampered with or made for another context.
-    async fn unwrap(&self, permit: &UnwrapPermit, context: &EncryptionContext, wrap: &Wrap) -> Result<WorkingKey>;
+    async fn unwrap(
+        &self,
+        permit: &UnwrapPermit,
+        context: &EncryptionContext,
+        wrap: &Wrap,
+    ) -> Result<WorkingKey>;
 
     /// Turns a wrap into one under the newest version of this key, inside the service: no working key is revealed.
     ///
     /// # Errors
     ///
     /// As [`unwrap`](Self::unwrap); [`KeyServiceFailure::Misconfigured`] if the service cannot rewrap from that source.
-    async fn rewrap(&self, context: &EncryptionContext, wrap: &Wrap, source: RewrapSource<'_>) -> Result<Wrap>;
+    async fn rewrap(
+        &self,
+        context: &EncryptionContext,
+        wrap: &Wrap,
+        source: RewrapSource<'_>,
+    ) -> Result<Wrap>;
 
     /// Asks the service about the key: its name and whether it can be used now.
     ///
@@ -121,7 +133,11 @@ pub enum KeyAvailability {
 }
 
 /// Refuses a wrap of another key before anything is sent: a header must not choose whom we contact.
-pub(crate) fn check_wrap_is_for(provider: Provider, key_reference: KeyReference, wrap: &Wrap) -> Result<()> {
+pub(crate) fn check_wrap_is_for(
+    provider: Provider,
+    key_reference: KeyReference,
+    wrap: &Wrap,
+) -> Result<()> {
     if wrap.provider() == provider && wrap.key_reference() == key_reference {
         return Ok(());
     }

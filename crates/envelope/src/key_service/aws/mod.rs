@@ -25,8 +25,8 @@ pub use self::configuration::{AwsCredentials, AwsKmsConfiguration, AwsKmsLimits,
 use self::classification::classify;
 use self::configuration::KeyArn;
 use super::{
-    EncryptionContext, KeyAvailability, KeyDescription, KeyService, RewrapSource, UnwrapPermit, check_wrap_is_for,
-    key_service_error,
+    EncryptionContext, KeyAvailability, KeyDescription, KeyService, RewrapSource, UnwrapPermit,
+    check_wrap_is_for, key_service_error,
 };
 use crate::error::{Error, KeyServiceFailure, Result};
 use crate::keys::{KeyReference, WorkingKey};
@@ -65,9 +65,15 @@ impl AwsKms {
     pub async fn connect(configuration: AwsKmsConfiguration) -> Result<Self> {
         configuration.check()?;
         let client = client::build(&configuration).await?;
-        let known = KeyArn::parse(&configuration.key).map(|_| PinnedKey::new(configuration.key.clone())).transpose()?;
+        let known = KeyArn::parse(&configuration.key)
+            .map(|_| PinnedKey::new(configuration.key.clone()))
+            .transpose()?;
         let key = OnceCell::new_with(known);
-        Ok(Self { client, configured_key: configuration.key, key })
+        Ok(Self {
+            client,
+            configured_key: configuration.key,
+            key,
+        })
     }
 
     /// The key's ARN, asked for once. A failure is not kept: the next call asks again.
@@ -77,7 +83,11 @@ impl AwsKms {
                 let metadata = self.describe_key(&self.configured_key).await?;
                 let arn = metadata.arn.unwrap_or_default();
                 if KeyArn::parse(&arn).is_none() {
-                    return Err(impossible("DescribeKey", &self.configured_key, "the answer has no ARN of a key"));
+                    return Err(impossible(
+                        "DescribeKey",
+                        &self.configured_key,
+                        "the answer has no ARN of a key",
+                    ));
                 }
                 PinnedKey::new(arn)
             })
@@ -92,7 +102,9 @@ impl AwsKms {
             .send()
             .await
             .map_err(|error| classify("DescribeKey", key, &error))?;
-        answer.key_metadata.ok_or_else(|| impossible("DescribeKey", key, "the answer has no metadata"))
+        answer
+            .key_metadata
+            .ok_or_else(|| impossible("DescribeKey", key, "the answer has no metadata"))
     }
 
     /// Puts a blob from an answer into a wrap, if the answer is about the pinned key and the blob has a legal length.
@@ -103,7 +115,8 @@ impl AwsKms {
         blob: Option<Blob>,
     ) -> Result<Wrap> {
         check_answered_key(operation, key, answered_key)?;
-        let blob = blob.ok_or_else(|| impossible(operation, &key.arn, "the answer has no ciphertext"))?;
+        let blob =
+            blob.ok_or_else(|| impossible(operation, &key.arn, "the answer has no ciphertext"))?;
         Wrap::new(Provider::AwsKms, key.reference, blob.into_inner())
             .map_err(|error| impossible(operation, &key.arn, error.detail()))
     }
@@ -116,14 +129,24 @@ impl AwsKms {
         // The blob owns its buffer alone, so this moves the bytes, and wipes them when it goes out of scope.
         let plaintext = Zeroizing::new(plaintext.map(Blob::into_inner).unwrap_or_default());
         WorkingKey::from_slice(&plaintext).map_err(|_| {
-            impossible(operation, &key.arn, &format!("a working key has 32 bytes, the answer has {}", plaintext.len()))
+            impossible(
+                operation,
+                &key.arn,
+                &format!(
+                    "a working key has 32 bytes, the answer has {}",
+                    plaintext.len()
+                ),
+            )
         })
     }
 }
 
 impl fmt::Debug for AwsKms {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("AwsKms").field("key", &self.configured_key).finish_non_exhaustive()
+        formatter
+            .debug_struct("AwsKms")
+            .field("key", &self.configured_key)
+            .finish_non_exhaustive()
     }
 }
 
@@ -149,7 +172,12 @@ impl KeyService for AwsKms {
             .await
             .map_err(|error| classify("GenerateDataKey", &key.arn, &error))?;
         let working_key = Self::working_key_from_answer("GenerateDataKey", key, answer.plaintext)?;
-        let wrap = Self::wrap_from_answer("GenerateDataKey", key, answer.key_id.as_deref(), answer.ciphertext_blob)?;
+        let wrap = Self::wrap_from_answer(
+            "GenerateDataKey",
+            key,
+            answer.key_id.as_deref(),
+            answer.ciphertext_blob,
+        )?;
         Ok((working_key, wrap))
     }
 
@@ -164,7 +192,12 @@ impl KeyService for AwsKms {
             .send()
             .await
             .map_err(|error| classify("Encrypt", &key.arn, &error))?;
-        Self::wrap_from_answer("Encrypt", key, answer.key_id.as_deref(), answer.ciphertext_blob)
+        Self::wrap_from_answer(
+            "Encrypt",
+            key,
+            answer.key_id.as_deref(),
+            answer.ciphertext_blob,
+        )
     }
 
     async fn unwrap(
@@ -201,7 +234,11 @@ impl KeyService for AwsKms {
             RewrapSource::SameKey => key.arn.as_str(),
             RewrapSource::Key(name) => name,
         };
-        check_wrap_is_for(Provider::AwsKms, KeyReference::of(Provider::AwsKms, source_arn)?, wrap)?;
+        check_wrap_is_for(
+            Provider::AwsKms,
+            KeyReference::of(Provider::AwsKms, source_arn)?,
+            wrap,
+        )?;
         let answer = self
             .client
             .re_encrypt()
@@ -213,43 +250,70 @@ impl KeyService for AwsKms {
             .send()
             .await
             .map_err(|error| classify("ReEncrypt", &key.arn, &error))?;
-        Self::wrap_from_answer("ReEncrypt", key, answer.key_id.as_deref(), answer.ciphertext_blob)
+        Self::wrap_from_answer(
+            "ReEncrypt",
+            key,
+            answer.key_id.as_deref(),
+            answer.ciphertext_blob,
+        )
     }
 
     async fn describe(&self) -> Result<KeyDescription> {
         let key = self.pinned_key().await?;
         let metadata = self.describe_key(&key.arn).await?;
         let symmetric = metadata.key_usage() == Some(&KeyUsageType::EncryptDecrypt)
-            && metadata.key_spec().is_none_or(|spec| *spec == KeySpec::SymmetricDefault);
+            && metadata
+                .key_spec()
+                .is_none_or(|spec| *spec == KeySpec::SymmetricDefault);
         if !symmetric {
             return Err(key_service_error(
                 KeyServiceFailure::Misconfigured,
-                &format!("KMS key {} is not a symmetric encryption key; create one with KeySpec SYMMETRIC_DEFAULT", key.arn),
+                &format!(
+                    "KMS key {} is not a symmetric encryption key; create one with KeySpec SYMMETRIC_DEFAULT",
+                    key.arn
+                ),
             ));
         }
         let availability = match metadata.key_state() {
             Some(KeyState::Enabled) => KeyAvailability::Enabled,
-            Some(KeyState::PendingDeletion | KeyState::PendingReplicaDeletion) => KeyAvailability::PendingDeletion,
+            Some(KeyState::PendingDeletion | KeyState::PendingReplicaDeletion) => {
+                KeyAvailability::PendingDeletion
+            }
             Some(KeyState::Disabled) => KeyAvailability::Disabled,
             _ => KeyAvailability::Unavailable,
         };
-        Ok(KeyDescription { key_name: key.arn.clone(), key_reference: key.reference, availability })
+        Ok(KeyDescription {
+            key_name: key.arn.clone(),
+            key_reference: key.reference,
+            availability,
+        })
     }
 }
 
 fn context_map(context: &EncryptionContext) -> HashMap<String, String> {
-    context.pairs().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    context
+        .pairs()
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 /// An answer about another key than the one asked for must not be used: its wraps could not be found again.
 fn check_answered_key(operation: &str, key: &PinnedKey, answered: Option<&str>) -> Result<()> {
     match answered {
         Some(arn) if arn == key.arn => Ok(()),
-        Some(other) => Err(impossible(operation, &key.arn, &format!("the answer is about key {other}"))),
+        Some(other) => Err(impossible(
+            operation,
+            &key.arn,
+            &format!("the answer is about key {other}"),
+        )),
         None => Err(impossible(operation, &key.arn, "the answer names no key")),
     }
 }
 
 fn impossible(operation: &str, key: &str, fault: &str) -> Error {
-    key_service_error(KeyServiceFailure::Malformed, &format!("{operation} with KMS key {key}: {fault}"))
+    key_service_error(
+        KeyServiceFailure::Malformed,
+        &format!("{operation} with KMS key {key}: {fault}"),
+    )
 }

@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 
 use self::key_file::KeyFile;
 use super::{
-    EncryptionContext, KeyAvailability, KeyDescription, KeyService, RewrapSource, UnwrapPermit, check_wrap_is_for,
-    key_service_error,
+    EncryptionContext, KeyAvailability, KeyDescription, KeyService, RewrapSource, UnwrapPermit,
+    check_wrap_is_for, key_service_error,
 };
 use crate::error::{Error, KeyServiceFailure, Result};
 use crate::keys::{KEY_LENGTH, KeyReference, WorkingKey};
@@ -91,7 +91,11 @@ impl LocalKeyService {
         for (to, from) in sealed.iter_mut().zip(working_key.expose()) {
             *to = *from;
         }
-        self.cipher.seal(&nonce, &context.to_associated_data()?, sealed.as_mut_slice())?;
+        self.cipher.seal(
+            &nonce,
+            &context.to_associated_data()?,
+            sealed.as_mut_slice(),
+        )?;
         let blob = [&[BLOB_VERSION][..], &nonce, sealed.as_slice()].concat();
         Wrap::new(Provider::Local, self.key_reference, blob)
     }
@@ -101,13 +105,19 @@ impl LocalKeyService {
         let refused = |fault: &str| {
             key_service_error(
                 KeyServiceFailure::Refused,
-                &format!("local key {} does not open the wrap of working key {}: {fault}", self.key_id, context.working_key_id()),
+                &format!(
+                    "local key {} does not open the wrap of working key {}: {fault}",
+                    self.key_id,
+                    context.working_key_id()
+                ),
             )
         };
         let Some((&[BLOB_VERSION], rest)) = wrap.blob().split_first_chunk::<1>() else {
             return Err(refused("its blob is not of version 1"));
         };
-        let Some((nonce, sealed)) = rest.split_first_chunk::<NONCE_LENGTH>().filter(|_| wrap.blob().len() == BLOB_LENGTH)
+        let Some((nonce, sealed)) = rest
+            .split_first_chunk::<NONCE_LENGTH>()
+            .filter(|_| wrap.blob().len() == BLOB_LENGTH)
         else {
             return Err(refused("its blob has not 61 bytes"));
         };
@@ -115,14 +125,19 @@ impl LocalKeyService {
         let plaintext = self
             .cipher
             .open(nonce, &context.to_associated_data()?, opened.as_mut_slice())
-            .map_err(|_| refused("it was tampered with, or made for another domain or working key"))?;
+            .map_err(|_| {
+                refused("it was tampered with, or made for another domain or working key")
+            })?;
         WorkingKey::from_slice(plaintext)
     }
 }
 
 impl fmt::Debug for LocalKeyService {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("LocalKeyService").field("key_id", &self.key_id).finish_non_exhaustive()
+        formatter
+            .debug_struct("LocalKeyService")
+            .field("key_id", &self.key_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -146,18 +161,31 @@ impl KeyService for LocalKeyService {
         self.seal(context, working_key)
     }
 
-    async fn unwrap(&self, _permit: &UnwrapPermit, context: &EncryptionContext, wrap: &Wrap) -> Result<WorkingKey> {
+    async fn unwrap(
+        &self,
+        _permit: &UnwrapPermit,
+        context: &EncryptionContext,
+        wrap: &Wrap,
+    ) -> Result<WorkingKey> {
         self.open_wrap(context, wrap)
     }
 
-    async fn rewrap(&self, context: &EncryptionContext, wrap: &Wrap, source: RewrapSource<'_>) -> Result<Wrap> {
+    async fn rewrap(
+        &self,
+        context: &EncryptionContext,
+        wrap: &Wrap,
+        source: RewrapSource<'_>,
+    ) -> Result<Wrap> {
         match source {
             RewrapSource::SameKey => {}
             RewrapSource::Key(name) if name == self.key_id => {}
             RewrapSource::Key(name) => {
                 return Err(key_service_error(
                     KeyServiceFailure::Misconfigured,
-                    &format!("local key {} cannot rewrap what key {name} wrapped; open it there and wrap it here", self.key_id),
+                    &format!(
+                        "local key {} cannot rewrap what key {name} wrapped; open it there and wrap it here",
+                        self.key_id
+                    ),
                 ));
             }
         }

@@ -8,11 +8,23 @@ fn service() -> LocalKeyService {
 }
 
 fn context(domain: &str, id: u8) -> EncryptionContext {
-    EncryptionContext::new(Domain::new(domain).unwrap(), WorkingKeyId::from_bytes([id; 16]))
+    EncryptionContext::new(
+        Domain::new(domain).unwrap(),
+        WorkingKeyId::from_bytes([id; 16]),
+    )
 }
 
-async fn failure(service: &LocalKeyService, context: &EncryptionContext, wrap: &Wrap) -> Option<KeyServiceFailure> {
-    failure_of(&service.unwrap(&UnwrapPermit::issue("test"), context, wrap).await.unwrap_err())
+async fn failure(
+    service: &LocalKeyService,
+    context: &EncryptionContext,
+    wrap: &Wrap,
+) -> Option<KeyServiceFailure> {
+    failure_of(
+        &service
+            .unwrap(&UnwrapPermit::issue("test"), context, wrap)
+            .await
+            .unwrap_err(),
+    )
 }
 
 #[tokio::test]
@@ -20,9 +32,21 @@ async fn wraps_open_for_their_own_context_only() {
     let service = service();
     let (key, wrap) = service.generate(&context("d", 1)).await.unwrap();
     assert_eq!(wrap.blob().len(), 61);
-    assert_eq!(service.unwrap(&UnwrapPermit::issue("test"), &context("d", 1), &wrap).await.unwrap(), key);
-    assert_eq!(failure(&service, &context("e", 1), &wrap).await, Some(KeyServiceFailure::Refused));
-    assert_eq!(failure(&service, &context("d", 2), &wrap).await, Some(KeyServiceFailure::Refused));
+    assert_eq!(
+        service
+            .unwrap(&UnwrapPermit::issue("test"), &context("d", 1), &wrap)
+            .await
+            .unwrap(),
+        key
+    );
+    assert_eq!(
+        failure(&service, &context("e", 1), &wrap).await,
+        Some(KeyServiceFailure::Refused)
+    );
+    assert_eq!(
+        failure(&service, &context("d", 2), &wrap).await,
+        Some(KeyServiceFailure::Refused)
+    );
 }
 
 #[tokio::test]
@@ -33,14 +57,23 @@ async fn every_changed_byte_and_length_is_refused() {
     for position in 0..wrap.blob().len() {
         let mut blob = wrap.blob().to_vec();
         blob[position] ^= 0x80;
-        assert_eq!(failure(&service, &context("d", 1), &with_blob(blob)).await, Some(KeyServiceFailure::Refused));
+        assert_eq!(
+            failure(&service, &context("d", 1), &with_blob(blob)).await,
+            Some(KeyServiceFailure::Refused)
+        );
     }
     for length in [1, 12, 13, 28, 29, 60] {
         let blob = wrap.blob()[..length].to_vec();
-        assert_eq!(failure(&service, &context("d", 1), &with_blob(blob)).await, Some(KeyServiceFailure::Refused));
+        assert_eq!(
+            failure(&service, &context("d", 1), &with_blob(blob)).await,
+            Some(KeyServiceFailure::Refused)
+        );
     }
     let longer = [wrap.blob(), &[0]].concat();
-    assert_eq!(failure(&service, &context("d", 1), &with_blob(longer)).await, Some(KeyServiceFailure::Refused));
+    assert_eq!(
+        failure(&service, &context("d", 1), &with_blob(longer)).await,
+        Some(KeyServiceFailure::Refused)
+    );
 }
 
 #[tokio::test]
@@ -48,7 +81,10 @@ async fn wraps_of_other_keys_are_not_tried() {
     let service = service();
     let other = LocalKeyService::from_file(KeyFile::new([9; 16], Zeroizing::new([2; 32]))).unwrap();
     let (_, wrap) = other.generate(&context("d", 1)).await.unwrap();
-    assert_eq!(failure(&service, &context("d", 1), &wrap).await, Some(KeyServiceFailure::NotConfigured));
+    assert_eq!(
+        failure(&service, &context("d", 1), &wrap).await,
+        Some(KeyServiceFailure::NotConfigured)
+    );
 }
 
 #[tokio::test]
@@ -56,10 +92,22 @@ async fn rewrapping_gives_another_blob_of_the_same_key() {
     let service = service();
     let context = context("d", 1);
     let (key, wrap) = service.generate(&context).await.unwrap();
-    let again = service.rewrap(&context, &wrap, RewrapSource::SameKey).await.unwrap();
+    let again = service
+        .rewrap(&context, &wrap, RewrapSource::SameKey)
+        .await
+        .unwrap();
     assert_ne!(again, wrap);
-    assert_eq!(service.unwrap(&UnwrapPermit::issue("test"), &context, &again).await.unwrap(), key);
-    let error = service.rewrap(&context, &wrap, RewrapSource::Key("ff")).await.unwrap_err();
+    assert_eq!(
+        service
+            .unwrap(&UnwrapPermit::issue("test"), &context, &again)
+            .await
+            .unwrap(),
+        key
+    );
+    let error = service
+        .rewrap(&context, &wrap, RewrapSource::Key("ff"))
+        .await
+        .unwrap_err();
     assert_eq!(failure_of(&error), Some(KeyServiceFailure::Misconfigured));
 }
 
@@ -68,7 +116,11 @@ async fn rewrapping_gives_another_blob_of_the_same_key() {
 async fn blob_is_as_specified() {
     let context = context("d", 1);
     let mut associated_data = Vec::new();
-    for (name, value) in [("sealgate:domain", "d"), ("sealgate:format", "1"), ("sealgate:working-key", &"01".repeat(16))] {
+    for (name, value) in [
+        ("sealgate:domain", "d"),
+        ("sealgate:format", "1"),
+        ("sealgate:working-key", &"01".repeat(16)),
+    ] {
         for text in [name, value] {
             associated_data.extend_from_slice(&u32::try_from(text.len()).unwrap().to_be_bytes());
             associated_data.extend_from_slice(text.as_bytes());
@@ -76,11 +128,16 @@ async fn blob_is_as_specified() {
     }
     let cipher = aead(Suite::Aes256Gcm, Backend::default(), &[2; 32]).unwrap();
     let mut sealed = [[7; 32].as_slice(), &[0; 16]].concat();
-    cipher.seal(&[3; 12], &associated_data, &mut sealed).unwrap();
+    cipher
+        .seal(&[3; 12], &associated_data, &mut sealed)
+        .unwrap();
     let blob = [&[1][..], &[3; 12], &sealed].concat();
     let reference = KeyReference::of(Provider::Local, &"01".repeat(16)).unwrap();
     let wrap = Wrap::new(Provider::Local, reference, blob).unwrap();
-    let key = service().unwrap(&UnwrapPermit::issue("test"), &context, &wrap).await.unwrap();
+    let key = service()
+        .unwrap(&UnwrapPermit::issue("test"), &context, &wrap)
+        .await
+        .unwrap();
     assert_eq!(key.expose(), &[7; 32]);
 }
 
@@ -93,11 +150,17 @@ fn a_new_file_is_private_and_never_overwritten() {
     let error = LocalKeyService::create(&path).unwrap_err();
     assert!(error.detail().contains("never overwritten"), "{error:?}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
-    assert_eq!(LocalKeyService::open(&path).unwrap().key_id(), created.key_id());
+    assert_eq!(
+        LocalKeyService::open(&path).unwrap().key_id(),
+        created.key_id()
+    );
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+            0o600
+        );
     }
 }
 
@@ -120,11 +183,35 @@ fn a_file_that_others_can_read_is_refused_with_the_fix() {
 #[test]
 fn files_of_the_wrong_kind_are_refused() {
     let directory = tempfile::tempdir().unwrap();
-    assert!(LocalKeyService::open(directory.path()).unwrap_err().detail().contains("regular file"));
-    assert!(LocalKeyService::open(directory.path().join("none")).unwrap_err().detail().contains("cannot be read"));
+    assert!(
+        LocalKeyService::open(directory.path())
+            .unwrap_err()
+            .detail()
+            .contains("regular file")
+    );
+    assert!(
+        LocalKeyService::open(directory.path().join("none"))
+            .unwrap_err()
+            .detail()
+            .contains("cannot be read")
+    );
     let path = directory.path().join("key");
     let key = LocalKeyService::create(&path).unwrap();
-    assert!(!format!("{key:?}").contains(std::fs::read_to_string(&path).unwrap().split(' ').nth(2).unwrap().trim()));
+    assert!(
+        !format!("{key:?}").contains(
+            std::fs::read_to_string(&path)
+                .unwrap()
+                .split(' ')
+                .nth(2)
+                .unwrap()
+                .trim()
+        )
+    );
     std::fs::write(&path, vec![b'x'; 10_000]).unwrap();
-    assert!(LocalKeyService::open(&path).unwrap_err().detail().contains("not a local key file"));
+    assert!(
+        LocalKeyService::open(&path)
+            .unwrap_err()
+            .detail()
+            .contains("not a local key file")
+    );
 }

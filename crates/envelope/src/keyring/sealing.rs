@@ -1,0 +1,346 @@
+//! Sealing keys: made by a key service for one domain and this process, replaced with age, never taken from storage.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::flight::Waiter;
+use super::limits::KeyringLimits;
+use super::metered_service::MeteredService;
+use super::opening::Opening;
+use super::registry::PutOutcome;
+use super::unwrapping::Sources;
+use crate::domain::Domain;
+use crate::error::{Error, KeyServiceFailure, Result};
+use crate::key_service::{EncryptionContext, UnwrapPermit, key_service_error, serves_cached};
+use crate::keys::{WorkingKey, WorkingKeyId};
+use crate::random::Random;
+use crate::records::RegistryRecord;
+use crate::wrap::Wrap;
+
+/// The most wraps that a header carries (FORMAT.md section 12).
+const MAXIMUM_INLINE_WRAPS: usize = 2;
+
+/// A working key to seal with, and what a header says about it. Cheap to clone; the key is wiped with the last clone.
+#[derive(Clone, Debug)]
+pub struct SealingKey {
+    id: WorkingKeyId,
+    domain: Domain,
+    key: Arc<WorkingKey>,
+    wraps: Arc<[Wrap]>,
+    created: u64,
+}
+
+impl SealingKey {
+    /// The key's identifier, for the header.
+    #[must_use]
+    pub fn id(&self) -> WorkingKeyId {
+        self.id
+    }
+
+    /// The one domain that the key seals for.
+    #[must_use]
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// The key itself.
+    #[must_use]
+    pub fn key(&self) -> &WorkingKey {
+        &self.key
+    }
+
+    /// All its wraps, in the order of the key services.
+    #[must_use]
+    pub fn wraps(&self) -> &[Wrap] {
+        &self.wraps
+    }
+
+    /// The wraps that fit into a header: the first one or two.
+    #[must_use]
+    pub fn inline_wraps(&self) -> &[Wrap] {
+        self.wraps
+            .get(..MAXIMUM_INLINE_WRAPS)
+            .unwrap_or(&self.wraps)
+    }
+
+    /// When the key was made, in milliseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn created(&self) -> u64 {
+        self.created
+    }
+}
+
+/// The writing half of a keyring.
+pub(super) struct Sealing {
+    sources: Arc<Sources>,
+    opening: Arc<Opening>,
+    clock: Arc<dyn Clock>,
+    limits: KeyringLimits,
+    random: Mutex<Box<dyn Random + Send>>,
+    slots: Mutex<HashMap<Domain, Slot>>,
+}
+
+/// What is known about one domain.
+#[derive(Debug, Default)]
+struct Slot {
+    current: Option<(SealingKey, Duration)>,
+    renewal: Option<Waiter<SealingKey>>,
+    failed: Option<(Error, Duration)>,
+}
+
+/// What a look at a slot, under the lock, decides for one call.
+enum Decision {
+    Answer(Result<SealingKey>),
+    /// Wait for the new key, and with a key that may still be used not for long.
+    Wait(Waiter<SealingKey>, Option<SealingKey>),
+}
+
+impl fmt::Debug for Sealing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Sealing")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sealing {
+    pub(super) fn new(
+        sources: Arc<Sources>,
+        opening: Arc<Opening>,
+        clock: Arc<dyn Clock>,
+        limits: KeyringLimits,
+        random: Box<dyn Random + Send>,
+    ) -> Self {
+        Self {
+            sources,
+            opening,
+            clock,
+            limits,
+            random: Mutex::new(random),
+            slots: Mutex::new(HashMap::new()),
+        }
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<Domain, Slot>> {
+        // Every change under the lock is complete in itself, so a panic elsewhere leaves a valid state.
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn sealing_keys(&self) -> usize {
+        self.slots()
+            .values()
+            .filter(|slot| slot.current.is_some())
+            .count()
+    }
+
+    pub(super) async fn key_for(self: &Arc<Self>, domain: &Domain) -> Result<SealingKey> {
+        match self.decide(domain) {
+            Decision::Answer(answer) => answer,
+            Decision::Wait(waiter, None) => waiter.landed().await,
+            Decision::Wait(waiter, Some(usable)) => {
+                match tokio::time::timeout(self.limits.renewal_patience, waiter.landed()).await {
+                    Ok(Ok(renewed)) => Ok(renewed),
+                    Ok(Err(_)) | Err(_) => Ok(usable),
+                }
+            }
+        }
+    }
+
+    fn decide(self: &Arc<Self>, domain: &Domain) -> Decision {
+        let now = self.clock.monotonic();
+        let mut slots = self.slots();
+        if !slots.contains_key(domain) {
+            self.make_room(&mut slots);
+        }
+        let slot = slots.entry(domain.clone()).or_default();
+        let mut usable = None;
+        if let Some((key, made)) = &slot.current {
+            let age = now.saturating_sub(*made);
+            if age < self.limits.sealing_soft_age {
+                return Decision::Answer(Ok(key.clone()));
+            }
+            if age < self.limits.sealing_hard_age {
+                usable = Some(key.clone());
+            } else {
+                slot.current = None;
+            }
+        }
+        if let Some(waiter) = slot.renewal.as_ref().filter(|waiter| !waiter.is_lost()) {
+            return Decision::Wait(waiter.clone(), usable);
+        }
+        if let Some((error, _)) = slot.failed.as_ref().filter(|(_, until)| now < *until) {
+            return Decision::Answer(usable.ok_or_else(|| error.clone()));
+        }
+        match Waiter::start(Arc::clone(self).renew(domain.clone())) {
+            // The task cannot finish before this assignment: finishing needs the lock that is held here.
+            Ok(waiter) => {
+                slot.renewal = Some(waiter.clone());
+                Decision::Wait(waiter, usable)
+            }
+            Err(error) => Decision::Answer(usable.ok_or(error)),
+        }
+    }
+
+    /// Keeps the number of domains bounded: the one whose key is oldest goes; its next use makes a new key.
+    fn make_room(&self, slots: &mut HashMap<Domain, Slot>) {
+        if slots.len() < self.limits.sealing_domains {
+            return;
+        }
+        let oldest = slots
+            .iter()
+            .filter(|(_, slot)| slot.renewal.is_none())
+            .min_by_key(|(_, slot)| slot.current.as_ref().map(|(_, made)| *made))
+            .map(|(domain, _)| domain.clone());
+        if let Some(oldest) = oldest {
+            slots.remove(&oldest);
+        }
+    }
+
+    /// Makes a key and puts it, or the failure, into its slot; in a task of its own.
+    async fn renew(self: Arc<Self>, domain: Domain) -> Result<SealingKey> {
+        let started = self.clock.monotonic();
+        let made = self.make(domain.clone()).await;
+        let now = self.clock.monotonic();
+        let mut slots = self.slots();
+        let slot = slots.entry(domain).or_default();
+        slot.renewal = None;
+        match made {
+            Ok(key) => {
+                slot.current = Some((key.clone(), started));
+                slot.failed = None;
+                Ok(key)
+            }
+            Err(error) => {
+                slot.failed = Some((error.clone(), now.saturating_add(self.limits.renewal_pause)));
+                drop(slots);
+                tracing::warn!(detail = error.detail(), "no new working key could be made");
+                Err(error)
+            }
+        }
+    }
+
+    /// A working key that is safe to use: every one of its wraps has been opened again and compared, there are as many
+    /// as required, and its registry record is durable.
+    async fn make(&self, domain: Domain) -> Result<SealingKey> {
+        let id = {
+            let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+            WorkingKeyId::generate(random.as_mut())?
+        };
+        let context = EncryptionContext::new(domain.clone(), id);
+        let (key, wraps) = self.generate(&context).await?;
+        let created = self.clock.unix_milliseconds();
+        if let Some(registry) = &self.sources.registry {
+            let record = RegistryRecord {
+                id,
+                created,
+                domain: domain.clone(),
+                wraps: wraps.clone(),
+            }
+            .encode(&key)?;
+            if registry.put_if_absent(id, &record).await? == PutOutcome::Exists {
+                // 128 random bits do not repeat by chance: the generator is broken, or somebody else writes there.
+                return Err(Error::machine(format!(
+                    "the registry already has a record of the new working key {id}"
+                )));
+            }
+        }
+        let key = Arc::new(key);
+        self.opening.adopt(context, Arc::clone(&key));
+        Ok(SealingKey {
+            id,
+            domain,
+            key,
+            wraps: wraps.into(),
+            created,
+        })
+    }
+
+    /// The first key service that can makes the key, those behind it wrap it; those that fail are left out.
+    async fn generate(&self, context: &EncryptionContext) -> Result<(WorkingKey, Vec<Wrap>)> {
+        let mut made: Option<(WorkingKey, Vec<Wrap>)> = None;
+        let mut failures = Vec::new();
+        for service in &self.sources.services {
+            let outcome = match &mut made {
+                None => generate_checked(service, context)
+                    .await
+                    .map(|(key, wrap)| made = Some((key, vec![wrap]))),
+                Some((key, wraps)) => wrap_checked(service, context, key)
+                    .await
+                    .map(|wrap| wraps.push(wrap)),
+            };
+            failures.extend(outcome.err());
+        }
+        match made {
+            Some((key, wraps)) if wraps.len() >= self.limits.required_wraps => {
+                for error in failures {
+                    tracing::warn!(
+                        detail = error.detail(),
+                        "a new working key has one wrap fewer than configured"
+                    );
+                }
+                Ok((key, wraps))
+            }
+            _ => Err(self.too_few(made.map_or(0, |(_, wraps)| wraps.len()), failures)),
+        }
+    }
+
+    /// The failure to report when there are fewer wraps than required: an outage, if that may be all there is to it.
+    fn too_few(&self, wraps: usize, mut failures: Vec<Error>) -> Error {
+        let telling = failures
+            .iter()
+            .position(|error| !serves_cached(error))
+            .unwrap_or(0);
+        if telling < failures.len() {
+            return failures.swap_remove(telling);
+        }
+        key_service_error(
+            KeyServiceFailure::Unavailable,
+            &format!(
+                "a new working key has {wraps} of {} required wraps",
+                self.limits.required_wraps
+            ),
+        )
+    }
+}
+
+async fn generate_checked(
+    service: &MeteredService,
+    context: &EncryptionContext,
+) -> Result<(WorkingKey, Wrap)> {
+    let (key, wrap) = service.generate(context).await?;
+    check_opens(service, context, &key, &wrap).await?;
+    Ok((key, wrap))
+}
+
+async fn wrap_checked(
+    service: &MeteredService,
+    context: &EncryptionContext,
+    key: &WorkingKey,
+) -> Result<Wrap> {
+    let wrap = service.wrap(context, key).await?;
+    check_opens(service, context, key, &wrap).await?;
+    Ok(wrap)
+}
+
+/// Opens a fresh wrap and compares: what does not open now would be lost data later.
+async fn check_opens(
+    service: &MeteredService,
+    context: &EncryptionContext,
+    key: &WorkingKey,
+    wrap: &Wrap,
+) -> Result<()> {
+    let opened = service
+        .unwrap(&UnwrapPermit::self_check(), context, wrap)
+        .await?;
+    if opened == *key {
+        return Ok(());
+    }
+    Err(key_service_error(
+        KeyServiceFailure::Malformed,
+        "the key service opened its own new wrap to another key; nothing was sealed with it",
+    ))
+}

@@ -1,0 +1,175 @@
+//! Opens a working key by whatever wraps and key services there are, and sums up the failures if none works.
+
+use std::sync::Arc;
+
+use super::metered_service::MeteredService;
+use super::registry::RegistryStore;
+use crate::error::{Error, KeyServiceFailure, Result};
+use crate::key_service::{
+    EncryptionContext, UnwrapPermit, failure_of, key_service_error, revokes, serves_cached,
+};
+use crate::keys::WorkingKey;
+use crate::records::RegistryRecord;
+use crate::wrap::Wrap;
+
+/// The key services and the registry of a keyring.
+#[derive(Debug)]
+pub(super) struct Sources {
+    pub(super) services: Vec<MeteredService>,
+    pub(super) registry: Option<Arc<dyn RegistryStore>>,
+}
+
+impl Sources {
+    /// Opens the working key of `context` by an inline wrap, else by one of its registry record (FORMAT.md section 11,
+    /// step 2). Only key services that the configuration names are contacted, whatever the wraps say.
+    ///
+    /// # Errors
+    ///
+    /// The most telling failure of those that were met, see [`Failures`].
+    pub(super) async fn unwrap(
+        &self,
+        permit: &UnwrapPermit,
+        context: &EncryptionContext,
+        inline: &[Wrap],
+    ) -> Result<WorkingKey> {
+        let mut failures = Failures::default();
+        if let Some(key) = self.try_wraps(permit, context, inline, &mut failures).await {
+            return Ok(key);
+        }
+        match self
+            .try_registry(permit, context, inline, &mut failures)
+            .await
+        {
+            Ok(Some(key)) => return Ok(key),
+            Ok(None) => {}
+            Err(error) => failures.add(error),
+        }
+        Err(failures.into_error(context, inline.len()))
+    }
+
+    async fn try_wraps(
+        &self,
+        permit: &UnwrapPermit,
+        context: &EncryptionContext,
+        wraps: &[Wrap],
+        failures: &mut Failures,
+    ) -> Option<WorkingKey> {
+        for wrap in wraps {
+            for service in self
+                .services
+                .iter()
+                .filter(|service| service.provider() == wrap.provider())
+            {
+                match service.key_reference().await {
+                    Ok(reference) if reference == wrap.key_reference() => {}
+                    Ok(_) => continue,
+                    Err(error) => {
+                        failures.add(error);
+                        continue;
+                    }
+                }
+                match service.unwrap(permit, context, wrap).await {
+                    Ok(key) => return Some(key),
+                    Err(error) => failures.add(error),
+                }
+            }
+        }
+        None
+    }
+
+    async fn try_registry(
+        &self,
+        permit: &UnwrapPermit,
+        context: &EncryptionContext,
+        inline: &[Wrap],
+        failures: &mut Failures,
+    ) -> Result<Option<WorkingKey>> {
+        let Some(registry) = &self.registry else {
+            return Ok(None);
+        };
+        let Some(bytes) = registry.get(context.working_key_id()).await? else {
+            return Ok(None);
+        };
+        let record = RegistryRecord::parse(&bytes, context.working_key_id())?;
+        // Wraps that were tried a moment ago are not tried again.
+        let untried: Vec<_> = record
+            .wraps()
+            .iter()
+            .filter(|wrap| !inline.contains(wrap))
+            .cloned()
+            .collect();
+        let Some(key) = self.try_wraps(permit, context, &untried, failures).await else {
+            return Ok(None);
+        };
+        record.verify(&key, context.domain())?;
+        Ok(Some(key))
+    }
+}
+
+/// What went wrong with the wraps that were tried; the most telling failure wins.
+///
+/// A decision to take the key away outweighs an outage: one key service that is down must not hide that another one
+/// refuses us. An outage outweighs everything about single wraps: with it over, another wrap may open.
+#[derive(Debug, Default)]
+struct Failures {
+    worst: Option<Error>,
+}
+
+impl Failures {
+    fn add(&mut self, error: Error) {
+        let outweighs = self
+            .worst
+            .as_ref()
+            .is_none_or(|worst| Self::weight(&error) > Self::weight(worst));
+        if outweighs {
+            self.worst = Some(error);
+        }
+    }
+
+    fn weight(error: &Error) -> u8 {
+        match failure_of(error) {
+            _ if revokes(error) => 4,
+            _ if serves_cached(error) => 3,
+            Some(KeyServiceFailure::Refused | KeyServiceFailure::NotConfigured) => 1,
+            _ => 2,
+        }
+    }
+
+    fn into_error(self, context: &EncryptionContext, inline: usize) -> Error {
+        self.worst.unwrap_or_else(|| {
+            key_service_error(
+                KeyServiceFailure::NotConfigured,
+                &format!(
+                    "no configured key service has the key of working key {}: {inline} wraps came with the object, and the \
+                     registry has no other; configure the key service that wrapped it",
+                    context.working_key_id()
+                ),
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worst(failures: &[KeyServiceFailure]) -> Option<KeyServiceFailure> {
+        let mut sum = Failures::default();
+        for failure in failures {
+            sum.add(key_service_error(*failure, "x"));
+        }
+        sum.worst.as_ref().and_then(failure_of)
+    }
+
+    #[test]
+    fn revocation_outweighs_outage_outweighs_refusal() {
+        use KeyServiceFailure::{KeyUnusable, Malformed, Refused, Unavailable};
+        assert_eq!(
+            worst(&[Unavailable, KeyUnusable, Refused]),
+            Some(KeyUnusable)
+        );
+        assert_eq!(worst(&[Refused, Malformed, Unavailable]), Some(Unavailable));
+        assert_eq!(worst(&[Refused, Malformed]), Some(Malformed));
+        assert_eq!(worst(&[]), None);
+    }
+}
