@@ -21,6 +21,8 @@ mod signing;
 mod timestamp;
 
 #[cfg(test)]
+mod botocore_tests;
+#[cfg(test)]
 mod differential_tests;
 #[cfg(test)]
 pub(crate) mod published_tests;
