@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::endpoint::Endpoint;
-use super::upstream::CredentialSource;
+use super::endpoint::{self, Endpoint};
+use super::secret::Surroundings;
+use super::table::Table;
+use super::upstream::{CredentialSource, read_ca_file, read_credentials, read_region};
 
 /// One key service and the key in it that wraps working keys.
 #[derive(Clone, Debug)]
@@ -48,6 +50,163 @@ pub struct KeyServiceTimeouts {
 
 impl Default for KeyServiceTimeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(2), read: Duration::from_secs(5), operation: Duration::from_secs(15) }
+        Self {
+            connect: Duration::from_secs(2),
+            read: Duration::from_secs(5),
+            operation: Duration::from_secs(15),
+        }
+    }
+}
+
+/// The most key services: a working key's registry record holds that many wraps (FORMAT.md section 12).
+const KEY_SERVICES_LIMIT: usize = 16;
+
+/// The shortest and the longest time that a key service may be given.
+const TIMEOUT_BOUNDS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_mins(5);
+
+#[derive(Clone, Copy)]
+enum Kind {
+    AwsKms,
+    Local,
+}
+
+/// Reads all `[[key_service]]`.
+pub(super) fn read_all(
+    root: &mut Table<'_>,
+    surroundings: Surroundings<'_>,
+) -> Option<Vec<KeyServiceConfig>> {
+    let tables = root.tables("key_service");
+    if tables.is_empty() {
+        return root.problem(
+            "there is no key service",
+            "add [[key_service]] with type = \"aws-kms\", key and region, or with type = \"local\" and file",
+        );
+    }
+    let count = tables.len();
+    if count > KEY_SERVICES_LIMIT {
+        return root.problem(
+            "too many key services",
+            format!("keep at most {KEY_SERVICES_LIMIT}"),
+        );
+    }
+    let services: Vec<_> = tables
+        .into_iter()
+        .filter_map(|table| read(table, surroundings))
+        .collect();
+    (services.len() == count).then_some(services)
+}
+
+fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<KeyServiceConfig> {
+    let kind = table
+        .require("type", "type = \"aws-kms\" or type = \"local\"")?
+        .choice(&[("aws-kms", Kind::AwsKms), ("local", Kind::Local)])?;
+    match kind {
+        Kind::AwsKms => read_aws_kms(table, surroundings).map(KeyServiceConfig::AwsKms),
+        Kind::Local => {
+            let file = table
+                .require_text("file", "file = \"FILE\"")
+                .and_then(|value| {
+                    surroundings.file(&value, "make one with `sealgate key-file create FILE`")
+                });
+            table.finish();
+            Some(KeyServiceConfig::Local { file: file? })
+        }
+    }
+}
+
+fn read_aws_kms(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<AwsKmsConfig> {
+    let allow_plaintext = table.flag("allow_plaintext");
+    let key = table
+        .require_text("key", "key = \"arn:aws:kms:REGION:ACCOUNT:key/ID\"")
+        .and_then(|value| value.text().map(str::to_owned));
+    let ca_file = read_ca_file(&mut table, surroundings);
+    let has_ca_file = !matches!(ca_file, Ok(None));
+    let endpoint_value = table.take("endpoint");
+    let endpoint = endpoint_value
+        .as_ref()
+        .map(|value| endpoint::read(&table, value, allow_plaintext, has_ca_file));
+    if endpoint.is_none() && allow_plaintext {
+        table.problem::<()>(
+            "allow_plaintext = true contradicts AWS's own endpoint",
+            "remove allow_plaintext",
+        );
+    }
+    let region = match table.take("region") {
+        Some(value) => read_region(&value),
+        None => key.as_deref().and_then(region_of_key).or_else(|| {
+            let fix = "add region = \"us-east-1\", or name the key by its ARN";
+            key.as_ref().and_then(|_| {
+                table.problem(
+                    "the region is missing and the key's name does not have it",
+                    fix,
+                )
+            })
+        }),
+    };
+    let credentials = read_credentials(&mut table, surroundings);
+    let timeouts = match table.take("timeouts") {
+        Some(value) => value.table().and_then(read_timeouts),
+        None => Some(KeyServiceTimeouts::default()),
+    };
+    table.finish();
+    let endpoint = match endpoint {
+        Some(endpoint) => Some(endpoint?),
+        None => None,
+    };
+    Some(AwsKmsConfig {
+        key: key?,
+        endpoint,
+        region: region?,
+        ca_file: ca_file.ok()?,
+        credentials: credentials?,
+        timeouts: timeouts?,
+    })
+}
+
+fn read_timeouts(mut table: Table<'_>) -> Option<KeyServiceTimeouts> {
+    let default = KeyServiceTimeouts::default();
+    let connect = table.duration("connect", default.connect, TIMEOUT_BOUNDS);
+    let read = table.duration("read", default.read, TIMEOUT_BOUNDS);
+    let operation = table.duration("operation", default.operation, TIMEOUT_BOUNDS);
+    if let (Some(read), Some(operation)) = (read, operation)
+        && read > operation
+    {
+        table.problem::<()>(
+            "read is longer than operation",
+            "make operation at least as long as read",
+        );
+    }
+    table.finish();
+    Some(KeyServiceTimeouts {
+        connect: connect?,
+        read: read?,
+        operation: operation?,
+    })
+}
+
+/// The region in an ARN (`arn:partition:kms:region:account:resource`).
+fn region_of_key(key: &str) -> Option<String> {
+    let mut elements = key.split(':');
+    (elements.next() == Some("arn")).then_some(())?;
+    elements
+        .nth(2)
+        .filter(|region| !region.is_empty())
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arn_tells_its_region() {
+        assert_eq!(
+            region_of_key("arn:aws:kms:eu-west-1:111122223333:key/x").as_deref(),
+            Some("eu-west-1")
+        );
+        for key in ["alias/x", "1234abcd", "arn:aws:kms", "arn:aws:kms::1:key/x"] {
+            assert_eq!(region_of_key(key), None, "{key}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::table::Table;
+
 /// Bounds that an operator may move. Those that no operator should move are constants beside the code that they bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitsConfig {
@@ -13,7 +15,7 @@ pub struct LimitsConfig {
     pub concurrent_requests: usize,
     /// Client connections that are open at once; further ones wait to be accepted.
     pub connections: usize,
-    /// How long a client may take to send a request's head.
+    /// How long a client may take to send a request's head, and how long a connection may lie idle between requests.
     pub header_timeout: Duration,
     /// How long a body may make no progress, in either direction.
     pub idle_timeout: Duration,
@@ -38,7 +40,7 @@ impl Default for LimitsConfig {
             small_object_memory: 32 * 1024 * 1024,
             concurrent_requests: 256,
             connections: 1024,
-            header_timeout: Duration::from_secs(15),
+            header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_mins(1),
             upstream_connect_timeout: Duration::from_secs(5),
             upstream_response_timeout: Duration::from_mins(1),
@@ -48,4 +50,86 @@ impl Default for LimitsConfig {
             working_key_hard_limit: Duration::from_hours(72),
         }
     }
+}
+
+/// Reads `[limits]`.
+pub(super) fn read(mut table: Table<'_>) -> Option<LimitsConfig> {
+    const MEBIBYTE: u64 = 1024 * 1024;
+    let default = LimitsConfig::default();
+    let short = Duration::from_millis(100)..=Duration::from_mins(15);
+    let small_object = table.size("small_object", default.small_object, 0..=16 * MEBIBYTE);
+    let small_object_memory = table.size(
+        "small_object_memory",
+        default.small_object_memory,
+        0..=64 * 1024 * MEBIBYTE,
+    );
+    let concurrent_requests = table.count(
+        "concurrent_requests",
+        default.concurrent_requests,
+        1..=65_536,
+    );
+    let connections = table.count("connections", default.connections, 1..=65_536);
+    let header_timeout = table.duration("header_timeout", default.header_timeout, short.clone());
+    let idle_timeout = table.duration("idle_timeout", default.idle_timeout, short.clone());
+    let upstream_connect_timeout = table.duration(
+        "upstream_connect_timeout",
+        default.upstream_connect_timeout,
+        short.clone(),
+    );
+    let upstream_response_timeout = table.duration(
+        "upstream_response_timeout",
+        default.upstream_response_timeout,
+        short,
+    );
+    let upstream_idle_connections = table.count(
+        "upstream_idle_connections",
+        default.upstream_idle_connections,
+        0..=4_096,
+    );
+    let shutdown_grace = table.duration(
+        "shutdown_grace",
+        default.shutdown_grace,
+        Duration::ZERO..=Duration::from_hours(1),
+    );
+    let working_key_lifetime = table.duration(
+        "working_key_lifetime",
+        default.working_key_lifetime,
+        Duration::from_secs(1)..=Duration::from_hours(24),
+    );
+    let working_key_hard_limit = table.duration(
+        "working_key_hard_limit",
+        default.working_key_hard_limit,
+        Duration::from_secs(1)..=Duration::from_hours(24 * 30),
+    );
+    if let (Some(one), Some(all)) = (small_object, small_object_memory)
+        && all < one
+    {
+        table.problem::<()>(
+            "small_object_memory does not hold one small object",
+            "make it at least as large as small_object",
+        );
+    }
+    if let (Some(soft), Some(hard)) = (working_key_lifetime, working_key_hard_limit)
+        && hard < soft
+    {
+        table.problem::<()>(
+            "working_key_hard_limit is shorter than working_key_lifetime",
+            "make it at least as long as working_key_lifetime",
+        );
+    }
+    table.finish();
+    Some(LimitsConfig {
+        small_object: small_object?,
+        small_object_memory: small_object_memory?,
+        concurrent_requests: concurrent_requests?,
+        connections: connections?,
+        header_timeout: header_timeout?,
+        idle_timeout: idle_timeout?,
+        upstream_connect_timeout: upstream_connect_timeout?,
+        upstream_response_timeout: upstream_response_timeout?,
+        upstream_idle_connections: upstream_idle_connections?,
+        shutdown_grace: shutdown_grace?,
+        working_key_lifetime: working_key_lifetime?,
+        working_key_hard_limit: working_key_hard_limit?,
+    })
 }

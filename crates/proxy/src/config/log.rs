@@ -1,18 +1,14 @@
 //! `[log]`: what is written to standard error.
 
+use super::table::Table;
+
 /// What is logged and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogConfig {
     /// For people or for machines.
     pub format: LogFormat,
     /// The least severe level that is written.
     pub level: LogLevel,
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self { format: LogFormat::Human, level: LogLevel::Info }
-    }
 }
 
 /// The form of a log line.
@@ -37,6 +33,29 @@ pub enum LogLevel {
     Info,
     /// Also the steps of a request.
     Debug,
-    /// Everything, libraries included.
+    /// Everything of ours. Libraries never say more than warnings: their details hold signatures.
     Trace,
+}
+
+/// Reads `[log]`.
+pub(super) fn read(mut table: Table<'_>) -> Option<LogConfig> {
+    let format = match table.take("format") {
+        Some(value) => value.choice(&[("human", LogFormat::Human), ("json", LogFormat::Json)]),
+        None => Some(LogFormat::default()),
+    };
+    let level = match table.take("level") {
+        Some(value) => value.choice(&[
+            ("error", LogLevel::Error),
+            ("warn", LogLevel::Warn),
+            ("info", LogLevel::Info),
+            ("debug", LogLevel::Debug),
+            ("trace", LogLevel::Trace),
+        ]),
+        None => Some(LogLevel::default()),
+    };
+    table.finish();
+    Some(LogConfig {
+        format: format?,
+        level: level?,
+    })
 }

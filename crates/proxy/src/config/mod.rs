@@ -9,8 +9,18 @@ mod key_service;
 mod limits;
 mod listener;
 mod log;
+mod problem;
+mod quantity;
 mod secret;
+mod table;
 mod upstream;
+
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use self::problem::Report;
+use self::table::Table;
 
 pub use domain::{CipherSuite, DomainConfig, DomainRule};
 pub use endpoint::{Endpoint, Scheme};
@@ -19,8 +29,12 @@ pub use key_service::{AwsKmsConfig, KeyServiceConfig, KeyServiceTimeouts};
 pub use limits::LimitsConfig;
 pub use listener::{ListenerConfig, TlsFiles};
 pub use log::{LogConfig, LogFormat, LogLevel};
-pub use secret::Secret;
-pub use upstream::{Addressing, CredentialSource, StateConfig, StaticCredentials, UpstreamConfig};
+pub use problem::{ConfigError, Problem};
+pub use secret::{Secret, Surroundings};
+pub use upstream::{
+    Addressing, CredentialSource, StateConfig, StaticCredentials, UpstreamConfig,
+    default_state_bucket,
+};
 
 /// Everything that a gateway is told at its start.
 #[derive(Clone, Debug)]
@@ -45,7 +59,71 @@ pub struct Config {
     pub log: LogConfig,
 }
 
+/// The longest configuration that is read, in bytes.
+const CONFIG_FILE_LIMIT: u64 = 1024 * 1024;
+
+/// The longest deployment id, in bytes: with a slash and a bucket's name it must fit into a domain.
+const DEPLOYMENT_LIMIT: usize = 64;
+
 impl Config {
+    /// Reads the file at `path` and the secrets that it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with line, key and fix.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = read_file(path).map_err(|cause| ConfigError {
+            file: Some(path.to_owned()),
+            problems: vec![Problem {
+                line: None,
+                key: String::new(),
+                message: cause,
+                fix: "name a configuration file; `sealgate init` writes one".to_owned(),
+            }],
+        })?;
+        let surroundings = Surroundings {
+            directory: path.parent().unwrap_or(Path::new("")),
+            environment: &|name| std::env::var(name).ok(),
+        };
+        Self::parse(&text, surroundings).map_err(|error| ConfigError {
+            file: Some(path.to_owned()),
+            problems: error.problems,
+        })
+    }
+
+    /// Reads a configuration from text.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with line, key and fix. Where the text is no TOML, only that.
+    pub fn parse(text: &str, surroundings: Surroundings<'_>) -> Result<Self, ConfigError> {
+        let (document, errors) = DeTable::parse_recoverable(text);
+        let report = Report::new(text);
+        if !errors.is_empty() {
+            for error in errors {
+                // The message alone: the error's `Display` quotes the line, which may hold a secret.
+                let message = format!("not TOML: {}", error.message());
+                report.add(
+                    &error.span().unwrap_or_default(),
+                    "",
+                    message,
+                    "correct the line",
+                );
+            }
+            return Err(ConfigError {
+                file: None,
+                problems: report.into_problems(),
+            });
+        }
+        let config = read(Table::root(document.get_ref(), &report), surroundings);
+        let problems = report.into_problems();
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(ConfigError {
+                file: None,
+                problems,
+            }),
+        }
+    }
+
     /// The domain of an object: that of the first `[[domain]]` that matches, else `<deployment>/<bucket>`.
     ///
     /// `key` is the decoded object key (FORMAT.md section 3); for a whole bucket it is empty.
@@ -53,3 +131,81 @@ impl Config {
         domain::resolve(&self.deployment, &self.domains, bucket, key)
     }
 }
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let length = std::fs::metadata(path)
+        .map_err(|error| error.to_string())?
+        .len();
+    if length > CONFIG_FILE_LIMIT {
+        return Err(format!(
+            "longer than {CONFIG_FILE_LIMIT} bytes, so it is no configuration"
+        ));
+    }
+    std::fs::read_to_string(path).map_err(|error| error.to_string())
+}
+
+fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
+    let deployment = root
+        .require_text(
+            "deployment",
+            "deployment = \"ID\"; `sealgate init` makes one",
+        )
+        .and_then(|value| checked_deployment(&value));
+    let listener = root
+        .require("listener", "[listener] with address = \"127.0.0.1:8014\"")
+        .and_then(|value| value.table())
+        .and_then(|table| listener::read(table, surroundings));
+    let upstream = root
+        .require("upstream", "[upstream] with endpoint and region")
+        .and_then(|value| value.table())
+        .and_then(|table| upstream::read(table, surroundings));
+    let state = match root.take("state") {
+        Some(value) => value.table().and_then(|table| {
+            upstream::read_state(Some(table), deployment.as_deref(), surroundings)
+        }),
+        None => upstream::read_state(None, deployment.as_deref(), surroundings),
+    };
+    let key_services = key_service::read_all(&mut root, surroundings);
+    let identities = identity::read_all(&mut root, surroundings);
+    let domains = domain::read_all(&mut root);
+    let limits = match root.take("limits") {
+        Some(value) => value.table().and_then(limits::read),
+        None => Some(LimitsConfig::default()),
+    };
+    let log = match root.take("log") {
+        Some(value) => value.table().and_then(log::read),
+        None => Some(LogConfig::default()),
+    };
+    root.finish();
+    Some(Config {
+        deployment: deployment?,
+        listener: listener?,
+        upstream: upstream?,
+        state: state?,
+        key_services: key_services?,
+        identities: identities?,
+        domains: domains?,
+        limits: limits?,
+        log: log?,
+    })
+}
+
+fn checked_deployment(value: &table::Value<'_>) -> Option<String> {
+    let deployment = value.text()?;
+    if is_deployment_id(deployment) {
+        return Some(deployment.to_owned());
+    }
+    value.problem(
+        "not a deployment id",
+        format!("use at most {DEPLOYMENT_LIMIT} of A-Z a-z 0-9 - _ .; `sealgate init` makes one"),
+    )
+}
+
+/// Whether `text` may be a deployment's id: 1 to 64 of `A-Z a-z 0-9 - _ .`.
+pub fn is_deployment_id(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=DEPLOYMENT_LIMIT).contains(&text.len()) && text.bytes().all(legal)
+}
+
+#[cfg(test)]
+mod tests;

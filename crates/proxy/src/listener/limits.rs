@@ -1,0 +1,41 @@
+//! Bounds of the listener that no operator should move, each with its reason.
+
+use std::time::Duration;
+
+/// The longest request head over HTTP/1.1, in bytes. AWS allows 8 KB of headers beside a key of 1,024 bytes that may be
+/// percent-encoded threefold; presigned queries with session tokens come to some 4 KB more.
+pub const HEAD_LIMIT: usize = 64 * 1024;
+
+/// The most header fields over HTTP/1.1. Clients of S3 send about 20, and user metadata of 2 KB can't have many more.
+pub const HEADER_COUNT_LIMIT: usize = 200;
+
+/// The most bytes of header fields over HTTP/2, uncompressed (RFC 9113 section 6.5.2).
+pub const HEADER_LIST_LIMIT: u32 = 64 * 1024;
+
+/// Requests at once on one HTTP/2 connection. Memory is bounded by requests, so a connection must not multiply them.
+pub const STREAMS_LIMIT: u32 = 64;
+
+/// Bytes that one HTTP/2 stream may send ahead of us, in bytes. It bounds what a stalled operation holds.
+pub const STREAM_WINDOW: u32 = 512 * 1024;
+
+/// The same for all streams of a connection together.
+pub const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// The largest HTTP/2 frame that a client may send: a larger one means fewer system calls and more memory held.
+pub const FRAME_LIMIT: u32 = 64 * 1024;
+
+/// What a stream may have waiting to be sent over HTTP/2, in bytes.
+pub const SEND_BUFFER_LIMIT: usize = 256 * 1024;
+
+/// How often an idle HTTP/2 connection is asked for a sign of life, and how long the answer may take.
+pub const PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long a client may take for the TLS handshake.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long accepting pauses after the system refused a new connection, most often for lack of file descriptors:
+/// trying again at once would burn a processor without freeing any.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Connections that wait in the system's queue until they are accepted.
+pub const BACKLOG: u32 = 1024;

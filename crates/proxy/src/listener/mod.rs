@@ -1,0 +1,304 @@
+//! Where clients connect: TCP, TLS, HTTP/1.1 and (by ALPN) HTTP/2, bounded, and stopped without cutting requests short.
+//!
+//! The listener knows nothing of S3. A response body that fails ends its connection (HTTP/1.1) or its stream (HTTP/2)
+//! with an error; a client can never take it for complete.
+
+pub mod limits;
+mod stall;
+pub mod tls;
+
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use self::stall::WriteStallLimit;
+use crate::config::{LimitsConfig, ListenerConfig};
+
+/// How a request reached us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// The other end of the TCP connection.
+    pub peer: SocketAddr,
+    /// Whether it came over TLS.
+    pub tls: bool,
+}
+
+/// Why a listener can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address can't be bound.
+    #[error(
+        "can't listen on {address}: {cause}; stop what listens there, or choose another listener.address"
+    )]
+    Address {
+        /// What was to be bound.
+        address: SocketAddr,
+        /// Why it was not.
+        cause: io::Error,
+    },
+    /// Certificate or key are unusable.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+}
+
+/// A bound socket that does not accept yet.
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    server: Server,
+    shutdown_grace: Duration,
+}
+
+impl Listener {
+    /// Binds the address and reads certificate and key. Must run inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`BindError`], with what to do.
+    pub fn bind(config: &ListenerConfig, limits: &LimitsConfig) -> Result<Self, BindError> {
+        let acceptor = config
+            .tls
+            .as_ref()
+            .map(tls::server_config)
+            .transpose()?
+            .map(TlsAcceptor::from);
+        let failed = |cause| BindError::Address {
+            address: config.address,
+            cause,
+        };
+        let socket = bind_socket(config.address).map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+        let server = Server {
+            acceptor,
+            http: http_server(limits),
+            write_stall_limit: limits.idle_timeout,
+            connections: Arc::new(Semaphore::new(limits.connections)),
+        };
+        Ok(Self {
+            socket,
+            address,
+            server,
+            shutdown_grace: limits.shutdown_grace,
+        })
+    }
+
+    /// The bound address, with the port that was chosen where the configuration says 0.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A URL that reaches the listener from this machine.
+    pub fn url(&self) -> String {
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(if address.is_ipv4() {
+                Ipv4Addr::LOCALHOST.into()
+            } else {
+                Ipv6Addr::LOCALHOST.into()
+            });
+        }
+        format!(
+            "{}://{address}",
+            if self.server.acceptor.is_some() {
+                "https"
+            } else {
+                "http"
+            }
+        )
+    }
+
+    /// Answers requests with `handler` until `stop` is done; then accepts no more, lets running requests finish within
+    /// the grace period, and cuts off what is left.
+    ///
+    /// Dropping the future cuts everything off at once.
+    pub async fn serve<H, F, B>(self, handler: H, stop: impl Future<Output = ()>)
+    where
+        H: Fn(Request<Incoming>, ConnectionInfo) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let graceful = GracefulShutdown::new();
+        let mut tasks = JoinSet::new();
+        tokio::pin!(stop);
+        loop {
+            let (stream, peer, permit) = tokio::select! {
+                accepted = accept(&self.socket, &self.server.connections) => accepted,
+                // Finished tasks are taken out, or the set would grow with every connection.
+                Some(_) = tasks.join_next() => continue,
+                () = &mut stop => break,
+            };
+            let connection = Connection {
+                stream,
+                peer,
+                _permit: permit,
+            };
+            tasks.spawn(
+                self.server
+                    .clone()
+                    .serve(connection, handler.clone(), graceful.watcher()),
+            );
+        }
+        drop(self.socket);
+        if tokio::time::timeout(self.shutdown_grace, graceful.shutdown())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                connections = tasks.len(),
+                "the grace period is over; open connections are cut off"
+            );
+        }
+        tasks.shutdown().await;
+    }
+}
+
+fn bind_socket(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    // Without it a restart would have to wait until the connections of the process before it are forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(limits::BACKLOG)
+}
+
+/// The next connection, once there is room for it.
+async fn accept(
+    socket: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    loop {
+        let Ok(permit) = Arc::clone(connections).acquire_owned().await else {
+            // The semaphore is never closed.
+            std::future::pending::<()>().await;
+            continue;
+        };
+        match socket.accept().await {
+            Ok((stream, peer)) => return (stream, peer, permit),
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                drop(permit);
+                tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn http_server(limits: &LimitsConfig) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(limits::HEADER_COUNT_LIMIT)
+        .max_buf_size(limits::HEAD_LIMIT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(limits::HEADER_LIST_LIMIT)
+        .max_concurrent_streams(limits::STREAMS_LIMIT)
+        .initial_stream_window_size(limits::STREAM_WINDOW)
+        .initial_connection_window_size(limits::CONNECTION_WINDOW)
+        .max_frame_size(limits::FRAME_LIMIT)
+        .max_send_buf_size(limits::SEND_BUFFER_LIMIT)
+        .keep_alive_interval(limits::PING_INTERVAL)
+        .keep_alive_timeout(limits::PING_INTERVAL);
+    builder
+}
+
+struct Connection {
+    stream: TcpStream,
+    peer: SocketAddr,
+    /// Held for as long as the connection lives.
+    _permit: OwnedSemaphorePermit,
+}
+
+/// What all connections share.
+#[derive(Clone)]
+struct Server {
+    acceptor: Option<TlsAcceptor>,
+    http: auto::Builder<TokioExecutor>,
+    write_stall_limit: Duration,
+    connections: Arc<Semaphore>,
+}
+
+impl Server {
+    async fn serve<H, F, B>(self, connection: Connection, handler: H, watcher: Watcher)
+    where
+        H: Fn(Request<Incoming>, ConnectionInfo) -> F + Send + Sync + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let info = ConnectionInfo {
+            peer: connection.peer,
+            tls: self.acceptor.is_some(),
+        };
+        // Small answers would otherwise wait for the acknowledgement of the segment before them.
+        if let Err(error) = connection.stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+        let stream = WriteStallLimit::new(connection.stream, self.write_stall_limit);
+        let Some(acceptor) = self.acceptor else {
+            return serve_http(self.http.http1_only(), stream, info, handler, watcher).await;
+        };
+        let stream = match tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, acceptor.accept(stream))
+            .await
+        {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                return tracing::debug!(peer = %info.peer, %error, "the TLS handshake failed");
+            }
+            Err(_) => return tracing::debug!(peer = %info.peer, "the TLS handshake took too long"),
+        };
+        let http = match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => self.http.http2_only(),
+            _ => self.http.http1_only(),
+        };
+        serve_http(http, stream, info, handler, watcher).await;
+    }
+}
+
+async fn serve_http<S, H, F, B>(
+    http: auto::Builder<TokioExecutor>,
+    stream: S,
+    info: ConnectionInfo,
+    handler: H,
+    watcher: Watcher,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Fn(Request<Incoming>, ConnectionInfo) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let service = service_fn(|request| {
+        let response = handler(request, info);
+        async move { Ok::<_, Infallible>(response.await) }
+    });
+    let connection = http.serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(peer = %info.peer, error, "the connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests;

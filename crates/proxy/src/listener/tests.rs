@@ -1,0 +1,356 @@
+//! A listener on a free port of this machine, asked by a hand-written client, so that every byte on the wire is seen.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::oneshot;
+use tokio_rustls::TlsConnector;
+
+use super::*;
+use crate::config::TlsFiles;
+
+type TestBody = BoxBody<Bytes, io::Error>;
+
+fn full(text: &'static str) -> TestBody {
+    Full::new(Bytes::from_static(text.as_bytes()))
+        .map_err(|never| match never {})
+        .boxed()
+}
+
+/// Some good bytes, then an error: what a tampered object looks like.
+fn failing() -> TestBody {
+    let frames = [
+        Ok(Frame::data(Bytes::from_static(b"verified"))),
+        Err(io::Error::other("the tag does not verify")),
+    ];
+    BodyExt::boxed(StreamBody::new(stream::iter(frames)))
+}
+
+/// `/ok`, `/slow`, `/failing` with Content-Length and `/failing-chunked` without.
+async fn answer(request: Request<Incoming>, info: ConnectionInfo) -> Response<TestBody> {
+    match request.uri().path() {
+        "/failing" => Response::builder()
+            .header("content-length", "100")
+            .body(failing())
+            .unwrap(),
+        "/failing-chunked" => Response::new(failing()),
+        "/slow" => {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            Response::new(full("slow"))
+        }
+        "/stalling" => {
+            let endless = stream::repeat_with(|| Ok(Frame::data(Bytes::from(vec![0; 65_536]))));
+            Response::new(BodyExt::boxed(StreamBody::new(endless)))
+        }
+        _ => Response::new(full(if info.tls { "tls" } else { "plain" })),
+    }
+}
+
+struct Running {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn start_with(tls: Option<TlsFiles>, limits: &LimitsConfig) -> Running {
+    let config = ListenerConfig {
+        address: (Ipv4Addr::LOCALHOST, 0).into(),
+        tls,
+        base_domains: Vec::new(),
+        external_hosts: Vec::new(),
+    };
+    let listener = Listener::bind(&config, limits).unwrap();
+    let address = listener.address();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = tokio::spawn(listener.serve(answer, async {
+        let _ = stopped.await;
+    }));
+    Running {
+        address,
+        stop: Some(stop),
+        task,
+    }
+}
+
+fn start() -> Running {
+    start_with(None, &LimitsConfig::default())
+}
+
+/// Sends a request and returns everything up to the end of the connection.
+async fn exchange(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut received = Vec::new();
+    // A reset instead of an end is as good: what counts is what came before.
+    let _ = stream.read_to_end(&mut received).await;
+    String::from_utf8(received).unwrap()
+}
+
+async fn get(address: SocketAddr, path: &str) -> String {
+    exchange(
+        address,
+        &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn requests_are_answered_over_plain_http() {
+    let running = start();
+    let answer = get(running.address, "/ok").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nplain"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_failing_body_with_a_length_ends_short() {
+    let answer = get(start().address, "/failing").await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("content-length: 100"), "{head}");
+    assert!(body.len() <= "verified".len(), "{body}");
+}
+
+#[tokio::test]
+async fn a_failing_chunked_body_has_no_last_chunk() {
+    let answer = get(start().address, "/failing-chunked").await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("transfer-encoding: chunked"), "{head}");
+    assert!(!body.contains("0\r\n"), "{body}");
+}
+
+/// A self-signed certificate for `localhost` and a client that trusts only it.
+fn make_tls(directory: &std::path::Path, protocol: &[u8]) -> (TlsFiles, TlsConnector) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let write = |name: &str, content: String| -> PathBuf {
+        let path = directory.join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let files = TlsFiles {
+        certificate: write("certificate.pem", made.cert.pem()),
+        key: write("key.pem", made.signing_key.serialize_pem()),
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_file(&files.certificate).unwrap())
+        .unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    client.alpn_protocols = vec![protocol.to_vec()];
+    (files, TlsConnector::from(Arc::new(client)))
+}
+
+#[tokio::test]
+async fn http_2_is_chosen_by_alpn_and_a_failing_body_resets_its_stream() {
+    let directory = tempfile::tempdir().unwrap();
+    let (files, connector) = make_tls(directory.path(), b"h2");
+    let running = start_with(Some(files), &LimitsConfig::default());
+    let stream = TcpStream::connect(running.address).await.unwrap();
+    let stream = connector
+        .connect(ServerName::try_from("localhost").unwrap(), stream)
+        .await
+        .unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    let mut ask = |path: &str| {
+        let request = Request::get(format!("https://localhost{path}"))
+            .body(full(""))
+            .unwrap();
+        client.send_request(request)
+    };
+
+    let good = ask("/ok")
+        .await
+        .unwrap()
+        .into_body()
+        .collect()
+        .await
+        .unwrap()
+        .to_bytes();
+    assert_eq!(good, "tls");
+    for path in ["/failing", "/failing-chunked"] {
+        let body = ask(path).await.unwrap().into_body();
+        assert!(body.collect().await.is_err(), "{path} ended cleanly");
+    }
+    let again = ask("/ok")
+        .await
+        .unwrap()
+        .into_body()
+        .collect()
+        .await
+        .unwrap()
+        .to_bytes();
+    assert_eq!(
+        again, "tls",
+        "a reset stream must not take the connection with it"
+    );
+}
+
+#[tokio::test]
+async fn http_1_is_served_over_tls() {
+    let directory = tempfile::tempdir().unwrap();
+    let (files, connector) = make_tls(directory.path(), b"http/1.1");
+    let running = start_with(Some(files), &LimitsConfig::default());
+    let stream = TcpStream::connect(running.address).await.unwrap();
+    let mut stream = connector
+        .connect(ServerName::try_from("localhost").unwrap(), stream)
+        .await
+        .unwrap();
+    stream
+        .write_all(b"GET /ok HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer).await;
+    assert!(answer.ends_with("\r\n\r\ntls"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_or_has_too_many_fields_is_refused() {
+    let address = start().address;
+    let long = format!(
+        "GET /ok HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n",
+        "a".repeat(limits::HEAD_LIMIT)
+    );
+    assert!(exchange(address, &long).await.starts_with("HTTP/1.1 431 "));
+    let many = "x-many: 1\r\n".repeat(limits::HEADER_COUNT_LIMIT);
+    assert!(
+        exchange(
+            address,
+            &format!("GET /ok HTTP/1.1\r\nhost: x\r\n{many}\r\n")
+        )
+        .await
+        .starts_with("HTTP/1.1 431 ")
+    );
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_is_given_up() {
+    let limits = LimitsConfig {
+        header_timeout: Duration::from_millis(100),
+        ..LimitsConfig::default()
+    };
+    let running = start_with(None, &limits);
+    let waiting = exchange(running.address, "GET /ok HTTP/1.1\r\nhost: ");
+    let answer = tokio::time::timeout(Duration::from_secs(5), waiting)
+        .await
+        .unwrap();
+    assert!(!answer.contains("200 OK"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_is_given_up() {
+    let limits = LimitsConfig {
+        idle_timeout: Duration::from_millis(100),
+        connections: 1,
+        ..LimitsConfig::default()
+    };
+    let running = start_with(None, &limits);
+    let mut idle = TcpStream::connect(running.address).await.unwrap();
+    idle.write_all(b"GET /stalling HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    // The only place is free again once the listener has given up on the first client.
+    let answer = tokio::time::timeout(Duration::from_secs(10), get(running.address, "/ok"))
+        .await
+        .unwrap();
+    assert!(answer.ends_with("plain"), "{answer}");
+    drop(idle);
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait() {
+    let limits = LimitsConfig {
+        connections: 1,
+        ..LimitsConfig::default()
+    };
+    let running = start_with(None, &limits);
+    let first = TcpStream::connect(running.address).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let second = get(running.address, "/ok");
+    tokio::pin!(second);
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut second).await;
+    assert!(
+        early.is_err(),
+        "the second connection was served beside the first"
+    );
+    drop(first);
+    assert!(
+        tokio::time::timeout(Duration::from_secs(5), second)
+            .await
+            .unwrap()
+            .ends_with("plain")
+    );
+}
+
+#[tokio::test]
+async fn a_stop_lets_running_requests_finish_and_takes_no_new_ones() {
+    let mut running = start();
+    let slow = tokio::spawn(get(running.address, "/slow"));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    running.stop.take().unwrap().send(()).unwrap();
+    assert!(slow.await.unwrap().ends_with("slow"));
+    tokio::time::timeout(Duration::from_secs(5), running.task)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(TcpStream::connect(running.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_stop_cuts_off_what_outlives_the_grace_period() {
+    let limits = LimitsConfig {
+        shutdown_grace: Duration::from_millis(50),
+        ..LimitsConfig::default()
+    };
+    let mut running = start_with(None, &limits);
+    let slow = tokio::spawn(get(running.address, "/slow"));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    running.stop.take().unwrap().send(()).unwrap();
+    tokio::time::timeout(Duration::from_secs(5), running.task)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(slow.await.unwrap(), "");
+}
+
+#[test]
+fn an_address_in_use_says_so() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let running = start();
+        let config = ListenerConfig {
+            address: running.address,
+            tls: None,
+            base_domains: Vec::new(),
+            external_hosts: Vec::new(),
+        };
+        let error = Listener::bind(&config, &LimitsConfig::default())
+            .err()
+            .unwrap();
+        assert!(
+            error
+                .to_string()
+                .contains("choose another listener.address"),
+            "{error}"
+        );
+    });
+}

@@ -1,0 +1,64 @@
+//! Logs: on standard error, for people or for machines.
+
+use std::io::IsTerminal as _;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+use crate::config::{LogConfig, LogFormat, LogLevel};
+
+/// What libraries may say at most, whatever the level: their details show headers, and those hold signatures.
+const LIBRARY_LEVEL: LevelFilter = LevelFilter::WARN;
+
+/// The targets of our own crates start like this.
+const OWN_TARGETS: &str = "sealgate";
+
+/// Sends the events of this process to standard error from now on.
+///
+/// # Errors
+/// If logs already go somewhere: this is for the start of a program, once.
+pub fn start(config: LogConfig) -> Result<(), TryInitError> {
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match config.format {
+        LogFormat::Human => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_ansi(false).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter(config.level)))
+        .try_init()
+}
+
+fn filter(level: LogLevel) -> Targets {
+    let own = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    Targets::new()
+        .with_default(own.min(LIBRARY_LEVEL))
+        .with_target(OWN_TARGETS, own)
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn libraries_stay_quiet_whatever_the_level() {
+        let trace = filter(LogLevel::Trace);
+        assert!(trace.would_enable("sealgate::gateway", &Level::TRACE));
+        assert!(trace.would_enable("sealgate_envelope::keyring", &Level::TRACE));
+        assert!(!trace.would_enable("hyper::proto", &Level::INFO));
+        assert!(trace.would_enable("rustls", &Level::WARN));
+        let error = filter(LogLevel::Error);
+        assert!(!error.would_enable("sealgate", &Level::WARN));
+        assert!(!error.would_enable("rustls", &Level::WARN));
+    }
+}
