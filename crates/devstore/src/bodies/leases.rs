@@ -65,7 +65,9 @@ impl Leases {
                     continue;
                 }
             }
-            files.into_iter().for_each(|file| self.bodies.remove(file));
+            for file in files {
+                self.bodies.remove(file);
+            }
         }
     }
 

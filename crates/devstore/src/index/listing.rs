@@ -115,26 +115,26 @@ pub(crate) fn after_prefix(prefix: &str) -> Bound<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
     use std::convert::Infallible;
 
     use proptest::prelude::*;
 
     use super::*;
 
-    type Keys = BTreeMap<Vec<u8>, ()>;
+    type Keys = BTreeSet<Vec<u8>>;
 
     fn keys<'a>(names: impl IntoIterator<Item = &'a str>) -> Keys {
         names
             .into_iter()
-            .map(|name| (name.as_bytes().to_owned(), ()))
+            .map(|name| name.as_bytes().to_owned())
             .collect()
     }
 
     fn list(all: &Keys, query: Query<'_>) -> Page<()> {
         page(query, |from| {
             let found = all.range::<[u8], _>((from, Bound::Unbounded)).next();
-            Ok::<_, Infallible>(found.map(|(key, ())| (key.clone(), ())))
+            Ok::<_, Infallible>(found.map(|key| (key.clone(), ())))
         })
         .unwrap()
     }

@@ -12,7 +12,8 @@ pub(crate) mod view;
 use std::path::Path;
 
 use redb::{
-    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
+    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable,
+    TableDefinition,
 };
 
 use crate::error::Error;
@@ -39,6 +40,9 @@ pub(crate) const PARTS: TableDefinition<'static, (&'static str, u16), &'static [
     TableDefinition::new("parts");
 /// Facts about the index itself: its version.
 const ABOUT: TableDefinition<'static, &'static str, u64> = TableDefinition::new("about");
+
+/// How much of the index is kept in memory: a development store has few objects.
+const CACHE_SIZE: usize = 16 << 20;
 
 const VERSION_KEY: &str = "version";
 const VERSION: u64 = 1;
@@ -82,12 +86,15 @@ pub(crate) struct Index {
 impl Index {
     /// Opens the index, or makes an empty one. The file stays locked until the value is dropped.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let database = Database::create(path).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => Error::Locked {
-                path: path.to_owned(),
-            },
-            other => IndexError::Open(other).into(),
-        })?;
+        let database = Builder::new()
+            .set_cache_size(CACHE_SIZE)
+            .create(path)
+            .map_err(|error| match error {
+                DatabaseError::DatabaseAlreadyOpen => Error::Locked {
+                    path: path.to_owned(),
+                },
+                other => IndexError::Open(other).into(),
+            })?;
         prepare(&database)?;
         Ok(Self { database })
     }

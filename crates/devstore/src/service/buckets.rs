@@ -78,7 +78,6 @@ pub(super) async fn create(
         .filter(|name| !name.is_empty());
     let output = CreateBucketOutput {
         location: Some(format!("/{}", input.bucket)),
-        ..Default::default()
     };
     let record = BucketRecord {
         created: answer::now(),

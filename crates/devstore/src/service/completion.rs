@@ -163,7 +163,7 @@ pub(super) async fn complete(
     request: S3Request<CompleteMultipartUploadInput>,
 ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
     let input = request.input;
-    let conditions = WriteConditions::new(input.if_match.clone(), input.if_none_match.clone())?;
+    let conditions = WriteConditions::new(input.if_match.clone(), input.if_none_match.as_ref())?;
     store
         .run(move |shared| {
             let record = shared.change(|change| {
@@ -244,7 +244,7 @@ mod tests {
     }
 
     fn list(stored: &BTreeMap<u16, PartRecord>, numbers: &[u16]) -> Vec<CompletedPart> {
-        let etag = |number| {
+        let etag = |number: &u16| {
             stored
                 .get(number)
                 .map(|part| ETag::Strong(part.etag.clone()))

@@ -10,10 +10,10 @@ use crate::index::records::ObjectRecord;
 /// The conditions of a read, or of the source of a copy.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ReadConditions {
-    pub(crate) if_match: Option<ETagCondition>,
-    pub(crate) if_none_match: Option<ETagCondition>,
-    pub(crate) if_modified_since: Option<Timestamp>,
-    pub(crate) if_unmodified_since: Option<Timestamp>,
+    pub(crate) matches: Option<ETagCondition>,
+    pub(crate) none_matches: Option<ETagCondition>,
+    pub(crate) modified_since: Option<Timestamp>,
+    pub(crate) unmodified_since: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,14 +28,14 @@ impl ReadConditions {
     pub(crate) fn judge(&self, etag: &str, modified: i64) -> Verdict {
         // HTTP dates have no fractions.
         let modified = modified.div_euclid(1000);
-        match (&self.if_match, &self.if_unmodified_since) {
+        match (&self.matches, &self.unmodified_since) {
             (Some(condition), _) if !matches(condition, etag, Comparison::Strong) => {
                 return Verdict::Failed;
             }
             (None, Some(time)) if modified > seconds(time) => return Verdict::Failed,
             _ => {}
         }
-        match (&self.if_none_match, &self.if_modified_since) {
+        match (&self.none_matches, &self.modified_since) {
             (Some(condition), _) if matches(condition, etag, Comparison::Weak) => {
                 Verdict::NotModified
             }
@@ -73,7 +73,7 @@ impl WriteConditions {
     /// S3 knows only `*` as If-None-Match of a write, and refuses what it does not know.
     pub(crate) fn new(
         if_match: Option<ETagCondition>,
-        if_none_match: Option<ETagCondition>,
+        if_none_match: Option<&ETagCondition>,
     ) -> S3Result<Self> {
         let if_none_match = match if_none_match {
             None => false,
@@ -109,7 +109,7 @@ impl WriteConditions {
         };
         Self::new(
             condition(http::header::IF_MATCH)?,
-            condition(http::header::IF_NONE_MATCH)?,
+            condition(http::header::IF_NONE_MATCH)?.as_ref(),
         )
     }
 
@@ -181,16 +181,14 @@ fn seconds(time: &Timestamp) -> i64 {
 mod tests {
     use super::*;
 
-    fn etag(text: &str) -> Option<ETagCondition> {
-        Some(ETagCondition::parse_http_header(text.as_bytes()).unwrap())
+    fn etag(text: &str) -> ETagCondition {
+        ETagCondition::parse_http_header(text.as_bytes()).unwrap()
     }
 
-    fn at(second: i64) -> Option<Timestamp> {
-        Some(
-            time::OffsetDateTime::from_unix_timestamp(second)
-                .unwrap()
-                .into(),
-        )
+    fn at(second: i64) -> Timestamp {
+        time::OffsetDateTime::from_unix_timestamp(second)
+            .unwrap()
+            .into()
     }
 
     fn judge(conditions: &ReadConditions) -> Verdict {
@@ -201,7 +199,7 @@ mod tests {
     fn if_match_takes_lists_and_only_strong_tags() {
         let with = |text| {
             judge(&ReadConditions {
-                if_match: etag(text),
+                matches: Some(etag(text)),
                 ..Default::default()
             })
         };
@@ -224,7 +222,7 @@ mod tests {
     fn if_none_match_compares_weakly() {
         let with = |text| {
             judge(&ReadConditions {
-                if_none_match: etag(text),
+                none_matches: Some(etag(text)),
                 ..Default::default()
             })
         };
@@ -238,7 +236,7 @@ mod tests {
     fn dates_count_whole_seconds_and_yield_to_tags() {
         let since = |second| {
             judge(&ReadConditions {
-                if_modified_since: at(second),
+                modified_since: Some(at(second)),
                 ..Default::default()
             })
         };
@@ -248,7 +246,7 @@ mod tests {
         );
         let until = |second| {
             judge(&ReadConditions {
-                if_unmodified_since: at(second),
+                unmodified_since: Some(at(second)),
                 ..Default::default()
             })
         };
@@ -257,14 +255,14 @@ mod tests {
             (Verdict::Failed, Verdict::Proceed, Verdict::Proceed)
         );
         let both = ReadConditions {
-            if_match: etag("abc"),
-            if_unmodified_since: at(1),
+            matches: Some(etag("abc")),
+            unmodified_since: Some(at(1)),
             ..Default::default()
         };
         assert_eq!(judge(&both), Verdict::Proceed);
         let both = ReadConditions {
-            if_none_match: etag("x"),
-            if_modified_since: at(99),
+            none_matches: Some(etag("x")),
+            modified_since: Some(at(99)),
             ..Default::default()
         };
         assert_eq!(judge(&both), Verdict::Proceed);
@@ -272,16 +270,16 @@ mod tests {
 
     #[test]
     fn unknown_write_conditions_are_refused() {
-        assert!(WriteConditions::new(None, etag("\"x\"")).is_err());
-        assert!(WriteConditions::new(etag("\"x\""), etag("*")).is_err());
+        assert!(WriteConditions::new(None, Some(&etag("\"x\""))).is_err());
+        assert!(WriteConditions::new(Some(etag("\"x\"")), Some(&etag("*"))).is_err());
         assert!(
-            WriteConditions::new(etag("\"x\""), None)
+            WriteConditions::new(Some(etag("\"x\"")), None)
                 .unwrap()
                 .check(None)
                 .is_err()
         );
         assert!(
-            WriteConditions::new(None, etag("*"))
+            WriteConditions::new(None, Some(&etag("*")))
                 .unwrap()
                 .check(None)
                 .is_ok()

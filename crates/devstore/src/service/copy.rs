@@ -26,10 +26,10 @@ use crate::store::{Demand, LeasedObject, Shared, Store};
 macro_rules! source_conditions {
     ($input:expr) => {
         ReadConditions {
-            if_match: $input.copy_source_if_match.clone(),
-            if_none_match: $input.copy_source_if_none_match.clone(),
-            if_modified_since: $input.copy_source_if_modified_since.clone(),
-            if_unmodified_since: $input.copy_source_if_unmodified_since.clone(),
+            matches: $input.copy_source_if_match.clone(),
+            none_matches: $input.copy_source_if_none_match.clone(),
+            modified_since: $input.copy_source_if_modified_since.clone(),
+            unmodified_since: $input.copy_source_if_unmodified_since.clone(),
         }
     };
 }

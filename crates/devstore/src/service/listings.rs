@@ -46,15 +46,13 @@ impl Names {
         }
     }
 
-    pub(super) fn common_prefixes(self, names: Vec<String>) -> Option<Vec<CommonPrefix>> {
-        Some(
-            names
-                .into_iter()
-                .map(|name| CommonPrefix {
-                    prefix: Some(self.encode(&name)),
-                })
-                .collect(),
-        )
+    pub(super) fn common_prefixes(self, names: Vec<String>) -> Vec<CommonPrefix> {
+        names
+            .into_iter()
+            .map(|name| CommonPrefix {
+                prefix: Some(self.encode(&name)),
+            })
+            .collect()
     }
 }
 
@@ -148,7 +146,7 @@ pub(super) async fn v1(
         max_keys: answer::count(limit),
         is_truncated,
         contents: Some(objects),
-        common_prefixes: names.common_prefixes(prefixes),
+        common_prefixes: Some(names.common_prefixes(prefixes)),
         delimiter: input.delimiter.map(|delimiter| names.encode(&delimiter)),
         next_marker,
         encoding_type: input.encoding_type,
@@ -189,7 +187,7 @@ pub(super) async fn v2(
         is_truncated,
         next_continuation_token,
         contents: Some(objects),
-        common_prefixes: names.common_prefixes(prefixes),
+        common_prefixes: Some(names.common_prefixes(prefixes)),
         delimiter: input.delimiter.map(|delimiter| names.encode(&delimiter)),
         encoding_type: input.encoding_type,
         start_after: input.start_after.map(|start| names.encode(&start)),

@@ -231,7 +231,9 @@ impl Slot {
         shared.change(|change| {
             // The upload may have been completed or aborted while the part was on its way.
             change.demand_upload(&self.bucket, &self.key, &self.upload)?;
-            file.into_iter().for_each(|file| change.adopt(file));
+            if let Some(file) = file {
+                change.adopt(file);
+            }
             Ok(change.put_part(&self.upload, self.number, &part)?)
         })?;
         Ok(part)

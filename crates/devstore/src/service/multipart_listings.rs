@@ -207,7 +207,7 @@ pub(super) async fn list_uploads(
             Ok(S3Response::new(ListMultipartUploadsOutput {
                 uploads: Some(uploads.collect()),
                 bucket: Some(input.bucket),
-                common_prefixes: names.common_prefixes(page.prefixes),
+                common_prefixes: Some(names.common_prefixes(page.prefixes)),
                 delimiter: input.delimiter.map(|delimiter| names.encode(&delimiter)),
                 encoding_type: input.encoding_type,
                 is_truncated: Some(next_key.is_some()),
@@ -305,7 +305,7 @@ mod tests {
             ..Query::default()
         });
         assert_eq!(
-            (ids(&grouped), grouped.prefixes),
+            (ids(&grouped), grouped.prefixes.clone()),
             (vec!["1", "2", "5", "6"], vec!["a/".to_owned()])
         );
     }

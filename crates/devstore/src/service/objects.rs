@@ -83,7 +83,9 @@ pub(super) async fn put(
                         length: record.size,
                     })
                     .collect();
-                file.into_iter().for_each(|file| change.adopt(file));
+                if let Some(file) = file {
+                    change.adopt(file);
+                }
                 Ok(change.put_object(&bucket, &key, record, &segments)?)
             })
         })
@@ -105,7 +107,7 @@ async fn plan_put(
     }
     refuse_protection!(input);
     let attributes = attributes_of!(input)?;
-    let conditions = WriteConditions::new(input.if_match.clone(), input.if_none_match.clone())?;
+    let conditions = WriteConditions::new(input.if_match.clone(), input.if_none_match.as_ref())?;
     let checksums = checksums_of!(input);
     let expectation = Expectation::new(
         headers,
@@ -183,10 +185,10 @@ macro_rules! describe {
 macro_rules! conditions {
     ($input:expr) => {
         ReadConditions {
-            if_match: $input.if_match.clone(),
-            if_none_match: $input.if_none_match.clone(),
-            if_modified_since: $input.if_modified_since.clone(),
-            if_unmodified_since: $input.if_unmodified_since.clone(),
+            matches: $input.if_match.clone(),
+            none_matches: $input.if_none_match.clone(),
+            modified_since: $input.if_modified_since.clone(),
+            unmodified_since: $input.if_unmodified_since.clone(),
         }
     };
 }
