@@ -152,7 +152,7 @@ mod tests {
         let mut cache = cache(2, SECOND * 5);
         cache.insert(context(1), key(1), SECOND);
         assert_eq!(
-            cache.look_up(&context(1), SECOND * 11 - Duration::from_nanos(1)),
+            cache.look_up(&context(1), Duration::from_nanos(10_999_999_999)),
             Cached::Fresh(key(1))
         );
         assert_eq!(cache.look_up(&context(1), SECOND * 11), Cached::Absent);
@@ -165,7 +165,7 @@ mod tests {
         cache.insert(context(1), key(1), SECOND);
         assert_eq!(cache.enter_outage(&context(1), SECOND * 11), Some(key(1)));
         assert_eq!(
-            cache.look_up(&context(1), SECOND * 16 - Duration::from_nanos(1)),
+            cache.look_up(&context(1), Duration::from_nanos(15_999_999_999)),
             Cached::InOutage(key(1))
         );
         assert_eq!(cache.look_up(&context(1), SECOND * 16), Cached::Absent);

@@ -44,7 +44,7 @@ pub struct KeyringLimits {
 
 impl Default for KeyringLimits {
     fn default() -> Self {
-        const HOUR: Duration = Duration::from_secs(3_600);
+        const HOUR: Duration = Duration::from_hours(1);
         Self {
             sealing_soft_age: HOUR * 24,
             sealing_hard_age: HOUR * 72,
@@ -113,7 +113,7 @@ mod tests {
     fn contradictions_are_refused_by_name() {
         let good = KeyringLimits::default();
         good.check(1).unwrap();
-        let hour = Duration::from_secs(3_600);
+        let hour = Duration::from_hours(1);
         for (bad, part) in [
             (
                 KeyringLimits {

@@ -37,6 +37,7 @@ pub(super) fn class_of_code(code: &str) -> Option<KeyServiceFailure> {
         "AccessDeniedException"
         | "AccessDenied"
         | "NotAuthorized"
+        | "NotAuthorizedException"
         | "UnrecognizedClientException"
         | "InvalidClientTokenId"
         | "InvalidSignatureException"

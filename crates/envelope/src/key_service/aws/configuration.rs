@@ -12,7 +12,6 @@ use crate::error::{Error, Result};
 /// The SDK sets neither a read nor an operation timeout by itself, and shares its retry budget with every other client
 /// in the process; here each is set, and the budget is this client's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct AwsKmsLimits {
     /// For the TCP and TLS handshakes. Default 2 s.
     pub connect_timeout: Duration,

@@ -16,7 +16,7 @@ use super::{
     EncryptionContext, KeyAvailability, KeyDescription, KeyService, RewrapSource, UnwrapPermit,
     check_wrap_is_for, key_service_error,
 };
-use crate::error::{Error, KeyServiceFailure, Result};
+use crate::error::{KeyServiceFailure, Result};
 use crate::keys::{KEY_LENGTH, KeyReference, WorkingKey};
 use crate::random::{OsRandom, Random, random_array};
 use crate::suite::{Aead, Backend, NONCE_LENGTH, Suite, TAG_LENGTH, aead};
@@ -51,7 +51,7 @@ impl LocalKeyService {
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`] if the file exists (it is never overwritten) or cannot be made; [`Error::Machine`] without
+    /// [`Error::Misuse`](crate::Error::Misuse) if the file exists (it is never overwritten) or cannot be made; [`Error::Machine`](crate::Error::Machine) without
     /// entropy.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         let mut key = Zeroizing::new([0; KEY_LENGTH]);
@@ -65,7 +65,7 @@ impl LocalKeyService {
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`] if it cannot be read, is not exactly one line of the format, or if its group or others have any
+    /// [`Error::Misuse`](crate::Error::Misuse) if it cannot be read, is not exactly one line of the format, or if its group or others have any
     /// access to it; the detail says how to mend that.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::from_file(KeyFile::read(path.as_ref())?)

@@ -102,7 +102,9 @@ async fn at_the_soft_age_a_new_key_takes_over() {
     let bench = Bench::new(1);
     let keyring = bench.keyring();
     let first = keyring.sealing_key(&domain()).await.unwrap();
-    bench.clock.advance(bench.limits.sealing_soft_age - SECOND);
+    bench
+        .clock
+        .advance(bench.limits.sealing_soft_age.saturating_sub(SECOND));
     assert_eq!(
         keyring.sealing_key(&domain()).await.unwrap().id(),
         first.id()
@@ -128,9 +130,9 @@ async fn without_a_new_key_the_old_one_goes_on_to_the_hard_age_and_not_further()
             keyring.sealing_key(&domain()).await.unwrap().id(),
             first.id()
         );
-        bench
-            .clock
-            .advance(bench.limits.sealing_hard_age - bench.limits.sealing_soft_age - SECOND);
+        bench.clock.advance(
+            bench.limits.sealing_hard_age - bench.limits.sealing_soft_age.saturating_sub(SECOND),
+        );
         assert_eq!(
             keyring.sealing_key(&domain()).await.unwrap().id(),
             first.id()
