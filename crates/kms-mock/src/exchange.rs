@@ -21,6 +21,11 @@ use crate::service::{CONTENT_TYPE_JSON, Service};
 pub(crate) const MAX_BODY: usize = 1 << 20;
 /// How long a request body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most bytes of a refused request's body that are read and thrown away. A connection that closes with bytes unread is
+/// reset, and the client would lose the answer.
+const MAX_DRAIN: usize = 4 << 20;
+/// How long a refused request's body may take to arrive.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
@@ -33,10 +38,12 @@ pub(crate) async fn respond(
     let mut record = Record::new(remote);
     let request_id = record.request_id.to_string();
     let version = request.version();
-    let (head, body) = request.into_parts();
+    let (head, mut body) = request.into_parts();
     let announced = announced_length(&head.headers);
     let received = match service.check_head(head, &mut record) {
-        Ok(claim) => receive(announced, body).await.map(|body| (claim, body)),
+        Ok(claim) => receive(announced, &mut body)
+            .await
+            .map(|body| (claim, body)),
         Err(error) => Err(error),
     };
     let mut unread = false;
@@ -49,7 +56,7 @@ pub(crate) async fn respond(
             )
         }
         Err(error) => {
-            unread = true;
+            unread = !drain(&mut body).await;
             service.log(&mut record, Err(error))
         }
     };
@@ -85,7 +92,7 @@ fn announced_length(headers: &HeaderMap) -> Option<usize> {
 /// Reads a body into one buffer that is erased when dropped.
 async fn receive<B: Body<Data = Bytes> + Unpin>(
     announced: Option<usize>,
-    mut body: B,
+    body: &mut B,
 ) -> Result<Zeroizing<Vec<u8>>, KmsError> {
     let too_long = || {
         KmsError::new(
@@ -131,13 +138,30 @@ async fn receive<B: Body<Data = Bytes> + Unpin>(
     }
 }
 
+/// Throws away what is left of a body, within limits, and tells whether that was all of it.
+async fn drain<B: Body<Data = Bytes> + Unpin>(body: &mut B) -> bool {
+    let read = async {
+        let mut length = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            length += frame.data_ref().map_or(0, Bytes::len);
+            if length > MAX_DRAIN {
+                return false;
+            }
+        }
+        body.is_end_stream()
+    };
+    tokio::time::timeout(DRAIN_TIMEOUT, read)
+        .await
+        .unwrap_or(false)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     async fn received(announced: Option<usize>, length: usize) -> Result<usize, ErrorCode> {
-        let body = Full::new(Bytes::from(vec![7; length]));
-        receive(announced, body)
+        let mut body = Full::new(Bytes::from(vec![7; length]));
+        receive(announced, &mut body)
             .await
             .map(|body| body.len())
             .map_err(|error| error.code())
