@@ -113,6 +113,12 @@ impl UnverifiedUploadRecord {
         &self.record.header
     }
 
+    /// What the record claims, for a caller that does not know the bucket and key beforehand: it finds the domain by
+    /// them, and then verifies the record for just these.
+    pub fn claim(&self) -> &UploadRecord {
+        &self.record
+    }
+
     /// Verifies the record with the secrets of its header, opened for the bucket and key that the client asked for.
     ///
     /// # Errors
