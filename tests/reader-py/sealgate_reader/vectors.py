@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .cases import Outcome, Vector, VectorError, attempt, decode, expected_plaintext
+from .cases import Outcome, Vector, VectorError, attempt, check_fields, decode, expected_plaintext
 from .errors import Malformed, SealgateError
 from .lengths import plaintext_length, sealed_length
 
@@ -119,6 +119,7 @@ def check(name: str, vector: Vector, summary: Summary) -> None:
     try:
         if expect not in ("opens", "fails"):
             raise VectorError(f"expect {expect!r} is not in the schema")
+        check_fields(vector)
         if vector["kind"] == "lengths":
             problems = check_lengths(vector)
         elif expect == "opens":

@@ -58,6 +58,15 @@ def recipe_object(name, sample):
     }  # fmt: skip
 
 
+def pieced_object(name, sample):
+    vector = recipe_object(name, sample)
+    for field in ("plaintext", "metadata", "created", "suite", "flags"):
+        del vector[field]
+    end = vector["body_length"]
+    pieces = [{"from": 0, "to": 65_564}, {"hex": "00"}, {"from": 65_565, "to": end}]
+    return {**vector, "expect": "fails", "released": 65_536, "stage": "segment", "pieces": pieces}
+
+
 class Commands(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
@@ -87,15 +96,16 @@ class Commands(unittest.TestCase):
             bad_object("first", Sample(length=140_000), 40, 0, "segment"),
             bad_object("second", Sample(length=140_000), 70_000, 65_536, "segment"),
             bad_object("padding", Sample(length=10), 40, 0, "commit"),
+            pieced_object("exchanged", Sample(length=140_000)),
         )
 
     def test_vectors_that_agree(self):
         self.write_good()
         status, output, errors = self.run_command("vectors", self.directory)
         self.assertEqual((status, errors), (0, ""))
-        self.assertIn("7 vectors checked: 4 to open, 3 to refuse, 0 mismatches, 0 refused at another stage", output)
+        self.assertIn("8 vectors checked: 4 to open, 4 to refuse, 0 mismatches, 0 refused at another stage", output)
         document = json.loads(self.run_command("vectors", self.directory, "--json")[1])
-        self.assertEqual((document["checked"], document["fails"]), (7, {"object": 3}))
+        self.assertEqual((document["checked"], document["fails"]), (8, {"object": 4}))
 
     def test_no_vectors_are_a_failure(self):
         for command in (("vectors", self.directory), ("mutate", self.directory, "1")):
@@ -107,6 +117,7 @@ class Commands(unittest.TestCase):
         good = good_object("v", Sample(length=70_000))
         bad = bad_object("v", Sample(length=70_000), 66_000, 65_536, "segment")
         recipe = recipe_object("v", multipart(70_000))
+        pieced = pieced_object("v", Sample(length=140_000))
         lengths = {"name": "v", "kind": "lengths", "expect": "opens", "pairs": [[0, 384]], "not_in_image": [385]}
         disagreements = [
             {**good, "plaintext": {"pattern": 70_001}},
@@ -126,11 +137,17 @@ class Commands(unittest.TestCase):
             {**recipe, "body_sha256": "00" * 32},
             {**recipe, "region": "00"},
             {**recipe, "recipe": {**recipe["recipe"], "dek": "00" * 32}},
+            {**pieced, "pieces": []},
+            {**pieced, "pieces": [{"from": 0, "to": pieced["body_length"]}]},
+            {**pieced, "pieces": [{"from": 0, "to": pieced["body_length"] + 1}]},
+            {**pieced, "pieces": [{"zeros": 5}]},
+            {**good, "unknown": 1},
+            {**lengths, "unknown": 1},
             {**lengths, "pairs": [[0, 385]]},
             {**lengths, "pairs": []},
             {**lengths, "not_in_image": [384]},
         ]
-        for vector in (good, bad, recipe, lengths):
+        for vector in (good, bad, recipe, pieced, lengths):
             self.write(vector)
             self.assertEqual(self.run_command("vectors", self.directory)[0], 0)
         for number, vector in enumerate(disagreements):
