@@ -1,4 +1,19 @@
-//! An S3-compatible reverse proxy that encrypts uploads while they stream and verifies and decrypts downloads
+//! An S3-compatible reverse proxy that encrypts uploads while they stream and verifies and decrypts downloads.
+//!
+//! ```text
+//! listener ─ limits ─ auth ─ route ─ policy ─ operation ─ upstream
+//!    │                  │       │       │         │           └ pool, signing, retries
+//!    │                  │       │       │         └ one file an S3 operation: check, ask upstream, transform, answer
+//!    │                  │       │       └ who may do what, and who may decrypt
+//!    │                  │       └ method, path, query and headers → one Operation, or a refusal
+//!    │                  └ SigV4 in all its modes, before the body is polled
+//!    └ TLS, HTTP/1.1 and HTTP/2, graceful stop
+//! ```
+//!
+//! Beside the path stand `body` (framing and checksums of request bodies), `transfer` (sealing and opening while bytes pass), `object` (a sealed
+//! object at the upstream), `state` (records of open uploads and working keys) and `xml`. What is stored is specified in FORMAT.md.
+//!
+//! A replica holds nothing that another one needs: scaling out is starting more of them behind any load balancer.
 
 pub mod auth;
 pub mod body;
@@ -7,6 +22,17 @@ pub mod conditions;
 pub mod config;
 pub mod copy_source;
 pub mod entity_tag;
+pub mod error;
+pub mod gateway;
+pub mod listener;
+pub mod logging;
+pub mod object;
 pub mod object_key;
+pub mod operation;
+pub mod policy;
 pub mod query_string;
+pub mod route;
+pub mod state;
+pub mod transfer;
+pub mod upstream;
 pub mod xml;

@@ -1,0 +1,221 @@
+//! From the configuration to a running gateway.
+
+use std::{sync::Arc, time::SystemTime};
+
+use anyhow::Context;
+use aws_credential_types::Credentials;
+use sealgate_envelope::{
+    Suite,
+    key_service::{
+        KeyService,
+        aws::{AwsCredentials, AwsKms, AwsKmsConfiguration, AwsKmsLimits, TrustRoots},
+        local::LocalKeyService,
+    },
+    keyring::{Keyring, KeyringLimits},
+};
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use super::Gateway;
+use crate::{
+    auth::{AuthSettings, Credential, CredentialStore, SecretAccessKey},
+    config::{
+        self, AwsKmsConfig, CipherSuite, Config, KeyServiceConfig, LimitsConfig, UpstreamConfig,
+    },
+    object::CommitCache,
+    state::{S3Registry, StateBucket, Uploads},
+    upstream::{Addressing, CredentialSource, Timeouts, Upstream, UpstreamSettings},
+};
+
+impl Gateway {
+    /// Prepares everything that a gateway needs, and makes sure that the state bucket exists.
+    ///
+    /// A storage or key service that is away does not keep the gateway from starting: what is cached nowhere yet fails until they are back, and
+    /// the log says so.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration names files or keys that cannot be used.
+    pub async fn start(config: Arc<Config>) -> anyhow::Result<Arc<Self>> {
+        let upstream = upstream(&config.upstream, &config.limits)
+            .await
+            .context("[upstream]")?;
+        let state_upstream = match &config.state.upstream {
+            Some(own) => self::upstream(own, &config.limits)
+                .await
+                .context("[state.upstream]")?,
+            None => upstream.clone(),
+        };
+        let state = StateBucket::new(state_upstream, config.state.bucket.clone());
+        if let Err(error) = state.ensure().await {
+            tracing::error!(bucket = state.name(), %error, "the state bucket cannot be reached: objects can be read, and not be written");
+        }
+        let keyring = keyring(&config, &state).await?;
+        Ok(Arc::new(Self {
+            credentials: credentials(&config)?,
+            auth_settings: AuthSettings {
+                external_hosts: config.listener.external_hosts.clone(),
+                regions: None,
+                default_port: if config.listener.tls.is_some() {
+                    443
+                } else {
+                    80
+                },
+            },
+            requests: Arc::new(Semaphore::new(config.limits.concurrent_requests)),
+            small_object_memory: Arc::new(Semaphore::new(small_object_permits(&config.limits))),
+            uploads: Uploads::new(state.clone()),
+            commits: CommitCache::default(),
+            keyring: Arc::new(keyring),
+            upstream,
+            state,
+            config,
+        }))
+    }
+}
+
+/// Milliseconds since 1970, as headers and records count time.
+pub(crate) fn now_in_milliseconds() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| {
+        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+fn small_object_permits(limits: &LimitsConfig) -> usize {
+    usize::try_from(limits.small_object_memory)
+        .unwrap_or(Semaphore::MAX_PERMITS)
+        .min(Semaphore::MAX_PERMITS)
+}
+
+fn credentials(config: &Config) -> anyhow::Result<CredentialStore> {
+    let all = config.identities.iter().flat_map(|identity| {
+        identity.credentials.iter().map(|credential| Credential {
+            access_key_id: credential.access_key_id.clone(),
+            secret: SecretAccessKey::new(credential.secret_access_key.expose()),
+            identity: identity.name.clone(),
+        })
+    });
+    CredentialStore::new(all.collect()).context("[[identity]]")
+}
+
+/// The client of one upstream.
+pub(crate) async fn upstream(
+    config: &UpstreamConfig,
+    limits: &LimitsConfig,
+) -> anyhow::Result<Upstream> {
+    let credentials = match &config.credentials {
+        config::CredentialSource::Static(pair) => CredentialSource::new(Credentials::new(
+            pair.access_key_id.clone(),
+            pair.secret_access_key.expose(),
+            pair.session_token
+                .as_ref()
+                .map(|token| token.expose().to_owned()),
+            None,
+            "sealgate configuration",
+        )),
+        config::CredentialSource::Chain { profile } => {
+            let mut chain =
+                aws_config::default_provider::credentials::DefaultCredentialsChain::builder()
+                    .region(aws_config::Region::new(config.region.clone()));
+            if let Some(profile) = profile {
+                chain = chain.profile_name(profile);
+            }
+            CredentialSource::new(chain.build().await)
+        }
+    };
+    Upstream::new(UpstreamSettings {
+        endpoint: config.endpoint.to_string().parse().context("endpoint")?,
+        region: config.region.clone(),
+        addressing: match config.addressing {
+            config::Addressing::Path => Addressing::Path,
+            config::Addressing::VirtualHost => Addressing::VirtualHost,
+        },
+        ca_file: config.ca_file.clone(),
+        credentials,
+        timeouts: Timeouts {
+            connect: limits.upstream_connect_timeout,
+            answer: limits.upstream_response_timeout,
+            idle: limits.idle_timeout,
+        },
+    })
+}
+
+async fn keyring(config: &Config, state: &StateBucket) -> anyhow::Result<Keyring> {
+    let mut services = Vec::new();
+    for service in &config.key_services {
+        services.push(key_service(service).await?);
+    }
+    let mut services = services.into_iter();
+    let first = services
+        .next()
+        .context("the configuration names no key service; add a [[key_service]]")?;
+    let limits = KeyringLimits {
+        sealing_soft_age: config.limits.working_key_lifetime,
+        sealing_hard_age: config.limits.working_key_hard_limit,
+        ..KeyringLimits::default()
+    };
+    let builder = Keyring::builder(first)
+        .registry(Arc::new(S3Registry::new(state.clone())))
+        .limits(limits);
+    Ok(services
+        .fold(builder, |builder, service| builder.key_service(service))
+        .build()?)
+}
+
+/// The client of one key service. Nothing is asked of it yet, so it may be down.
+pub(crate) async fn key_service(config: &KeyServiceConfig) -> anyhow::Result<Arc<dyn KeyService>> {
+    match config {
+        KeyServiceConfig::Local { file } => Ok(Arc::new(
+            LocalKeyService::open(file).context("[[key_service]]")?,
+        )),
+        KeyServiceConfig::AwsKms(config) => Ok(Arc::new(
+            AwsKms::connect(aws_kms(config)?)
+                .await
+                .context("[[key_service]]")?,
+        )),
+    }
+}
+
+fn aws_kms(config: &AwsKmsConfig) -> anyhow::Result<AwsKmsConfiguration> {
+    let mut limits = AwsKmsLimits::default();
+    limits.connect_timeout = config.timeouts.connect;
+    limits.read_timeout = config.timeouts.read;
+    limits.operation_timeout = config.timeouts.operation;
+    let mut settings = AwsKmsConfiguration::new(config.key.as_str())
+        .region(config.region.as_str())
+        .limits(limits);
+    if let Some(endpoint) = &config.endpoint {
+        settings = settings.endpoint(endpoint.to_string());
+        if endpoint.scheme() == config::Scheme::Http {
+            // The configuration has refused this for anything but loopback, or where it was not asked for in as many words.
+            settings = settings.allow_plain_http();
+        }
+    }
+    if let Some(path) = &config.ca_file {
+        let pem = std::fs::read(path)
+            .with_context(|| format!("cannot read the CA file {}", path.display()))?;
+        settings = settings.trust_roots(TrustRoots::Pem(pem));
+    }
+    Ok(match &config.credentials {
+        config::CredentialSource::Static(pair) => settings.credentials(AwsCredentials::Static {
+            access_key_id: pair.access_key_id.clone(),
+            secret_access_key: Zeroizing::new(pair.secret_access_key.expose().to_owned()),
+            session_token: pair
+                .session_token
+                .as_ref()
+                .map(|token| Zeroizing::new(token.expose().to_owned())),
+        }),
+        config::CredentialSource::Chain { .. } => {
+            settings.credentials(AwsCredentials::DefaultChain)
+        }
+    })
+}
+
+impl From<CipherSuite> for Suite {
+    fn from(suite: CipherSuite) -> Self {
+        match suite {
+            CipherSuite::Aes256Gcm => Self::Aes256Gcm,
+            CipherSuite::ChaCha20Poly1305 => Self::ChaCha20Poly1305,
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The gateway: what every request passes on its way from the listener to its operation.
+//!
+//! ```text
+//! limits ─ auth ─ route ─ policy ─ operation ─ upstream
+//! ```
+//!
+//! [`Gateway::handle`] takes a request from the listener and always has an answer: errors become S3 error documents here, and one line is
+//! logged for every request.
+
+mod assembly;
+mod guarded;
+
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use http::{HeaderValue, Method, Request, Response, request::Parts};
+use hyper::body::Incoming;
+use sealgate_envelope::keyring::Keyring;
+use tokio::sync::Semaphore;
+
+use crate::{
+    auth::{self, AuthSettings, CredentialStore},
+    config::Config,
+    error::S3Error,
+    listener::ConnectionInfo,
+    object::CommitCache,
+    object_key::ObjectPath,
+    operation::{self, Exchange, empty, named},
+    policy,
+    query_string::QueryString,
+    route,
+    state::{StateBucket, Uploads},
+    upstream::Upstream,
+    xml::answers::ErrorAnswer,
+};
+
+pub(crate) use self::assembly::now_in_milliseconds;
+pub use crate::operation::ResponseBody;
+
+/// A running gateway: configuration, keys and connections. Everything that it remembers may vanish at any time without loss.
+pub struct Gateway {
+    pub(crate) config: Arc<Config>,
+    pub(crate) upstream: Upstream,
+    pub(crate) state: StateBucket,
+    pub(crate) uploads: Uploads,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) commits: CommitCache,
+    /// Bytes that small objects may hold in memory, all together.
+    pub(crate) small_object_memory: Arc<Semaphore>,
+    credentials: CredentialStore,
+    auth_settings: AuthSettings,
+    requests: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway")
+            .field("upstream", &self.upstream)
+            .field("deployment", &self.config.deployment)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// Answers one request.
+    ///
+    /// Cancel safety: when the future is dropped because the client went away, reads end; writes go on to their own end, so that a part whose
+    /// last segment was released also gets its record.
+    pub async fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        connection: ConnectionInfo,
+    ) -> Response<ResponseBody> {
+        let started = Instant::now();
+        let request_id = new_request_id();
+        let (parts, body) = request.into_parts();
+        let mut line = LogLine {
+            method: parts.method.clone(),
+            uri: auth::redacted_uri(&parts.uri),
+            operation: "-",
+            identity: None,
+        };
+        let resource = parts.uri.path().to_owned();
+        let outcome = self.answer(parts, body, &request_id, &mut line).await;
+        let error = outcome.as_ref().err().cloned();
+        let mut response = outcome
+            .unwrap_or_else(|error| error_response(&error, &resource, &request_id, &line.method));
+        if let Ok(value) = HeaderValue::from_str(&request_id) {
+            response
+                .headers_mut()
+                .insert(named("x-amz-request-id"), value);
+        }
+        response
+            .headers_mut()
+            .insert(http::header::SERVER, HeaderValue::from_static("sealgate"));
+        line.write(
+            &request_id,
+            &connection,
+            response.status().as_u16(),
+            error.as_ref(),
+            started,
+        );
+        response
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        parts: Parts,
+        body: Incoming,
+        request_id: &str,
+        line: &mut LogLine,
+    ) -> Result<Response<ResponseBody>, S3Error> {
+        let permit = Arc::clone(&self.requests)
+            .try_acquire_owned()
+            .map_err(|_| S3Error::slow_down("the bound on concurrent requests is reached"))?;
+        let caller = auth::authenticate(
+            &parts,
+            &self.credentials,
+            &self.auth_settings,
+            SystemTime::now(),
+        )?;
+        line.identity = Some(Arc::clone(&caller.identity));
+        let path = ObjectPath::parse(
+            Some(&caller.host),
+            &self.config.listener.base_domains,
+            parts.uri.path(),
+        )?;
+        let wire_query = auth::strip_auth_query(parts.uri.query().unwrap_or_default());
+        let query = QueryString::parse(Some(&wire_query))
+            .map_err(|error| S3Error::invalid_argument(error.to_string()))?;
+        let operation = route::route(&caller, &parts.method, &path, &query, &parts.headers)?;
+        line.operation = operation.name();
+        if let Some(bucket) = path.bucket() {
+            policy::guard_bucket(bucket.as_str(), self.state.name())?;
+        }
+        let writes = operation.writes();
+        let exchange = Exchange {
+            gateway: Arc::clone(&self),
+            caller,
+            request_id: request_id.to_owned(),
+            operation,
+            method: parts.method,
+            path,
+            query,
+            wire_query,
+            headers: parts.headers,
+            body: Some(body),
+        };
+        let response = if writes {
+            // Not tied to the client's connection: see `handle` on cancel safety.
+            tokio::spawn(operation::run(exchange))
+                .await
+                .map_err(|error| S3Error::internal(format!("the operation panicked: {error}")))??
+        } else {
+            operation::run(exchange).await?
+        };
+        Ok(guarded::hold(response, permit))
+    }
+}
+
+/// 16 random hexadecimal digits.
+fn new_request_id() -> String {
+    let mut bytes = [0_u8; 8];
+    // A request id is no secret: without randomness the time has to do.
+    if getrandom::fill(&mut bytes).is_err() {
+        let nanoseconds = SystemTime::UNIX_EPOCH
+            .elapsed()
+            .map_or(0, |elapsed| elapsed.subsec_nanos());
+        bytes = u64::from(nanoseconds).to_be_bytes();
+    }
+    data_encoding::HEXUPPER.encode(&bytes)
+}
+
+fn error_response(
+    error: &S3Error,
+    resource: &str,
+    request_id: &str,
+    method: &Method,
+) -> Response<ResponseBody> {
+    if *method == Method::HEAD || error.status == http::StatusCode::NOT_MODIFIED {
+        return empty(error.status, error.headers.clone());
+    }
+    let details: Vec<(&'static str, &str)> = error
+        .elements
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let document = ErrorAnswer {
+        code: &error.code,
+        message: &error.message,
+        resource: Some(resource),
+        request_id,
+        details: &details,
+    }
+    .to_document();
+    operation::document(error.status, error.headers.clone(), document)
+}
+
+/// What the log says of a request. Secrets and signatures of presigned URLs have been taken out of the URI.
+struct LogLine {
+    method: Method,
+    uri: String,
+    operation: &'static str,
+    identity: Option<Arc<str>>,
+}
+
+impl LogLine {
+    fn write(
+        &self,
+        request_id: &str,
+        connection: &ConnectionInfo,
+        status: u16,
+        error: Option<&S3Error>,
+        started: Instant,
+    ) {
+        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let identity = self.identity.as_deref().unwrap_or("-");
+        match error {
+            Some(error) if status >= 500 => tracing::error!(
+                request_id, peer = %connection.peer, identity, operation = self.operation, method = %self.method, uri = %self.uri, status, milliseconds,
+                code = %error.code, detail = error.detail.as_deref().unwrap_or(&error.message), "request failed"
+            ),
+            Some(error) => tracing::info!(
+                request_id, peer = %connection.peer, identity, operation = self.operation, method = %self.method, uri = %self.uri, status, milliseconds,
+                code = %error.code, detail = error.detail.as_deref().unwrap_or(&error.message), "request refused"
+            ),
+            None => tracing::info!(
+                request_id, peer = %connection.peer, identity, operation = self.operation, method = %self.method, uri = %self.uri, status, milliseconds,
+                "request"
+            ),
+        }
+    }
+}

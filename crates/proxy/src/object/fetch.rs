@@ -1,0 +1,319 @@
+//! Reading an object: whole, by range, or by part; one request to the upstream, or one more where a commit record has to be seen first.
+
+use std::ops::Range;
+
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use sealgate_envelope::{key_service::UnwrapPermit, opener::Opener, parts::ObjectLayout};
+
+use super::{SealedHead, SealedObject, commit::text, guess};
+use crate::{
+    byte_range::{ByteRange, ByteRangeSpec, Unsatisfiable},
+    config::DomainRule,
+    error::S3Error,
+    gateway::Gateway,
+    transfer::OpeningStream,
+    upstream::{Answer, Target, UpstreamRequest},
+};
+
+/// Reads that began while the object was being replaced are repeated this often.
+const ATTEMPTS: u32 = 3;
+
+/// What is wanted of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// All of it.
+    Whole,
+    /// A range of its plaintext.
+    Range(ByteRangeSpec),
+    /// The n-th of its parts, counted from 1.
+    Part(u16),
+}
+
+/// A read, as an operation asks for it.
+#[derive(Debug)]
+pub struct ObjectRequest<'a> {
+    /// Where the object is.
+    pub target: Target,
+    /// The version, or the current one.
+    pub version_id: Option<&'a str>,
+    /// The decoded object key that its header must be bound to.
+    pub key: &'a str,
+    /// The domain that it must be bound to.
+    pub rule: DomainRule,
+    /// The permit to open its keys.
+    pub permit: UnwrapPermit,
+    /// Conditions and ownership headers for the upstream, entity tags already translated.
+    pub headers: HeaderMap,
+    /// What is wanted.
+    pub wanted: Wanted,
+}
+
+/// An object about to be read: verified as far as it can be before its segments are.
+pub struct Fetched {
+    /// The object.
+    pub object: SealedObject,
+    /// Length of its whole plaintext.
+    pub plaintext_length: u64,
+    /// The range that is read, where it is not the whole.
+    pub range: Option<ByteRange>,
+    /// Bytes of plaintext that will be read.
+    pub length: u64,
+    /// How many parts it has, where that was asked for.
+    pub parts_count: Option<usize>,
+    /// The plaintext.
+    pub plaintext: OpeningStream,
+    /// The headers of the upstream's answer.
+    pub headers: HeaderMap,
+}
+
+/// Begins to read an object.
+///
+/// # Errors
+///
+/// The upstream's error, an unsatisfiable range, or anything that does not verify.
+pub async fn fetch(gateway: &Gateway, request: &ObjectRequest<'_>) -> Result<Fetched, S3Error> {
+    let mut attempt = 1;
+    loop {
+        match fetch_once(gateway, request).await {
+            // Not a condition of the client, which the first answer settled: the object changed under our hands.
+            Err(Interrupted::Replaced(_)) if attempt < ATTEMPTS => attempt += 1,
+            Err(Interrupted::Replaced(error) | Interrupted::Failed(error)) => return Err(error),
+            Ok(fetched) => return Ok(fetched),
+        }
+    }
+}
+
+/// Why a read ended before it began.
+enum Interrupted {
+    /// Two answers were not about the same version.
+    Replaced(S3Error),
+    Failed(S3Error),
+}
+
+impl<E: Into<S3Error>> From<E> for Interrupted {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+async fn fetch_once(
+    gateway: &Gateway,
+    request: &ObjectRequest<'_>,
+) -> Result<Fetched, Interrupted> {
+    let answer = first_answer(gateway, request).await?;
+    let object = SealedHead::read(&answer)?
+        .open(gateway, &request.permit, &request.rule, request.key)
+        .await?;
+    let layout = object
+        .layout(&gateway.commits, &gateway.upstream, &request.target)
+        .await
+        .map_err(replaced_if_412)?;
+    let plaintext_length = layout.plaintext_length();
+    // With If-Range the upstream may have chosen the whole object.
+    let whole_anyway =
+        answer.status() == StatusCode::OK && request.headers.contains_key(header::IF_RANGE);
+    let (range, parts_count) = match request.wanted {
+        Wanted::Whole => (None, None),
+        Wanted::Range(_) if whole_anyway => (None, None),
+        Wanted::Range(spec) => (Some(spec.resolve(plaintext_length)?), None),
+        Wanted::Part(number) => (part_range(&layout, number)?, Some(layout.parts().len())),
+    };
+    let wanted = match (range, request.wanted) {
+        (Some(range), _) => range.start..range.end_inclusive + 1,
+        // An empty part.
+        (None, Wanted::Part(_)) => 0..0,
+        (None, _) => 0..plaintext_length,
+    };
+    let length = wanted.end - wanted.start;
+    let plan = layout.plan(wanted)?;
+    let needed = plan.ciphertext();
+    let held = held_range(&answer, object.identity.sealed_length)?;
+    let headers = answer.headers().clone();
+    let (answer, skip) =
+        if needed.is_empty() || (held.start <= needed.start && needed.end <= held.end) {
+            (answer, needed.start.saturating_sub(held.start))
+        } else {
+            (exact_answer(gateway, request, &object, &needed).await?, 0)
+        };
+    let opener = Opener::new(object.opened.secrets(), plan)?;
+    let mut plaintext = OpeningStream::new(answer.into_parts().1, opener, skip);
+    plaintext.open_first().await?;
+    Ok(Fetched {
+        object,
+        plaintext_length,
+        range,
+        length,
+        parts_count,
+        plaintext,
+        headers,
+    })
+}
+
+/// The first request: the client's conditions, and a guess where the wanted bytes lie.
+async fn first_answer(
+    gateway: &Gateway,
+    request: &ObjectRequest<'_>,
+) -> Result<Answer, Interrupted> {
+    let mut query = String::new();
+    if let Some(version_id) = request.version_id {
+        crate::operation::append_query(&mut query, "versionId", version_id);
+    }
+    let mut upstream = UpstreamRequest::new(Method::GET, request.target.clone())
+        .query(query)
+        .headers(request.headers.clone());
+    let range = match request.wanted {
+        Wanted::Whole => None,
+        Wanted::Range(spec) => Some(guess::range_header(spec)),
+        // Where the part lies is known only with the commit record; one byte brings the head.
+        Wanted::Part(_) => Some("bytes=0-0".to_owned()),
+    };
+    if let Some(range) = &range {
+        upstream = upstream.header(header::RANGE, text(range)?);
+    }
+    let answer = gateway
+        .upstream
+        .call(upstream)
+        .await
+        .map_err(|error| unsatisfiable_in_plaintext(error, request))?;
+    let answered_range = answer.status() == StatusCode::PARTIAL_CONTENT;
+    if range.is_some() && !answered_range && !request.headers.contains_key(header::IF_RANGE) {
+        return Err(S3Error::stored_data("the upstream ignored a range").into());
+    }
+    if range.is_none() && answered_range {
+        return Err(S3Error::stored_data(
+            "the upstream answered with a range that nobody asked for",
+        )
+        .into());
+    }
+    Ok(answer)
+}
+
+/// A range beyond the ciphertext is beyond the plaintext too; the client must see the plaintext's length.
+fn unsatisfiable_in_plaintext(error: S3Error, request: &ObjectRequest<'_>) -> S3Error {
+    if error.status != StatusCode::RANGE_NOT_SATISFIABLE
+        || !matches!(request.wanted, Wanted::Range(_))
+    {
+        return error;
+    }
+    let sealed = error
+        .headers
+        .get(header::CONTENT_RANGE)
+        .and_then(|value| value.to_str().ok()?.rsplit_once('/')?.1.parse().ok());
+    match sealed.and_then(sealgate_envelope::layout::plaintext_length) {
+        Some(size) => Unsatisfiable { size }.into(),
+        None => S3Error::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "InvalidRange",
+            "The requested range is not satisfiable",
+        ),
+    }
+}
+
+/// A further request for exactly these bytes of exactly this version.
+async fn exact_answer(
+    gateway: &Gateway,
+    request: &ObjectRequest<'_>,
+    object: &SealedObject,
+    needed: &Range<u64>,
+) -> Result<Answer, Interrupted> {
+    let identity = &object.identity;
+    let mut headers = request.headers.clone();
+    for condition in [
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_UNMODIFIED_SINCE,
+        header::IF_RANGE,
+    ] {
+        headers.remove(condition);
+    }
+    let upstream = UpstreamRequest::new(Method::GET, request.target.clone())
+        .query(identity.version_query())
+        .headers(headers)
+        .header(header::IF_MATCH, text(&identity.entity_tag)?)
+        .header(
+            header::RANGE,
+            text(&format!(
+                "bytes={}-{}",
+                needed.start,
+                needed.end.saturating_sub(1)
+            ))?,
+        );
+    let answer = gateway
+        .upstream
+        .call(upstream)
+        .await
+        .map_err(replaced_if_412)?;
+    if SealedHead::read(&answer)?.identity != *identity {
+        return Err(Interrupted::Replaced(
+            S3Error::precondition_failed()
+                .with_detail("the object was replaced between two requests"),
+        ));
+    }
+    if held_range(&answer, identity.sealed_length)? != *needed {
+        return Err(
+            S3Error::stored_data("the upstream sent another range than was asked for").into(),
+        );
+    }
+    Ok(answer)
+}
+
+/// A 412 to a request that only we made conditional means that the object was replaced.
+fn replaced_if_412(error: S3Error) -> Interrupted {
+    if error.status == StatusCode::PRECONDITION_FAILED {
+        let busy =
+            S3Error::slow_down("the object was replaced again and again while it was being read");
+        Interrupted::Replaced(busy)
+    } else {
+        Interrupted::Failed(error)
+    }
+}
+
+/// The bytes of the sealed object that an answer holds.
+fn held_range(answer: &Answer, sealed_length: u64) -> Result<Range<u64>, S3Error> {
+    let malformed = || S3Error::stored_data("the upstream's Content-Range cannot be read");
+    let held = match answer.text(HeaderName::from_static("content-range")) {
+        None => 0..sealed_length,
+        Some(value) => {
+            let (range, _) = value
+                .strip_prefix("bytes ")
+                .and_then(|rest| rest.split_once('/'))
+                .ok_or_else(malformed)?;
+            let (first, last) = range.split_once('-').ok_or_else(malformed)?;
+            let (first, last): (u64, u64) = (
+                first.parse().map_err(|_| malformed())?,
+                last.parse().map_err(|_| malformed())?,
+            );
+            first..last.checked_add(1).ok_or_else(malformed)?
+        }
+    };
+    if held.start > held.end
+        || held.end > sealed_length
+        || answer.content_length() != Some(held.end - held.start)
+    {
+        return Err(S3Error::stored_data(
+            "the upstream's Content-Range and Content-Length contradict each other",
+        ));
+    }
+    Ok(held)
+}
+
+/// The plaintext of the n-th part, counted from 1 in the order of the object (s3-wire-rules, 21). None for an empty part.
+pub fn part_range(layout: &ObjectLayout, number: u16) -> Result<Option<ByteRange>, S3Error> {
+    let part = usize::from(number)
+        .checked_sub(1)
+        .and_then(|index| layout.parts().get(index))
+        .ok_or_else(|| {
+            S3Error::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "InvalidPartNumber",
+                "The requested partnumber is not satisfiable",
+            )
+            .with_element("ActualPartCount", layout.parts().len().to_string())
+            .with_element("PartNumberRequested", number.to_string())
+        })?;
+    let plaintext = part.plaintext();
+    Ok((!plaintext.is_empty()).then(|| ByteRange {
+        start: plaintext.start,
+        end_inclusive: plaintext.end - 1,
+    }))
+}

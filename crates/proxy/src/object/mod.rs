@@ -1,0 +1,12 @@
+//! A sealed object as it lies at the upstream: finding its header, opening it for the expected domain and key, and knowing its parts.
+//!
+//! Everything that reads an object, for a client or for a copy, goes through [`SealedObject`].
+
+mod commit;
+mod fetch;
+mod guess;
+mod sealed;
+
+pub use commit::CommitCache;
+pub use fetch::{Fetched, ObjectRequest, Wanted, fetch, part_range};
+pub use sealed::{SealedHead, SealedObject, UpstreamIdentity, open_header};

@@ -1,0 +1,301 @@
+//! CopyObject: within one domain the header alone is made anew and the upstream copies the bytes; across domains everything is sealed again
+//! (format.md section 3).
+
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use sealgate_envelope::{
+    domain::{Domain, Place},
+    header::{Header, HeaderBuilder},
+    layout,
+    metadata::Metadata,
+    random::OsRandom,
+};
+use time::OffsetDateTime;
+
+use super::{
+    Exchange, ResponseBody, append_query, checksums, document,
+    get_object::intent,
+    headers, metadata, multipart, named,
+    put_object::{self, MAXIMUM_SINGLE_LENGTH, Put},
+};
+use crate::{
+    copy_source::CopySource,
+    entity_tag::EntityTag,
+    error::S3Error,
+    gateway::now_in_milliseconds,
+    object::{self, ObjectRequest, SealedHead, SealedObject, Wanted},
+    policy::{self, Intent},
+    transfer::Plaintext,
+    upstream::{MAX_DOCUMENT_LENGTH, Target, UpstreamRequest},
+    xml::{
+        answers::CopyAnswer,
+        checksum_value::ChecksumValue,
+        upstream_answers::{Copied, Outcome, parse_copied},
+    },
+};
+
+/// The most that an upstream copies in one request (S3 API, CopyObject).
+const MAXIMUM_COPY_LENGTH: u64 = 5 << 30;
+
+pub(super) async fn copy_object(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
+    let source = exchange
+        .header("x-amz-copy-source")
+        .ok_or_else(|| S3Error::invalid_argument("x-amz-copy-source is not text."))?;
+    let source = CopySource::parse(source)?;
+    policy::guard_bucket(source.bucket.as_str(), exchange.gateway.state.name())?;
+    let replaces_metadata = replaces_metadata(&exchange)?;
+    let onto_itself = source.bucket.as_str() == exchange.bucket()
+        && source.key.as_str() == exchange.key()
+        && source.version_id.is_none();
+    if onto_itself && !replaces_metadata && !exchange.headers.contains_key("x-amz-storage-class") {
+        return Err(S3Error::invalid_request(
+            "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, \
+             website redirect location or encryption attributes.",
+        ));
+    }
+    let object = head(&exchange, &source).await?;
+    let rule = exchange.domain();
+    let here = Domain::new(rule.name.as_str())?;
+    let (copied, mut answer_headers) =
+        if object.domain == here && object.identity.sealed_length <= MAXIMUM_COPY_LENGTH {
+            rebind(&exchange, &source, &object, &here, replaces_metadata).await?
+        } else {
+            reseal(&exchange, &source, &object, replaces_metadata).await?
+        };
+    if let Some(version_id) = &object.identity.version_id {
+        headers::insert_text(
+            &mut answer_headers,
+            named("x-amz-copy-source-version-id"),
+            version_id,
+        );
+    }
+    let checksum = object
+        .opened
+        .metadata()
+        .checksums()
+        .next()
+        .and_then(|checksum| checksums::from_sealed(&checksum))
+        .and_then(|checksum| {
+            ChecksumValue::new(checksum.algorithm().name(), &checksum.to_base64())
+        });
+    let result = CopyAnswer {
+        entity_tag: &copied.entity_tag.to_client(),
+        last_modified: copied.last_modified.unwrap_or_else(OffsetDateTime::now_utc),
+        checksums: checksum.as_slice(),
+        checksum_type: checksum.as_ref().map(|_| "FULL_OBJECT"),
+    };
+    answer_headers.remove(header::ETAG);
+    Ok(document(
+        StatusCode::OK,
+        answer_headers,
+        result.to_object_document(),
+    ))
+}
+
+fn replaces_metadata(exchange: &Exchange) -> Result<bool, S3Error> {
+    match exchange.header("x-amz-metadata-directive") {
+        None => Ok(false),
+        Some(directive) if directive.eq_ignore_ascii_case("COPY") => Ok(false),
+        Some(directive) if directive.eq_ignore_ascii_case("REPLACE") => Ok(true),
+        Some(_) => Err(S3Error::invalid_argument("Unknown metadata directive.")),
+    }
+}
+
+/// The source's header, opened, under the conditions of the copy.
+async fn head(exchange: &Exchange, source: &CopySource) -> Result<SealedObject, S3Error> {
+    let gateway = &exchange.gateway;
+    let mut query = String::new();
+    if let Some(version_id) = &source.version_id {
+        append_query(&mut query, "versionId", version_id);
+    }
+    let request = UpstreamRequest::new(Method::HEAD, target_of(source))
+        .query(query)
+        .headers(multipart::copy_conditions(exchange)?);
+    let head = gateway
+        .upstream
+        .call(request)
+        .await
+        .map_err(multipart::copy_failure)?;
+    let permit = policy::permit_open(&source_intent(exchange, source));
+    let rule = gateway
+        .config
+        .domain_for(source.bucket.as_str(), source.key.as_str());
+    SealedHead::read(&head)?
+        .open(gateway, &permit, &rule, source.key.as_str())
+        .await
+}
+
+fn target_of(source: &CopySource) -> Target {
+    Target::object(source.bucket.as_str(), source.key.to_wire())
+}
+
+fn source_intent<'a>(exchange: &'a Exchange, source: &'a CopySource) -> Intent<'a> {
+    Intent {
+        bucket: source.bucket.as_str(),
+        key: source.key.as_str(),
+        ..intent(exchange)
+    }
+}
+
+/// The metadata of the copy: the source's, or the request's with the source's checksums, which are of the bytes.
+fn metadata_of_copy(
+    exchange: &Exchange,
+    object: &SealedObject,
+    replaces: bool,
+) -> Result<Metadata, S3Error> {
+    if !replaces {
+        return Ok(object.opened.metadata().clone());
+    }
+    let mut metadata = metadata::of_request(exchange)?;
+    for checksum in object.opened.metadata().checksums() {
+        metadata.insert_checksum(&checksum)?;
+    }
+    Ok(metadata)
+}
+
+/// The bytes stay, and with them data key and object id; the header is made anew for the new place.
+async fn rebind(
+    exchange: &Exchange,
+    source: &CopySource,
+    object: &SealedObject,
+    domain: &Domain,
+    replaces: bool,
+) -> Result<(Copied, HeaderMap), S3Error> {
+    let gateway = &exchange.gateway;
+    // What is copied has to be complete: a rejected upload must not become an object by way of a copy.
+    object
+        .layout(&gateway.commits, &gateway.upstream, &target_of(source))
+        .await?;
+    let key = gateway.keyring.sealing_key(domain).await?;
+    let header = HeaderBuilder::new(
+        Place::new(domain, exchange.key())?,
+        put_object::of_keyring(&key),
+        now_in_milliseconds(),
+    )
+    .metadata(metadata_of_copy(exchange, object, replaces)?)
+    .rebind(&object.opened, &mut OsRandom)?;
+    let mut pinned = source.clone();
+    pinned.version_id = object.identity.version_id.clone().or(pinned.version_id);
+    let mut request_headers = headers::placement(&exchange.headers);
+    headers::conditions(&exchange.headers, &mut request_headers)?;
+    headers::insert_text(
+        &mut request_headers,
+        named("x-amz-copy-source"),
+        &pinned.to_header(),
+    );
+    headers::insert_text(
+        &mut request_headers,
+        named("x-amz-copy-source-if-match"),
+        &object.identity.entity_tag,
+    );
+    request_headers.insert(
+        named("x-amz-metadata-directive"),
+        HeaderValue::from_static("REPLACE"),
+    );
+    let request = UpstreamRequest::new(Method::PUT, exchange.target()).headers(request_headers);
+    let answer = gateway
+        .upstream
+        .call(put_object::with_header(request, &header)?)
+        .await?;
+    let answer_headers = headers::answer(answer.headers());
+    let copied = match parse_copied(&answer.document(MAX_DOCUMENT_LENGTH).await?)? {
+        Outcome::Done(copied) => copied,
+        Outcome::Failed(error) => {
+            return Err(S3Error::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                error.code,
+                error.message,
+            ));
+        }
+    };
+    verify_copy(exchange, &header, object, &copied.entity_tag).await?;
+    Ok((copied, answer_headers))
+}
+
+/// The copy is acknowledged only after it has proven to be one: an upstream that ignores conditions might have copied other bytes.
+async fn verify_copy(
+    exchange: &Exchange,
+    header: &Header,
+    source: &SealedObject,
+    entity_tag: &EntityTag,
+) -> Result<(), S3Error> {
+    let gateway = &exchange.gateway;
+    let head = gateway
+        .upstream
+        .call(UpstreamRequest::new(Method::HEAD, exchange.target()))
+        .await?;
+    let found = SealedHead::read(&head)?;
+    if found.header != *header || EntityTag::parse(&found.identity.entity_tag) != *entity_tag {
+        // Somebody else has written the key since; our copy was complete before that.
+        return Ok(());
+    }
+    if found.identity.sealed_length != source.identity.sealed_length {
+        return Err(S3Error::stored_data(
+            "the upstream's copy has another length than its source",
+        ));
+    }
+    let permit = policy::permit_open(&intent(exchange));
+    let copy = found
+        .open(gateway, &permit, &exchange.domain(), exchange.key())
+        .await?;
+    copy.layout(&gateway.commits, &gateway.upstream, &exchange.target())
+        .await?;
+    Ok(())
+}
+
+/// The plaintext is read and sealed again, under keys of the new domain.
+async fn reseal(
+    exchange: &Exchange,
+    source: &CopySource,
+    object: &SealedObject,
+    replaces: bool,
+) -> Result<(Copied, HeaderMap), S3Error> {
+    let mut request_headers = headers::placement(&exchange.headers);
+    headers::conditions(&exchange.headers, &mut request_headers)?;
+    let mut pinned = multipart::copy_conditions(exchange)?;
+    headers::insert_text(&mut pinned, header::IF_MATCH, &object.identity.entity_tag);
+    let version_id = object
+        .identity
+        .version_id
+        .as_deref()
+        .or(source.version_id.as_deref());
+    let request = ObjectRequest {
+        target: target_of(source),
+        version_id,
+        key: source.key.as_str(),
+        rule: exchange
+            .gateway
+            .config
+            .domain_for(source.bucket.as_str(), source.key.as_str()),
+        permit: policy::permit_open(&source_intent(exchange, source)),
+        headers: pinned,
+        wanted: Wanted::Whole,
+    };
+    let fetched = object::fetch(&exchange.gateway, &request)
+        .await
+        .map_err(multipart::copy_failure)?;
+    if fetched.length > MAXIMUM_SINGLE_LENGTH || layout::sealed_length(fetched.length).is_none() {
+        return Err(S3Error::invalid_request(
+            "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120. Copy it in parts.",
+        ));
+    }
+    let mut metadata = metadata_of_copy(exchange, object, replaces)?;
+    for checksum in object.opened.metadata().checksums() {
+        metadata.remove(checksum.algorithm().metadata_name());
+    }
+    let put = Put {
+        exchange,
+        request: UpstreamRequest::new(Method::PUT, exchange.target()).headers(request_headers),
+        metadata,
+    };
+    let (answer, _) = put
+        .send(Plaintext::of_object(fetched.plaintext, fetched.length))
+        .await?;
+    let tag = answer
+        .text(header::ETAG)
+        .ok_or_else(|| S3Error::internal("the upstream gave the object no entity tag"))?;
+    let copied = Copied {
+        entity_tag: EntityTag::parse(tag),
+        last_modified: None,
+    };
+    Ok((copied, headers::answer(answer.headers())))
+}

@@ -1,0 +1,71 @@
+//! DeleteObject and DeleteObjects: passed on, with the entity tags in conditions translated.
+
+use http::{HeaderMap, Method, Response, StatusCode, header};
+use sealgate_envelope::layout;
+
+use super::{Exchange, ResponseBody, content_md5, empty, headers, named, whole};
+use crate::{
+    error::S3Error,
+    upstream::{MAX_DOCUMENT_LENGTH, UpstreamRequest},
+    xml::requests::DeleteObjects,
+};
+
+/// DeleteObject. What is left of open uploads of the key is not touched, as in S3.
+pub(super) async fn delete_object(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
+    let mut request_headers = headers::common(&exchange.headers);
+    headers::conditions(&exchange.headers, &mut request_headers)?;
+    if let Some(value) = exchange.headers.get("x-amz-if-match-last-modified-time") {
+        request_headers.insert(named("x-amz-if-match-last-modified-time"), value.clone());
+    }
+    if let Some(size) = exchange.header("x-amz-if-match-size") {
+        let sealed = size
+            .parse()
+            .ok()
+            .and_then(layout::sealed_length)
+            .ok_or_else(|| S3Error::invalid_argument("x-amz-if-match-size is not a size."))?;
+        request_headers.insert(named("x-amz-if-match-size"), sealed.into());
+    }
+    let request = UpstreamRequest::new(Method::DELETE, exchange.target())
+        .query(exchange.wire_query.clone())
+        .headers(request_headers);
+    let answer = exchange.gateway.upstream.call(request).await?;
+    let mut answer_headers = headers::answer(answer.headers());
+    answer_headers.remove(header::ETAG);
+    Ok(empty(StatusCode::NO_CONTENT, answer_headers))
+}
+
+/// DeleteObjects: read, written again with a Content-MD5, which some storages demand, and answered as the storage answers.
+pub(super) async fn delete_objects(
+    mut exchange: Exchange,
+) -> Result<Response<ResponseBody>, S3Error> {
+    let body = exchange.document().await?;
+    let mut request = DeleteObjects::parse(&body)?;
+    for size in request
+        .objects
+        .iter_mut()
+        .filter_map(|object| object.size.as_mut())
+    {
+        *size = layout::sealed_length(*size).ok_or_else(|| {
+            S3Error::invalid_argument("The size of an object to delete is too large.")
+        })?;
+    }
+    let document = request.to_document().into_bytes();
+    let mut request_headers: HeaderMap = headers::common(&exchange.headers);
+    headers::insert_text(
+        &mut request_headers,
+        named("content-md5"),
+        &content_md5(&document),
+    );
+    let request = UpstreamRequest::new(Method::POST, exchange.target())
+        .query("delete=")
+        .headers(request_headers)
+        .bytes(document);
+    let answer = exchange.gateway.upstream.call(request).await?;
+    let mut answer_headers = headers::answer(answer.headers());
+    answer_headers.insert(
+        header::CONTENT_TYPE,
+        http::HeaderValue::from_static("application/xml"),
+    );
+    let result = answer.document(MAX_DOCUMENT_LENGTH).await?;
+    Ok(whole(StatusCode::OK, answer_headers, result))
+}

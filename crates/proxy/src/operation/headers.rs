@@ -1,0 +1,301 @@
+//! Which headers cross the gateway, in either direction. Everything that is not named here stays behind.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::{
+    entity_tag::{EntityTag, TagCondition, if_range_to_upstream},
+    error::S3Error,
+};
+
+/// User metadata of clients begins with this.
+pub(super) const USER_METADATA: &str = "x-amz-meta-";
+
+/// The names that are ours in a client's user metadata: the sealed header and everything that begins like it.
+const OWN_METADATA: &str = "x-amz-meta-sealgate";
+
+/// Request headers that say whose request it is and who pays; they go with every operation.
+const ALWAYS: [&str; 4] = [
+    "x-amz-expected-bucket-owner",
+    "x-amz-request-payer",
+    "x-amz-bypass-governance-retention",
+    "x-amz-mfa",
+];
+
+/// Request headers that place and label a new object; visible to the storage by design.
+const PLACEMENT: [&str; 18] = [
+    "x-amz-acl",
+    "x-amz-grant-full-control",
+    "x-amz-grant-read",
+    "x-amz-grant-read-acp",
+    "x-amz-grant-write",
+    "x-amz-grant-write-acp",
+    "x-amz-object-lock-legal-hold",
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-bucket-key-enabled",
+    "x-amz-server-side-encryption-context",
+    "x-amz-storage-class",
+    "x-amz-tagging",
+    "x-amz-tagging-directive",
+    "x-amz-website-redirect-location",
+    "x-amz-source-expected-bucket-owner",
+];
+
+/// Headers of an upstream's answer that are true of the plaintext object as well.
+const ANSWER: [&str; 31] = [
+    "last-modified",
+    "retry-after",
+    "access-control-allow-credentials",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "access-control-max-age",
+    "vary",
+    "x-amz-abort-date",
+    "x-amz-abort-rule-id",
+    "x-amz-bucket-arn",
+    "x-amz-bucket-location-name",
+    "x-amz-bucket-region",
+    "x-amz-delete-marker",
+    "x-amz-expiration",
+    "x-amz-object-lock-legal-hold",
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
+    "x-amz-replication-status",
+    "x-amz-request-charged",
+    "x-amz-restore",
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-bucket-key-enabled",
+    "x-amz-server-side-encryption-context",
+    "x-amz-storage-class",
+    "x-amz-tagging-count",
+    "x-amz-version-id",
+    "x-amz-copy-source-version-id",
+    "x-amz-website-redirect-location",
+];
+
+/// The HTTP headers of an object that are sealed with it and served from the sealed copy only.
+pub(super) const SEALED: [HeaderName; 6] = [
+    header::CACHE_CONTROL,
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_TYPE,
+    header::EXPIRES,
+];
+
+fn copy_named(names: &[&'static str], from: &HeaderMap, to: &mut HeaderMap) {
+    for name in names {
+        for value in from.get_all(*name) {
+            to.append(HeaderName::from_static(name), value.clone());
+        }
+    }
+}
+
+/// Headers that go with any request on behalf of a client.
+pub(super) fn common(client: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    copy_named(&ALWAYS, client, &mut headers);
+    headers
+}
+
+/// Headers for a request that makes an object.
+pub(super) fn placement(client: &HeaderMap) -> HeaderMap {
+    let mut headers = common(client);
+    copy_named(&PLACEMENT, client, &mut headers);
+    headers
+}
+
+/// Headers of a configuration or label request: all of S3's but those of signatures, framing and checksums.
+pub(super) fn passed(client: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in client {
+        let text = name.as_str();
+        let of_the_body = [
+            "x-amz-content-sha256",
+            "x-amz-date",
+            "x-amz-security-token",
+            "x-amz-decoded-content-length",
+            "x-amz-trailer",
+            "x-amz-te",
+        ];
+        let of_checksums =
+            text.starts_with("x-amz-checksum-") || text == "x-amz-sdk-checksum-algorithm";
+        if text.starts_with("x-amz-") && !of_the_body.contains(&text) && !of_checksums {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    for name in [
+        header::CONTENT_TYPE,
+        header::IF_MATCH,
+        header::ORIGIN,
+        header::ACCESS_CONTROL_REQUEST_METHOD,
+        header::ACCESS_CONTROL_REQUEST_HEADERS,
+    ] {
+        if let Some(value) = client.get(&name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    headers
+}
+
+/// The headers of the upstream's answer that a client gets, with the entity tag as clients see it.
+pub(super) fn answer(upstream: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    copy_named(&ANSWER, upstream, &mut headers);
+    if let Some(tag) = upstream
+        .get(header::ETAG)
+        .and_then(|value| value.to_str().ok())
+    {
+        insert_text(
+            &mut headers,
+            header::ETAG,
+            &EntityTag::parse(tag).to_client().to_string(),
+        );
+    }
+    headers
+}
+
+/// Adds the client's conditions to an upstream request, entity tags translated.
+///
+/// # Errors
+///
+/// `InvalidArgument` when a condition cannot be read.
+pub(super) fn conditions(client: &HeaderMap, upstream: &mut HeaderMap) -> Result<(), S3Error> {
+    for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
+        translate_condition(client, upstream, &name)?;
+    }
+    for name in [header::IF_MODIFIED_SINCE, header::IF_UNMODIFIED_SINCE] {
+        if let Some(value) = client.get(&name) {
+            upstream.insert(name, value.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Adds `If-Range`, translated.
+pub(super) fn if_range(client: &HeaderMap, upstream: &mut HeaderMap) {
+    if let Some(value) = client
+        .get(header::IF_RANGE)
+        .and_then(|value| value.to_str().ok())
+    {
+        insert_text(upstream, header::IF_RANGE, &if_range_to_upstream(value));
+    }
+}
+
+/// Translates one condition on entity tags.
+pub(super) fn translate_condition(
+    client: &HeaderMap,
+    upstream: &mut HeaderMap,
+    name: &HeaderName,
+) -> Result<(), S3Error> {
+    if let Some(value) = client.get(name) {
+        let condition = value
+            .to_str()
+            .map_err(|_| S3Error::invalid_argument(format!("The header {name} is not text.")))
+            .and_then(|text| {
+                TagCondition::parse(text)
+                    .map_err(|error| S3Error::invalid_argument(format!("{name}: {error}")))
+            })?;
+        insert_text(upstream, name.clone(), &condition.to_upstream_header());
+    }
+    Ok(())
+}
+
+/// Inserts a value that was made from text; a value that no header can hold is left out.
+pub(super) fn insert_text(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// Refuses user metadata in our own namespace: it could pass for a sealed header.
+///
+/// # Errors
+///
+/// `InvalidArgument` that names the header.
+pub(super) fn refuse_own_metadata(client: &HeaderMap) -> Result<(), S3Error> {
+    match client
+        .keys()
+        .find(|name| name.as_str().starts_with(OWN_METADATA))
+    {
+        Some(name) => Err(S3Error::invalid_argument(format!(
+            "The header {name} is refused: names that begin with {OWN_METADATA} belong to the gateway. Use another name."
+        ))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_new_object_takes_its_placement_along_and_nothing_that_describes_the_plaintext() {
+        let client = headers(&[
+            ("x-amz-storage-class", "STANDARD_IA"),
+            ("x-amz-tagging", "a=b"),
+            ("content-type", "text/plain"),
+            ("content-md5", "x"),
+            ("x-amz-checksum-crc32", "AAAAAA=="),
+            ("x-amz-meta-secret", "s"),
+            (
+                "authorization",
+                "AWS4-HMAC-SHA256 …".split(' ').next().unwrap_or_default(),
+            ),
+        ]);
+        let upstream = placement(&client);
+        assert_eq!(upstream.len(), 2);
+        assert_eq!(upstream["x-amz-storage-class"], "STANDARD_IA");
+        assert_eq!(upstream["x-amz-tagging"], "a=b");
+    }
+
+    #[test]
+    fn conditions_are_translated_to_the_tags_of_the_upstream() {
+        let client = headers(&[
+            ("if-match", "\"0123456789abcdef0123456789abcdef-01\""),
+            ("if-none-match", "*"),
+        ]);
+        let mut upstream = HeaderMap::new();
+        conditions(&client, &mut upstream).unwrap();
+        assert_eq!(upstream["if-match"], "\"0123456789abcdef0123456789abcdef\"");
+        assert_eq!(upstream["if-none-match"], "*");
+    }
+
+    #[test]
+    fn checksums_of_the_ciphertext_and_its_metadata_never_reach_a_client() {
+        let upstream = headers(&[
+            ("x-amz-checksum-crc32", "AAAAAA=="),
+            ("x-amz-meta-sealgate", "U0dIRA"),
+            ("content-type", "application/octet-stream"),
+            ("etag", "\"0123456789abcdef0123456789abcdef\""),
+            ("x-amz-version-id", "v1"),
+        ]);
+        let client = answer(&upstream);
+        assert_eq!(client.len(), 2);
+        assert_eq!(client["etag"], "\"0123456789abcdef0123456789abcdef-01\"");
+    }
+
+    #[test]
+    fn our_own_namespace_is_refused_to_clients() {
+        assert!(refuse_own_metadata(&headers(&[("x-amz-meta-sealgate", "x")])).is_err());
+        assert!(refuse_own_metadata(&headers(&[("x-amz-meta-sealgate-2", "x")])).is_err());
+        assert!(refuse_own_metadata(&headers(&[("x-amz-meta-seal", "x")])).is_ok());
+    }
+}

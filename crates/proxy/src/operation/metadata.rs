@@ -1,0 +1,133 @@
+//! What is sealed with an object beside its bytes: content headers, user metadata and checksums.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use sealgate_envelope::metadata::Metadata;
+
+use super::{Exchange, headers};
+use crate::error::S3Error;
+
+/// The token of S3's own framing in `Content-Encoding`; it describes the request, not the object.
+const FRAMING: &str = "aws-chunked";
+
+/// What S3 says of an object that was stored without a content type.
+const DEFAULT_CONTENT_TYPE: HeaderValue = HeaderValue::from_static("binary/octet-stream");
+
+/// The metadata of a new object, from the request that makes it.
+///
+/// # Errors
+///
+/// `InvalidArgument` for user metadata in our own namespace.
+pub(super) fn of_request(exchange: &Exchange) -> Result<Metadata, S3Error> {
+    headers::refuse_own_metadata(&exchange.headers)?;
+    let mut metadata = Metadata::new();
+    for name in headers::SEALED {
+        let Some(value) = exchange.headers.get(&name) else {
+            continue;
+        };
+        if name == header::CONTENT_ENCODING {
+            if let Some(encoding) = without_framing(value) {
+                metadata.insert(name.as_str(), encoding)?;
+            }
+        } else {
+            metadata.insert(name.as_str(), value.as_bytes())?;
+        }
+    }
+    for (name, values) in user_metadata(&exchange.headers) {
+        metadata.insert_user(name, values)?;
+    }
+    for parameter in exchange.query.parameters() {
+        // Presigned URLs may carry user metadata in their query.
+        let lower = parameter.name.to_ascii_lowercase();
+        if let Some(name) = lower.strip_prefix(headers::USER_METADATA) {
+            let pair = HeaderName::from_bytes(lower.as_bytes()).map_err(|_| {
+                S3Error::invalid_argument("A user metadata name in the query is not a header name.")
+            })?;
+            headers::refuse_own_metadata(&HeaderMap::from_iter([(
+                pair,
+                HeaderValue::from_static(""),
+            )]))?;
+            metadata.insert_user(name, parameter.value.clone().unwrap_or_default())?;
+        }
+    }
+    Ok(metadata)
+}
+
+/// User metadata by name, several values of one name joined by commas as S3 does.
+fn user_metadata(headers: &HeaderMap) -> Vec<(&str, Vec<u8>)> {
+    let named = headers
+        .keys()
+        .filter_map(|name| Some((name, name.as_str().strip_prefix(headers::USER_METADATA)?)));
+    named
+        .map(|(full, name)| {
+            let values: Vec<&[u8]> = headers
+                .get_all(full)
+                .iter()
+                .map(HeaderValue::as_bytes)
+                .collect();
+            (name, values.join(&b','))
+        })
+        .collect()
+}
+
+/// The content encodings of the object itself.
+fn without_framing(value: &HeaderValue) -> Option<String> {
+    let text = value.to_str().ok()?;
+    let kept: Vec<&str> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|token| !token.is_empty() && !token.eq_ignore_ascii_case(FRAMING))
+        .collect();
+    (!kept.is_empty()).then(|| kept.join(","))
+}
+
+/// Adds an object's sealed headers and user metadata to an answer.
+pub(super) fn to_answer(metadata: &Metadata, answer: &mut HeaderMap) {
+    answer.insert(header::CONTENT_TYPE, DEFAULT_CONTENT_TYPE);
+    for name in headers::SEALED {
+        if let Some(value) = metadata
+            .value(name.as_str())
+            .and_then(|value| HeaderValue::from_bytes(value).ok())
+        {
+            answer.insert(name, value);
+        }
+    }
+    for (name, value) in metadata.user() {
+        let name = HeaderName::from_bytes(format!("{}{name}", headers::USER_METADATA).as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+            answer.insert(name, value);
+        }
+    }
+}
+
+/// Applies `response-*` parameters (S3 API, GetObject).
+pub(super) fn override_answer(exchange: &Exchange, answer: &mut HeaderMap) {
+    for name in headers::SEALED {
+        if let Ok(Some(value)) = exchange.query.unique(&format!("response-{name}")) {
+            headers::insert_text(answer, name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_framing_token_is_not_part_of_the_objects_encoding() {
+        let of = |text: &'static str| without_framing(&HeaderValue::from_static(text));
+        assert_eq!(of("aws-chunked"), None);
+        assert_eq!(of("gzip, aws-chunked"), Some("gzip".to_owned()));
+        assert_eq!(of("aws-chunked,gzip,br"), Some("gzip,br".to_owned()));
+        assert_eq!(of("AWS-Chunked"), None);
+        assert_eq!(of("gzip"), Some("gzip".to_owned()));
+    }
+
+    #[test]
+    fn several_values_of_one_name_are_joined() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-amz-meta-a", HeaderValue::from_static("1"));
+        headers.append("x-amz-meta-a", HeaderValue::from_static("2"));
+        headers.append("content-type", HeaderValue::from_static("text/plain"));
+        assert_eq!(user_metadata(&headers), vec![("a", b"1,2".to_vec())]);
+    }
+}

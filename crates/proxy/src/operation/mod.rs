@@ -1,0 +1,254 @@
+//! The operations, one file each: *check, ask upstream, transform, answer*. Only they know what an S3 operation means for sealed objects.
+//!
+//! [`Exchange`] is one authenticated request on its way through; [`run`] hands it to its operation.
+
+mod buckets;
+mod checksums;
+mod complete;
+mod copy_object;
+mod delete;
+mod get_object;
+mod headers;
+mod list_uploads;
+mod listings;
+mod metadata;
+mod multipart;
+mod pass;
+mod put_object;
+mod upload_part;
+
+use std::{convert::Infallible, sync::Arc};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
+use hyper::body::Incoming;
+use md5::{Digest, Md5};
+
+use crate::{
+    auth::{Authenticated, Caller},
+    body::{BodySettings, MissingLength, PlaintextBody},
+    config::DomainRule,
+    error::S3Error,
+    gateway::Gateway,
+    object_key::{ObjectKey, ObjectPath},
+    query_string::QueryString,
+    route::Operation,
+    upstream::{self, BodyFailure},
+    xml,
+};
+
+/// The body of an answer to a client. When it fails, the connection is reset and never ended cleanly.
+pub type ResponseBody = UnsyncBoxBody<Bytes, BodyFailure>;
+
+/// The longest XML request body: a Complete of 10,000 parts, each with an entity tag and a checksum, with room to spare.
+const MAX_REQUEST_DOCUMENT: usize = 8 << 20;
+
+/// One request: who makes it, what it asks for, and its body, which has not been polled yet.
+pub struct Exchange {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) caller: Authenticated<Caller>,
+    pub(crate) request_id: String,
+    pub(crate) operation: Operation,
+    pub(crate) method: Method,
+    pub(crate) path: ObjectPath,
+    pub(crate) query: QueryString,
+    /// The query as it goes upstream: percent-encoded, without the parameters of a presigned URL.
+    pub(crate) wire_query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<Incoming>,
+}
+
+/// Runs the operation that the request asks for.
+///
+/// # Errors
+///
+/// The S3 error to answer with. Nothing of a failed write is visible afterwards.
+pub async fn run(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
+    match exchange.operation.clone() {
+        Operation::ListBuckets => buckets::list(exchange).await,
+        Operation::CreateBucket
+        | Operation::DeleteBucket
+        | Operation::HeadBucket
+        | Operation::GetBucketLocation
+        | Operation::Pass(_) => pass::pass(exchange).await,
+        Operation::ListObjects | Operation::ListObjectsV2 | Operation::ListObjectVersions => {
+            listings::list(exchange).await
+        }
+        Operation::ListMultipartUploads => list_uploads::list(exchange).await,
+        Operation::DeleteObject => delete::delete_object(exchange).await,
+        Operation::DeleteObjects => delete::delete_objects(exchange).await,
+        Operation::PutObject => put_object::put_object(exchange).await,
+        Operation::GetObject => get_object::get_object(exchange).await,
+        Operation::HeadObject => get_object::head_object(exchange).await,
+        Operation::CopyObject => copy_object::copy_object(exchange).await,
+        Operation::CreateMultipartUpload => multipart::create(exchange).await,
+        Operation::UploadPart { upload_id, number } => {
+            upload_part::upload_part(exchange, &upload_id, number).await
+        }
+        Operation::UploadPartCopy { upload_id, number } => {
+            upload_part::upload_part_copy(exchange, &upload_id, number).await
+        }
+        Operation::ListParts { upload_id } => multipart::list_parts(exchange, &upload_id).await,
+        Operation::CompleteMultipartUpload { upload_id } => {
+            complete::complete(exchange, &upload_id).await
+        }
+        Operation::AbortMultipartUpload { upload_id } => {
+            multipart::abort(exchange, &upload_id).await
+        }
+    }
+}
+
+impl Exchange {
+    /// A request header that is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// A request header, or the query parameter of the same name: presigned URLs carry headers in their query.
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
+        if let Some(value) = self.header(name) {
+            return Some(value.to_owned());
+        }
+        let found = self
+            .query
+            .parameters()
+            .iter()
+            .find(|parameter| parameter.name.eq_ignore_ascii_case(name))?;
+        found.value.clone()
+    }
+
+    /// The bucket's name; empty for ListBuckets, which has none.
+    pub(crate) fn bucket(&self) -> &str {
+        self.path
+            .bucket()
+            .map(crate::object_key::BucketName::as_str)
+            .unwrap_or_default()
+    }
+
+    /// The decoded object key; empty for bucket operations.
+    pub(crate) fn key(&self) -> &str {
+        self.path.key().map(ObjectKey::as_str).unwrap_or_default()
+    }
+
+    /// Where the request's bucket or object is at the upstream.
+    pub(crate) fn target(&self) -> upstream::Target {
+        match (self.path.bucket(), self.path.key()) {
+            (None, _) => upstream::Target::service(),
+            (Some(bucket), None) => upstream::Target::bucket(bucket.as_str()),
+            (Some(bucket), Some(_)) => {
+                upstream::Target::object(bucket.as_str(), self.path.wire_key())
+            }
+        }
+    }
+
+    /// The domain of the request's object.
+    pub(crate) fn domain(&self) -> DomainRule {
+        self.gateway.config.domain_for(self.bucket(), self.key())
+    }
+
+    /// Takes the body as verified plaintext; `limit` is the most that may be declared, `missing_length` what a request without a length means.
+    pub(crate) fn plaintext(
+        &mut self,
+        limit: u64,
+        missing_length: MissingLength,
+    ) -> Result<PlaintextBody<Incoming>, S3Error> {
+        let body = self
+            .body
+            .take()
+            .ok_or_else(|| S3Error::internal("the request's body was taken twice"))?;
+        let settings = BodySettings {
+            maximum_length: limit,
+            idle_timeout: self.gateway.config.limits.idle_timeout,
+            missing_length,
+        };
+        Ok(PlaintextBody::new(
+            body,
+            &self.headers,
+            Some(&self.wire_query),
+            &self.caller.payload,
+            settings,
+        )?)
+    }
+
+    /// Reads the whole body of an XML request, verified.
+    pub(crate) async fn document(&mut self) -> Result<Bytes, S3Error> {
+        let mut body = self.plaintext(MAX_REQUEST_DOCUMENT as u64, MissingLength::Empty)?;
+        Ok(body.collect(MAX_REQUEST_DOCUMENT).await?)
+    }
+}
+
+/// An answer without a body.
+pub(crate) fn empty(status: StatusCode, headers: HeaderMap) -> Response<ResponseBody> {
+    let mut response = Response::new(
+        Empty::new()
+            .map_err(|never: Infallible| match never {})
+            .boxed_unsync(),
+    );
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// An answer whose body is in memory.
+pub(crate) fn whole(
+    status: StatusCode,
+    headers: HeaderMap,
+    body: impl Into<Bytes>,
+) -> Response<ResponseBody> {
+    let mut response = Response::new(
+        Full::new(body.into())
+            .map_err(|never: Infallible| match never {})
+            .boxed_unsync(),
+    );
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// An answer that is an XML document.
+pub(crate) fn document(
+    status: StatusCode,
+    mut headers: HeaderMap,
+    document: xml::Document,
+) -> Response<ResponseBody> {
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/xml"),
+    );
+    whole(status, headers, document.into_bytes())
+}
+
+/// Appends `name=value` to a raw query, both percent-encoded.
+pub(crate) fn append_query(query: &mut String, name: &str, value: &str) {
+    if !query.is_empty() {
+        query.push('&');
+    }
+    query.extend(percent_encoding::utf8_percent_encode(
+        name,
+        percent_encoding::NON_ALPHANUMERIC,
+    ));
+    query.push('=');
+    query.extend(percent_encoding::utf8_percent_encode(
+        value,
+        percent_encoding::NON_ALPHANUMERIC,
+    ));
+}
+
+/// The header that a static name stands for.
+pub(crate) const fn named(name: &'static str) -> HeaderName {
+    HeaderName::from_static(name)
+}
+
+/// Declares the length of a body that is streamed, where it is known.
+pub(crate) fn insert_length(headers: &mut HeaderMap, length: Option<u64>) {
+    if let Some(length) = length {
+        headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+}
+
+/// The value of a Content-MD5 header (RFC 1864), which several requests with XML bodies must carry.
+pub(crate) fn content_md5(body: &[u8]) -> String {
+    STANDARD.encode(Md5::digest(body))
+}

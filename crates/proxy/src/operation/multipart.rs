@@ -1,0 +1,351 @@
+//! The frame of a multipart upload: beginning it, listing its parts, aborting it. See `upload_part` and `complete` for what lies between.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode, header};
+use sealgate_envelope::{
+    checksum::ChecksumKind,
+    object::Body,
+    records::{EtagHash, PartLocation},
+};
+use time::OffsetDateTime;
+
+use super::{
+    Exchange, ResponseBody, append_query, checksums, document, empty, get_object::intent, headers,
+    metadata, named, put_object,
+};
+use crate::{
+    body::{Algorithm, ChecksumType},
+    entity_tag::EntityTag,
+    error::S3Error,
+    policy,
+    state::{OpenUpload, StoredPart, UploadId},
+    upstream::{MAX_DOCUMENT_LENGTH, UpstreamRequest},
+    xml::{
+        checksum_value::ChecksumValue,
+        multipart_answers::{InitiatedAnswer, ListedPart, PartsAnswer},
+        upstream_answers::parse_initiated,
+        upstream_listings::parse_parts,
+    },
+};
+
+/// CreateMultipartUpload: the header of the object to be, with the upload's record in the state bucket before its id is told to anyone.
+pub(super) async fn create(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
+    let metadata = metadata::of_request(&exchange)?;
+    let kind = requested_checksum(&exchange)?;
+    let sealed = put_object::seal_header(&exchange, metadata, Body::Multipart).await?;
+    let request = UpstreamRequest::new(Method::POST, exchange.target())
+        .query("uploads=")
+        .headers(headers::placement(&exchange.headers));
+    let answer = exchange
+        .gateway
+        .upstream
+        .call(put_object::with_header(request, &sealed.header)?)
+        .await?;
+    let mut answer_headers = headers::answer(answer.headers());
+    let upstream_id = parse_initiated(&answer.document(MAX_DOCUMENT_LENGTH).await?)?;
+    let recorded = exchange
+        .gateway
+        .uploads
+        .begin(
+            exchange.bucket(),
+            exchange.key(),
+            &upstream_id,
+            kind,
+            &sealed.header,
+            &sealed.secrets,
+        )
+        .await;
+    let id = match recorded {
+        Ok(id) => id,
+        Err(error) => {
+            abort_upstream(&exchange, &upstream_id).await.ok();
+            return Err(error);
+        }
+    };
+    if let Some(kind) = kind
+        && let Some(algorithm) = checksums::from_sealed_algorithm(kind.algorithm)
+    {
+        headers::insert_text(
+            &mut answer_headers,
+            named("x-amz-checksum-algorithm"),
+            algorithm.name(),
+        );
+        headers::insert_text(
+            &mut answer_headers,
+            named("x-amz-checksum-type"),
+            checksums::from_sealed_type(kind.r#type).name(),
+        );
+    }
+    let upload_id = id.to_string();
+    let result = InitiatedAnswer {
+        bucket: exchange.bucket(),
+        key: exchange.key(),
+        upload_id: &upload_id,
+    };
+    Ok(document(
+        StatusCode::OK,
+        answer_headers,
+        result.to_document(),
+    ))
+}
+
+/// The checksum that the client wants for its parts and object (S3 API, CreateMultipartUpload).
+fn requested_checksum(exchange: &Exchange) -> Result<Option<ChecksumKind>, S3Error> {
+    let requested_type = exchange.parameter("x-amz-checksum-type");
+    let Some(name) = exchange.parameter("x-amz-checksum-algorithm") else {
+        return match requested_type {
+            Some(_) => Err(S3Error::invalid_request(
+                "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.",
+            )),
+            None => Ok(None),
+        };
+    };
+    let algorithm = Algorithm::from_name(&name)
+        .ok_or_else(|| S3Error::invalid_request("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]"))?;
+    let checksum_type = match requested_type {
+        None => algorithm.default_multipart_type(),
+        Some(text) => ChecksumType::from_name(&text)
+            .filter(|checksum_type| algorithm.supports(*checksum_type))
+            .ok_or_else(|| {
+                S3Error::invalid_request(format!(
+                    "The {text} checksum type cannot be used with the {} checksum algorithm.",
+                    algorithm.name()
+                ))
+            })?,
+    };
+    Ok(Some(ChecksumKind {
+        algorithm: checksums::to_sealed_algorithm(algorithm),
+        r#type: checksums::to_sealed_type(checksum_type),
+    }))
+}
+
+/// The algorithm that parts are recorded with: the client's, or ours, which every part is checked with anyway.
+pub(super) fn part_algorithm(upload: &OpenUpload) -> Algorithm {
+    upload
+        .checksum_kind()
+        .and_then(|kind| checksums::from_sealed_algorithm(kind.algorithm))
+        .unwrap_or(Algorithm::Crc64Nvme)
+}
+
+/// Opens the upload that the request names.
+pub(super) async fn open(
+    exchange: &Exchange,
+    upload_id: &str,
+    fresh: bool,
+) -> Result<Arc<OpenUpload>, S3Error> {
+    let permit = policy::permit_seal(&intent(exchange));
+    let gateway = &exchange.gateway;
+    gateway
+        .uploads
+        .open(
+            gateway,
+            &permit,
+            &exchange.domain(),
+            exchange.bucket(),
+            exchange.key(),
+            upload_id,
+            fresh,
+        )
+        .await
+}
+
+/// AbortMultipartUpload: at the upstream first, so that no part can come after its state has gone.
+pub(super) async fn abort(
+    exchange: Exchange,
+    upload_id: &str,
+) -> Result<Response<ResponseBody>, S3Error> {
+    let id = UploadId::parse(upload_id).ok_or_else(S3Error::no_such_upload)?;
+    let known = open(&exchange, upload_id, true).await;
+    match (abort_upstream(&exchange, &id.upstream).await, known) {
+        (Err(error), _) if error.code != "NoSuchUpload" => Err(error),
+        (Err(error), Err(_)) => Err(error),
+        (_, Err(error)) => Err(error),
+        (_, Ok(upload)) => {
+            exchange.gateway.uploads.forget(upload.id.hash()).await?;
+            Ok(empty(StatusCode::NO_CONTENT, HeaderMap::new()))
+        }
+    }
+}
+
+async fn abort_upstream(exchange: &Exchange, upstream_id: &str) -> Result<(), S3Error> {
+    let mut query = String::new();
+    append_query(&mut query, "uploadId", upstream_id);
+    let request = UpstreamRequest::new(Method::DELETE, exchange.target())
+        .query(query)
+        .headers(headers::common(&exchange.headers));
+    exchange.gateway.upstream.call(request).await.map(|_| ())
+}
+
+/// ListParts: the records joined with what the upstream has, so that only parts are shown that a Complete would find.
+pub(super) async fn list_parts(
+    exchange: Exchange,
+    upload_id: &str,
+) -> Result<Response<ResponseBody>, S3Error> {
+    let number = |name: &str| -> Result<Option<u32>, S3Error> {
+        match exchange.query.unique(name) {
+            Ok(Some(text)) if !text.is_empty() => text.parse().map(Some).map_err(|_| {
+                S3Error::invalid_argument(format!(
+                    "Provided {name} not an integer or within integer range"
+                ))
+            }),
+            _ => Ok(None),
+        }
+    };
+    let max_parts = number("max-parts")?.unwrap_or(1_000).min(1_000);
+    let marker = number("part-number-marker")?.unwrap_or(0);
+    let upload = open(&exchange, upload_id, true).await?;
+    let upstream = upstream_parts(&exchange, &upload).await?;
+    let current = current_parts(exchange.gateway.uploads.parts(&upload).await?, &upstream);
+    let mut listed: Vec<ListedPart> = current
+        .values()
+        .filter(|part| u32::from(part.record.id.number()) > marker)
+        .map(|part| shown(part, &upload))
+        .collect();
+    let max = usize::try_from(max_parts).unwrap_or(usize::MAX);
+    let is_truncated = listed.len() > max;
+    listed.truncate(max);
+    let kind = upload.checksum_kind();
+    let algorithm = kind.and_then(|kind| checksums::from_sealed_algorithm(kind.algorithm));
+    let result = PartsAnswer {
+        bucket: exchange.bucket(),
+        key: exchange.key(),
+        upload_id,
+        owner: None,
+        storage_class: Some("STANDARD"),
+        part_number_marker: marker,
+        next_part_number_marker: listed.last().map(|part| u32::from(part.number)),
+        max_parts,
+        is_truncated,
+        checksum_algorithm: algorithm.map(Algorithm::name),
+        checksum_type: kind.map(|kind| checksums::from_sealed_type(kind.r#type).name()),
+        parts: &listed,
+    };
+    Ok(document(
+        StatusCode::OK,
+        HeaderMap::new(),
+        result.to_document(),
+    ))
+}
+
+fn shown(part: &StoredPart, upload: &OpenUpload) -> ListedPart {
+    let asked_for = upload.checksum_kind().is_some();
+    let checksum = part
+        .record
+        .checksum
+        .as_ref()
+        .filter(|_| asked_for)
+        .and_then(checksums::from_sealed);
+    ListedPart {
+        number: part.record.id.number(),
+        last_modified: OffsetDateTime::from(part.modified),
+        entity_tag: EntityTag::of_attempt(part.record.id.attempt().as_bytes()),
+        size: part.record.plaintext_length,
+        checksums: checksum
+            .and_then(|checksum| {
+                ChecksumValue::new(checksum.algorithm().name(), &checksum.to_base64())
+            })
+            .into_iter()
+            .collect(),
+    }
+}
+
+/// Of all the attempts at each part the one that counts: the latest of those that the upstream holds, or that are stashed.
+fn current_parts(
+    stored: Vec<StoredPart>,
+    upstream: &BTreeMap<u16, EntityTag>,
+) -> BTreeMap<u16, StoredPart> {
+    let mut current: BTreeMap<u16, StoredPart> = BTreeMap::new();
+    for part in stored {
+        let number = part.record.id.number();
+        let exists = match part.record.location {
+            PartLocation::Stash => true,
+            PartLocation::Upstream(hash) => upstream
+                .get(&number)
+                .is_some_and(|tag| EtagHash::of(tag.opaque()) == hash),
+        };
+        let newer = current
+            .get(&number)
+            .is_none_or(|known| known.modified <= part.modified);
+        if exists && newer {
+            current.insert(number, part);
+        }
+    }
+    current
+}
+
+/// The upstream's own parts by number, all pages.
+pub(super) async fn upstream_parts(
+    exchange: &Exchange,
+    upload: &OpenUpload,
+) -> Result<BTreeMap<u16, EntityTag>, S3Error> {
+    let mut parts = BTreeMap::new();
+    let mut marker = 0_u32;
+    loop {
+        let mut query = String::new();
+        append_query(&mut query, "uploadId", &upload.id.upstream);
+        append_query(&mut query, "part-number-marker", &marker.to_string());
+        append_query(&mut query, "max-parts", "1000");
+        let request = UpstreamRequest::new(Method::GET, exchange.target())
+            .query(query)
+            .headers(headers::common(&exchange.headers));
+        let document = exchange
+            .gateway
+            .upstream
+            .call(request)
+            .await?
+            .document(MAX_DOCUMENT_LENGTH)
+            .await?;
+        let page = parse_parts(&document)?;
+        let last = page.parts.last().map(|part| u32::from(part.number));
+        parts.extend(
+            page.parts
+                .into_iter()
+                .map(|part| (part.number, part.entity_tag)),
+        );
+        match page.next_part_number_marker.or(last) {
+            // A marker that does not grow would make this loop endless.
+            Some(next) if page.is_truncated && next > marker => marker = next,
+            _ => return Ok(parts),
+        }
+    }
+}
+
+/// The conditions on a copy's source, as conditions of the request that reads it.
+pub(super) fn copy_conditions(exchange: &Exchange) -> Result<HeaderMap, S3Error> {
+    let mut plain = HeaderMap::new();
+    for (copy, read) in [
+        ("x-amz-copy-source-if-match", header::IF_MATCH),
+        ("x-amz-copy-source-if-none-match", header::IF_NONE_MATCH),
+        (
+            "x-amz-copy-source-if-modified-since",
+            header::IF_MODIFIED_SINCE,
+        ),
+        (
+            "x-amz-copy-source-if-unmodified-since",
+            header::IF_UNMODIFIED_SINCE,
+        ),
+    ] {
+        if let Some(value) = exchange.headers.get(copy) {
+            plain.insert(read, value.clone());
+        }
+    }
+    let mut request = HeaderMap::new();
+    if let Some(owner) = exchange.headers.get("x-amz-source-expected-bucket-owner") {
+        request.insert(
+            HeaderName::from_static("x-amz-expected-bucket-owner"),
+            owner.clone(),
+        );
+    }
+    headers::conditions(&plain, &mut request)?;
+    Ok(request)
+}
+
+/// Whatever condition of a copy's source does not hold, the answer is 412 (S3 API, CopyObject).
+pub(super) fn copy_failure(error: S3Error) -> S3Error {
+    if error.status == StatusCode::NOT_MODIFIED {
+        S3Error::precondition_failed()
+    } else {
+        error
+    }
+}

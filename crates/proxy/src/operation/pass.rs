@@ -1,0 +1,72 @@
+//! Requests about buckets and labels, which hold no object bytes: passed on with a new signature and answered as they come back.
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{Response, StatusCode, header};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+
+use super::{Exchange, ResponseBody, content_md5, empty, headers, insert_length};
+use crate::{
+    error::S3Error,
+    upstream::{AnswerBody, BodyFailure, UpstreamRequest},
+};
+
+/// Passes the request on.
+///
+/// A body is read and verified before anything is sent; it gets a Content-MD5, which several bucket operations demand.
+pub(super) async fn pass(mut exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
+    let body = exchange.document().await?;
+    refuse_select(&exchange, &body)?;
+    let mut request_headers = headers::passed(&exchange.headers);
+    if !body.is_empty() {
+        headers::insert_text(
+            &mut request_headers,
+            super::named("content-md5"),
+            &content_md5(&body),
+        );
+    }
+    let request = UpstreamRequest::new(exchange.method.clone(), exchange.target())
+        .query(exchange.wire_query.clone())
+        .headers(request_headers)
+        .bytes(body);
+    let answer = exchange.gateway.upstream.call(request).await?;
+    let status = answer.status();
+    let mut answer_headers = headers::answer(answer.headers());
+    for name in [header::CONTENT_TYPE, header::LOCATION, header::ALLOW] {
+        if let Some(value) = answer.headers().get(&name) {
+            answer_headers.insert(name, value.clone());
+        }
+    }
+    insert_length(&mut answer_headers, answer.content_length());
+    let (_, body) = answer.into_parts();
+    if exchange.method == http::Method::HEAD || status == StatusCode::NO_CONTENT {
+        return Ok(empty(status, answer_headers));
+    }
+    let mut response = Response::new(relay(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = answer_headers;
+    Ok(response)
+}
+
+/// RestoreObject of the type SELECT would write query results, in whatever form, to another place.
+fn refuse_select(exchange: &Exchange, body: &[u8]) -> Result<(), S3Error> {
+    if exchange.query.contains("restore") && memchr::memmem::find(body, b"SELECT").is_some() {
+        return Err(S3Error::not_implemented(
+            "RestoreObject of the type SELECT is refused: the storage holds only ciphertext and cannot query it.",
+        ));
+    }
+    Ok(())
+}
+
+/// The upstream's body as our own, piece by piece.
+fn relay(body: AnswerBody) -> ResponseBody {
+    let pieces = stream::try_unfold(body, |mut body| async move {
+        let piece: Option<Bytes> = body
+            .next()
+            .await
+            .map_err(|error| BodyFailure::from(error.to_string()))?;
+        Ok::<_, BodyFailure>(piece.map(|piece| (Frame::data(piece), body)))
+    });
+    StreamBody::new(pieces).boxed_unsync()
+}

@@ -1,0 +1,185 @@
+//! PutObject: sealed while it streams, or, if it is small, verified whole before anything is sent (format.md section 4).
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use sealgate_envelope::{
+    commit::CommitRecord,
+    domain::{Domain, Place},
+    header::{self as sealed_header, HEADER_METADATA_NAME, Header, HeaderBuilder, SealedHeader},
+    keyring::SealingKey,
+    layout,
+    metadata::Metadata,
+    object::{Body, ObjectSecrets, PartId},
+    random::OsRandom,
+    sealer::Sealer,
+};
+
+use super::{Exchange, ResponseBody, checksums, empty, headers, metadata, named};
+use crate::{
+    body::{Checksum, ChecksumType, MissingLength},
+    error::S3Error,
+    gateway::now_in_milliseconds,
+    transfer::{Plaintext, SealingStream, Trailing, VerifiedPlaintext},
+    upstream::{Answer, UpstreamRequest},
+};
+
+/// The largest object in one request: the upstream takes 5 GiB (S3 API, PutObject), of which our overhead is a part.
+pub(super) const MAXIMUM_SINGLE_LENGTH: u64 = (5 << 30) - (3 << 20);
+
+pub(super) async fn put_object(mut exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
+    let metadata = metadata::of_request(&exchange)?;
+    let mut upstream_headers = headers::placement(&exchange.headers);
+    headers::conditions(&exchange.headers, &mut upstream_headers)?;
+    let body = exchange.plaintext(MAXIMUM_SINGLE_LENGTH, MissingLength::Refuse)?;
+    let target = exchange.target();
+    let put = Put {
+        exchange: &exchange,
+        request: UpstreamRequest::new(Method::PUT, target).headers(upstream_headers),
+        metadata,
+    };
+    let (answer, checksum) = put.send(Plaintext::of_client(body)).await?;
+    let mut answer_headers = headers::answer(answer.headers());
+    checksums::to_answer(&checksum, ChecksumType::FullObject, 1, &mut answer_headers);
+    Ok(empty(StatusCode::OK, answer_headers))
+}
+
+/// A single PUT in preparation; CopyObject uses it too, where the bytes have to be sealed anew.
+pub(super) struct Put<'a> {
+    pub(super) exchange: &'a Exchange,
+    /// The upstream request so far: target, placement and conditions.
+    pub(super) request: UpstreamRequest,
+    pub(super) metadata: Metadata,
+}
+
+impl Put<'_> {
+    /// Seals and sends. Returns the upstream's answer and the checksum that is kept with the object.
+    pub(super) async fn send(self, source: Plaintext) -> Result<(Answer, Checksum), S3Error> {
+        let gateway = Arc::clone(&self.exchange.gateway);
+        let limits = &gateway.config.limits;
+        let length = source.length();
+        if length <= limits.small_object
+            && let Ok(bytes) = u32::try_from(length)
+            && let Ok(memory) = gateway.small_object_memory.try_acquire_many(bytes)
+        {
+            let sent = self.send_small(source).await;
+            drop(memory);
+            return sent;
+        }
+        self.send_late(source).await
+    }
+
+    /// Everything is verified before the first byte is sent, so readers need no commit record.
+    async fn send_small(mut self, mut source: Plaintext) -> Result<(Answer, Checksum), S3Error> {
+        let length = source.length();
+        let sealed_length = sealed_length(length)?;
+        let mut plaintext = BytesMut::with_capacity(usize::try_from(length).unwrap_or_default());
+        while let Some(piece) = source.next().await? {
+            plaintext.extend_from_slice(&piece);
+        }
+        let verified = source.verified()?;
+        let checksum = verified.client_checksum.unwrap_or(verified.crc64nvme);
+        self.metadata
+            .insert_checksum(&checksums::to_sealed(&checksum)?)?;
+        let sealed = self
+            .header(Body::Verified {
+                plaintext_length: length,
+            })
+            .await?;
+        let part = PartId::single(sealed.secrets.object_id());
+        let mut body = Vec::with_capacity(usize::try_from(sealed_length).unwrap_or_default());
+        let mut sealer = Sealer::new(&sealed.secrets, part)?;
+        sealer.push(&plaintext, &mut body)?;
+        sealer.finish(&mut body)?;
+        body.extend_from_slice(&commit_region(&sealed.secrets, None)?);
+        let request = with_header(self.request, &sealed.header)?.bytes(body);
+        let answer = self.exchange.gateway.upstream.call(request).await?;
+        Ok((answer, checksum))
+    }
+
+    /// The last segment and the commit region are withheld until everything is verified.
+    async fn send_late(mut self, source: Plaintext) -> Result<(Answer, Checksum), S3Error> {
+        let length = source.length();
+        let sealed_length = sealed_length(length)?;
+        let sealed = self
+            .header(Body::Single {
+                plaintext_length: length,
+            })
+            .await?;
+        let secrets = sealed.secrets.clone();
+        let trailing: Trailing = Box::new(move |verified: &VerifiedPlaintext| {
+            commit_region(&secrets, Some(&kept(verified)))
+        });
+        let sealer = Sealer::new(&sealed.secrets, PartId::single(sealed.secrets.object_id()))?;
+        let (body, outcome) = SealingStream::new(source, sealer, Some(trailing)).into_body();
+        let request = with_header(self.request, &sealed.header)?.stream(body, sealed_length);
+        let answer = self.exchange.gateway.upstream.call(request).await;
+        // What was wrong with the body says more than the connection that we cut because of it.
+        let verified = match (outcome.failure(), answer) {
+            (Some(failure), _) => return Err(failure),
+            (None, answer) => (answer?, outcome.verified()?),
+        };
+        Ok((verified.0, kept(&verified.1)))
+    }
+
+    async fn header(&mut self, body: Body) -> Result<SealedHeader, S3Error> {
+        seal_header(self.exchange, std::mem::take(&mut self.metadata), body).await
+    }
+}
+
+/// The checksum that is kept with an object: the client's, or else our own.
+fn kept(verified: &VerifiedPlaintext) -> Checksum {
+    verified.client_checksum.unwrap_or(verified.crc64nvme)
+}
+
+fn sealed_length(length: u64) -> Result<u64, S3Error> {
+    layout::sealed_length(length)
+        .ok_or_else(|| S3Error::invalid_argument("The object is too large."))
+}
+
+/// The commit region of an object of one part.
+fn commit_region(secrets: &ObjectSecrets, checksum: Option<&Checksum>) -> Result<Vec<u8>, S3Error> {
+    let checksum = checksum.map(checksums::to_sealed).transpose()?;
+    Ok(CommitRecord::single(secrets, checksum)?.seal_region(secrets)?)
+}
+
+/// A fresh header for the object that the request is about, under the current working key of its domain.
+pub(super) async fn seal_header(
+    exchange: &Exchange,
+    metadata: Metadata,
+    body: Body,
+) -> Result<SealedHeader, S3Error> {
+    let rule = exchange.domain();
+    let domain = Domain::new(rule.name.as_str())?;
+    let key = exchange.gateway.keyring.sealing_key(&domain).await?;
+    let builder = HeaderBuilder::new(
+        Place::new(&domain, exchange.key())?,
+        of_keyring(&key),
+        now_in_milliseconds(),
+    )
+    .metadata(metadata)
+    .suite(rule.suite.into());
+    Ok(builder.seal(body, &mut OsRandom)?)
+}
+
+/// A working key of the keyring, as a header takes it.
+pub(super) fn of_keyring(key: &SealingKey) -> sealed_header::SealingKey<'_> {
+    sealed_header::SealingKey {
+        id: key.id(),
+        key: key.key(),
+        wraps: key.inline_wraps(),
+    }
+}
+
+/// Adds the sealed header, and the content type that the storage sees.
+pub(super) fn with_header(
+    request: UpstreamRequest,
+    sealed: &Header,
+) -> Result<UpstreamRequest, S3Error> {
+    let text = HeaderValue::from_str(&sealed.to_text()).map_err(S3Error::internal)?;
+    Ok(request.header(named(HEADER_METADATA_NAME), text).header(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    ))
+}

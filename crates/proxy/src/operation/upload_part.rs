@@ -1,0 +1,233 @@
+//! UploadPart and UploadPartCopy: one part, sealed under a key of its own attempt, and its record.
+//!
+//! The part exists for clients when its record is durable. From the release of the last segment until then the operation does not depend on the
+//! client's connection (see `Gateway::handle`).
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, Response, StatusCode, header};
+use sealgate_envelope::{
+    AttemptId,
+    layout::{self, MAXIMUM_PARTS, MINIMUM_PART_LENGTH},
+    object::PartId,
+    random::OsRandom,
+    records::{EtagHash, PartLocation, PartRecord},
+    sealer::Sealer,
+};
+use time::OffsetDateTime;
+
+use super::{
+    Exchange, ResponseBody, append_query, checksums, document, empty, get_object::intent, headers,
+    multipart, named, put_object::MAXIMUM_SINGLE_LENGTH,
+};
+use crate::{
+    body::{Algorithm, Checksum, MissingLength},
+    byte_range::ByteRange,
+    copy_source::CopySource,
+    entity_tag::EntityTag,
+    error::S3Error,
+    object::{self, ObjectRequest, Wanted},
+    policy::{self, Intent},
+    state::OpenUpload,
+    transfer::{Plaintext, SealingStream},
+    upstream::{Target, UpstreamRequest},
+    xml::{answers::CopyAnswer, checksum_value::ChecksumValue},
+};
+
+pub(super) async fn upload_part(
+    mut exchange: Exchange,
+    upload_id: &str,
+    number: u16,
+) -> Result<Response<ResponseBody>, S3Error> {
+    let upload = multipart::open(&exchange, upload_id, false).await?;
+    let algorithm = multipart::part_algorithm(&upload);
+    let body = exchange.plaintext(MAXIMUM_SINGLE_LENGTH, MissingLength::Refuse)?;
+    if let (Some(_), Some(sent)) = (upload.checksum_kind(), body.checksum_algorithm())
+        && sent != algorithm
+    {
+        return Err(S3Error::invalid_request(format!(
+            "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+            algorithm.name(),
+            sent.name()
+        )));
+    }
+    let sent_algorithm = body.checksum_algorithm();
+    let part = send_part(
+        &exchange,
+        &upload,
+        number,
+        Plaintext::of_client(body).want(algorithm),
+        algorithm,
+    )
+    .await?;
+    let mut answer = HeaderMap::new();
+    headers::insert_text(&mut answer, header::ETAG, &part.entity_tag.to_string());
+    // The client gets back the checksum that it sent, or else the one that the upload is kept with.
+    let shown = part
+        .client_checksum
+        .filter(|_| sent_algorithm.is_some())
+        .unwrap_or(part.checksum);
+    headers::insert_text(
+        &mut answer,
+        named(shown.algorithm().header_name()),
+        &shown.to_base64(),
+    );
+    Ok(empty(StatusCode::OK, answer))
+}
+
+pub(super) async fn upload_part_copy(
+    exchange: Exchange,
+    upload_id: &str,
+    number: u16,
+) -> Result<Response<ResponseBody>, S3Error> {
+    let upload = multipart::open(&exchange, upload_id, false).await?;
+    let source = exchange
+        .header("x-amz-copy-source")
+        .ok_or_else(|| S3Error::invalid_argument("x-amz-copy-source is not text."))?;
+    let source = CopySource::parse(source)?;
+    policy::guard_bucket(source.bucket.as_str(), exchange.gateway.state.name())?;
+    let range = exchange
+        .header("x-amz-copy-source-range")
+        .map(parse_range)
+        .transpose()?;
+    let request = ObjectRequest {
+        target: Target::object(source.bucket.as_str(), source.key.to_wire()),
+        version_id: source.version_id.as_deref(),
+        key: source.key.as_str(),
+        rule: exchange
+            .gateway
+            .config
+            .domain_for(source.bucket.as_str(), source.key.as_str()),
+        permit: policy::permit_open(&Intent {
+            bucket: source.bucket.as_str(),
+            key: source.key.as_str(),
+            ..intent(&exchange)
+        }),
+        headers: multipart::copy_conditions(&exchange)?,
+        wanted: range.map_or(Wanted::Whole, |range| {
+            Wanted::Range(crate::byte_range::ByteRangeSpec::Bounded {
+                first: range.start,
+                last: range.end_inclusive,
+            })
+        }),
+    };
+    let fetched = object::fetch(&exchange.gateway, &request)
+        .await
+        .map_err(multipart::copy_failure)?;
+    if let (Some(wanted), Some(found)) = (range, fetched.range)
+        && wanted != found
+    {
+        return Err(S3Error::invalid_argument(format!(
+            "Range specified is not valid for source object of size: {}",
+            fetched.plaintext_length
+        )));
+    }
+    if fetched.length > MAXIMUM_SINGLE_LENGTH {
+        return Err(S3Error::invalid_request(
+            "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120",
+        ));
+    }
+    let algorithm = multipart::part_algorithm(&upload);
+    let version_id = fetched.object.identity.version_id.clone();
+    let plaintext = Plaintext::of_object(fetched.plaintext, fetched.length).want(algorithm);
+    let part = send_part(&exchange, &upload, number, plaintext, algorithm).await?;
+    let mut answer = HeaderMap::new();
+    if let Some(version_id) = version_id {
+        headers::insert_text(
+            &mut answer,
+            named("x-amz-copy-source-version-id"),
+            &version_id,
+        );
+    }
+    let shown = upload.checksum_kind().and_then(|_| {
+        ChecksumValue::new(part.checksum.algorithm().name(), &part.checksum.to_base64())
+    });
+    let result = CopyAnswer {
+        entity_tag: &part.entity_tag,
+        last_modified: OffsetDateTime::now_utc(),
+        checksums: shown.as_slice(),
+        checksum_type: None,
+    };
+    Ok(document(StatusCode::OK, answer, result.to_part_document()))
+}
+
+/// The range must have both ends; whether it lies in the source is seen when the source is read.
+fn parse_range(header: &str) -> Result<ByteRange, S3Error> {
+    Ok(ByteRange::parse_copy_source(header, u64::MAX)?)
+}
+
+/// A part that was sent and recorded.
+struct SentPart {
+    entity_tag: EntityTag,
+    checksum: Checksum,
+    client_checksum: Option<Checksum>,
+}
+
+/// Seals a part, sends it to where it belongs, and records it.
+async fn send_part(
+    exchange: &Exchange,
+    upload: &Arc<OpenUpload>,
+    number: u16,
+    source: Plaintext,
+    algorithm: Algorithm,
+) -> Result<SentPart, S3Error> {
+    let gateway = &exchange.gateway;
+    let attempt = AttemptId::generate(&mut OsRandom)?;
+    let id = PartId::multipart(number, attempt)?;
+    let length = source.length();
+    let sealed_length = layout::part_sealed_length(length)
+        .ok_or_else(|| S3Error::invalid_argument("The part is too large."))?;
+    // Such a part can only be the last; it waits here for the commit region that will follow it in one upstream part.
+    let stashed = length < MINIMUM_PART_LENGTH || number == MAXIMUM_PARTS;
+    let (body, outcome) =
+        SealingStream::new(source, Sealer::new(&upload.secrets, id)?, None).into_body();
+    let sent = if stashed {
+        // The upstream, which would know, is not asked for this part: the record may be gone meanwhile.
+        multipart::open(exchange, &upload.id.to_string(), true).await?;
+        let name = gateway.uploads.stash_name(upload, id);
+        gateway
+            .state
+            .put_stream(&name, body, sealed_length)
+            .await
+            .map(|()| PartLocation::Stash)
+    } else {
+        let mut query = format!("partNumber={number}");
+        append_query(&mut query, "uploadId", &upload.id.upstream);
+        let request = UpstreamRequest::new(Method::PUT, exchange.target())
+            .query(query)
+            .headers(headers::common(&exchange.headers))
+            .stream(body, sealed_length);
+        gateway.upstream.call(request).await.and_then(|answer| {
+            let tag = answer
+                .text(header::ETAG)
+                .ok_or_else(|| S3Error::internal("the upstream gave a part no entity tag"))?;
+            Ok(PartLocation::Upstream(EtagHash::of(tag)))
+        })
+    };
+    if let Some(failure) = outcome.failure() {
+        return Err(failure);
+    }
+    let location = sent?;
+    let verified = outcome.verified()?;
+    let checksum = verified
+        .checksum(algorithm)
+        .ok_or_else(|| S3Error::internal("the part's checksum was not computed"))?;
+    let record = PartRecord {
+        id,
+        plaintext_length: length,
+        crc64nvme: crc_of(&verified.crc64nvme)?,
+        location,
+        checksum: Some(checksums::to_sealed(&checksum)?),
+    };
+    gateway.uploads.record_part(upload, &record).await?;
+    Ok(SentPart {
+        entity_tag: EntityTag::of_attempt(attempt.as_bytes()),
+        checksum,
+        client_checksum: verified.client_checksum,
+    })
+}
+
+fn crc_of(checksum: &Checksum) -> Result<u64, S3Error> {
+    let bytes = checksum.value().try_into().map_err(S3Error::internal)?;
+    Ok(u64::from_be_bytes(bytes))
+}

@@ -1,0 +1,288 @@
+//! Small objects by name, in one bucket of an upstream.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+
+use crate::{
+    error::S3Error,
+    operation::append_query,
+    upstream::{AnswerBody, MAX_DOCUMENT_LENGTH, RequestBody, Target, Upstream, UpstreamRequest},
+    xml::{
+        requests::{DeleteObjects, ObjectToDelete},
+        upstream_listings::{ObjectsPage, parse_objects},
+    },
+};
+
+/// Objects named in one DeleteObjects request (S3 API, DeleteObjects).
+const DELETE_BATCH: usize = 1_000;
+
+/// An object of the state bucket as a listing shows it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The whole name.
+    pub name: String,
+    /// Its length.
+    pub size: u64,
+    /// When it was written, by the upstream's clock.
+    pub modified: SystemTime,
+}
+
+/// The bucket that holds the gateway's own records. Names are made by us and need no percent-encoding.
+#[derive(Debug, Clone)]
+pub struct StateBucket {
+    upstream: Upstream,
+    bucket: String,
+}
+
+impl StateBucket {
+    /// Names the bucket; nothing is asked of the upstream yet.
+    pub fn new(upstream: Upstream, bucket: impl Into<String>) -> Self {
+        Self {
+            upstream,
+            bucket: bucket.into(),
+        }
+    }
+
+    /// The bucket's name.
+    pub fn name(&self) -> &str {
+        &self.bucket
+    }
+
+    /// Makes sure that the bucket exists, and creates it where that is allowed.
+    ///
+    /// # Errors
+    ///
+    /// The upstream's error, when the bucket is neither there nor can be made.
+    pub async fn ensure(&self) -> Result<(), S3Error> {
+        let head = self
+            .upstream
+            .send(UpstreamRequest::new(
+                Method::HEAD,
+                Target::bucket(&self.bucket),
+            ))
+            .await?;
+        if head.status() != StatusCode::NOT_FOUND {
+            return if head.status().is_success() {
+                Ok(())
+            } else {
+                Err(head.into_error().await)
+            };
+        }
+        let region = &self.upstream.settings().region;
+        // us-east-1 is the one region that must not be named (S3 API, CreateBucket).
+        let body = if region == "us-east-1" {
+            String::new()
+        } else {
+            format!(
+                "<CreateBucketConfiguration><LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
+            )
+        };
+        let create = UpstreamRequest::new(Method::PUT, Target::bucket(&self.bucket)).bytes(body);
+        match self.upstream.call(create).await {
+            Ok(_) => {
+                tracing::info!(bucket = %self.bucket, "created the state bucket");
+                Ok(())
+            }
+            // Another replica was faster.
+            Err(error) if error.code == "BucketAlreadyOwnedByYou" => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a record, unless one of this name exists. Returns whether it was written.
+    ///
+    /// # Errors
+    ///
+    /// The upstream's error.
+    pub async fn put_new(&self, name: &str, content: impl Into<Bytes>) -> Result<bool, S3Error> {
+        let request = UpstreamRequest::new(Method::PUT, self.target(name))
+            .header(header::IF_NONE_MATCH, HeaderValue::from_static("*"))
+            .bytes(content);
+        match self.upstream.call(request).await {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error.status == StatusCode::PRECONDITION_FAILED
+                    || error.status == StatusCode::CONFLICT =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a record; one of the same name is replaced.
+    ///
+    /// # Errors
+    ///
+    /// The upstream's error.
+    pub async fn put(&self, name: &str, content: impl Into<Bytes>) -> Result<(), S3Error> {
+        self.upstream
+            .call(UpstreamRequest::new(Method::PUT, self.target(name)).bytes(content))
+            .await?;
+        Ok(())
+    }
+
+    /// Streams an object of exactly `length` bytes.
+    ///
+    /// # Errors
+    ///
+    /// The upstream's error.
+    pub async fn put_stream(
+        &self,
+        name: &str,
+        body: RequestBody,
+        length: u64,
+    ) -> Result<(), S3Error> {
+        self.upstream
+            .call(UpstreamRequest::new(Method::PUT, self.target(name)).stream(body, length))
+            .await?;
+        Ok(())
+    }
+
+    /// Reads a record of at most `limit` bytes; none if there is no such name.
+    ///
+    /// # Errors
+    ///
+    /// The upstream's error.
+    pub async fn get(&self, name: &str, limit: usize) -> Result<Option<Bytes>, S3Error> {
+        match self
+            .upstream
+            .call(UpstreamRequest::new(Method::GET, self.target(name)))
+            .await
+        {
+            Ok(answer) => Ok(Some(answer.document(limit).await?)),
+            Err(error) if error.code == "NoSuchKey" => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens an object for reading: its length and its body.
+    ///
+    /// # Errors
+    ///
+    /// The upstream's error.
+    pub async fn get_stream(&self, name: &str) -> Result<(u64, AnswerBody), S3Error> {
+        let answer = self
+            .upstream
+            .call(UpstreamRequest::new(Method::GET, self.target(name)))
+            .await?;
+        let length = answer
+            .content_length()
+            .ok_or_else(|| S3Error::internal("the upstream sent a record without a length"))?;
+        Ok((length, answer.into_parts().1))
+    }
+
+    /// All names that begin with `prefix`, at most `limit` of them.
+    ///
+    /// # Errors
+    ///
+    /// The upstream's error, or `SlowDown` past the limit: names are chosen by whoever can write to the bucket.
+    pub async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Entry>, S3Error> {
+        let mut entries = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            let page = self.page(prefix, None, token.as_deref()).await?;
+            for object in page.objects {
+                if entries.len() == limit {
+                    return Err(S3Error::slow_down(format!(
+                        "more than {limit} records under {prefix}"
+                    )));
+                }
+                entries.push(Entry {
+                    name: object.key,
+                    size: object.size,
+                    modified: object.last_modified.into(),
+                });
+            }
+            match page.next_continuation_token {
+                Some(next) if token.as_ref() != Some(&next) => token = Some(next),
+                _ => return Ok(entries),
+            }
+        }
+    }
+
+    /// The distinct beginnings of names up to the first `/` behind `prefix`, at most `limit` of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::list`].
+    pub async fn list_prefixes(&self, prefix: &str, limit: usize) -> Result<Vec<String>, S3Error> {
+        let mut prefixes = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            let page = self.page(prefix, Some("/"), token.as_deref()).await?;
+            prefixes.extend(page.common_prefixes);
+            if prefixes.len() > limit {
+                return Err(S3Error::slow_down(format!(
+                    "more than {limit} names under {prefix}"
+                )));
+            }
+            match page.next_continuation_token {
+                Some(next) if token.as_ref() != Some(&next) => token = Some(next),
+                _ => return Ok(prefixes),
+            }
+        }
+    }
+
+    async fn page(
+        &self,
+        prefix: &str,
+        delimiter: Option<&str>,
+        token: Option<&str>,
+    ) -> Result<ObjectsPage, S3Error> {
+        let mut query = String::from("list-type=2");
+        append_query(&mut query, "prefix", prefix);
+        for (name, value) in [("delimiter", delimiter), ("continuation-token", token)] {
+            if let Some(value) = value {
+                append_query(&mut query, name, value);
+            }
+        }
+        let request = UpstreamRequest::new(Method::GET, Target::bucket(&self.bucket)).query(query);
+        let document = self
+            .upstream
+            .call(request)
+            .await?
+            .document(MAX_DOCUMENT_LENGTH)
+            .await?;
+        Ok(parse_objects(&document)?)
+    }
+
+    /// Deletes these names; names that do not exist are no error.
+    ///
+    /// # Errors
+    ///
+    /// The upstream's error. Some of the names may be gone then.
+    pub async fn delete(&self, names: &[String]) -> Result<(), S3Error> {
+        for batch in names.chunks(DELETE_BATCH) {
+            let objects = batch
+                .iter()
+                .map(|name| ObjectToDelete {
+                    key: name.clone(),
+                    ..ObjectToDelete::default()
+                })
+                .collect();
+            let body = DeleteObjects {
+                quiet: true,
+                objects,
+            }
+            .to_document()
+            .into_bytes();
+            let request = UpstreamRequest::new(Method::POST, Target::bucket(&self.bucket))
+                .query("delete=")
+                .header(
+                    http::HeaderName::from_static("content-md5"),
+                    HeaderValue::from_str(&crate::operation::content_md5(&body))
+                        .map_err(S3Error::internal)?,
+                )
+                .bytes(body);
+            self.upstream.call(request).await?;
+        }
+        Ok(())
+    }
+
+    fn target(&self, name: &str) -> Target {
+        Target::object(&self.bucket, name)
+    }
+}

@@ -1,0 +1,9 @@
+//! The state bucket: records of open uploads and of working keys (FORMAT.md, sections 9 and 10). A replica keeps nothing that another one needs.
+
+mod bucket;
+mod registry;
+mod uploads;
+
+pub use bucket::{Entry, StateBucket};
+pub use registry::S3Registry;
+pub use uploads::{OpenUpload, StoredPart, UploadId, Uploads};

@@ -1,0 +1,78 @@
+//! The registry of working keys in the state bucket (FORMAT.md section 10).
+
+use async_trait::async_trait;
+use sealgate_envelope::{
+    Error, KeyServiceFailure, Result, WorkingKeyId,
+    keyring::registry::{PutOutcome, RegistryStore},
+    records::{MAXIMUM_RECORD_LENGTH, registry_name, registry_prefix},
+};
+
+use super::StateBucket;
+use crate::error::S3Error;
+
+/// Working keys that are listed at most: a hundred years of one key a day for each of a hundred replicas.
+const MAXIMUM_LISTED: usize = 4_000_000;
+
+/// Registry records as objects of the state bucket.
+#[derive(Debug, Clone)]
+pub struct S3Registry {
+    state: StateBucket,
+}
+
+impl S3Registry {
+    /// The registry in this bucket.
+    pub fn new(state: StateBucket) -> Self {
+        Self { state }
+    }
+}
+
+fn unavailable(error: S3Error) -> Error {
+    Error::key_service(
+        KeyServiceFailure::Unavailable,
+        format!("the registry in the state bucket: {error}"),
+    )
+}
+
+#[async_trait]
+impl RegistryStore for S3Registry {
+    async fn put_if_absent(&self, id: WorkingKeyId, record: &[u8]) -> Result<PutOutcome> {
+        let name = registry_name(id);
+        let record = bytes::Bytes::copy_from_slice(record);
+        let mut written = self.state.put_new(&name, record.clone()).await;
+        if matches!(&written, Err(error) if error.code == "NoSuchBucket") {
+            // The storage was away when the gateway started, or the bucket is new.
+            self.state.ensure().await.map_err(unavailable)?;
+            written = self.state.put_new(&name, record).await;
+        }
+        Ok(if written.map_err(unavailable)? {
+            PutOutcome::Created
+        } else {
+            PutOutcome::Exists
+        })
+    }
+
+    async fn get(&self, id: WorkingKeyId) -> Result<Option<Vec<u8>>> {
+        let record = self
+            .state
+            .get(&registry_name(id), MAXIMUM_RECORD_LENGTH)
+            .await
+            .map_err(unavailable)?;
+        Ok(record.map(Vec::from))
+    }
+
+    async fn list(&self, after: Option<WorkingKeyId>, limit: usize) -> Result<Vec<WorkingKeyId>> {
+        let entries = self
+            .state
+            .list(registry_prefix(), MAXIMUM_LISTED)
+            .await
+            .map_err(unavailable)?;
+        let mut ids: Vec<WorkingKeyId> = entries
+            .iter()
+            .filter_map(|entry| entry.name.strip_prefix(registry_prefix())?.parse().ok())
+            .filter(|id| after.is_none_or(|after| after.as_bytes() < WorkingKeyId::as_bytes(id)))
+            .collect();
+        ids.sort_by(|left, right| left.as_bytes().cmp(right.as_bytes()));
+        ids.truncate(limit);
+        Ok(ids)
+    }
+}

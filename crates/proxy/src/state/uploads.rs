@@ -1,0 +1,407 @@
+//! Open uploads: their records, the records of their parts, and the parts that are held back (FORMAT.md section 9).
+
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use data_encoding::BASE64URL_NOPAD;
+use quick_cache::sync::Cache;
+use sealgate_envelope::{
+    ObjectId, UploadHash,
+    checksum::ChecksumKind,
+    header::Header,
+    key_service::UnwrapPermit,
+    object::{ObjectSecrets, PartId},
+    random::OsRandom,
+    records::{
+        MAXIMUM_RECORD_LENGTH, PartRecord, PartRecordName, UploadRecord, part_record_prefix,
+        stash_name, upload_prefix, upload_record_name,
+    },
+};
+
+use super::{Entry, StateBucket};
+use crate::{
+    config::DomainRule,
+    error::S3Error,
+    gateway::{Gateway, now_in_milliseconds},
+    object::open_header,
+};
+
+/// Part records of one upload: every part uploaded three times over. Whoever can write to the state bucket can make more names than that;
+/// they cost a bounded amount of work.
+const MAXIMUM_PART_RECORDS: usize = 30_000;
+
+/// Open uploads whose keys are kept in memory.
+const REMEMBERED_UPLOADS: usize = 1_024;
+
+/// What the names of all state of uploads begin with.
+const UPLOADS_PREFIX: &str = "uploads/";
+
+/// The longest upload id that a client may send, in characters.
+const MAXIMUM_UPLOAD_ID_LENGTH: usize = 4_096;
+
+/// An upload id as clients see it: the object id and the storage's own upload id, so that every call can be checked against the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadId {
+    /// The id of the object to be.
+    pub object_id: ObjectId,
+    /// The storage's upload id.
+    pub upstream: String,
+}
+
+impl UploadId {
+    /// Reads what a client sent. Anything else than an id of ours names no upload.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() > MAXIMUM_UPLOAD_ID_LENGTH {
+            return None;
+        }
+        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+        let (object_id, upstream) = bytes.split_first_chunk::<16>()?;
+        let upstream = String::from_utf8(upstream.to_vec())
+            .ok()
+            .filter(|upstream| !upstream.is_empty())?;
+        Some(Self {
+            object_id: ObjectId::from_bytes(*object_id),
+            upstream,
+        })
+    }
+
+    /// What the state bucket's names are made of.
+    pub fn hash(&self) -> UploadHash {
+        UploadHash::of(&self.upstream)
+    }
+}
+
+impl fmt::Display for UploadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = [
+            self.object_id.as_bytes().as_slice(),
+            self.upstream.as_bytes(),
+        ]
+        .concat();
+        f.write_str(&BASE64URL_NOPAD.encode(&bytes))
+    }
+}
+
+/// An open upload whose record has been verified.
+#[derive(Debug, Clone)]
+pub struct OpenUpload {
+    /// Its id.
+    pub id: UploadId,
+    /// Its record.
+    pub record: UploadRecord,
+    /// What its parts are sealed with.
+    pub secrets: ObjectSecrets,
+}
+
+impl OpenUpload {
+    /// The checksum that the client named when it began, if it did.
+    pub fn checksum_kind(&self) -> Option<ChecksumKind> {
+        self.record.checksum
+    }
+}
+
+/// A part record that opened, and what the listing says of it.
+#[derive(Debug, Clone)]
+pub struct StoredPart {
+    /// The record.
+    pub record: PartRecord,
+    /// When it was written, by the storage's clock.
+    pub modified: SystemTime,
+}
+
+/// The records of open uploads, with the keys of some of them in memory.
+pub struct Uploads {
+    state: StateBucket,
+    open: Cache<UploadHash, Arc<OpenUpload>>,
+}
+
+impl Uploads {
+    /// Uploads whose records are in this bucket.
+    pub fn new(state: StateBucket) -> Self {
+        Self {
+            state,
+            open: Cache::new(REMEMBERED_UPLOADS),
+        }
+    }
+
+    /// Writes the record of a new upload, before its id is told to anyone.
+    ///
+    /// # Errors
+    ///
+    /// When a record of this upload id exists, or the state bucket cannot be written.
+    pub async fn begin(
+        &self,
+        bucket: &str,
+        key: &str,
+        upload_id: &str,
+        checksum_kind: Option<ChecksumKind>,
+        header: &Header,
+        secrets: &ObjectSecrets,
+    ) -> Result<UploadId, S3Error> {
+        let record = UploadRecord {
+            created: now_in_milliseconds(),
+            checksum: checksum_kind,
+            bucket: bucket.to_owned(),
+            object_key: key.to_owned(),
+            upload_id: upload_id.to_owned(),
+            header: header.clone(),
+        };
+        let id = UploadId {
+            object_id: secrets.object_id(),
+            upstream: upload_id.to_owned(),
+        };
+        let name = upload_record_name(id.hash());
+        if !self.state.put_new(&name, record.encode(secrets)?).await? {
+            return Err(S3Error::internal(
+                "the upstream gave an upload id that is already in use",
+            ));
+        }
+        self.open.insert(
+            id.hash(),
+            Arc::new(OpenUpload {
+                id: id.clone(),
+                record,
+                secrets: secrets.clone(),
+            }),
+        );
+        Ok(id)
+    }
+
+    /// Opens the upload that a client names, for this bucket and key. `fresh` asks the state bucket even if the upload is in memory.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchUpload` when there is no record, or it is about another object.
+    pub async fn open(
+        &self,
+        gateway: &Gateway,
+        permit: &UnwrapPermit,
+        rule: &DomainRule,
+        bucket: &str,
+        key: &str,
+        upload_id: &str,
+        fresh: bool,
+    ) -> Result<Arc<OpenUpload>, S3Error> {
+        let id = UploadId::parse(upload_id).ok_or_else(S3Error::no_such_upload)?;
+        let hash = id.hash();
+        let remembered = if fresh { None } else { self.open.get(&hash) };
+        let upload = match remembered {
+            Some(upload) => upload,
+            None => {
+                let Some(bytes) = self
+                    .state
+                    .get(&upload_record_name(hash), MAXIMUM_RECORD_LENGTH)
+                    .await?
+                else {
+                    self.open.remove(&hash);
+                    return Err(S3Error::no_such_upload());
+                };
+                let unverified =
+                    UploadRecord::parse(&bytes).map_err(|error| not_this_upload(error.into()))?;
+                let (opened, _) = open_header(gateway, permit, rule, unverified.header(), key)
+                    .await
+                    .map_err(not_this_upload)?;
+                let record = unverified
+                    .verify(opened.secrets(), bucket, key, hash)
+                    .map_err(|error| not_this_upload(error.into()))?;
+                let upload = Arc::new(OpenUpload {
+                    id: id.clone(),
+                    record,
+                    secrets: opened.secrets().clone(),
+                });
+                self.open.insert(hash, Arc::clone(&upload));
+                upload
+            }
+        };
+        let same =
+            upload.id == id && upload.record.bucket == bucket && upload.record.object_key == key;
+        if same && upload.secrets.object_id() == id.object_id {
+            Ok(upload)
+        } else {
+            Err(S3Error::no_such_upload())
+        }
+    }
+
+    /// Writes the record of a part, after which the part exists.
+    ///
+    /// # Errors
+    ///
+    /// When the state bucket cannot be written.
+    pub async fn record_part(
+        &self,
+        upload: &OpenUpload,
+        record: &PartRecord,
+    ) -> Result<(), S3Error> {
+        let name = record.seal_name(&upload.secrets, upload.id.hash(), &mut OsRandom)?;
+        self.state.put(&name, bytes::Bytes::new()).await
+    }
+
+    /// All part records of an upload that open. Others, forged or of another upload, are passed over: the parts that they should prove are
+    /// missing then.
+    ///
+    /// # Errors
+    ///
+    /// When the state bucket cannot be listed, or holds too many records of this upload.
+    pub async fn parts(&self, upload: &OpenUpload) -> Result<Vec<StoredPart>, S3Error> {
+        let hash = upload.id.hash();
+        let entries = self
+            .state
+            .list(&part_record_prefix(hash), MAXIMUM_PART_RECORDS)
+            .await?;
+        let mut parts = Vec::with_capacity(entries.len());
+        for Entry { name, modified, .. } in entries {
+            match PartRecordName::parse(&name).and_then(|parsed| parsed.open(&upload.secrets, hash))
+            {
+                Ok(record) => parts.push(StoredPart { record, modified }),
+                Err(error) => tracing::warn!(
+                    name,
+                    detail = error.detail(),
+                    "a part record does not open and is passed over"
+                ),
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Where a part is held back until its upload is completed.
+    pub fn stash_name(&self, upload: &OpenUpload, part: PartId) -> String {
+        stash_name(upload.id.hash(), part)
+    }
+
+    /// The state bucket.
+    pub fn state(&self) -> &StateBucket {
+        &self.state
+    }
+
+    /// The names of the records of all open uploads, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// When the state bucket cannot be listed, or holds more than that.
+    pub async fn open_names(&self, limit: usize) -> Result<Vec<String>, S3Error> {
+        let prefixes = self.state.list_prefixes(UPLOADS_PREFIX, limit).await?;
+        Ok(prefixes
+            .into_iter()
+            .map(|prefix| format!("{prefix}record"))
+            .collect())
+    }
+
+    /// Opens the upload whose record has this name, if `wanted` gives a domain rule for its bucket and key. Records that are gone meanwhile, or
+    /// do not verify, are passed over.
+    ///
+    /// # Errors
+    ///
+    /// When the state bucket cannot be read, or the upload's keys cannot be had now.
+    pub async fn open_named(
+        &self,
+        gateway: &Gateway,
+        permit: &UnwrapPermit,
+        name: &str,
+        wanted: impl FnOnce(&str, &str) -> Option<DomainRule>,
+    ) -> Result<Option<Arc<OpenUpload>>, S3Error> {
+        let Some(bytes) = self.state.get(name, MAXIMUM_RECORD_LENGTH).await? else {
+            return Ok(None);
+        };
+        let Ok(unverified) = UploadRecord::parse(&bytes) else {
+            tracing::warn!(name, "an upload record cannot be read and is passed over");
+            return Ok(None);
+        };
+        let UploadRecord {
+            bucket,
+            object_key: key,
+            upload_id,
+            ..
+        } = unverified.claim().clone();
+        let Some(rule) = wanted(&bucket, &key) else {
+            return Ok(None);
+        };
+        let id = UploadId {
+            object_id: unverified.header().object_id(),
+            upstream: upload_id,
+        };
+        if name != upload_record_name(id.hash()) {
+            return Ok(None);
+        }
+        match self
+            .open(
+                gateway,
+                permit,
+                &rule,
+                &bucket,
+                &key,
+                &id.to_string(),
+                false,
+            )
+            .await
+        {
+            Err(error) if error.code == "NoSuchUpload" => Ok(None),
+            outcome => outcome.map(Some),
+        }
+    }
+
+    /// Deletes all state of an upload that was completed or aborted, its record last: as long as there is anything, `gc` finds it.
+    ///
+    /// # Errors
+    ///
+    /// When the state bucket cannot be listed or written.
+    pub async fn forget(&self, hash: UploadHash) -> Result<(), S3Error> {
+        self.open.remove(&hash);
+        let record = upload_record_name(hash);
+        let mut names: Vec<String> = self
+            .state
+            .list(&upload_prefix(hash), MAXIMUM_PART_RECORDS * 2)
+            .await?
+            .into_iter()
+            .map(|entry| entry.name)
+            .filter(|name| *name != record)
+            .collect();
+        names.push(record);
+        self.state.delete(&names).await
+    }
+}
+
+/// A record that does not verify for this bucket and key names no upload of theirs. Operators see why.
+fn not_this_upload(error: S3Error) -> S3Error {
+    if error.status == http::StatusCode::INTERNAL_SERVER_ERROR {
+        return S3Error::no_such_upload().with_detail(error);
+    }
+    error
+}
+
+impl fmt::Debug for Uploads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Uploads")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_id_carries_the_object_id_and_the_storages_own() {
+        let id = UploadId {
+            object_id: ObjectId::from_bytes([7; 16]),
+            upstream: "2~abc.def+/=".to_owned(),
+        };
+        assert_eq!(UploadId::parse(&id.to_string()), Some(id));
+    }
+
+    #[test]
+    fn anything_else_names_no_upload() {
+        let only_object_id = BASE64URL_NOPAD.encode(&[7; 16]);
+        let not_text = BASE64URL_NOPAD.encode(&[0xff; 20]);
+        for text in [
+            "",
+            "x",
+            "2~abc",
+            "AAAA====",
+            only_object_id.as_str(),
+            not_text.as_str(),
+            &"A".repeat(5_000),
+        ] {
+            assert_eq!(UploadId::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What the upstream answered, and how much of it is read.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use super::{UpstreamError, cause_chain, limits::MAX_ERROR_LENGTH};
+use crate::{error::S3Error, xml};
+
+/// An answer of the upstream: its head, and a body that has not been read yet.
+#[derive(Debug)]
+pub struct Answer {
+    response: Response<Incoming>,
+    idle: Duration,
+}
+
+impl Answer {
+    pub(super) fn new(response: Response<Incoming>, idle: Duration) -> Self {
+        Self { response, idle }
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// A header that occurs once and is text.
+    pub fn text(&self, name: impl Into<HeaderName>) -> Option<&str> {
+        let mut values = self.headers().get_all(name.into()).iter();
+        let first = values.next()?.to_str().ok()?;
+        values.next().is_none().then_some(first)
+    }
+
+    /// The length that the head declares.
+    pub fn content_length(&self) -> Option<u64> {
+        self.text(header::CONTENT_LENGTH)?.parse().ok()
+    }
+
+    /// Head and body apart.
+    pub fn into_parts(self) -> (http::response::Parts, AnswerBody) {
+        let (parts, incoming) = self.response.into_parts();
+        (
+            parts,
+            AnswerBody {
+                incoming,
+                idle: self.idle,
+            },
+        )
+    }
+
+    /// The whole body, at most `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamError::TooLong`] past the limit, and whatever breaks the connection.
+    pub async fn document(self, limit: usize) -> Result<Bytes, UpstreamError> {
+        let (_, body) = self.into_parts();
+        read_limited(body, limit).await
+    }
+
+    /// Turns an answer that is not a success into an error for our client: the upstream's code, status and message, nothing else of it.
+    pub async fn into_error(self) -> S3Error {
+        let status = self.status();
+        let mut kept = HeaderMap::new();
+        for name in [
+            header::RETRY_AFTER,
+            header::ETAG,
+            header::LAST_MODIFIED,
+            header::CONTENT_RANGE,
+        ] {
+            if let Some(value) = self.headers().get(&name) {
+                kept.insert(name, value.clone());
+            }
+        }
+        for name in [
+            "x-amz-delete-marker",
+            "x-amz-version-id",
+            "x-amz-bucket-region",
+        ] {
+            if let Some(value) = self.headers().get(name) {
+                kept.insert(HeaderName::from_static(name), value.clone());
+            }
+        }
+        let body = self.document(MAX_ERROR_LENGTH).await.unwrap_or_default();
+        let mut error = match xml::upstream_answers::parse_error(&body) {
+            Ok(document) => S3Error::new(status, document.code, document.message),
+            Err(_) => without_document(status),
+        };
+        error.headers = kept;
+        error
+    }
+}
+
+/// HEAD answers and some proxies send no error document: the status has to do.
+fn without_document(status: StatusCode) -> S3Error {
+    match status {
+        StatusCode::NOT_FOUND => S3Error::no_such_key(),
+        StatusCode::PRECONDITION_FAILED => S3Error::precondition_failed(),
+        StatusCode::FORBIDDEN => S3Error::access_denied("Access Denied"),
+        StatusCode::NOT_MODIFIED => S3Error::new(status, "NotModified", "Not Modified"),
+        StatusCode::RANGE_NOT_SATISFIABLE => S3Error::new(
+            status,
+            "InvalidRange",
+            "The requested range is not satisfiable",
+        ),
+        _ => S3Error::new(
+            status,
+            "UpstreamError",
+            format!("The storage answered {status}."),
+        ),
+    }
+}
+
+/// The body of an answer, read piece by piece with a time-out between the pieces.
+#[derive(Debug)]
+pub struct AnswerBody {
+    incoming: Incoming,
+    idle: Duration,
+}
+
+impl AnswerBody {
+    /// The next piece, or none at the end.
+    ///
+    /// Cancel safe: a dropped call loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamError::Timeout`] or [`UpstreamError::Connection`].
+    pub async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        loop {
+            let frame = tokio::time::timeout(self.idle, self.incoming.frame())
+                .await
+                .map_err(|_| UpstreamError::Timeout(self.idle))?;
+            match frame {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(UpstreamError::Connection(cause_chain(&error))),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if data.is_empty() => {}
+                    Ok(data) => return Ok(Some(data)),
+                    // Trailers mean nothing here.
+                    Err(_) => {}
+                },
+            }
+        }
+    }
+}
+
+/// Reads a body of at most `limit` bytes into memory.
+///
+/// # Errors
+///
+/// [`UpstreamError::TooLong`] past the limit, and whatever breaks the connection.
+pub async fn read_limited(mut body: AnswerBody, limit: usize) -> Result<Bytes, UpstreamError> {
+    let mut whole = BytesMut::new();
+    while let Some(piece) = body.next().await? {
+        if whole.len() + piece.len() > limit {
+            return Err(UpstreamError::TooLong(limit));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
+}

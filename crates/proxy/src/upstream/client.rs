@@ -1,0 +1,442 @@
+//! Signing and sending: one request, one answer.
+
+use std::{
+    path::PathBuf,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, Uri, uri::Scheme};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+
+use super::{
+    Answer, BodyFailure, CredentialSource, RequestBody, Timeouts, UpstreamError, cause_chain,
+    full_body,
+    limits::{ATTEMPTS, MAX_IDLE_CONNECTIONS, POOL_IDLE_TIMEOUT},
+    tls,
+};
+use crate::{auth, error::S3Error};
+
+/// How a bucket is named towards the upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addressing {
+    /// `https://endpoint/bucket/key`.
+    Path,
+    /// `https://bucket.endpoint/key`.
+    VirtualHost,
+}
+
+/// What it takes to speak to an upstream.
+#[derive(Debug, Clone)]
+pub struct UpstreamSettings {
+    /// `http://` or `https://`, host and port, no path.
+    pub endpoint: Uri,
+    /// The region of the signature's scope.
+    pub region: String,
+    /// How buckets are named.
+    pub addressing: Addressing,
+    /// Trusted roots; the system's where there is none.
+    pub ca_file: Option<PathBuf>,
+    /// What requests are signed with.
+    pub credentials: CredentialSource,
+    /// Time-outs.
+    pub timeouts: Timeouts,
+}
+
+/// The bucket and key that a request is about, the key in its percent-encoded wire form, which is passed on byte for byte.
+#[derive(Debug, Clone, Default)]
+pub struct Target {
+    /// The bucket; none for ListBuckets.
+    pub bucket: Option<String>,
+    /// The key as on the wire, without the slash in front; none for bucket operations.
+    pub key: Option<String>,
+}
+
+impl Target {
+    /// No bucket and no key: the service.
+    pub fn service() -> Self {
+        Self::default()
+    }
+
+    /// A bucket.
+    pub fn bucket(bucket: impl Into<String>) -> Self {
+        Self {
+            bucket: Some(bucket.into()),
+            key: None,
+        }
+    }
+
+    /// An object, its key in wire form.
+    pub fn object(bucket: impl Into<String>, wire_key: impl Into<String>) -> Self {
+        Self {
+            bucket: Some(bucket.into()),
+            key: Some(wire_key.into()),
+        }
+    }
+}
+
+/// A request to the upstream, not yet signed.
+pub struct UpstreamRequest {
+    method: Method,
+    target: Target,
+    query: String,
+    headers: HeaderMap,
+    body: OutgoingBody,
+}
+
+enum OutgoingBody {
+    /// Can be sent again when a pooled connection turns out to be dead.
+    Replayable(Bytes),
+    Stream(RequestBody),
+}
+
+impl UpstreamRequest {
+    /// A request without a body.
+    pub fn new(method: Method, target: Target) -> Self {
+        Self {
+            method,
+            target,
+            query: String::new(),
+            headers: HeaderMap::new(),
+            body: OutgoingBody::Replayable(Bytes::new()),
+        }
+    }
+
+    /// Sets the raw query string, already percent-encoded, without `?`.
+    #[must_use]
+    pub fn query(mut self, query: impl Into<String>) -> Self {
+        self.query = query.into();
+        self
+    }
+
+    /// Sets the headers.
+    #[must_use]
+    pub fn headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// Adds one header.
+    #[must_use]
+    pub fn header(mut self, name: http::HeaderName, value: http::HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Sends these bytes; the request may be tried again when a connection breaks.
+    #[must_use]
+    pub fn bytes(mut self, bytes: impl Into<Bytes>) -> Self {
+        self.body = OutgoingBody::Replayable(bytes.into());
+        self
+    }
+
+    /// Streams a body of exactly `length` bytes; the request is tried once.
+    #[must_use]
+    pub fn stream(mut self, body: RequestBody, length: u64) -> Self {
+        self.headers
+            .insert(http::header::CONTENT_LENGTH, length.into());
+        self.body = OutgoingBody::Stream(body);
+        self
+    }
+}
+
+/// One upstream: its connections and what signs its requests. Cheap to clone.
+#[derive(Clone)]
+pub struct Upstream {
+    client: Client<HttpsConnector<HttpConnector>, RequestBody>,
+    settings: Arc<UpstreamSettings>,
+    scheme: Scheme,
+    authority: String,
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upstream")
+            .field("endpoint", &self.settings.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Upstream {
+    /// Prepares an upstream; connects to nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// When the endpoint has no host, or the CA file is of no use.
+    pub fn new(settings: UpstreamSettings) -> anyhow::Result<Self> {
+        let scheme = settings.endpoint.scheme().cloned().unwrap_or(Scheme::HTTPS);
+        let authority = settings
+            .endpoint
+            .authority()
+            .ok_or_else(|| {
+                anyhow::anyhow!("the upstream endpoint {} names no host", settings.endpoint)
+            })?
+            .to_string();
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(settings.timeouts.connect));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls::client_config(settings.ca_file.as_deref())?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .build(connector);
+        Ok(Self {
+            client,
+            settings: Arc::new(settings),
+            scheme,
+            authority,
+        })
+    }
+
+    /// The settings of this upstream.
+    pub fn settings(&self) -> &UpstreamSettings {
+        &self.settings
+    }
+
+    /// Signs and sends, and returns whatever the upstream answers.
+    ///
+    /// Cancel safety: dropping the future closes the connection; a request whose body was not sent to its end leaves no object.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamError`] when there is no answer. A request with a body in memory, or none, is tried up to three times when the connection breaks.
+    pub async fn send(&self, request: UpstreamRequest) -> Result<Answer, UpstreamError> {
+        let UpstreamRequest {
+            method,
+            target,
+            query,
+            headers,
+            body,
+        } = request;
+        let uri = self.uri(&target, &query)?;
+        match body {
+            OutgoingBody::Stream(body) => self.attempt(method, uri, headers, body).await,
+            OutgoingBody::Replayable(bytes) => {
+                let mut attempt = 1;
+                loop {
+                    let outcome = self
+                        .attempt(
+                            method.clone(),
+                            uri.clone(),
+                            headers.clone(),
+                            full_body(bytes.clone()),
+                        )
+                        .await;
+                    match outcome {
+                        Err(UpstreamError::Connection(cause)) if attempt < ATTEMPTS => {
+                            tracing::debug!(%cause, attempt, "trying the upstream again");
+                            tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
+                            attempt += 1;
+                        }
+                        outcome => return outcome,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends, and turns every answer that is not a success (2xx) into the error that the upstream meant.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send`], and the upstream's own errors, with its code, status and message.
+    pub async fn call(&self, request: UpstreamRequest) -> Result<Answer, S3Error> {
+        let answer = self.send(request).await?;
+        if answer.status().is_success() {
+            Ok(answer)
+        } else {
+            Err(answer.into_error().await)
+        }
+    }
+
+    async fn attempt(
+        &self,
+        method: Method,
+        uri: Uri,
+        headers: HeaderMap,
+        body: RequestBody,
+    ) -> Result<Answer, UpstreamError> {
+        let credentials = self.settings.credentials.current().await?;
+        let progress = Progress::default();
+        let length = body.size_hint().exact();
+        let mut request = Request::new(());
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        let (mut parts, ()) = request.into_parts();
+        if let Some(length) = length
+            && (length > 0 || matches!(parts.method, Method::PUT | Method::POST))
+        {
+            parts
+                .headers
+                .insert(http::header::CONTENT_LENGTH, length.into());
+        }
+        auth::sign(
+            &mut parts,
+            &credentials,
+            &self.settings.region,
+            "UNSIGNED-PAYLOAD",
+            SystemTime::now(),
+        )
+        .map_err(|error| UpstreamError::Request(error.to_string()))?;
+        let body = Watched {
+            body,
+            progress: progress.clone(),
+        }
+        .boxed_unsync();
+        let response = self
+            .await_answer(Request::from_parts(parts, body), &progress)
+            .await?;
+        if response.status().is_redirection() && response.status() != http::StatusCode::NOT_MODIFIED
+        {
+            let location = response
+                .headers()
+                .get(http::header::LOCATION)
+                .and_then(|value| value.to_str().ok());
+            return Err(UpstreamError::Redirect(
+                location.unwrap_or("another endpoint").to_owned(),
+            ));
+        }
+        Ok(Answer::new(response, self.settings.timeouts.idle))
+    }
+
+    /// Waits for the head of the answer. While a body is being sent, the wait starts anew with each piece that the connection takes.
+    async fn await_answer(
+        &self,
+        request: Request<RequestBody>,
+        progress: &Progress,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let limit = self.settings.timeouts.answer;
+        let mut answer = std::pin::pin!(self.client.request(request));
+        loop {
+            let seen = progress.count();
+            match tokio::time::timeout(limit, answer.as_mut()).await {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(error)) => return Err(UpstreamError::Connection(cause_chain(&error))),
+                Err(_) if progress.count() != seen => {}
+                Err(_) => return Err(UpstreamError::Timeout(limit)),
+            }
+        }
+    }
+
+    fn uri(&self, target: &Target, query: &str) -> Result<Uri, UpstreamError> {
+        let (authority, path) = locate(self.settings.addressing, &self.authority, target);
+        let path_and_query = if query.is_empty() {
+            path
+        } else {
+            format!("{path}?{query}")
+        };
+        Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(authority)
+            .path_and_query(path_and_query)
+            .build()
+            .map_err(|error| UpstreamError::Request(error.to_string()))
+    }
+}
+
+/// Host and path of a target.
+fn locate(addressing: Addressing, authority: &str, target: &Target) -> (String, String) {
+    let key = target.key.as_deref();
+    match (addressing, target.bucket.as_deref()) {
+        (_, None) => (authority.to_owned(), "/".to_owned()),
+        (Addressing::Path, Some(bucket)) => {
+            let path = key.map_or_else(|| format!("/{bucket}"), |key| format!("/{bucket}/{key}"));
+            (authority.to_owned(), path)
+        }
+        (Addressing::VirtualHost, Some(bucket)) => (
+            format!("{bucket}.{authority}"),
+            format!("/{}", key.unwrap_or_default()),
+        ),
+    }
+}
+
+/// Counts the pieces of a body that the connection has taken.
+#[derive(Clone, Default)]
+struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A body that reports its progress.
+struct Watched {
+    body: RequestBody,
+    progress: Progress,
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = BodyFailure;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if polled.is_ready() {
+            self.progress.0.fetch_add(1, Ordering::Relaxed);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_addressed_by_path_or_by_host() {
+        let object = Target::object("bucket", "a%20b//c/../d");
+        assert_eq!(
+            locate(Addressing::Path, "s3:9000", &object),
+            ("s3:9000".into(), "/bucket/a%20b//c/../d".into())
+        );
+        assert_eq!(
+            locate(Addressing::VirtualHost, "s3:9000", &object),
+            ("bucket.s3:9000".into(), "/a%20b//c/../d".into())
+        );
+        assert_eq!(
+            locate(Addressing::Path, "s3", &Target::bucket("b")),
+            ("s3".into(), "/b".into())
+        );
+        assert_eq!(
+            locate(Addressing::VirtualHost, "s3", &Target::bucket("b")),
+            ("b.s3".into(), "/".into())
+        );
+        assert_eq!(
+            locate(Addressing::VirtualHost, "s3", &Target::service()),
+            ("s3".into(), "/".into())
+        );
+    }
+}

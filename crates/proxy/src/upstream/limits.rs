@@ -1,0 +1,43 @@
+//! How long and how much the gateway waits for and takes from its upstream.
+
+use std::time::Duration;
+
+/// The longest XML document taken from the upstream: a listing of 1,000 keys of 1,024 bytes, each escaped to six times its length, and its
+/// other elements, with room to spare.
+pub const MAX_DOCUMENT_LENGTH: usize = 16 << 20;
+
+/// The longest error document read from the upstream before it is cut.
+pub(super) const MAX_ERROR_LENGTH: usize = 64 << 10;
+
+/// Idle connections kept for each upstream host.
+pub(super) const MAX_IDLE_CONNECTIONS: usize = 128;
+
+/// Below the idle time-outs of AWS (about 20 s) and MinIO (30 s), so that a pooled connection is seldom one that the other side has closed.
+pub(super) const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Attempts at a request whose body can be sent again, when the connection breaks before an answer.
+pub(super) const ATTEMPTS: u32 = 3;
+
+/// Credentials are renewed this long before they expire.
+pub(super) const CREDENTIAL_MARGIN: Duration = Duration::from_secs(300);
+
+/// Time-outs towards the upstream.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// From the first attempt to connect to an open connection, TLS included.
+    pub connect: Duration,
+    /// From the last byte of the request to the head of the answer.
+    pub answer: Duration,
+    /// Between two pieces of a body.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            answer: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+        }
+    }
+}
