@@ -5,6 +5,7 @@
 #[expect(dead_code, reason = "each test program uses a part of the shared code")]
 mod support;
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -61,7 +62,11 @@ impl Rig {
             let answer = self.client.call("PUT", &path, &[], part.clone()).await;
             assert_eq!(answer.status, 200, "{}", answer.text());
             let etag = answer.header("etag");
-            list += &format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
+            write!(
+                list,
+                "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
+            )
+            .unwrap();
         }
         list += "</CompleteMultipartUpload>";
         self.client

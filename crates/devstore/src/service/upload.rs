@@ -216,11 +216,13 @@ async fn write(mut body: StreamingBlob, writer: BodyWriter, limit: u64) -> S3Res
         tokio::task::spawn_blocking(move || Ok(writer));
     let mut length = 0_u64;
     loop {
-        let batch = gather(&mut body).await?;
+        let batch = gather(&mut body).await;
+        // Before any error is answered, so that the file is gone by then.
         let mut writer = writing
             .await
             .map_err(S3Error::internal_error)?
             .map_err(S3Error::internal_error)?;
+        let batch = batch?;
         if batch.is_empty() {
             return Ok(writer);
         }

@@ -20,46 +20,46 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client as HttpClient, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 
-pub const ACCESS_KEY: &str = "AKIATEST";
-pub const SECRET_KEY: &str = "secrettest";
+pub(crate) const ACCESS_KEY: &str = "AKIATEST";
+pub(crate) const SECRET_KEY: &str = "secrettest";
 
 /// How the body of a request is covered by its signature.
 #[derive(Debug, Clone, Copy)]
-pub enum Payload {
+pub(crate) enum Payload {
     Unsigned,
     /// aws-chunked with a trailer; the body comes framed.
     UnsignedTrailer,
 }
 
-pub type Body = BoxBody<Bytes, Infallible>;
+pub(crate) type Body = BoxBody<Bytes, Infallible>;
 
 #[derive(Debug, Clone)]
-pub struct Client {
+pub(crate) struct Client {
     endpoint: String,
     http: HttpClient<HttpConnector, Body>,
 }
 
 /// An answer whose body was read.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().unwrap())
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// The text of the first element with this name.
-    pub fn element(&self, name: &str) -> String {
+    pub(crate) fn element(&self, name: &str) -> String {
         let text = self.text();
         let (_, rest) = text.split_once(&format!("<{name}>")).unwrap();
         rest.split_once('<').unwrap().0.replace("&quot;", "\"")
@@ -67,7 +67,7 @@ impl Answer {
 }
 
 impl Client {
-    pub fn new(endpoint: &str) -> Self {
+    pub(crate) fn new(endpoint: &str) -> Self {
         let http = HttpClient::builder(TokioExecutor::new()).build_http();
         Self {
             endpoint: endpoint.to_owned(),
@@ -75,16 +75,23 @@ impl Client {
         }
     }
 
-    pub async fn call(
+    pub(crate) async fn call(
         &self,
         method: &str,
         path: &str,
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
-        let body = Full::new(body.into()).boxed();
+        let body = body.into();
+        // hyper leaves the header out where the body is empty, which S3 refuses for uploads.
+        let length = body.len().to_string();
+        let mut headers = headers.to_vec();
+        if matches!(method, "PUT" | "POST") {
+            headers.push(("content-length", &length));
+        }
+        let body = Full::new(body).boxed();
         let response = self
-            .start(method, path, headers, Payload::Unsigned, body)
+            .start(method, path, &headers, Payload::Unsigned, body)
             .await
             .unwrap();
         let (head, body) = response.into_parts();
@@ -96,7 +103,7 @@ impl Client {
     }
 
     /// Sends a request and returns with the head of its answer.
-    pub async fn start(
+    pub(crate) async fn start(
         &self,
         method: &str,
         path: &str,
@@ -117,7 +124,7 @@ impl Client {
 }
 
 /// Signs a request in its headers.
-pub fn authorize<B>(request: &mut Request<B>, payload: Payload) {
+pub(crate) fn authorize<B>(request: &mut Request<B>, payload: Payload) {
     let identity = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test").into();
     let mut settings = SigningSettings::default();
     settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
@@ -155,13 +162,13 @@ pub fn authorize<B>(request: &mut Request<B>, payload: Payload) {
 
 /// The program, serving a directory. Killed when dropped.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
-    pub endpoint: String,
+    pub(crate) endpoint: String,
 }
 
 impl Process {
-    pub fn start(directory: &Path) -> Self {
+    pub(crate) fn start(directory: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_sealgate-devstore"))
             .arg("--dir")
             .arg(directory)
@@ -178,16 +185,16 @@ impl Process {
         Self { child, endpoint }
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(&self.endpoint)
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Ends the process with SIGKILL.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -201,7 +208,7 @@ impl Drop for Process {
 }
 
 /// Bytes that differ from each other and between seeds.
-pub fn bytes(seed: u64, length: usize) -> Bytes {
+pub(crate) fn bytes(seed: u64, length: usize) -> Bytes {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
@@ -215,6 +222,6 @@ pub fn bytes(seed: u64, length: usize) -> Bytes {
 }
 
 /// How many files a directory of the store holds.
-pub fn files(directory: &Path, name: &str) -> usize {
+pub(crate) fn files(directory: &Path, name: &str) -> usize {
     std::fs::read_dir(directory.join(name)).unwrap().count()
 }
