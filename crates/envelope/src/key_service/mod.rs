@@ -7,7 +7,7 @@
 //!
 //! A key service never sees an object, a data key or a name: only working keys, each with an [`EncryptionContext`].
 //! Every failure is an [`Error::KeyService`](crate::Error::KeyService) whose
-//! [`KeyServiceFailure`](crate::KeyServiceFailure) says what may be done about it.
+//! [`KeyServiceFailure`] says what may be done about it.
 
 #[cfg(feature = "aws-kms")]
 pub mod aws;

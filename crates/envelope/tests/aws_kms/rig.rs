@@ -164,6 +164,10 @@ pub(crate) fn context(domain: &str) -> EncryptionContext {
     )
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test is its own policy and audit"
+)]
 pub(crate) fn permit() -> UnwrapPermit {
     UnwrapPermit::issue("test")
 }

@@ -7,6 +7,14 @@ fn service() -> LocalKeyService {
     LocalKeyService::from_file(KeyFile::new([1; 16], Zeroizing::new([2; 32]))).unwrap()
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test is its own policy and audit"
+)]
+fn permit() -> UnwrapPermit {
+    UnwrapPermit::issue("test")
+}
+
 fn context(domain: &str, id: u8) -> EncryptionContext {
     EncryptionContext::new(
         Domain::new(domain).unwrap(),
@@ -19,12 +27,7 @@ async fn failure(
     context: &EncryptionContext,
     wrap: &Wrap,
 ) -> Option<KeyServiceFailure> {
-    failure_of(
-        &service
-            .unwrap(&UnwrapPermit::issue("test"), context, wrap)
-            .await
-            .unwrap_err(),
-    )
+    failure_of(&service.unwrap(&permit(), context, wrap).await.unwrap_err())
 }
 
 #[tokio::test]
@@ -34,7 +37,7 @@ async fn wraps_open_for_their_own_context_only() {
     assert_eq!(wrap.blob().len(), 61);
     assert_eq!(
         service
-            .unwrap(&UnwrapPermit::issue("test"), &context("d", 1), &wrap)
+            .unwrap(&permit(), &context("d", 1), &wrap)
             .await
             .unwrap(),
         key
@@ -98,10 +101,7 @@ async fn rewrapping_gives_another_blob_of_the_same_key() {
         .unwrap();
     assert_ne!(again, wrap);
     assert_eq!(
-        service
-            .unwrap(&UnwrapPermit::issue("test"), &context, &again)
-            .await
-            .unwrap(),
+        service.unwrap(&permit(), &context, &again).await.unwrap(),
         key
     );
     let error = service
@@ -134,10 +134,7 @@ async fn blob_is_as_specified() {
     let blob = [&[1][..], &[3; 12], &sealed].concat();
     let reference = KeyReference::of(Provider::Local, &"01".repeat(16)).unwrap();
     let wrap = Wrap::new(Provider::Local, reference, blob).unwrap();
-    let key = service()
-        .unwrap(&UnwrapPermit::issue("test"), &context, &wrap)
-        .await
-        .unwrap();
+    let key = service().unwrap(&permit(), &context, &wrap).await.unwrap();
     assert_eq!(key.expose(), &[7; 32]);
 }
 

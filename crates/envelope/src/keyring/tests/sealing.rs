@@ -130,8 +130,12 @@ async fn without_a_new_key_the_old_one_goes_on_to_the_hard_age_and_not_further()
             keyring.sealing_key(&domain()).await.unwrap().id(),
             first.id()
         );
+        let until_the_last_second = bench.limits.sealing_soft_age + SECOND;
         bench.clock.advance(
-            bench.limits.sealing_hard_age - bench.limits.sealing_soft_age.saturating_sub(SECOND),
+            bench
+                .limits
+                .sealing_hard_age
+                .saturating_sub(until_the_last_second),
         );
         assert_eq!(
             keyring.sealing_key(&domain()).await.unwrap().id(),

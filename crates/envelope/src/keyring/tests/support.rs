@@ -255,6 +255,10 @@ pub(super) fn domain() -> Domain {
     Domain::new("deployment/bucket").unwrap()
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test is its own policy and audit"
+)]
 pub(super) fn permit() -> UnwrapPermit {
     UnwrapPermit::issue("test")
 }
