@@ -1,8 +1,8 @@
 //! Services that wrap working keys under a key that never leaves them (FORMAT.md section 2).
 //!
 //! ```text
-//!   Keyring ──► dyn KeyService ──┬─ aws::AwsKms     a key in AWS KMS, or in a server that speaks its protocol
-//!                                └─ local::LocalKey a key file, for laptops and labs
+//!   Keyring ──► dyn KeyService ──┬─ aws::AwsKms             a key in AWS KMS, or in a server that speaks its protocol
+//!                                └─ local::LocalKeyService  a key file, for laptops and labs
 //! ```
 //!
 //! A key service never sees an object, a data key or a name: only working keys, each with an [`EncryptionContext`].
