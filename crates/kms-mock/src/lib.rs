@@ -20,7 +20,7 @@
 //! # }
 //! ```
 //!
-//! The way of a request: `exchange` reads it within limits, `service` authenticates it (`signature`), asks whether the
+//! The way of a request: `listener` accepts the connection, `exchange` reads it within limits, `service` authenticates it (`signature`), asks whether the
 //! principal may, passes it by the [`RequestHook`] and runs one of `operations` on the `store`; the end goes to the
 //! request log.
 
@@ -34,6 +34,7 @@ mod error;
 mod exchange;
 mod hook;
 mod identifier;
+mod listener;
 mod material;
 mod operation;
 mod operations;

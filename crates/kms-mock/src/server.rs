@@ -1,27 +1,20 @@
 //! The server: settings, start, stop.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use time::OffsetDateTime;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::error::{KmsError, StartError};
-use crate::exchange::respond;
 use crate::hook::RequestHook;
 use crate::identifier::{KeyIdentifier, Realm};
+use crate::listener::serve;
 use crate::operations::create_key_for_alias;
 use crate::principal::{Principal, Principals};
 use crate::request_log::RequestLog;
@@ -33,19 +26,6 @@ use crate::tls::TlsIdentity;
 pub const DEFAULT_REGION: &str = "us-east-1";
 /// The account unless another is set: the example account of the AWS documentation.
 pub const DEFAULT_ACCOUNT: &str = "111122223333";
-
-/// Most connections at a time; more wait in the backlog of the operating system.
-const MAX_CONNECTIONS: usize = 1024;
-/// Most HTTP/2 streams of one connection at a time.
-const MAX_STREAMS: u32 = 256;
-/// How long a TLS handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the head of a request may take, and how long an idle connection is kept: longer than SDKs keep theirs.
-const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
-/// How long requests may take to end once the server stops.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pause after the operating system could not accept a connection, for instance for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Settings of a server that is about to start; see the [crate documentation](crate) for an example.
 pub struct ServerBuilder {
@@ -318,99 +298,5 @@ impl RunningServer {
 impl Drop for RunningServer {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-async fn serve(
-    listener: TcpListener,
-    acceptor: Option<TlsAcceptor>,
-    service: Arc<Service>,
-    mut stopped: oneshot::Receiver<()>,
-) {
-    let graceful = GracefulShutdown::new();
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        let accepted = tokio::select! {
-            _ = &mut stopped => break,
-            accepted = accept(&listener, &slots) => accepted,
-        };
-        let Some((stream, remote, slot)) = accepted else {
-            continue;
-        };
-        let (service, acceptor, watcher) =
-            (Arc::clone(&service), acceptor.clone(), graceful.watcher());
-        connections.spawn(async move {
-            let _slot = slot;
-            connect(stream, remote, acceptor, service, watcher).await;
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown())
-        .await
-        .is_err()
-    {
-        tracing::warn!("requests were still running when the server stopped");
-    }
-    connections.shutdown().await;
-}
-
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, remote)) => Some((stream, remote, slot)),
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be accepted");
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            None
-        }
-    }
-}
-
-async fn connect(
-    stream: TcpStream,
-    remote: SocketAddr,
-    acceptor: Option<TlsAcceptor>,
-    service: Arc<Service>,
-    watcher: Watcher,
-) {
-    // Requests and responses are single small writes; waiting to merge them would only delay them.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, %remote, "TCP_NODELAY cannot be set");
-    }
-    let Some(acceptor) = acceptor else {
-        return converse(stream, remote, service, watcher).await;
-    };
-    match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => converse(stream, remote, service, watcher).await,
-        Ok(Err(error)) => tracing::warn!(%error, %remote, "TLS handshake failed"),
-        Err(_) => tracing::warn!(%remote, "TLS handshake took too long"),
-    }
-}
-
-async fn converse<S>(stream: S, remote: SocketAddr, service: Arc<Service>, watcher: Watcher)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS);
-    let answer = service_fn(move |request| {
-        let service = Arc::clone(&service);
-        async move { Ok::<_, Infallible>(respond(service, request, remote).await) }
-    });
-    let connection = builder.serve_connection(TokioIo::new(stream), answer);
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(error, %remote, "connection ended early");
     }
 }

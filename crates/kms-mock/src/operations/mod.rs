@@ -195,3 +195,6 @@ fn end_dry_run(dry_run: Option<bool>) -> Result<(), KmsError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
