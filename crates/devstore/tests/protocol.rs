@@ -346,6 +346,25 @@ async fn copies_share_no_fate_with_their_source() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn attributes_are_those_that_were_asked_for() {
+    let rig = rig().await;
+    let complete = rig.multipart("key", &[bytes(1, PART), bytes(2, 10)]).await;
+    let asked = [("x-amz-object-attributes", "ETag,ObjectSize,ObjectParts")];
+    let answer = rig
+        .client
+        .call("GET", "/bucket/key?attributes", &asked, "")
+        .await;
+    let etag = answer.element("ETag");
+    assert_eq!(
+        etag.trim_matches('"'),
+        complete.element("ETag").trim_matches('"')
+    );
+    assert_eq!(answer.element("ObjectSize"), (PART + 10).to_string());
+    assert!(answer.text().contains("PartsCount>2<"), "{}", answer.text());
+    assert!(!answer.text().contains("StorageClass"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parts_that_are_replaced_unlisted_or_aborted_leave_no_files() {
     let rig = rig().await;
     let upload = rig

@@ -9,6 +9,7 @@ mod copy;
 mod listings;
 mod multipart;
 mod multipart_listings;
+mod object_attributes;
 mod objects;
 mod ranges;
 mod tagging;
@@ -55,6 +56,7 @@ operations! {
     put_object(PutObjectInput) -> PutObjectOutput = objects::put;
     get_object(GetObjectInput) -> GetObjectOutput = objects::get;
     head_object(HeadObjectInput) -> HeadObjectOutput = objects::head;
+    get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput = object_attributes::get;
     delete_object(DeleteObjectInput) -> DeleteObjectOutput = objects::delete;
     delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput = objects::delete_many;
     copy_object(CopyObjectInput) -> CopyObjectOutput = copy::copy_object;
