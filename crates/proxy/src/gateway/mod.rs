@@ -8,7 +8,9 @@
 //! logged for every request.
 
 mod assembly;
+pub mod gc;
 mod guarded;
+pub mod probe;
 
 use std::{
     sync::Arc,
@@ -36,7 +38,7 @@ use crate::{
     xml::answers::ErrorAnswer,
 };
 
-pub(crate) use self::assembly::now_in_milliseconds;
+pub(crate) use self::assembly::{key_service, now_in_milliseconds, upstream};
 pub use crate::operation::ResponseBody;
 
 /// A running gateway: configuration, keys and connections. Everything that it remembers may vanish at any time without loss.

@@ -11,7 +11,7 @@ use crate::{
     config::DomainRule,
     error::S3Error,
     gateway::Gateway,
-    transfer::OpeningStream,
+    transfer::{OpeningStream, RegionCheck},
     upstream::{Answer, Target, UpstreamRequest},
 };
 
@@ -136,7 +136,12 @@ async fn fetch_once(
             (exact_answer(gateway, request, &object, &needed).await?, 0)
         };
     let opener = Opener::new(object.opened.secrets(), plan)?;
-    let mut plaintext = OpeningStream::new(answer.into_parts().1, opener, skip);
+    let whole = held == (0..object.identity.sealed_length) && length == plaintext_length;
+    let region = whole.then(|| RegionCheck {
+        secrets: object.opened.secrets().clone(),
+        sealed_length: object.identity.sealed_length,
+    });
+    let mut plaintext = OpeningStream::new(answer.into_parts().1, opener, skip, region);
     plaintext.open_first().await?;
     Ok(Fetched {
         object,

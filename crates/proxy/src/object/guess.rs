@@ -61,3 +61,89 @@ fn sealed_end(last: u64) -> u64 {
         (aligned.saturating_add(1).saturating_add(short_segments)).saturating_mul(OVERHEAD),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sealgate_envelope::{
+        AttemptId, DataKey, ObjectId, Suite,
+        commit::{CommitPart, CommitRecord},
+        object::{Body, ObjectSecrets, PartId},
+        parts::ObjectLayout,
+    };
+
+    use super::*;
+
+    /// The layout of a multipart object with parts of these lengths.
+    fn layout(lengths: &[u64]) -> ObjectLayout {
+        let secrets = ObjectSecrets::new(
+            DataKey::from_bytes([1; 32]),
+            Suite::Aes256Gcm,
+            ObjectId::from_bytes([2; 16]),
+            Body::Multipart,
+        );
+        let parts = (1..)
+            .zip(lengths)
+            .map(|(number, length)| CommitPart {
+                id: PartId::multipart(number, AttemptId::from_bytes([3; 16])).unwrap(),
+                plaintext_length: *length,
+                checksum: None,
+            })
+            .collect();
+        CommitRecord::new(&secrets, parts, None, None)
+            .unwrap()
+            .layout()
+            .clone()
+    }
+
+    /// The bytes that a server would send for a range header.
+    fn served(header: &str, sealed_length: u64) -> (u64, u64) {
+        let range = header.strip_prefix("bytes=").unwrap();
+        let (first, last) = range.split_once('-').unwrap();
+        match (first.parse::<u64>(), last.parse::<u64>()) {
+            (Ok(first), Ok(last)) => (first, (last + 1).min(sealed_length)),
+            (Ok(first), Err(_)) => (first, sealed_length),
+            (Err(_), Ok(suffix)) => (sealed_length.saturating_sub(suffix), sealed_length),
+            (Err(_), Err(_)) => panic!("{header}"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_guess_holds_the_wanted_segments_however_the_object_was_cut(
+            mut lengths in prop::collection::vec(MINIMUM_PART_LENGTH..MINIMUM_PART_LENGTH + 200_000, 0..12),
+            last in 1..300_000_u64,
+            (from, to) in (0.0..1.0, 0.0..1.0),
+        ) {
+            lengths.push(last);
+            let layout = layout(&lengths);
+            let total = layout.plaintext_length();
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a random position")]
+            let position = |share: f64| ((total as f64 * share) as u64).min(total - 1);
+            let (first, last) = (position(from).min(position(to)), position(from).max(position(to)));
+            for (spec, wanted) in [
+                (ByteRangeSpec::Bounded { first, last }, first..last + 1),
+                (ByteRangeSpec::From { first }, first..total),
+                (ByteRangeSpec::Suffix { length: total - first }, first..total),
+            ] {
+                let needed = layout.plan(wanted).unwrap().ciphertext();
+                let (start, end) = served(&range_header(spec), layout.sealed_length());
+                prop_assert!(start <= needed.start && needed.end <= end, "{:?}: {:?} is not in {}..{}", spec, needed, start, end);
+            }
+        }
+    }
+
+    #[test]
+    fn extreme_ranges_do_not_overflow() {
+        for spec in [
+            ByteRangeSpec::Bounded {
+                first: u64::MAX,
+                last: u64::MAX,
+            },
+            ByteRangeSpec::From { first: u64::MAX },
+            ByteRangeSpec::Suffix { length: u64::MAX },
+        ] {
+            assert!(range_header(spec).starts_with("bytes="));
+        }
+    }
+}

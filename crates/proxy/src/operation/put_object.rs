@@ -164,8 +164,8 @@ pub(super) async fn seal_header(
 }
 
 /// A working key of the keyring, as a header takes it.
-pub(super) fn of_keyring(key: &SealingKey) -> sealed_header::SealingKey<'_> {
-    sealed_header::SealingKey {
+pub(super) fn of_keyring(key: &SealingKey) -> sealed_header::HeaderKey<'_> {
+    sealed_header::HeaderKey {
         id: key.id(),
         key: key.key(),
         wraps: key.inline_wraps(),

@@ -50,6 +50,11 @@ impl StateBucket {
         &self.bucket
     }
 
+    /// The storage that the bucket is on.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
     /// Makes sure that the bucket exists, and creates it where that is allowed.
     ///
     /// # Errors

@@ -11,6 +11,6 @@ mod opening;
 mod plaintext;
 mod sealing;
 
-pub use opening::OpeningStream;
+pub use opening::{OpeningStream, RegionCheck};
 pub use plaintext::{Plaintext, VerifiedPlaintext};
 pub use sealing::{SealedBody, SealingStream, Trailing};

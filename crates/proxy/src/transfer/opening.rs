@@ -4,7 +4,11 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use sealgate_envelope::opener::Opener;
+use sealgate_envelope::{
+    commit::{CommitRecord, CommitSearch},
+    object::ObjectSecrets,
+    opener::Opener,
+};
 
 use crate::{
     error::S3Error,
@@ -12,9 +16,17 @@ use crate::{
     upstream::{AnswerBody, BodyFailure},
 };
 
-/// What follows the segments of a whole read is read as well, up to this many bytes, so that the connection can be used again. A commit region
-/// of 10,000 parts has 1.3 MB.
-const DRAIN_LIMIT: u64 = 2 << 20;
+/// The most that a commit region holds (FORMAT.md section 5).
+const MAXIMUM_REGION_LENGTH: usize = 256 + 128 * 10_000;
+
+/// What a whole read checks behind the last segment, before the client has its last byte.
+#[derive(Debug)]
+pub struct RegionCheck {
+    /// The object.
+    pub secrets: ObjectSecrets,
+    /// Length of the whole sealed object.
+    pub sealed_length: u64,
+}
 
 /// Verified plaintext of one range of one object.
 pub struct OpeningStream {
@@ -25,22 +37,24 @@ pub struct OpeningStream {
     skip: u64,
     /// Plaintext that was opened before it was asked for.
     ahead: Option<Bytes>,
+    /// Taken when it is done; none for a range.
+    region: Option<RegionCheck>,
     /// After one failure nothing more is released.
     failed: bool,
-    drained: bool,
 }
 
 impl OpeningStream {
-    /// Opens what `opener` is planned for, after `skip` bytes of the source.
-    pub fn new(source: AnswerBody, opener: Opener, skip: u64) -> Self {
+    /// Opens what `opener` is planned for, after `skip` bytes of the source. With `region`, the source goes on to the end of the object, and
+    /// what follows the segments is checked too.
+    pub fn new(source: AnswerBody, opener: Opener, skip: u64, region: Option<RegionCheck>) -> Self {
         Self {
             source,
             opener,
             buffer: BytesMut::new(),
             skip,
             ahead: None,
+            region,
             failed: false,
-            drained: false,
         }
     }
 
@@ -73,7 +87,7 @@ impl OpeningStream {
 
     async fn advance(&mut self) -> Result<Option<Bytes>, S3Error> {
         let Some(needed) = self.opener.next_length() else {
-            self.drain().await;
+            self.check_region().await?;
             return Ok(None);
         };
         while self.buffer.len() < needed {
@@ -91,7 +105,7 @@ impl OpeningStream {
         let plaintext = segment.freeze().slice(released);
         if self.opener.next_length().is_none() {
             // Before the client has its last byte: afterwards nobody polls any more.
-            self.drain().await;
+            self.check_region().await?;
         }
         Ok(Some(plaintext))
     }
@@ -104,17 +118,24 @@ impl OpeningStream {
         piece.split_off(skipped)
     }
 
-    /// Reads what follows the segments. It releases nothing, so whatever goes wrong here is no failure.
-    async fn drain(&mut self) {
-        if std::mem::replace(&mut self.drained, true) {
-            return;
-        }
-        let mut rest = 0_u64;
-        while rest <= DRAIN_LIMIT {
-            match self.source.next().await {
-                Ok(Some(piece)) => rest += piece.len() as u64,
-                Ok(None) | Err(_) => return,
+    /// Reads and checks what follows the segments of a whole read; that also leaves a connection that can be used again.
+    async fn check_region(&mut self) -> Result<(), S3Error> {
+        let Some(check) = self.region.take() else {
+            return Ok(());
+        };
+        while let Some(piece) = self.source.next().await? {
+            if self.buffer.len() + piece.len() > MAXIMUM_REGION_LENGTH {
+                return Err(S3Error::stored_data(
+                    "more follows the segments than a commit region holds",
+                ));
             }
+            self.buffer.extend_from_slice(&piece);
+        }
+        match CommitRecord::open_suffix(&check.secrets, &self.buffer, check.sealed_length)? {
+            CommitSearch::Found(_) => Ok(()),
+            CommitSearch::NeedMore { .. } => Err(S3Error::stored_data(
+                "the upstream's answer ends in the middle of the commit region",
+            )),
         }
     }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri, uri::Scheme};
+use http::{HeaderMap, Method, Request, Response, Uri, header, uri::Scheme};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -219,7 +219,8 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// [`UpstreamError`] when there is no answer. A request with a body in memory, or none, is tried up to three times when the connection breaks.
+    /// [`UpstreamError`] when there is no answer. A request with a body in memory, or none, is tried up to three times when the
+    /// connection breaks, unless it is conditional or a POST.
     pub async fn send(&self, request: UpstreamRequest) -> Result<Answer, UpstreamError> {
         let UpstreamRequest {
             method,
@@ -232,6 +233,11 @@ impl Upstream {
         match body {
             OutgoingBody::Stream(body) => self.attempt(method, uri, headers, body).await,
             OutgoingBody::Replayable(bytes) => {
+                let attempts = if may_repeat(&method, &headers) {
+                    ATTEMPTS
+                } else {
+                    1
+                };
                 let mut attempt = 1;
                 loop {
                     let outcome = self
@@ -243,7 +249,7 @@ impl Upstream {
                         )
                         .await;
                     match outcome {
-                        Err(UpstreamError::Connection(cause)) if attempt < ATTEMPTS => {
+                        Err(UpstreamError::Connection(cause)) if attempt < attempts => {
                             tracing::debug!(%cause, attempt, "trying the upstream again");
                             tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
                             attempt += 1;
@@ -355,6 +361,16 @@ impl Upstream {
     }
 }
 
+/// Whether a request whose answer got lost may be sent again. A condition that the lost attempt has made false would turn its success into a
+/// 412; a POST does something each time.
+fn may_repeat(method: &Method, headers: &HeaderMap) -> bool {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    let conditional = [header::IF_MATCH, header::IF_NONE_MATCH]
+        .iter()
+        .any(|name| headers.contains_key(name));
+    reads || (matches!(*method, Method::PUT | Method::DELETE) && !conditional)
+}
+
 /// Host and path of a target.
 fn locate(addressing: Addressing, authority: &str, target: &Target) -> (String, String) {
     let key = target.key.as_deref();
@@ -438,5 +454,17 @@ mod tests {
             locate(Addressing::VirtualHost, "s3", &Target::service()),
             ("s3".into(), "/".into())
         );
+    }
+
+    #[test]
+    fn only_requests_without_a_memory_are_repeated() {
+        let plain = HeaderMap::new();
+        let conditional: HeaderMap = [(header::IF_NONE_MATCH, http::HeaderValue::from_static("*"))]
+            .into_iter()
+            .collect();
+        assert!(may_repeat(&Method::GET, &conditional));
+        assert!(may_repeat(&Method::PUT, &plain));
+        assert!(!may_repeat(&Method::PUT, &conditional));
+        assert!(!may_repeat(&Method::POST, &plain));
     }
 }

@@ -1,0 +1,361 @@
+//! `sealgate check`: asks the upstream and the key services what they really do, with objects and keys of its own.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use sealgate_envelope::{
+    Domain, OsRandom, WorkingKeyId, key_service::EncryptionContext, layout::MINIMUM_PART_LENGTH,
+};
+
+use super::{Gateway, assembly};
+use crate::{
+    config::KeyServiceConfig,
+    entity_tag::EntityTag,
+    error::S3Error,
+    operation::append_query,
+    policy,
+    upstream::{Answer, MAX_DOCUMENT_LENGTH, Target, UpstreamRequest},
+    xml::{
+        requests::{CompleteMultipartUpload, CompletedPart},
+        upstream_answers::{Outcome, parse_completed, parse_initiated},
+    },
+};
+
+/// What the probe found about one property.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// What was asked for.
+    pub property: String,
+    /// Whether it is there.
+    pub supported: bool,
+    /// Whether the gateway cannot do without it.
+    pub required: bool,
+    /// What it means if it is missing, or why it failed.
+    pub detail: String,
+}
+
+impl Finding {
+    fn new(
+        property: impl Into<String>,
+        required: bool,
+        outcome: Result<bool, S3Error>,
+        consequence: &str,
+    ) -> Self {
+        let (supported, detail) = match outcome {
+            Ok(true) => (true, String::new()),
+            Ok(false) => (false, consequence.to_owned()),
+            Err(error) => (false, error.to_string()),
+        };
+        Self {
+            property: property.into(),
+            supported,
+            required,
+            detail,
+        }
+    }
+}
+
+impl Gateway {
+    /// Probes the storage that holds the state bucket, in that bucket: everything written is removed again.
+    ///
+    /// About 10 MiB are sent. Every property is reported, whether it is there or not.
+    pub async fn probe_storage(&self) -> Vec<Finding> {
+        let prefix = format!("probe/{}", super::new_request_id());
+        let mut findings = vec![Finding::new(
+            "state bucket can be used",
+            true,
+            self.state.ensure().await.map(|()| true),
+            "",
+        )];
+        if findings.iter().any(|finding| !finding.supported) {
+            return findings;
+        }
+        let probe = Probe {
+            gateway: self,
+            prefix,
+        };
+        findings.push(Finding::new(
+            "If-None-Match: * on PutObject",
+            true,
+            probe.creates_once().await,
+            "ignored: two gateways could overwrite each other's records; use another storage for [state]",
+        ));
+        findings.push(Finding::new(
+            "If-Match on PutObject",
+            false,
+            probe.put_if_match().await,
+            "ignored: conditional writes of clients are not safe",
+        ));
+        findings.push(Finding::new(
+            "listings show what was just written",
+            true,
+            probe.lists_after_put().await,
+            "not so: parts would be missing when an upload is completed",
+        ));
+        findings.push(Finding::new(
+            "2,000 bytes of user metadata",
+            true,
+            probe.keeps_metadata().await,
+            "not kept: sealed headers do not fit",
+        ));
+        findings.push(Finding::new(
+            "suffix ranges",
+            true,
+            probe.suffix_range().await,
+            "not served: commit records cannot be read",
+        ));
+        findings.push(Finding::new("x-amz-copy-source-if-match", false, probe.copy_condition().await, "ignored: a copy could be of another version than was checked; it is verified afterwards all the same"));
+        let (gaps, condition) = probe.multipart().await;
+        findings.push(Finding::new(
+            "gaps in part numbers",
+            true,
+            gaps,
+            "refused: uploads whose part numbers have gaps fail",
+        ));
+        findings.push(Finding::new(
+            "If-None-Match: * on CompleteMultipartUpload",
+            false,
+            condition,
+            "ignored: conditional completions of clients are not safe",
+        ));
+        probe.clean().await;
+        findings
+    }
+
+    /// Probes every configured key service: a key is generated, its wrap opened again, and both compared.
+    pub async fn probe_key_services(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (index, config) in self.config.key_services.iter().enumerate() {
+            let name = match config {
+                KeyServiceConfig::AwsKms(kms) => {
+                    format!("key service {}: AWS KMS key {}", index + 1, kms.key)
+                }
+                KeyServiceConfig::Local { file } => format!(
+                    "key service {}: local key file {}",
+                    index + 1,
+                    file.display()
+                ),
+            };
+            findings.push(Finding::new(
+                name,
+                true,
+                probe_key_service(config).await,
+                "the key that came back is another one",
+            ));
+        }
+        findings
+    }
+}
+
+async fn probe_key_service(config: &KeyServiceConfig) -> Result<bool, S3Error> {
+    let service = assembly::key_service(config)
+        .await
+        .map_err(|error| S3Error::internal(format!("{error:#}")))?;
+    let context = EncryptionContext::new(
+        Domain::new("sealgate-check")?,
+        WorkingKeyId::generate(&mut OsRandom)?,
+    );
+    let (generated, wrap) = service.generate(&context).await?;
+    let opened = service
+        .unwrap(&policy::permit_self_check(), &context, &wrap)
+        .await?;
+    Ok(generated == opened)
+}
+
+struct Probe<'a> {
+    gateway: &'a Gateway,
+    /// What the names of all probes begin with.
+    prefix: String,
+}
+
+impl Probe<'_> {
+    fn request(&self, method: Method, name: &str) -> UpstreamRequest {
+        UpstreamRequest::new(
+            method,
+            Target::object(self.gateway.state.name(), format!("{}/{name}", self.prefix)),
+        )
+    }
+
+    async fn call(&self, request: UpstreamRequest) -> Result<Answer, S3Error> {
+        self.gateway.state.upstream().call(request).await
+    }
+
+    /// Whether a request was refused because of its condition.
+    async fn is_refused(&self, request: UpstreamRequest) -> Result<bool, S3Error> {
+        match self.call(request).await {
+            Ok(_) => Ok(false),
+            Err(error) if error.status == StatusCode::PRECONDITION_FAILED => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn creates_once(&self) -> Result<bool, S3Error> {
+        let name = format!("{}/once", self.prefix);
+        let first = self.gateway.state.put_new(&name, "1").await?;
+        let second = self.gateway.state.put_new(&name, "2").await?;
+        Ok(first && !second)
+    }
+
+    async fn put_if_match(&self) -> Result<bool, S3Error> {
+        let other = HeaderValue::from_static("\"00000000000000000000000000000000\"");
+        self.is_refused(
+            self.request(Method::PUT, "once")
+                .header(header::IF_MATCH, other)
+                .bytes("3"),
+        )
+        .await
+    }
+
+    async fn lists_after_put(&self) -> Result<bool, S3Error> {
+        let name = format!("{}/listed", self.prefix);
+        self.gateway.state.put(&name, Bytes::new()).await?;
+        let listed = self.gateway.state.list(&self.prefix, 100).await?;
+        Ok(listed.iter().any(|entry| entry.name == name))
+    }
+
+    async fn keeps_metadata(&self) -> Result<bool, S3Error> {
+        let value = HeaderValue::from_str(&"a".repeat(2_000)).map_err(S3Error::internal)?;
+        let name = HeaderName::from_static("x-amz-meta-sealgate");
+        self.call(
+            self.request(Method::PUT, "metadata")
+                .header(name.clone(), value.clone())
+                .bytes("1"),
+        )
+        .await?;
+        let head = self.call(self.request(Method::HEAD, "metadata")).await?;
+        Ok(head.headers().get(name) == Some(&value))
+    }
+
+    async fn suffix_range(&self) -> Result<bool, S3Error> {
+        self.call(self.request(Method::PUT, "range").bytes("0123456789"))
+            .await?;
+        let request = self
+            .request(Method::GET, "range")
+            .header(header::RANGE, HeaderValue::from_static("bytes=-4"));
+        let answer = self.call(request).await?;
+        let partial = answer.status() == StatusCode::PARTIAL_CONTENT;
+        Ok(partial && answer.document(100).await? == "6789")
+    }
+
+    async fn copy_condition(&self) -> Result<bool, S3Error> {
+        let source = HeaderValue::from_str(&format!(
+            "/{}/{}/range",
+            self.gateway.state.name(),
+            self.prefix
+        ))
+        .map_err(S3Error::internal)?;
+        let request = self
+            .request(Method::PUT, "copy")
+            .header(HeaderName::from_static("x-amz-copy-source"), source)
+            .header(
+                HeaderName::from_static("x-amz-copy-source-if-match"),
+                HeaderValue::from_static("\"00000000000000000000000000000000\""),
+            );
+        self.is_refused(request).await
+    }
+
+    /// Whether part numbers may have gaps, and whether a completion may be conditional.
+    async fn multipart(&self) -> (Result<bool, S3Error>, Result<bool, S3Error>) {
+        let gaps = match self.complete("multipart", HeaderMap::new()).await {
+            Ok(()) => Ok(true),
+            Err(error)
+                if matches!(
+                    &*error.code,
+                    "InvalidPart" | "InvalidPartOrder" | "InvalidRequest"
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        };
+        let mut condition = HeaderMap::new();
+        condition.insert(header::IF_NONE_MATCH, HeaderValue::from_static("*"));
+        // The object exists, because the first completion made it.
+        let conditional = match self.complete("multipart", condition).await {
+            Ok(()) => Ok(false),
+            Err(error)
+                if error.status == StatusCode::PRECONDITION_FAILED
+                    || error.code == "PreconditionFailed" =>
+            {
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        };
+        (gaps, conditional)
+    }
+
+    /// Completes an upload of the parts 2 and 5.
+    async fn complete(&self, name: &str, condition: HeaderMap) -> Result<(), S3Error> {
+        let begun = self
+            .call(self.request(Method::POST, name).query("uploads="))
+            .await?;
+        let upload_id = parse_initiated(&begun.document(MAX_DOCUMENT_LENGTH).await?)?;
+        let mut query = String::new();
+        append_query(&mut query, "uploadId", &upload_id);
+        let outcome = self.complete_parts(name, &query, condition).await;
+        if outcome.is_err() {
+            self.call(self.request(Method::DELETE, name).query(query))
+                .await
+                .ok();
+        }
+        outcome
+    }
+
+    async fn complete_parts(
+        &self,
+        name: &str,
+        query: &str,
+        condition: HeaderMap,
+    ) -> Result<(), S3Error> {
+        let mut parts = Vec::new();
+        let large = Bytes::from(vec![
+            0;
+            usize::try_from(MINIMUM_PART_LENGTH).unwrap_or_default()
+        ]);
+        for (number, content) in [(2, large), (5, Bytes::from_static(b"end"))] {
+            let part = self
+                .request(Method::PUT, name)
+                .query(format!("partNumber={number}&{query}"))
+                .bytes(content);
+            let answer = self.call(part).await?;
+            let tag = answer
+                .text(header::ETAG)
+                .ok_or_else(|| S3Error::internal("a part without an entity tag"))?;
+            parts.push(CompletedPart {
+                number,
+                entity_tag: EntityTag::parse(tag),
+                checksums: Vec::new(),
+            });
+        }
+        let request = self
+            .request(Method::POST, name)
+            .query(query)
+            .headers(condition)
+            .bytes(CompleteMultipartUpload::to_document(&parts).into_bytes());
+        let answer = self.call(request).await?;
+        match parse_completed(&answer.document(MAX_DOCUMENT_LENGTH).await?)? {
+            Outcome::Done(_) => Ok(()),
+            Outcome::Failed(error) => Err(S3Error::new(
+                StatusCode::BAD_REQUEST,
+                error.code,
+                error.message,
+            )),
+        }
+    }
+
+    async fn clean(&self) {
+        let removed = async {
+            let names: Vec<String> = self
+                .gateway
+                .state
+                .list(&self.prefix, 100)
+                .await?
+                .into_iter()
+                .map(|entry| entry.name)
+                .collect();
+            self.gateway.state.delete(&names).await
+        };
+        if let Err(error) = removed.await {
+            tracing::warn!(prefix = %self.prefix, %error, "what the probe wrote could not be removed");
+        }
+    }
+}
