@@ -18,6 +18,7 @@
 pub mod auth;
 pub mod body;
 pub mod byte_range;
+pub mod cli;
 pub mod conditions;
 pub mod config;
 pub mod copy_source;

@@ -1,3 +1,7 @@
-//! The command line.
+//! The command line of sealgate.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sealgate::cli::run()
+}

@@ -1,0 +1,87 @@
+//! What `sealgate dev` tells a newcomer before it serves.
+
+use std::fmt::Write as _;
+
+use super::embedded::Embedded;
+use super::hex_dump;
+use super::plan::{DEFAULT_REGION, Plan};
+use super::round_trip::Exchange;
+
+/// Lines of the storage's bytes that are shown.
+const SHOWN_LINES: usize = 6;
+
+/// The text, without the line end behind it.
+pub(super) fn render(
+    plan: &Plan,
+    embedded: &Embedded,
+    url: &str,
+    exchange: Option<&Exchange>,
+) -> String {
+    let storage = match (&plan.upstream, embedded.storage_endpoint()) {
+        (Some(upstream), _) => upstream.endpoint.to_string(),
+        (None, Some(endpoint)) => format!("{endpoint}  (embedded)"),
+        (None, None) => String::new(),
+    };
+    let keys = match (&plan.key_service, embedded.key_server_endpoint()) {
+        (Some(service), _) => {
+            let place = service
+                .endpoint
+                .as_ref()
+                .map_or("AWS KMS".to_owned(), ToString::to_string);
+            format!("{place}  (key {})", service.key)
+        }
+        (None, Some(endpoint)) => format!("{endpoint}  (embedded)"),
+        (None, None) => String::new(),
+    };
+    let mut text = format!(
+        "sealgate dev: for trying out and for tests, not for real data\n\n\
+         \x20 clients ──► gateway     {url}\n\
+         \x20             ├─► storage     {storage}\n\
+         \x20             └─► key server  {keys}\n\
+         \x20 directory   {}   deployment {}\n\n",
+        plan.directory.display(),
+        plan.deployment
+    );
+    if let Some(exchange) = exchange {
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "One object, just now. The client sent and got back {} bytes:\n\n{}\n\
+             The storage held {} bytes for it:\n\n{}\n",
+            exchange.plaintext.len(),
+            hex_dump::render(&exchange.plaintext, SHOWN_LINES),
+            exchange.stored.len(),
+            hex_dump::render(&exchange.stored, SHOWN_LINES)
+        );
+    }
+    text.push_str(&commands(plan, url));
+    text
+}
+
+/// Lines to paste into a shell.
+fn commands(plan: &Plan, url: &str) -> String {
+    let region = plan
+        .upstream
+        .as_ref()
+        .map_or(DEFAULT_REGION, |upstream| upstream.region.as_str());
+    let (id, secret) = if plan.client_from_environment {
+        (
+            "\"$SEALGATE_ACCESS_KEY_ID\"",
+            "\"$SEALGATE_SECRET_ACCESS_KEY\"",
+        )
+    } else {
+        (
+            plan.client.access_key_id.as_str(),
+            plan.client.secret_access_key.expose(),
+        )
+    };
+    format!(
+        "For another shell, the aws CLI:\n\n\
+         export AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret} AWS_REGION={region} AWS_ENDPOINT_URL_S3={url}\n\
+         aws s3 mb s3://photos\n\
+         echo 'only we can read this' | aws s3 cp - s3://photos/note.txt\n\
+         aws s3 cp s3://photos/note.txt -\n\n\
+         Or boto3, in the same shell:\n\n\
+         python3 -c 'import boto3; print(boto3.client(\"s3\", endpoint_url=\"{url}\", region_name=\"{region}\").get_object(Bucket=\"photos\", Key=\"note.txt\")[\"Body\"].read())'\n"
+    )
+}

@@ -1,0 +1,65 @@
+//! The command line: one file a subcommand.
+
+mod check;
+mod dev;
+mod init;
+mod key_file;
+mod output;
+mod permit;
+mod probe;
+mod serve;
+mod service;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Encrypts what S3 clients store, and verifies and decrypts what they fetch.
+#[derive(Debug, Parser)]
+#[command(name = "sealgate", version, about, long_about = None, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Dev(dev::DevArguments),
+    Init(init::InitArguments),
+    Check(check::CheckArguments),
+    Serve(serve::ServeArguments),
+    KeyFile(key_file::KeyFileArguments),
+}
+
+/// Runs the command that the process was started with.
+///
+/// Standard output gets what was asked for, standard error logs and errors. The exit status is 0 for success, 1 for a
+/// failure that was reported, 2 for a command line that makes no sense.
+pub fn run() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Dev(arguments) => dev::run(arguments),
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Check(arguments) => return check::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::KeyFile(arguments) => key_file::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,36 @@
+//! `sealgate serve`: the gateway of a configuration file.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::output;
+use super::service::{Service, StopSignals, runtime};
+use crate::config::Config;
+use crate::logging;
+
+/// Serve S3 clients as a configuration file says
+///
+/// When the gateway accepts requests, standard output gets one line: `ready` and the URL. Logs go to standard error.
+/// SIGTERM and SIGINT end it gracefully: running requests finish within limits.shutdown_grace.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  sealgate init && sealgate check && sealgate serve --config sealgate.toml"
+)]
+pub(super) struct ServeArguments {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "sealgate.toml")]
+    config: PathBuf,
+}
+
+pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
+    let config = Config::load(&arguments.config)?;
+    logging::start(config.log)?;
+    runtime()?.block_on(async {
+        let mut signals = StopSignals::catch()?;
+        let service = Service::start(config).await?;
+        output::line(&format!("ready {}", service.url()))?;
+        signals.received().await;
+        service.stop().await
+    })
+}
