@@ -3,7 +3,7 @@
 mod build;
 mod open;
 
-pub use build::{Carrier, HeaderBuilder, SealedHeader, SealingKey};
+pub use build::{Carrier, HeaderBuilder, HeaderKey, SealedHeader};
 pub use open::OpenedHeader;
 
 use std::fmt;

@@ -5,6 +5,8 @@ pub mod commit;
 pub mod domain;
 pub mod error;
 pub mod header;
+#[cfg(feature = "io")]
+pub mod io;
 #[cfg(feature = "keyring")]
 pub mod key_service;
 #[cfg(feature = "keyring")]
@@ -20,6 +22,8 @@ pub mod random;
 pub mod records;
 pub mod sealer;
 pub mod segment;
+#[cfg(feature = "stream")]
+pub mod stream;
 pub mod suite;
 pub mod wrap;
 

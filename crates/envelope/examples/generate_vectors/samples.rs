@@ -2,7 +2,7 @@
 
 use sealgate_envelope::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use sealgate_envelope::commit::{CommitPart, CommitRecord, ObjectChecksum};
-use sealgate_envelope::header::{Carrier, Header, HeaderBuilder, SealingKey};
+use sealgate_envelope::header::{Carrier, Header, HeaderBuilder, HeaderKey};
 use sealgate_envelope::layout::sealed_length;
 use sealgate_envelope::metadata::Metadata;
 use sealgate_envelope::object::{Body, ObjectSecrets, PartId};
@@ -56,7 +56,7 @@ impl Sample {
         let mut random = Seeded::new(&self.seed);
         let data_key = random.clone().array();
         let domain = Domain::new(self.domain.clone())?;
-        let sealing_key = SealingKey {
+        let sealing_key = HeaderKey {
             id: WorkingKeyId::from_bytes(id),
             key: &WorkingKey::from_bytes(key),
             wraps: &self.wraps,

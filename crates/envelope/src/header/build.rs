@@ -37,7 +37,7 @@ impl Carrier {
 
 /// A working key with everything that a header says about it.
 #[derive(Clone, Copy, Debug)]
-pub struct SealingKey<'a> {
+pub struct HeaderKey<'a> {
     /// Its identifier.
     pub id: WorkingKeyId,
     /// The key.
@@ -59,7 +59,7 @@ pub struct SealedHeader {
 #[derive(Clone, Debug)]
 pub struct HeaderBuilder<'a> {
     place: Place<'a>,
-    working_key: SealingKey<'a>,
+    working_key: HeaderKey<'a>,
     created: u64,
     metadata: Metadata,
     suite: Suite,
@@ -70,7 +70,7 @@ pub struct HeaderBuilder<'a> {
 impl<'a> HeaderBuilder<'a> {
     /// A header for `place`, under `working_key`, made at `created` (milliseconds since 1970): without metadata, with
     /// the default suite and backend, short enough for S3.
-    pub fn new(place: Place<'a>, working_key: SealingKey<'a>, created: u64) -> Self {
+    pub fn new(place: Place<'a>, working_key: HeaderKey<'a>, created: u64) -> Self {
         Self {
             place,
             working_key,

@@ -29,8 +29,8 @@ fn working_key() -> WorkingKey {
     WorkingKey::from_bytes([9; 32])
 }
 
-fn sealing_key<'a>(key: &'a WorkingKey, wraps: &'a [Wrap]) -> SealingKey<'a> {
-    SealingKey {
+fn sealing_key<'a>(key: &'a WorkingKey, wraps: &'a [Wrap]) -> HeaderKey<'a> {
+    HeaderKey {
         id: WorkingKeyId::from_bytes([8; 16]),
         key,
         wraps,

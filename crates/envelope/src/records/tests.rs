@@ -1,7 +1,7 @@
 use super::*;
 use crate::checksum::{Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumType};
 use crate::domain::{Domain, Place};
-use crate::header::{HeaderBuilder, SealedHeader, SealingKey};
+use crate::header::{HeaderBuilder, HeaderKey, SealedHeader};
 use crate::keys::{AttemptId, KeyReference, UploadHash, WorkingKey, WorkingKeyId};
 use crate::object::{Body, PartId};
 use crate::random::OsRandom;
@@ -24,7 +24,7 @@ fn working_key() -> WorkingKey {
 
 fn header(body: Body) -> SealedHeader {
     let domain = Domain::new("d/bucket").unwrap();
-    let key = SealingKey {
+    let key = HeaderKey {
         id: WorkingKeyId::from_bytes([8; 16]),
         key: &working_key(),
         wraps: &wraps(1),
