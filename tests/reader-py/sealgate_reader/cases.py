@@ -43,10 +43,11 @@ class Outcome:
 
 
 def expected_plaintext(vector: Vector) -> tuple[int, Callable[[int, int], bytes]] | None:
-    """Length and content of the plaintext that an `opens` vector names."""
+    """Length and content of the plaintext that a vector names, or that its recipe is sealed from."""
     plaintext = vector.get("plaintext")
     if plaintext is None:
-        return None
+        recipe = vector.get("recipe")
+        return None if recipe is None else (sum(part["length"] for part in recipe["parts"]), pattern)
     if set(plaintext) == {"pattern"}:
         return int(plaintext["pattern"]), pattern
     if set(plaintext) == {"hex"}:

@@ -105,11 +105,14 @@ def _check_good(vector: Vector, outcome: Outcome) -> list[str]:
     return problems
 
 
-def _check_bad(vector: Vector, outcome: Outcome) -> list[str]:
+def check_refusal(vector: Vector, outcome: Outcome) -> list[str]:
+    """Mismatches of a `fails` vector."""
     if outcome.error is None:
         return ["opened, but must be refused"]
     if outcome.released != vector["released"]:
         return [f"released {outcome.released} bytes, not {vector['released']}: {outcome.error}"]
+    if not outcome.plaintext_is_right:
+        return ["what was released before the refusal is not the right plaintext"]
     return []
 
 
@@ -126,7 +129,7 @@ def check(name: str, vector: Vector, summary: Summary) -> None:
             problems = _check_good(vector, _open(vector))
         else:
             outcome = _open(vector)
-            problems = _check_bad(vector, outcome)
+            problems = check_refusal(vector, outcome)
             if outcome.error is not None and outcome.error.stage != vector["stage"]:
                 summary.stage_notes.append(f"{name}: at {outcome.error.stage}, not {vector['stage']}: {outcome.error}")
     except (VectorError, KeyError, ValueError, TypeError) as error:

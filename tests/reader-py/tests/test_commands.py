@@ -6,14 +6,17 @@ import tempfile
 import unittest
 from pathlib import Path
 
+from sealgate_reader.cases import Outcome
 from sealgate_reader.command_line import main
 from sealgate_reader.commit import seal_record
+from sealgate_reader.errors import NotAuthentic
 from sealgate_reader.files import frame_file
 from sealgate_reader.keys import encryption_context
 from sealgate_reader.lengths import sealed_length
 from sealgate_reader.local_key import LocalKey
 from sealgate_reader.pattern import pattern
 from sealgate_reader.primitives import sha256
+from sealgate_reader.vectors import check_refusal
 from sealgate_reader.wire import encode_base64url
 
 from .samples import DOMAIN, KEY, METADATA, WORKING_KEY, WORKING_KEY_ID, Sample, multipart
@@ -206,3 +209,12 @@ class Commands(unittest.TestCase):
         self.assertEqual(target.read_bytes(), pattern(0, 10))
         self.assertEqual(self.run_command("file", path, *options, "--domain", "other")[0], 1)
         self.assertIn("name a key", self.run_command("file", path)[2])
+
+
+class Released(unittest.TestCase):
+    def test_wrong_bytes_before_a_refusal_are_a_mismatch(self):
+        vector = {"released": 5}
+        refusal = NotAuthentic("a test")
+        self.assertEqual(check_refusal(vector, Outcome(refusal, 5, {}, True)), [])
+        self.assertEqual(len(check_refusal(vector, Outcome(refusal, 5, {}, False))), 1)
+        self.assertEqual(len(check_refusal(vector, Outcome(None, 5, {}, True))), 1)
