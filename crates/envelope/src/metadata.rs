@@ -264,7 +264,7 @@ mod tests {
         let entry = |name: &str| [&[1][..], name.as_bytes(), &[0, 0]].concat();
         for (names, allowed) in [(["a", "b"], true), (["b", "a"], false), (["a", "a"], false)] {
             let entries: Vec<u8> = names.into_iter().flat_map(entry).collect();
-            let mut plaintext = (entries.len() as u16).to_be_bytes().to_vec();
+            let mut plaintext = u16::try_from(entries.len()).unwrap().to_be_bytes().to_vec();
             plaintext.extend(entries);
             plaintext.resize(32, 0);
             assert_eq!(

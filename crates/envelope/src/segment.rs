@@ -10,8 +10,11 @@ use crate::suite::{Aead, NONCE_LENGTH};
 
 /// The associated data of a segment: `u64` index ‖ `u8` final.
 pub(crate) fn segment_aad(index: u64, last: bool) -> [u8; 9] {
-    let [a, b, c, d, e, f, g, h] = index.to_be_bytes();
-    [a, b, c, d, e, f, g, h, u8::from(last)]
+    let mut aad = [u8::from(last); 9];
+    if let Some(first) = aad.first_chunk_mut::<8>() {
+        *first = index.to_be_bytes();
+    }
+    aad
 }
 
 /// A part whose last segment was sealed.
@@ -216,7 +219,7 @@ mod tests {
                     .seal_segment(&mut vec![0; plaintext + 28], last)
                     .is_err()
             );
-            assert!(sealer.seal_segment(&mut vec![0; 29], true).is_err());
+            assert!(sealer.seal_segment(&mut [0; 29], true).is_err());
             assert!(sealer.finish().is_err());
         }
         assert!(multipart().seal_segment(&mut [0; 27], true).is_err());

@@ -1,5 +1,11 @@
 //! The drivers: files over std::io, and asynchronous streams.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test stops where something is wrong, and its numbers are small"
+)]
+
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::pin::Pin;
 

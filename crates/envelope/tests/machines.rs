@@ -1,5 +1,12 @@
 //! The machines together: any chunking seals, any range opens, no changed byte gets out.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test stops where something is wrong, and its numbers are small"
+)]
+
 use proptest::prelude::*;
 use sealgate_envelope::commit::{CommitPart, CommitRecord, CommitSearch};
 use sealgate_envelope::layout::{MINIMUM_PART_LENGTH, sealed_length};

@@ -68,13 +68,13 @@ const SINGLE: &[(&str, &str, Alteration)] = &[
         |record| record.parts = vec![(0, LENGTH, [3; 16], Vec::new())],
     ),
     ("no-parts", "no part", |record| {
-        (record.count, record.parts) = (0, Vec::new())
+        (record.count, record.parts) = (0, Vec::new());
     }),
     ("count-too-high", "a part announced and missing", |record| {
-        record.count = 2
+        record.count = 2;
     }),
     ("count-huge", "65,535 parts announced", |record| {
-        record.count = u16::MAX
+        record.count = u16::MAX;
     }),
     (
         "count-too-low",
@@ -82,10 +82,10 @@ const SINGLE: &[(&str, &str, Alteration)] = &[
         |record| record.count = 0,
     ),
     ("byte-behind", "a byte behind the last part", |record| {
-        record.excess = vec![0]
+        record.excess = vec![0];
     }),
     ("unknown-algorithm", "checksum algorithm 11", |record| {
-        (record.algorithm, record.r#type) = (11, 1)
+        (record.algorithm, record.r#type) = (11, 1);
     }),
     ("unknown-type", "checksum type 3", |record| {
         (record.algorithm, record.r#type, record.checksum) = (1, 3, vec![0; 4]);
@@ -118,10 +118,10 @@ const SINGLE: &[(&str, &str, Alteration)] = &[
 /// Records of a multipart object.
 const MULTIPART: &[(&str, &str, Alteration)] = &[
     ("number-0", "part number 0", |record| {
-        record.parts = vec![(0, LENGTH, record.object_id, Vec::new())]
+        record.parts = vec![(0, LENGTH, record.object_id, Vec::new())];
     }),
     ("number-10001", "part number 10,001", |record| {
-        record.parts = vec![(10_001, LENGTH, [3; 16], Vec::new())]
+        record.parts = vec![(10_001, LENGTH, [3; 16], Vec::new())];
     }),
     (
         "small-first-part",
@@ -134,10 +134,10 @@ const MULTIPART: &[(&str, &str, Alteration)] = &[
         |record| two(record, (1, 0), (2, LENGTH)),
     ),
     ("numbers-descending", "part numbers descending", |record| {
-        two(record, (2, 5_242_880), (1, LENGTH))
+        two(record, (2, 5_242_880), (1, LENGTH));
     }),
     ("number-twice", "a part number twice", |record| {
-        two(record, (1, 5_242_880), (1, LENGTH))
+        two(record, (1, 5_242_880), (1, LENGTH));
     }),
     (
         "sum-overflows",

@@ -105,7 +105,7 @@ fn large_header() -> Outcome<Value> {
             plaintext_length: 3,
         },
     )?;
-    sample.domain = "archive".to_owned();
+    "archive".clone_into(&mut sample.domain);
     sample.metadata.insert_user("large", vec![b'v'; 60_000])?;
     let sealed = sample.seal()?;
     let file = framed(&sealed, &sealed.single_body()?);

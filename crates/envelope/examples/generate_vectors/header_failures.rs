@@ -71,13 +71,13 @@ const FORGED: &[(&str, &str, Alteration)] = &[
     ("unknown-flag", "bit 2", |forge| forge.flags = 4),
     ("highest-flag", "bit 7", |forge| forge.flags = 128),
     ("exponent-15", "another segment size", |forge| {
-        forge.exponent = 15
+        forge.exponent = 15;
     }),
     ("exponent-17", "another segment size", |forge| {
-        forge.exponent = 17
+        forge.exponent = 17;
     }),
     ("length-over-limit", "2^46 + 1 bytes", |forge| {
-        forge.length = (1 << 46) + 1
+        forge.length = (1 << 46) + 1;
     }),
     (
         "length-unknown-without-flag",
@@ -91,19 +91,19 @@ const FORGED: &[(&str, &str, Alteration)] = &[
     ),
     ("no-wraps", "no wrap", |forge| forge.wraps = vec![0]),
     ("three-wraps", "more than two wraps", |forge| {
-        forge.wraps = [vec![3], wrap(1, &[1; 40]).repeat(3)].concat()
+        forge.wraps = [vec![3], wrap(1, &[1; 40]).repeat(3)].concat();
     }),
     ("wraps-255", "255 wraps", |forge| {
-        forge.wraps = [vec![255], wrap(1, &[1]).repeat(255)].concat()
+        forge.wraps = [vec![255], wrap(1, &[1]).repeat(255)].concat();
     }),
     ("provider-0", "provider 0", |forge| {
-        forge.wraps = [vec![1], wrap(0, &[1; 40])].concat()
+        forge.wraps = [vec![1], wrap(0, &[1; 40])].concat();
     }),
     ("empty-blob", "a wrap with an empty blob", |forge| {
-        forge.wraps = [vec![1], wrap(1, &[])].concat()
+        forge.wraps = [vec![1], wrap(1, &[])].concat();
     }),
     ("blob-1025", "a wrap with a blob of 1,025 bytes", |forge| {
-        forge.wraps = [vec![1], wrap(1, &[1; 1_025])].concat()
+        forge.wraps = [vec![1], wrap(1, &[1; 1_025])].concat();
     }),
     (
         "bytes-before-mac",
@@ -116,7 +116,7 @@ const FORGED: &[(&str, &str, Alteration)] = &[
         |forge| forge.metadata = metadata(&[(b"b", b""), (b"a", b"")]),
     ),
     ("metadata-twice", "a name twice", |forge| {
-        forge.metadata = metadata(&[(b"a", b"1"), (b"a", b"2")])
+        forge.metadata = metadata(&[(b"a", b"1"), (b"a", b"2")]);
     }),
     (
         "metadata-upper-case",
@@ -124,7 +124,7 @@ const FORGED: &[(&str, &str, Alteration)] = &[
         |forge| forge.metadata = metadata(&[(b"Content-type", b"")]),
     ),
     ("metadata-space", "a name with a space", |forge| {
-        forge.metadata = metadata(&[(b"x:a b", b"")])
+        forge.metadata = metadata(&[(b"x:a b", b"")]);
     }),
     (
         "metadata-control",
@@ -132,10 +132,10 @@ const FORGED: &[(&str, &str, Alteration)] = &[
         |forge| forge.metadata = metadata(&[(b"x:\x01", b"")]),
     ),
     ("metadata-not-ascii", "a name beyond ASCII", |forge| {
-        forge.metadata = metadata(&[("x:ü".as_bytes(), b"")])
+        forge.metadata = metadata(&[("x:ü".as_bytes(), b"")]);
     }),
     ("metadata-empty-name", "an empty name", |forge| {
-        forge.metadata = metadata(&[(b"", b"v")])
+        forge.metadata = metadata(&[(b"", b"v")]);
     }),
     (
         "metadata-checksum-width",
@@ -143,7 +143,7 @@ const FORGED: &[(&str, &str, Alteration)] = &[
         |forge| forge.metadata = metadata(&[(b"checksum-crc32", &[0; 5])]),
     ),
     ("metadata-unpadded", "no padding where it is due", |forge| {
-        forge.metadata = vec![0, 0]
+        forge.metadata = vec![0, 0];
     }),
     (
         "metadata-padded-twice",

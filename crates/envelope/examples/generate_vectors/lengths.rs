@@ -5,10 +5,9 @@ use sealgate_envelope::layout::{
 };
 use serde_json::{Value, json};
 
-use crate::Outcome;
 use crate::vector::Vector;
 
-pub(crate) fn vectors() -> Outcome<Vec<Value>> {
+pub(crate) fn vectors() -> Vec<Value> {
     let borders = [
         0,
         65_536,
@@ -39,7 +38,7 @@ pub(crate) fn vectors() -> Outcome<Vec<Value>> {
     pairs.dedup();
     not_in_image.sort_unstable();
     not_in_image.dedup();
-    Ok(vec![
+    vec![
         Vector::new(
             "lengths",
             "lengths",
@@ -48,5 +47,5 @@ pub(crate) fn vectors() -> Outcome<Vec<Value>> {
         .with("pairs", json!(pairs))
         .with("not_in_image", json!(not_in_image))
         .opens(),
-    ])
+    ]
 }

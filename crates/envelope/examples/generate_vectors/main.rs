@@ -78,7 +78,7 @@ fn main() -> Outcome<()> {
         (
             "lengths",
             "The arithmetic of section 5.",
-            lengths::vectors()?,
+            lengths::vectors(),
         ),
     ];
     for (group, comment, vectors) in groups {

@@ -178,9 +178,7 @@ fn synthetic(object: &ObjectSecrets, aad: &[u8], record: &[u8]) -> Result<[u8; M
 fn encode_tail(sealed_length: usize) -> Result<[u8; TAIL_LENGTH]> {
     let length =
         u32::try_from(sealed_length).map_err(|_| Error::misuse("the commit record is too long"))?;
-    let [a, b, c, d] = TAIL_MAGIC;
-    let [e, f, g, h] = length.to_be_bytes();
-    Ok([a, b, c, d, e, f, g, h])
+    Ok((u64::from(u32::from_be_bytes(TAIL_MAGIC)) << 32 | u64::from(length)).to_be_bytes())
 }
 
 fn decode_tail(tail: [u8; TAIL_LENGTH]) -> Result<u64> {

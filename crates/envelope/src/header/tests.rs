@@ -12,12 +12,12 @@ const LENGTH: Body = Body::Single {
     plaintext_length: 7,
 };
 
-fn wraps(count: usize) -> Vec<Wrap> {
-    (0..count)
+fn wraps(count: u8) -> Vec<Wrap> {
+    (0u8..count)
         .map(|index| {
             Wrap::new(
                 Provider::AwsKms,
-                KeyReference::from_bytes([index as u8; 8]),
+                KeyReference::from_bytes([index; 8]),
                 vec![5; 184],
             )
             .unwrap()

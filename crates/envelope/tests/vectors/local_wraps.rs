@@ -22,6 +22,10 @@ pub(crate) fn wrap(vector: &Value) -> Outcome {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test decides, and records nothing"
+)]
 fn unwrap(vector: &Value) -> Result<String, Error> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("key");

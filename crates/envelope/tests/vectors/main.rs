@@ -1,5 +1,12 @@
 //! Every vector in `vectors/` is opened, or refused after exactly the bytes it names, by every backend.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test stops where something is wrong, and its numbers are small"
+)]
+
 mod contents;
 mod fields;
 #[cfg(feature = "local")]
