@@ -8,7 +8,9 @@ use http::{HeaderValue, Method, StatusCode, header};
 use crate::{
     error::S3Error,
     operation::append_query,
-    upstream::{AnswerBody, MAX_DOCUMENT_LENGTH, RequestBody, Target, Upstream, UpstreamRequest},
+    upstream::{
+        Answer, AnswerBody, MAX_DOCUMENT_LENGTH, RequestBody, Target, Upstream, UpstreamRequest,
+    },
     xml::{
         requests::{DeleteObjects, ObjectToDelete},
         upstream_listings::{ObjectsPage, parse_objects},
@@ -17,6 +19,14 @@ use crate::{
 
 /// Objects named in one DeleteObjects request (S3 API, DeleteObjects).
 const DELETE_BATCH: usize = 1_000;
+
+/// A client has no use for the storage's words about a bucket that it cannot see, and could take them to be about its own.
+fn unavailable(error: S3Error) -> S3Error {
+    S3Error::unavailable(
+        "The gateway's own records cannot be reached. Please try again.",
+        error,
+    )
+}
 
 /// An object of the state bucket as a listing shows it.
 #[derive(Debug, Clone)]
@@ -100,20 +110,31 @@ impl StateBucket {
     ///
     /// # Errors
     ///
-    /// The upstream's error.
+    /// `ServiceUnavailable` when the bucket cannot be written.
     pub async fn put_new(&self, name: &str, content: impl Into<Bytes>) -> Result<bool, S3Error> {
-        let request = UpstreamRequest::new(Method::PUT, self.target(name))
-            .header(header::IF_NONE_MATCH, HeaderValue::from_static("*"))
-            .bytes(content);
-        match self.upstream.call(request).await {
+        let content = content.into();
+        let request = || {
+            UpstreamRequest::new(Method::PUT, self.target(name))
+                .header(header::IF_NONE_MATCH, HeaderValue::from_static("*"))
+                .bytes(content.clone())
+        };
+        let mut outcome = self.upstream.call(request()).await;
+        if matches!(&outcome, Err(error) if error.code == "NoSuchBucket") {
+            // The storage was away when the gateway started, or the bucket is new.
+            self.ensure().await.map_err(unavailable)?;
+            outcome = self.upstream.call(request()).await;
+        }
+        match outcome {
             Ok(_) => Ok(true),
             Err(error)
-                if error.status == StatusCode::PRECONDITION_FAILED
-                    || error.status == StatusCode::CONFLICT =>
+                if matches!(
+                    error.status,
+                    StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT
+                ) =>
             {
                 Ok(false)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(unavailable(error)),
         }
     }
 
@@ -121,10 +142,9 @@ impl StateBucket {
     ///
     /// # Errors
     ///
-    /// The upstream's error.
+    /// `ServiceUnavailable` when the bucket cannot be written.
     pub async fn put(&self, name: &str, content: impl Into<Bytes>) -> Result<(), S3Error> {
-        self.upstream
-            .call(UpstreamRequest::new(Method::PUT, self.target(name)).bytes(content))
+        self.call(UpstreamRequest::new(Method::PUT, self.target(name)).bytes(content))
             .await?;
         Ok(())
     }
@@ -133,15 +153,14 @@ impl StateBucket {
     ///
     /// # Errors
     ///
-    /// The upstream's error.
+    /// `ServiceUnavailable` when the bucket cannot be written.
     pub async fn put_stream(
         &self,
         name: &str,
         body: RequestBody,
         length: u64,
     ) -> Result<(), S3Error> {
-        self.upstream
-            .call(UpstreamRequest::new(Method::PUT, self.target(name)).stream(body, length))
+        self.call(UpstreamRequest::new(Method::PUT, self.target(name)).stream(body, length))
             .await?;
         Ok(())
     }
@@ -150,7 +169,7 @@ impl StateBucket {
     ///
     /// # Errors
     ///
-    /// The upstream's error.
+    /// `ServiceUnavailable` when the bucket cannot be read.
     pub async fn get(&self, name: &str, limit: usize) -> Result<Option<Bytes>, S3Error> {
         match self
             .upstream
@@ -158,8 +177,8 @@ impl StateBucket {
             .await
         {
             Ok(answer) => Ok(Some(answer.document(limit).await?)),
-            Err(error) if error.code == "NoSuchKey" => Ok(None),
-            Err(error) => Err(error),
+            Err(error) if matches!(&*error.code, "NoSuchKey" | "NoSuchBucket") => Ok(None),
+            Err(error) => Err(unavailable(error)),
         }
     }
 
@@ -167,16 +186,19 @@ impl StateBucket {
     ///
     /// # Errors
     ///
-    /// The upstream's error.
+    /// `ServiceUnavailable` when the bucket cannot be read, or there is no such object.
     pub async fn get_stream(&self, name: &str) -> Result<(u64, AnswerBody), S3Error> {
         let answer = self
-            .upstream
             .call(UpstreamRequest::new(Method::GET, self.target(name)))
             .await?;
         let length = answer
             .content_length()
             .ok_or_else(|| S3Error::internal("the upstream sent a record without a length"))?;
         Ok((length, answer.into_parts().1))
+    }
+
+    async fn call(&self, request: UpstreamRequest) -> Result<Answer, S3Error> {
+        self.upstream.call(request).await.map_err(unavailable)
     }
 
     /// All names that begin with `prefix`, at most `limit` of them.
@@ -246,7 +268,6 @@ impl StateBucket {
         }
         let request = UpstreamRequest::new(Method::GET, Target::bucket(&self.bucket)).query(query);
         let document = self
-            .upstream
             .call(request)
             .await?
             .document(MAX_DOCUMENT_LENGTH)
@@ -282,7 +303,7 @@ impl StateBucket {
                         .map_err(S3Error::internal)?,
                 )
                 .bytes(body);
-            self.upstream.call(request).await?;
+            self.call(request).await?;
         }
         Ok(())
     }

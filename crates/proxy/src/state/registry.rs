@@ -37,13 +37,10 @@ fn unavailable(error: S3Error) -> Error {
 impl RegistryStore for S3Registry {
     async fn put_if_absent(&self, id: WorkingKeyId, record: &[u8]) -> Result<PutOutcome> {
         let name = registry_name(id);
-        let record = bytes::Bytes::copy_from_slice(record);
-        let mut written = self.state.put_new(&name, record.clone()).await;
-        if matches!(&written, Err(error) if error.code == "NoSuchBucket") {
-            // The storage was away when the gateway started, or the bucket is new.
-            self.state.ensure().await.map_err(unavailable)?;
-            written = self.state.put_new(&name, record).await;
-        }
+        let written = self
+            .state
+            .put_new(&name, bytes::Bytes::copy_from_slice(record))
+            .await;
         Ok(if written.map_err(unavailable)? {
             PutOutcome::Created
         } else {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::{UpstreamError, cause_chain, limits::MAX_ERROR_LENGTH};
-use crate::{error::S3Error, xml};
+use crate::{entity_tag::EntityTag, error::S3Error, xml};
 
 /// An answer of the upstream: its head, and a body that has not been read yet.
 #[derive(Debug)]
@@ -72,8 +72,8 @@ impl Answer {
         let mut kept = HeaderMap::new();
         for name in [
             header::RETRY_AFTER,
-            header::ETAG,
             header::LAST_MODIFIED,
+            // Of the ciphertext; whoever shows it to a client translates it first.
             header::CONTENT_RANGE,
         ] {
             if let Some(value) = self.headers().get(&name) {
@@ -89,8 +89,19 @@ impl Answer {
                 kept.insert(HeaderName::from_static(name), value.clone());
             }
         }
+        if let Some(tag) = self.text(header::ETAG).map(EntityTag::parse)
+            && let Ok(value) = HeaderValue::from_str(&tag.to_client().to_string())
+        {
+            kept.insert(header::ETAG, value);
+        }
         let body = self.document(MAX_ERROR_LENGTH).await.unwrap_or_default();
         let mut error = match xml::upstream_answers::parse_error(&body) {
+            Ok(document) if OUR_OWN_FAULTS.contains(&document.code.as_str()) => {
+                S3Error::internal(format!(
+                    "the storage refuses the gateway's own request: {} {}; check the credentials, region and clock of the gateway",
+                    document.code, document.message
+                ))
+            }
             Ok(document) => S3Error::new(status, document.code, document.message),
             Err(_) => without_document(status),
         };
@@ -98,6 +109,18 @@ impl Answer {
         error
     }
 }
+
+/// What the storage says when it does not accept our signature. Passed on, it would tell clients that theirs is wrong.
+const OUR_OWN_FAULTS: [&str; 8] = [
+    "AuthorizationHeaderMalformed",
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+    "XAmzContentSHA256Mismatch",
+];
 
 /// HEAD answers and some proxies send no error document: the status has to do.
 fn without_document(status: StatusCode) -> S3Error {
