@@ -2,25 +2,27 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
+use sealgate_envelope::key_service::local::LocalKeyService;
 use serde_json::json;
 
 use super::output;
-use super::probe::{self, Finding, Outcome};
 use super::service::runtime;
 use crate::config::{Config, ConfigError, KeyServiceConfig, Problem};
+use crate::gateway::Gateway;
+use crate::gateway::probe::Finding;
 use crate::listener::tls;
 
 /// Check a configuration, and probe the storage and the key services that it names
 ///
 /// Says which of the things that differ between S3 servers the storage supports, and whether each key service makes and
-/// opens keys. The probes store some objects
-/// below a prefix of their own in the state bucket and remove them.
-/// The exit status is 0 if a gateway would work.
+/// opens keys. The probes store about 10 MiB below a prefix of their own in the state bucket and remove it again. The
+/// exit status is 0 if a gateway would work.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sealgate check --config sealgate.toml\n  sealgate check --offline\n  sealgate check --json | jq '.findings[] | select(.outcome != \"ok\")'"
+    after_help = "Examples:\n  sealgate check --config sealgate.toml\n  sealgate check --offline\n  sealgate check --json | jq '.findings[] | select(.supported | not)'"
 )]
 pub(super) struct CheckArguments {
     /// The configuration file
@@ -38,7 +40,7 @@ pub(super) struct CheckArguments {
 
 pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
     let outcome = match Config::load(&arguments.config) {
-        Ok(config) => check(arguments, &config),
+        Ok(config) => check(arguments, config),
         Err(error) => report_problems(arguments, &error).map(|()| false),
     };
     match outcome {
@@ -52,108 +54,136 @@ pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
 }
 
 /// Whether a gateway would work.
-fn check(arguments: &CheckArguments, config: &Config) -> anyhow::Result<bool> {
-    let mut findings = local_findings(config);
+fn check(arguments: &CheckArguments, config: Config) -> anyhow::Result<bool> {
+    let mut findings = local_findings(&config);
     if !arguments.offline {
-        findings.extend(runtime()?.block_on(probe::run(config)));
+        findings.extend(runtime()?.block_on(remote_findings(config)));
     }
     let works = findings
         .iter()
-        .all(|finding| finding.outcome != Outcome::Failed);
-    if arguments.json {
-        output::line(&serde_json::to_string_pretty(&json!({
-            "works": works,
-            "problems": [],
-            "findings": findings.iter().map(finding_as_json).collect::<Vec<_>>(),
-        }))?)?;
+        .all(|finding| finding.supported || !finding.required);
+    output::line(&if arguments.json {
+        as_json(works, &[], &findings)?
     } else {
-        output::line(&render(&arguments.config.display().to_string(), &findings))?;
-    }
+        as_text(&arguments.config.display().to_string(), &findings)
+    })?;
     Ok(works)
 }
 
-/// What can be found out without asking anybody: files that the configuration only names.
+/// What can be found out without asking anybody: whether the files that the configuration only names are of use.
 fn local_findings(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(files) = &config.listener.tls {
-        findings.push(match tls::server_config(files) {
-            Ok(_) => Finding::ok("listener.tls", "certificate and key fit together"),
-            Err(error) => Finding::failed("listener.tls", error),
-        });
+        findings.push(finding(
+            "listener: certificate and key",
+            tls::server_config(files).err(),
+        ));
     }
     for (index, service) in config.key_services.iter().enumerate() {
         if let KeyServiceConfig::Local { file } = service {
-            let subject = format!("key_service[{index}]");
-            findings.push(
-                match sealgate_envelope::key_service::local::LocalKeyService::open(file) {
-                    Ok(key) => Finding::ok(subject, format!("local key {}", key.key_id())),
-                    Err(error) => Finding::failed(subject, error),
-                },
-            );
+            let property = format!("key service {}: the key file can be read", index + 1);
+            findings.push(finding(property, LocalKeyService::open(file).err()));
         }
     }
     findings
 }
 
+/// What the servers do.
+async fn remote_findings(config: Config) -> Vec<Finding> {
+    let gateway = match Gateway::start(Arc::new(config)).await {
+        Ok(gateway) => gateway,
+        Err(error) => return vec![finding("a gateway starts", Some(format!("{error:#}")))],
+    };
+    let mut findings = gateway.probe_storage().await;
+    findings.extend(gateway.probe_key_services().await);
+    findings
+}
+
+fn finding(property: impl Into<String>, failure: Option<impl std::fmt::Display>) -> Finding {
+    Finding {
+        property: property.into(),
+        supported: failure.is_none(),
+        required: true,
+        detail: failure
+            .map(|failure| failure.to_string())
+            .unwrap_or_default(),
+    }
+}
+
+/// The error of a configuration that can't be used, in the form that was asked for.
 fn report_problems(arguments: &CheckArguments, error: &ConfigError) -> anyhow::Result<()> {
-    if !arguments.json {
-        return Err(anyhow::anyhow!("{error}"));
+    if arguments.json {
+        return output::line(&as_json(false, &error.problems, &[])?);
     }
-    let problems: Vec<_> = error.problems.iter().map(problem_as_json).collect();
-    output::line(&serde_json::to_string_pretty(
-        &json!({ "works": false, "problems": problems, "findings": [] }),
-    )?)
+    Err(anyhow::anyhow!("{error}"))
 }
 
-fn problem_as_json(problem: &Problem) -> serde_json::Value {
-    json!({ "line": problem.line, "key": problem.key, "message": problem.message, "fix": problem.fix })
-}
-
-fn finding_as_json(finding: &Finding) -> serde_json::Value {
-    json!({ "subject": finding.subject, "outcome": word(finding.outcome), "detail": finding.detail })
-}
-
-fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Ok => "ok",
-        Outcome::Missing => "missing",
-        Outcome::Failed => "failed",
-    }
-}
-
-fn render(path: &str, findings: &[Finding]) -> String {
-    let width = findings
-        .iter()
-        .map(|finding| finding.subject.chars().count())
-        .max()
-        .unwrap_or_default();
-    let lines = findings.iter().map(|finding| {
-        format!(
-            "{:7}  {:width$}  {}",
-            word(finding.outcome),
-            finding.subject,
-            finding.detail
-        )
+fn as_json(works: bool, problems: &[Problem], findings: &[Finding]) -> anyhow::Result<String> {
+    let problems = problems.iter().map(|problem| {
+        json!({ "line": problem.line, "key": problem.key, "message": problem.message, "fix": problem.fix })
     });
-    std::iter::once(format!("ok       {path}"))
-        .chain(lines)
-        .collect::<Vec<_>>()
-        .join("\n")
+    let findings = findings.iter().map(|finding| {
+        json!({
+            "property": finding.property,
+            "supported": finding.supported,
+            "required": finding.required,
+            "detail": finding.detail,
+        })
+    });
+    Ok(serde_json::to_string_pretty(&json!({
+        "works": works,
+        "problems": problems.collect::<Vec<_>>(),
+        "findings": findings.collect::<Vec<_>>(),
+    }))?)
+}
+
+fn as_text(path: &str, findings: &[Finding]) -> String {
+    let mut lines = vec![format!("ok       {path}")];
+    for finding in findings {
+        let word = match (finding.supported, finding.required) {
+            (true, _) => "ok",
+            (false, false) => "missing",
+            (false, true) => "FAILED",
+        };
+        let detail = if finding.detail.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", finding.detail)
+        };
+        lines.push(format!("{word:7}  {}{detail}", finding.property));
+    }
+    lines.join("\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn findings() -> [Finding; 3] {
+        let optional = Finding {
+            required: false,
+            ..finding("b", Some("is not honoured"))
+        };
+        [
+            finding("a", None::<String>),
+            optional,
+            finding("c", Some("does not answer")),
+        ]
+    }
+
     #[test]
-    fn findings_are_shown_in_columns() {
-        let findings = [
-            Finding::ok("a", "works"),
-            Finding::failed("longer", "does not"),
-        ];
+    fn findings_are_told_apart() {
         assert_eq!(
-            render("gate.toml", &findings),
-            "ok       gate.toml\nok       a       works\nfailed   longer  does not"
+            as_text("gate.toml", &findings()),
+            "ok       gate.toml\nok       a\nmissing  b: is not honoured\nFAILED   c: does not answer"
         );
+    }
+
+    #[test]
+    fn the_document_has_all_of_them() {
+        let document: serde_json::Value =
+            serde_json::from_str(&as_json(false, &[], &findings()).unwrap()).unwrap();
+        assert_eq!(document["works"], false);
+        assert_eq!(document["findings"][2]["detail"], "does not answer");
     }
 }

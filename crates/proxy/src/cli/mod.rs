@@ -2,11 +2,16 @@
 
 mod check;
 mod dev;
+mod files;
+mod gc;
 mod init;
+mod inspect;
 mod key_file;
+mod kms;
+mod open;
 mod output;
 mod permit;
-mod probe;
+mod seal;
 mod serve;
 mod service;
 
@@ -28,6 +33,10 @@ enum Command {
     Init(init::InitArguments),
     Check(check::CheckArguments),
     Serve(serve::ServeArguments),
+    Gc(gc::GcArguments),
+    Seal(seal::SealArguments),
+    Open(open::OpenArguments),
+    Inspect(inspect::InspectArguments),
     KeyFile(key_file::KeyFileArguments),
 }
 
@@ -41,6 +50,10 @@ pub fn run() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => return check::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Gc(arguments) => gc::run(&arguments),
+        Command::Seal(arguments) => seal::run(arguments),
+        Command::Open(arguments) => open::run(arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::KeyFile(arguments) => key_file::run(&arguments),
     };
     match outcome {

@@ -33,45 +33,43 @@ impl Embedded {
     /// Starts what the plan needs.
     pub(super) async fn start(plan: &Plan) -> anyhow::Result<Self> {
         let free_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let storage = match &plan.upstream {
-            Some(_) => None,
-            None => {
-                let path = plan.directory.join(STORAGE_DIRECTORY);
-                let credentials = Credentials::new(
-                    &plan.storage.access_key_id,
-                    plan.storage.secret_access_key.expose(),
-                )?;
-                let store = tokio::task::spawn_blocking(move || Store::open(path)).await?;
-                let store = store.context("the embedded storage can't be opened")?;
-                Some(
-                    Server::start(store, free_port, credentials)
-                        .context("the embedded storage can't start")?,
-                )
-            }
+        let storage = if plan.upstream.is_some() {
+            None
+        } else {
+            let path = plan.directory.join(STORAGE_DIRECTORY);
+            let credentials = Credentials::new(
+                &plan.storage.access_key_id,
+                plan.storage.secret_access_key.expose(),
+            )?;
+            let store = tokio::task::spawn_blocking(move || Store::open(path)).await?;
+            let store = store.context("the embedded storage can't be opened")?;
+            Some(
+                Server::start(store, free_port, credentials)
+                    .context("the embedded storage can't start")?,
+            )
         };
-        let key_server = match &plan.key_service {
-            Some(_) => None,
-            None => {
-                let pair = &plan.key_service_credentials;
-                let permissions = Permissions::from_names(GATEWAY_OPERATIONS)?;
-                let gateway = Principal::new(
-                    "gateway",
-                    &pair.access_key_id,
-                    pair.secret_access_key.expose(),
-                    permissions,
-                )?;
-                let server = sealgate_kms_mock::RunningServer::builder()
-                    .listen(free_port)
-                    .state_directory(plan.directory.join(KEYS_DIRECTORY))
-                    .principal(gateway)
-                    .alias(EMBEDDED_KEY);
-                Some(
-                    server
-                        .start()
-                        .await
-                        .context("the embedded key server can't start")?,
-                )
-            }
+        let key_server = if plan.key_service.is_some() {
+            None
+        } else {
+            let pair = &plan.key_service_credentials;
+            let permissions = Permissions::from_names(GATEWAY_OPERATIONS)?;
+            let gateway = Principal::new(
+                "gateway",
+                &pair.access_key_id,
+                pair.secret_access_key.expose(),
+                permissions,
+            )?;
+            let server = sealgate_kms_mock::RunningServer::builder()
+                .listen(free_port)
+                .state_directory(plan.directory.join(KEYS_DIRECTORY))
+                .principal(gateway)
+                .alias(EMBEDDED_KEY);
+            Some(
+                server
+                    .start()
+                    .await
+                    .context("the embedded key server can't start")?,
+            )
         };
         Ok(Self {
             storage,

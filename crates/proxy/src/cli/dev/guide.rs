@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use super::embedded::Embedded;
 use super::hex_dump;
-use super::plan::{DEFAULT_REGION, Plan};
+use super::plan::Plan;
 use super::round_trip::Exchange;
+use crate::cli::kms::DEFAULT_REGION;
 
 /// Lines of the storage's bytes that are shown.
 const SHOWN_LINES: usize = 6;

@@ -18,6 +18,7 @@ use clap::Args;
 
 use self::embedded::Embedded;
 use self::settings::Settings;
+use super::kms;
 use super::output;
 use super::service::{Service, StopSignals, runtime};
 use crate::config::LogConfig;
@@ -76,8 +77,7 @@ pub(super) fn run(arguments: DevArguments) -> anyhow::Result<()> {
 async fn serve(arguments: DevArguments) -> anyhow::Result<()> {
     let mut signals = StopSignals::catch()?;
     let settings = Settings::open(&arguments.dir)?;
-    let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let plan = plan::make(&arguments, settings, &environment)?;
+    let plan = plan::make(&arguments, settings, &kms::process_environment)?;
     let embedded = Embedded::start(&plan).await?;
     let config = plan.config(&embedded)?;
     let service = Service::start(config.clone()).await?;

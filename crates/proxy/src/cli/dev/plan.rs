@@ -8,14 +8,12 @@ use anyhow::{Context as _, bail, ensure};
 use super::DevArguments;
 use super::embedded::Embedded;
 use super::settings::Settings;
+use crate::cli::kms::{self, DEFAULT_REGION, Environment};
 use crate::config::{
-    Addressing, AwsKmsConfig, ClientCredential, Config, CredentialSource, Endpoint, IdentityConfig,
-    KeyServiceConfig, KeyServiceTimeouts, LimitsConfig, ListenerConfig, LogConfig, Scheme, Secret,
-    StateConfig, StaticCredentials, UpstreamConfig, default_state_bucket, is_deployment_id,
+    Addressing, AwsKmsConfig, ClientCredential, Config, CredentialSource, IdentityConfig,
+    KeyServiceConfig, KeyServiceTimeouts, LimitsConfig, ListenerConfig, LogConfig, StateConfig,
+    StaticCredentials, UpstreamConfig, default_state_bucket, is_deployment_id,
 };
-
-/// The region of the embedded parts, and of others where none is given.
-pub(super) const DEFAULT_REGION: &str = "us-east-1";
 
 /// The alias of the key in the embedded key server.
 pub(super) const EMBEDDED_KEY: &str = "alias/sealgate-dev";
@@ -41,7 +39,7 @@ pub(super) struct Plan {
 pub(super) fn make(
     arguments: &DevArguments,
     settings: Settings,
-    environment: &dyn Fn(&str) -> Option<String>,
+    environment: Environment<'_>,
 ) -> anyhow::Result<Plan> {
     let deployment = arguments.deployment.clone().unwrap_or(settings.deployment);
     ensure!(
@@ -51,48 +49,27 @@ pub(super) fn make(
     if !arguments.listen.ip().is_loopback() {
         tracing::warn!(address = %arguments.listen, "clients reach this address over plaintext HTTP; use `serve` with tls for more than a try");
     }
-    let own_client = pair_from(
+    let own_client = kms::pair(
         environment,
         "SEALGATE_ACCESS_KEY_ID",
         "SEALGATE_SECRET_ACCESS_KEY",
     )?;
-    let aws =
-        pair_from(environment, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")?.map(|mut pair| {
-            pair.session_token = environment("AWS_SESSION_TOKEN").map(Secret::new);
-            pair
-        });
-    let region = environment("AWS_REGION").or_else(|| environment("AWS_DEFAULT_REGION"));
     let upstream = match &arguments.upstream {
         Some(url) => Some(UpstreamConfig {
-            endpoint: endpoint(url).context("--upstream")?,
-            region: region.clone().unwrap_or_else(|| DEFAULT_REGION.to_owned()),
+            endpoint: kms::endpoint(url).context("--upstream")?,
+            region: kms::aws_region(environment),
             addressing: Addressing::Path,
             ca_file: None,
-            credentials: source(aws.clone()),
+            credentials: kms::aws_credentials(environment)?,
         }),
         None => None,
     };
-    let own_keys = pair_from(
-        environment,
-        "SEALGATE_KMS_ACCESS_KEY_ID",
-        "SEALGATE_KMS_SECRET_ACCESS_KEY",
-    )?;
     let key_service = match &arguments.kms_key {
-        Some(key) => Some(AwsKmsConfig {
-            key: key.clone(),
-            endpoint: arguments
-                .kms_endpoint
-                .as_deref()
-                .map(endpoint)
-                .transpose()
-                .context("--kms-endpoint")?,
-            region: region_of_arn(key)
-                .or(region)
-                .unwrap_or_else(|| DEFAULT_REGION.to_owned()),
-            ca_file: None,
-            credentials: source(own_keys.or(aws)),
-            timeouts: KeyServiceTimeouts::default(),
-        }),
+        Some(key) => Some(kms::config(
+            key,
+            arguments.kms_endpoint.as_deref(),
+            environment,
+        )?),
         None => None,
     };
     Ok(Plan {
@@ -114,7 +91,7 @@ impl Plan {
         let upstream = match (&self.upstream, embedded.storage_endpoint()) {
             (Some(upstream), _) => upstream.clone(),
             (None, Some(url)) => UpstreamConfig {
-                endpoint: endpoint(&url)?,
+                endpoint: kms::endpoint(&url)?,
                 region: DEFAULT_REGION.to_owned(),
                 addressing: Addressing::Path,
                 ca_file: None,
@@ -126,7 +103,7 @@ impl Plan {
             (Some(key_service), _) => key_service.clone(),
             (None, Some(url)) => AwsKmsConfig {
                 key: EMBEDDED_KEY.to_owned(),
-                endpoint: Some(endpoint(url)?),
+                endpoint: Some(kms::endpoint(url)?),
                 region: DEFAULT_REGION.to_owned(),
                 ca_file: None,
                 credentials: CredentialSource::Static(self.key_service_credentials.clone()),
@@ -160,50 +137,6 @@ impl Plan {
             log: LogConfig::default(),
         })
     }
-}
-
-/// Both variables or neither: half a credential is a slip that would end in a signature error much later.
-fn pair_from(
-    environment: &dyn Fn(&str) -> Option<String>,
-    id: &str,
-    secret: &str,
-) -> anyhow::Result<Option<StaticCredentials>> {
-    match (environment(id), environment(secret)) {
-        (Some(access_key_id), Some(value)) => Ok(Some(StaticCredentials {
-            access_key_id,
-            secret_access_key: Secret::new(value),
-            session_token: None,
-        })),
-        (None, None) => Ok(None),
-        (Some(_), None) => bail!("{id} is set and {secret} is not; set both or neither"),
-        (None, Some(_)) => bail!("{secret} is set and {id} is not; set both or neither"),
-    }
-}
-
-fn source(pair: Option<StaticCredentials>) -> CredentialSource {
-    pair.map_or(
-        CredentialSource::Chain { profile: None },
-        CredentialSource::Static,
-    )
-}
-
-fn endpoint(url: &str) -> anyhow::Result<Endpoint> {
-    let endpoint = Endpoint::parse(url)
-        .with_context(|| format!("{url:?} is no server's address; write scheme, host and port alone, such as http://127.0.0.1:9000"))?;
-    ensure!(
-        endpoint.scheme() == Scheme::Https || endpoint.is_loopback(),
-        "{url} is plaintext http to another machine; use https, or `sealgate serve` with allow_plaintext = true"
-    );
-    Ok(endpoint)
-}
-
-/// The region in an ARN, which wins over the environment's: a request for the key must be signed for it.
-fn region_of_arn(key: &str) -> Option<String> {
-    key.strip_prefix("arn:")?
-        .split(':')
-        .nth(2)
-        .filter(|region| !region.is_empty())
-        .map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 
 use super::random_hex;
+use crate::cli::kms::DEFAULT_REGION;
 use crate::config::{
     Addressing, Config, CredentialSource, Endpoint, StaticCredentials, UpstreamConfig,
 };
@@ -113,7 +114,7 @@ fn front_door(url: &str, config: &Config) -> anyhow::Result<UpstreamConfig> {
 /// CreateBucket; outside of us-east-1 AWS wants to be told the region in the body, and there it must not be.
 fn create_bucket(bucket: &str, region: &str) -> UpstreamRequest {
     let request = UpstreamRequest::new(Method::PUT, Target::bucket(bucket));
-    if region == super::plan::DEFAULT_REGION {
+    if region == DEFAULT_REGION {
         return request;
     }
     request.bytes(format!(

@@ -1,0 +1,52 @@
+//! A progress bar for people; nothing where nobody looks.
+
+use std::io::IsTerminal as _;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Columns of a bar whose end is known.
+const KNOWN: &str = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+
+/// The same where it is not.
+const UNKNOWN: &str = "{msg} {spinner} {bytes} {bytes_per_sec}";
+
+/// How far a copy has come, on standard error if that is a terminal.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct Progress(ProgressBar);
+
+impl Progress {
+    /// A bar for `length` bytes, if that is known.
+    pub(in crate::cli) fn new(message: &str, length: Option<u64>) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = length.map_or_else(ProgressBar::no_length, ProgressBar::new);
+        let template = if length.is_some() { KNOWN } else { UNKNOWN };
+        // The default style does where a template should not parse.
+        let style =
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self(bar.with_style(style).with_message(message.to_owned()))
+    }
+
+    /// So many bytes more.
+    pub(in crate::cli) fn advance(&self, count: usize) {
+        self.0.inc(count as u64);
+    }
+
+    /// Takes the bar away.
+    pub(in crate::cli) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_templates_parse() {
+        for template in [KNOWN, UNKNOWN] {
+            ProgressStyle::with_template(template).unwrap();
+        }
+    }
+}
