@@ -163,8 +163,8 @@ impl CommitRecord {
         self.layout.plaintext_length()
     }
 
-    /// The record's plaintext, a function of the record alone.
-    fn encode(&self) -> Vec<u8> {
+    /// The record's plaintext, a function of the record alone. [`seal_region`](Self::seal_region) seals it.
+    pub fn encode(&self) -> Vec<u8> {
         let kind = self.checksum.as_ref().map(|checksum| ChecksumKind {
             algorithm: checksum.checksum.algorithm(),
             r#type: checksum.r#type,
@@ -195,8 +195,12 @@ impl CommitRecord {
         bytes
     }
 
-    /// Reads an opened record, and checks it against the header.
-    fn decode(object: &ObjectSecrets, bytes: &[u8]) -> Result<Self> {
+    /// Reads a record's plaintext, and checks it against the header. The bytes must be authentic: readers call
+    /// [`open_suffix`](Self::open_suffix).
+    ///
+    /// # Errors
+    /// [`Error::Stored`] for anything that section 6 does not allow, or that does not agree with the header.
+    pub fn decode(object: &ObjectSecrets, bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader::new(bytes);
         if ObjectId::from_bytes(reader.array()?) != object.object_id() {
             return Err(Error::stored("the commit record is that of another object"));

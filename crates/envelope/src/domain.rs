@@ -67,11 +67,11 @@ impl<'a> Place<'a> {
     /// The object `object_key` (percent-decoded exactly once) in `domain`.
     ///
     /// # Errors
-    /// [`Error::Misuse`] if the key has more than 1,024 bytes.
+    /// [`Error::Misuse`] unless the key has 1 to 1,024 bytes.
     pub fn new(domain: &'a Domain, object_key: &'a str) -> Result<Self> {
-        if object_key.len() > MAXIMUM_OBJECT_KEY_LENGTH {
+        if object_key.is_empty() || object_key.len() > MAXIMUM_OBJECT_KEY_LENGTH {
             return Err(Error::misuse(format!(
-                "an object key must have at most {MAXIMUM_OBJECT_KEY_LENGTH} bytes"
+                "an object key must have 1 to {MAXIMUM_OBJECT_KEY_LENGTH} bytes"
             )));
         }
         Ok(Self { domain, object_key })
@@ -110,5 +110,6 @@ mod tests {
             "deployment/bucket ü"
         );
         assert!(Place::new(&Domain::file(), &"k".repeat(1025)).is_err());
+        assert!(Place::new(&Domain::file(), "").is_err());
     }
 }

@@ -5,7 +5,7 @@
 //! the commit record at its end, so its ciphertext goes through a temporary file first
 //! ([`SealedFile::spool`], feature `spool`).
 //!
-//! Errors of the format come as `std::io::Error` with an [`Error`](crate::Error) inside: `get_ref` finds it.
+//! Errors of the format come as `std::io::Error` with an [`Error`] inside: `get_ref` finds it.
 
 mod open;
 mod seal;

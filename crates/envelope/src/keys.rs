@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -45,7 +45,10 @@ macro_rules! secret_key {
             /// # Errors
             /// [`Error::Machine`] if there is no entropy.
             pub fn generate(random: &mut dyn Random) -> Result<Self> {
-                Ok(Self(random_array(random)?))
+                // Filled where it stays, so that no copy is left behind.
+                let mut key = Self([0; KEY_LENGTH]);
+                random.fill(&mut key.0)?;
+                Ok(key)
             }
 
             /// The secret itself. Do not copy it into anything that is not zeroized.
@@ -220,11 +223,6 @@ impl KeyReference {
             *to = from;
         }
         Ok(Self(reference))
-    }
-
-    /// The reference in base64url, for people.
-    pub fn to_short_text(self) -> String {
-        BASE64URL_NOPAD.encode(&self.0)
     }
 }
 

@@ -12,14 +12,18 @@ use crate::vector::Vector;
 const LENGTH: u64 = 10;
 const REGION: usize = 384;
 
-fn vector(forge: &Forge, name: &str, comment: &str, body: &[u8]) -> Outcome<Value> {
+fn region_vector(forge: &Forge, name: &str, comment: &str, body: &[u8]) -> Outcome<Vector> {
     Ok(Vector::new("object", name, comment)
         .working_keys(&[(forge.working_key_id, forge.working_key)])
         .with("domain", forge.domain.clone())
         .with("object_key", forge.object_key.clone())
         .with("header", BASE64URL_NOPAD.encode(&forge.header()?))
-        .base64("body", body)
-        .fails("commit", 0))
+        .base64("body", body))
+}
+
+/// A vector that fails before any plaintext is released.
+fn vector(forge: &Forge, name: &str, comment: &str, body: &[u8]) -> Outcome<Value> {
+    Ok(region_vector(forge, name, comment, body)?.fails("commit", 0))
 }
 
 /// Segments of a one-part object, and any sealed record, in a body of the right length.
@@ -208,6 +212,7 @@ pub(crate) fn vectors() -> Outcome<Vec<Value>> {
     }
     vectors.extend(sealed_wrongly()?);
     vectors.extend(altered()?);
+    vectors.extend(verified()?);
     Ok(vectors)
 }
 
@@ -374,5 +379,82 @@ fn altered() -> Outcome<Vec<Value>> {
     ]
     .into_iter()
     .map(|(name, comment, body)| vector(&forge, name, comment, &body))
+    .collect()
+}
+
+/// Objects whose flag says that the commit check is not needed: all of the plaintext may be released, but whoever reads
+/// the whole body must not end as if all were well.
+fn verified() -> Outcome<Vec<Value>> {
+    let forge = Forge {
+        flags: 2,
+        ..Forge::new("verified", LENGTH)
+    };
+    let other = Forge {
+        flags: 2,
+        ..Forge::new("another verified", LENGTH)
+    };
+    let record = forge.sealed_record(&Record::single(&forge).encode())?;
+    let right = body(&forge, &record)?;
+    let flipped = |position: usize| {
+        let mut body = right.clone();
+        if let Some(byte) = body.get_mut(position) {
+            *byte ^= 1;
+        }
+        body
+    };
+    let single = Forge {
+        flags: 0,
+        ..forge.clone()
+    };
+    let without_flag = single.sealed_record(&Record::single(&forge).encode())?;
+    let foreign = other.sealed_record(&Record::single(&other).encode())?;
+    let end = right.len();
+    [
+        (
+            "verified-flipped-padding",
+            "the first byte of the padding",
+            flipped(38),
+        ),
+        (
+            "verified-flipped-record",
+            "a bit of the sealed record",
+            flipped(end - 100),
+        ),
+        (
+            "verified-flipped-tail",
+            "a bit of the tail",
+            flipped(end - 1),
+        ),
+        (
+            "verified-zero-region",
+            "zero bytes instead of a region",
+            body(&forge, &[])?,
+        ),
+        (
+            "verified-foreign",
+            "the region of another object",
+            body(&forge, &foreign)?,
+        ),
+        (
+            "verified-without-flag",
+            "a region sealed for a header without the flag",
+            body(&forge, &without_flag)?,
+        ),
+    ]
+    .into_iter()
+    .map(|(name, comment, body)| {
+        let comment = format!("{comment}; the header says that the commit check is not needed");
+        Ok(region_vector(&forge, name, &comment, &body)?.fails("commit", LENGTH))
+    })
+    .chain(
+        [
+            ("verified-truncated", "the last byte missing", 1),
+            ("verified-no-region", "segments only", REGION),
+        ]
+        .map(|(name, comment, missing)| {
+            let cut = right.get(..end - missing).unwrap_or_default();
+            Ok(region_vector(&forge, name, comment, cut)?.fails("commit", 0))
+        }),
+    )
     .collect()
 }

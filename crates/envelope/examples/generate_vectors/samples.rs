@@ -61,15 +61,16 @@ impl Sample {
             key: &WorkingKey::from_bytes(key),
             wraps: &self.wraps,
         };
-        let sealed = HeaderBuilder::new(
-            Place::new(&domain, &self.object_key)?,
-            sealing_key,
-            self.created,
-        )
-        .metadata(self.metadata.clone())
-        .suite(self.suite)
-        .carrier(self.carrier)
-        .seal(self.body, &mut random)?;
+        let place = if self.object_key.is_empty() {
+            Place::file(&domain)
+        } else {
+            Place::new(&domain, &self.object_key)?
+        };
+        let sealed = HeaderBuilder::new(place, sealing_key, self.created)
+            .metadata(self.metadata.clone())
+            .suite(self.suite)
+            .carrier(self.carrier)
+            .seal(self.body, &mut random)?;
         Ok(SealedSample {
             sample: self,
             working_key_id: id,

@@ -20,7 +20,8 @@ fn parts(lengths: &[u64], algorithm: Option<ChecksumAlgorithm>) -> Vec<CommitPar
         .iter()
         .zip(1..)
         .map(|(length, number)| CommitPart {
-            id: PartId::multipart(number, AttemptId::from_bytes([number.to_be_bytes()[1]; 16])).unwrap(),
+            id: PartId::multipart(number, AttemptId::from_bytes([number.to_be_bytes()[1]; 16]))
+                .unwrap(),
             plaintext_length: *length,
             checksum: algorithm
                 .map(|algorithm| Checksum::new(algorithm, vec![7; algorithm.width()]).unwrap()),

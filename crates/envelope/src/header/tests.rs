@@ -224,7 +224,7 @@ proptest! {
 
     #[test]
     fn headers_round_trip(
-        object_key in ".{0,100}",
+        object_key in ".{1,100}",
         domain in "[a-z/]{1,60}",
         created: u64,
         plaintext_length in 0..crate::layout::MAXIMUM_PLAINTEXT_LENGTH,

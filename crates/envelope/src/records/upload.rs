@@ -4,7 +4,7 @@ use super::{check_length, split_mac};
 use crate::checksum::ChecksumKind;
 use crate::decode::{Reader, put_prefixed};
 use crate::error::{Error, Result};
-use crate::header::Header;
+use crate::header::{Header, MAXIMUM_OBJECT_HEADER_LENGTH};
 use crate::keys::UploadHash;
 use crate::label::{FORMAT_VERSION, MAC_LENGTH, Purpose, authenticate, verify};
 use crate::object::{Body, ObjectSecrets};
@@ -42,13 +42,16 @@ impl UploadRecord {
     /// The record's bytes, under the secrets of its header.
     ///
     /// # Errors
-    /// [`Error::Misuse`] if the header is not that of a multipart object or of `object`, or the record would have more
-    /// than 65,536 bytes.
+    /// [`Error::Misuse`] if the header is not that of a multipart object or of `object` or is too long for S3, or the
+    /// record would have more than 65,536 bytes.
     pub fn encode(&self, object: &ObjectSecrets) -> Result<Vec<u8>> {
         if self.header.body() != Body::Multipart || self.header.object_id() != object.object_id() {
             return Err(Error::misuse(
                 "an upload record needs the multipart header of its own object",
             ));
+        }
+        if self.header.as_bytes().len() > MAXIMUM_OBJECT_HEADER_LENGTH {
+            return Err(Error::misuse("the header of an upload is too long for S3"));
         }
         let mut bytes = Vec::new();
         bytes.extend_from_slice(&MAGIC);
@@ -86,6 +89,11 @@ impl UploadRecord {
             header: Header::parse(reader.prefixed()?)?,
         };
         reader.end()?;
+        if record.header.as_bytes().len() > MAXIMUM_OBJECT_HEADER_LENGTH {
+            return Err(Error::stored(
+                "the header in an upload record is too long for S3",
+            ));
+        }
         if record.header.body() != Body::Multipart {
             return Err(Error::stored(
                 "the header in an upload record is not multipart",

@@ -168,19 +168,24 @@ fn recipe_body(vector: &Value, object: &ObjectSecrets) -> Vec<u8> {
 /// Steps 4 and 5: the length, and the commit record where it is needed.
 fn layout(header: &OpenedHeader, body: &[u8]) -> Result<ObjectLayout, Error> {
     header.check_sealed_length(body.len() as u64)?;
-    if !header.body().needs_commit_record() {
-        return Ok(header.layout().unwrap());
+    if header.body().needs_commit_record() {
+        Ok(open_region(header, body)?.layout().clone())
+    } else {
+        Ok(header.layout().unwrap())
     }
+}
+
+/// Finds the record from the end, as a client does, and checks all of the region, as a whole reader must.
+fn open_region(header: &OpenedHeader, body: &[u8]) -> Result<CommitRecord, Error> {
     let mut wanted = first_suffix_length(body.len() as u64);
     for _ in 0..2 {
         let suffix = &body[body.len() - wanted as usize..];
         match CommitRecord::open_suffix(header.secrets(), suffix, body.len() as u64)? {
             CommitSearch::NeedMore { suffix_length } => wanted = suffix_length,
             CommitSearch::Found(record) => {
-                // A whole reader has fetched the whole region, so it checks all of the padding.
                 let all = &body[record.layout().segments_length() as usize..];
                 CommitRecord::open_suffix(header.secrets(), all, body.len() as u64)?;
-                return Ok(record.layout().clone());
+                return Ok(record);
             }
         }
     }
@@ -215,6 +220,9 @@ pub(crate) fn object(vector: &Value, backend: Backend) -> Outcome {
         rest = behind;
     }
     opener.finish().unwrap();
+    if let Err(error) = open_region(&header, &body) {
+        return Outcome::Refused(released.len() as u64, error);
+    }
     check_opened(vector, &header, &released);
     Outcome::Opened
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{UPLOAD_ID, multipart};
 use crate::Outcome;
-use crate::forge::{Forge, mac, prefixed};
+use crate::forge::{Forge, mac, prefixed, wrap};
 use crate::samples::SealedSample;
 use crate::vector::Vector;
 
@@ -133,6 +133,11 @@ fn forged() -> Outcome<Vec<Value>> {
         length: 5,
         ..forge.clone()
     };
+    let long = Forge {
+        wraps: [vec![2], wrap(1, &[1; 1_000]), wrap(1, &[2; 1_000])].concat(),
+        metadata: vec![0, 0],
+        ..forge.clone()
+    };
     let other_key = Forge {
         object_key: "another".to_owned(),
         ..forge.clone()
@@ -180,6 +185,11 @@ fn forged() -> Outcome<Vec<Value>> {
             "single-header",
             "the header of a single object",
             record(start, [0, 0], &single.header()?, &[])?,
+        ),
+        (
+            "long-header",
+            "a header of more than 1,500 bytes",
+            record(start, [0, 0], &long.header()?, &[])?,
         ),
         (
             "header-of-another-key",
