@@ -1,1 +1,23 @@
-//! Integration tests: real processes, real servers, real clients
+//! The rig of the integration tests: real servers on free ports, real clients, and ways to look behind the gateway.
+//!
+//! ```text
+//! clients                          what is tested            what it stands on
+//! aws CLI, boto3 (Python) ─┐
+//! aws-sdk-s3 (Rust) ───────┼─────► sealgate (process) ─┬───► MinIO (process), or sealgate-devstore (process)
+//! raw HTTP ────────────────┘                           └───► sealgate-kms-mock (process)
+//! ```
+//!
+//! Everything runs on 127.0.0.1, in directories that vanish with the test, and every wait has an end. What the rig needs
+//! of the machine (a MinIO binary, a Python environment) the command `./test` at the root of the repository provides; a test
+//! that misses it fails and says so.
+
+#![forbid(unsafe_code)]
+
+pub mod content;
+pub mod endpoint;
+pub mod environment;
+pub mod process;
+pub mod python;
+pub mod raw_http;
+pub mod rig;
+pub mod servers;

@@ -1,0 +1,37 @@
+"""The declared list: where the gateway must differ from the storage behind it, and what a storage does not offer.
+
+Everything that is not here is expected to be the same through the gateway, and a case that passes against the bare
+storage and fails through the gateway is a defect of the gateway.
+"""
+
+# Behaviour of the gateway that differs on purpose. Cases ask for a difference by its name.
+DECLARED = {
+    "entity tag of a single PUT": "The storage's tag is of the ciphertext; it ends in -01, so that no client takes it for"
+    " the MD5 of the plaintext, which would leak equality.",
+    "entity tag of a part": "It names the attempt at the part, which has a key of its own; an MD5 would leak equality.",
+    "entity tag of a multipart object": "The storage's tag is of what lies there: ciphertext, with one part more for the"
+    " commit region, so the number behind the hyphen need not be that of the client's parts.",
+    "room for user metadata": "User metadata is sealed in one header of 1,500 bytes, so less of it fits than 2 KB.",
+}
+
+# Cases that the bare storage is known to fail, so that failing through the gateway is no news.
+MISSING = {
+    "minio": {
+        "checksum: CRC32 of a whole multipart object": "The answer to a Complete does not name the checksum's type.",
+        "condition: If-Range on a small object": "If-Range is not looked at.",
+        "condition: If-Range on a large object": "If-Range is not looked at.",
+        "copy: a source with an empty segment": "Empty segments are refused.",
+        "key: empty segment": "Empty segments are refused.",
+        "key: 'a//b' and 'a/b' differ": "Empty segments are refused.",
+        "key: leading slash": "The leading slash is dropped.",
+        "key: dot segments": "Dot segments are refused.",
+        "key: single dot": "Dot segments are refused.",
+        "key: only dots": "Dot segments are refused.",
+        "key: 1,000 bytes": "A segment has at most 255 bytes, as a file name has.",
+        "multipart: part numbers 0 and 10,001 are refused": "The code is InvalidPart.",
+        "multipart: ListMultipartUploads of a bucket": "The delimiter is not looked at.",
+        "multipart: an upload that never was is NoSuchUpload": "Aborting one succeeds.",
+        "object: a reader of the old body is not disturbed by a new one": "The reader's connection is cut.",
+    },
+    "devstore": {},
+}

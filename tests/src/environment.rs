@@ -1,0 +1,72 @@
+//! What the tests need of the machine, and what to do where it is missing.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// Names the MinIO binary; `./test` sets it.
+pub const MINIO_VARIABLE: &str = "SEALGATE_MINIO";
+
+/// Names the virtual environment with boto3 and the aws CLI; `./test` sets it.
+pub const PYTHON_ENVIRONMENT_VARIABLE: &str = "SEALGATE_TEST_VENV";
+
+const FIX: &str = "run ./test at the root of the repository: it finds or builds MinIO and makes the Python environment (./test --help)";
+
+/// The MinIO binary.
+///
+/// # Errors
+/// If the variable is not set or names no file.
+pub fn minio() -> Result<PathBuf> {
+    named_by(MINIO_VARIABLE)
+}
+
+/// A program of the Python environment, such as `python` or `aws`.
+///
+/// # Errors
+/// If the variable is not set or the program is not there.
+pub fn python_program(name: &str) -> Result<PathBuf> {
+    let program = named_by(PYTHON_ENVIRONMENT_VARIABLE)?
+        .join("bin")
+        .join(name);
+    ensure!(program.is_file(), "{} is missing; {FIX}", program.display());
+    Ok(program)
+}
+
+fn named_by(variable: &str) -> Result<PathBuf> {
+    let Some(value) = std::env::var_os(variable) else {
+        bail!("the environment variable {variable} is not set; {FIX}");
+    };
+    let path = PathBuf::from(value);
+    ensure!(
+        path.exists(),
+        "{variable} names {}, which does not exist; {FIX}",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// One of the workspace's own programs, from the directory that this test itself was built into.
+///
+/// # Errors
+/// If it has not been built.
+pub fn own_program(name: &str) -> Result<PathBuf> {
+    let test = std::env::current_exe().context("the test's own path is unknown")?;
+    // target/<profile>/deps/<test>
+    let directory = test
+        .parent()
+        .and_then(Path::parent)
+        .context("the test lies outside of a target directory")?;
+    let program = directory.join(name);
+    ensure!(
+        program.is_file(),
+        "{} is missing; build it with `cargo build --workspace`, or run ./test, which does",
+        program.display()
+    );
+    Ok(program)
+}
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_owned()
+}

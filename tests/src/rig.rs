@@ -1,0 +1,166 @@
+//! Storage, key server and gateway together, for one test.
+
+use std::{ops::AsyncFnOnce, time::Duration};
+
+use anyhow::{Context, Result, anyhow};
+use aws_sdk_s3::Client;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use crate::servers::{Gateway, GatewaySettings, KeyServer, Minio};
+
+/// MinIO, a key server and one gateway. More gateways may join.
+#[derive(Debug)]
+pub struct Rig {
+    /// The gateway in front.
+    pub gateway: Gateway,
+    /// The storage behind.
+    pub minio: Minio,
+    /// The key server.
+    pub key_server: KeyServer,
+    // The last field: the directory goes when the processes have ended.
+    directory: TempDir,
+}
+
+impl Rig {
+    /// Starts all three.
+    ///
+    /// # Errors
+    /// If one of them does not become ready; with its last words.
+    pub fn start() -> Result<Self> {
+        Self::start_with("")
+    }
+
+    /// As [`Self::start`], with further tables in the gateway's configuration.
+    ///
+    /// # Errors
+    /// If one of them does not become ready; with its last words.
+    pub fn start_with(configuration: &str) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let minio = Minio::start(directory.path())?;
+        let key_server = KeyServer::start(directory.path(), None)?;
+        let settings = GatewaySettings {
+            more: configuration.to_owned(),
+            ..GatewaySettings::new(&minio.endpoint, &key_server.endpoint)
+        };
+        let gateway = Gateway::start(settings, directory.path())?;
+        Ok(Self {
+            gateway,
+            minio,
+            key_server,
+            directory,
+        })
+    }
+
+    /// One more gateway of the same deployment.
+    ///
+    /// # Errors
+    /// If it does not become ready.
+    pub fn another_gateway(&self) -> Result<Gateway> {
+        self.gateway_with(GatewaySettings::new(
+            &self.minio.endpoint,
+            &self.key_server.endpoint,
+        ))
+    }
+
+    /// A gateway with other settings in the rig's directory.
+    ///
+    /// # Errors
+    /// If it does not become ready.
+    pub fn gateway_with(&self, settings: GatewaySettings) -> Result<Gateway> {
+        Gateway::start(settings, self.directory.path())
+    }
+
+    /// A directory for the test's own files.
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// A client of the gateway, and one of the storage behind it, with a new bucket that both see.
+    ///
+    /// # Errors
+    /// If the bucket can't be made.
+    pub async fn clients(&self, bucket: &str) -> Result<(Client, Client)> {
+        let through = self.gateway.endpoint.s3()?;
+        through
+            .create_bucket()
+            .bucket(bucket)
+            .send()
+            .await
+            .context("the bucket can't be made")?;
+        Ok((through, self.minio.endpoint.s3()?))
+    }
+
+    fn last_words(&self) -> String {
+        format!(
+            "{}\n{}\n{}",
+            self.gateway.process.last_words(),
+            self.key_server.last_words(),
+            self.minio.process.last_words()
+        )
+    }
+}
+
+/// Runs a test on a fresh rig. It ends after `limit` at the latest; where it fails, the logs of the servers are shown.
+///
+/// # Errors
+/// Whatever the test says, or that it took too long.
+pub async fn with_rig<F>(limit: Duration, test: F) -> Result<()>
+where
+    F: AsyncFnOnce(&mut Rig) -> Result<()>,
+{
+    let mut rig = Rig::start()?;
+    let outcome = bounded(limit, test(&mut rig)).await;
+    outcome.map_err(|error| anyhow!("{error:?}\n\n{}", rig.last_words()))
+}
+
+/// Ends a test that takes too long.
+///
+/// # Errors
+/// Whatever the test says, or that it took too long.
+pub async fn bounded(limit: Duration, test: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::time::timeout(limit, test)
+        .await
+        .unwrap_or_else(|_| Err(anyhow!("the test took longer than {limit:?}")))
+}
+
+/// SHA-256 in hexadecimal digits, to compare what is too long to print.
+pub fn fingerprint(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(bytes))
+}
+
+/// The body of an object.
+///
+/// # Errors
+/// If it can't be had whole.
+pub async fn get(client: &Client, bucket: &str, key: &str) -> Result<Vec<u8>> {
+    let answer = client
+        .get_object()
+        .bucket(bucket)
+        .key(key)
+        .send()
+        .await
+        .with_context(|| format!("GET {key}"))?;
+    let body = answer
+        .body
+        .collect()
+        .await
+        .with_context(|| format!("the body of {key}"))?;
+    Ok(body.to_vec())
+}
+
+/// Stores an object.
+///
+/// # Errors
+/// If it is refused.
+pub async fn put(client: &Client, bucket: &str, key: &str, body: &[u8]) -> Result<()> {
+    client
+        .put_object()
+        .bucket(bucket)
+        .key(key)
+        .body(body.to_vec().into())
+        .send()
+        .await
+        .with_context(|| format!("PUT {key}"))?;
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! The gateway itself: `sealgate serve` with a configuration file.
+
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Result;
+
+use crate::{
+    endpoint::{Endpoint, REGION},
+    environment,
+    process::Process,
+    servers::key_server::KEY,
+};
+
+/// Certificate, key and the authority that vouches for them, as PEM files.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// What clients trust.
+    pub ca_file: PathBuf,
+    /// The server's certificate.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// What a gateway is told.
+#[derive(Clone, Debug)]
+pub struct GatewaySettings {
+    /// The deployment's id.
+    pub deployment: String,
+    /// The upstream.
+    pub storage: Endpoint,
+    /// The key server.
+    pub key_server: Endpoint,
+    /// TLS towards clients.
+    pub tls: Option<TlsFiles>,
+    /// Further tables of the configuration.
+    pub more: String,
+}
+
+impl GatewaySettings {
+    /// The usual settings for these two servers.
+    pub fn new(storage: &Endpoint, key_server: &Endpoint) -> Self {
+        Self {
+            deployment: "rig".to_owned(),
+            storage: storage.clone(),
+            key_server: key_server.clone(),
+            tls: None,
+            more: String::new(),
+        }
+    }
+
+    fn configuration(&self, client: &Endpoint) -> Result<String> {
+        let mut text = String::new();
+        let Self {
+            deployment,
+            storage,
+            key_server,
+            tls,
+            more,
+        } = self;
+        writeln!(text, "deployment = \"{deployment}\"\n")?;
+        writeln!(text, "[listener]\naddress = \"127.0.0.1:0\"")?;
+        if let Some(files) = tls {
+            let (certificate, key) = (files.certificate.display(), files.key.display());
+            writeln!(
+                text,
+                "tls = {{ certificate = \"{certificate}\", key = \"{key}\" }}"
+            )?;
+        }
+        writeln!(text, "\n[upstream]")?;
+        describe_server(&mut text, storage, "UPSTREAM_SECRET")?;
+        writeln!(
+            text,
+            "\n[[key_service]]\ntype = \"aws-kms\"\nkey = \"{KEY}\""
+        )?;
+        describe_server(&mut text, key_server, "KEY_SERVER_SECRET")?;
+        writeln!(text, "\n[[identity]]\nname = \"client\"\n")?;
+        writeln!(
+            text,
+            "[[identity.credential]]\naccess_key_id = \"{}\"\nsecret_access_key = \"env:CLIENT_SECRET\"\n",
+            client.access_key_id
+        )?;
+        text.push_str(more);
+        Ok(text)
+    }
+}
+
+fn describe_server(text: &mut String, server: &Endpoint, secret: &str) -> Result<()> {
+    writeln!(
+        text,
+        "endpoint = \"{}\"\nregion = \"{REGION}\"\ncredentials = {{ access_key_id = \"{}\", secret_access_key = \"env:{secret}\" }}",
+        server.url, server.access_key_id
+    )?;
+    if let Some(path) = &server.ca_file {
+        writeln!(text, "ca_file = \"{}\"", path.display())?;
+    }
+    Ok(())
+}
+
+/// A `sealgate serve`.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Where it is, with the credentials of its one client.
+    pub endpoint: Endpoint,
+    /// The process.
+    pub process: Process,
+    /// Its configuration file.
+    pub configuration: PathBuf,
+    settings: GatewaySettings,
+}
+
+impl Gateway {
+    /// Writes the configuration to `directory`, starts the gateway, and waits until it serves.
+    ///
+    /// # Errors
+    /// If it has not been built or does not become ready.
+    pub fn start(settings: GatewaySettings, directory: &Path) -> Result<Self> {
+        let mut endpoint = Endpoint {
+            url: String::new(),
+            access_key_id: "SGCLIENT".to_owned(),
+            secret_access_key: "a-secret-of-the-client".to_owned(),
+            ca_file: settings.tls.as_ref().map(|files| files.ca_file.clone()),
+        };
+        let configuration = directory.join(format!("gateway-{}.toml", crate::process::free_port()?));
+        std::fs::write(&configuration, settings.configuration(&endpoint)?)?;
+        let mut command = program("serve", &configuration, &settings, &endpoint)?;
+        let mut process = Process::start("gateway", &mut command, directory)?;
+        endpoint.url = process.ready_url()?;
+        Ok(Self {
+            endpoint,
+            process,
+            configuration,
+            settings,
+        })
+    }
+
+    /// Another command of `sealgate` with the same configuration, such as `gc`. Arguments may follow.
+    ///
+    /// # Errors
+    /// If the program has not been built.
+    pub fn command(&self, name: &str) -> Result<Command> {
+        program(name, &self.configuration, &self.settings, &self.endpoint)
+    }
+}
+
+fn program(
+    name: &str,
+    configuration: &Path,
+    settings: &GatewaySettings,
+    client: &Endpoint,
+) -> Result<Command> {
+    let mut command = Command::new(environment::own_program("sealgate")?);
+    command
+        .arg(name)
+        .arg("--config")
+        .arg(configuration)
+        .env("UPSTREAM_SECRET", &settings.storage.secret_access_key)
+        .env("KEY_SERVER_SECRET", &settings.key_server.secret_access_key)
+        .env("CLIENT_SECRET", &client.secret_access_key);
+    Ok(command)
+}

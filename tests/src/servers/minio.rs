@@ -1,0 +1,97 @@
+//! MinIO: the real storage.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    endpoint::Endpoint,
+    environment,
+    process::{Process, START_LIMIT, free_port},
+};
+
+/// How long one answer to the question whether MinIO is ready may take.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
+
+/// A MinIO on one directory.
+#[derive(Debug)]
+pub struct Minio {
+    /// Where it is, with the credentials of its root user.
+    pub endpoint: Endpoint,
+    /// Its data, as it lies on the disk.
+    pub data: PathBuf,
+    /// The process.
+    pub process: Process,
+}
+
+impl Minio {
+    /// Starts MinIO with its data in a new directory below `directory`, and waits until it serves.
+    ///
+    /// # Errors
+    /// If the binary is missing or does not become ready.
+    pub fn start(directory: &Path) -> Result<Self> {
+        let program = environment::minio()?;
+        let data = directory.join("minio");
+        std::fs::create_dir_all(&data)?;
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let console = format!("127.0.0.1:{}", free_port()?);
+        let endpoint = Endpoint {
+            url: format!("http://{address}"),
+            access_key_id: "minio-root".to_owned(),
+            secret_access_key: "minio-root-secret".to_owned(),
+            ca_file: None,
+        };
+        let mut command = Command::new(program);
+        command
+            .arg("server")
+            .arg(&data)
+            .args(["--address", &address, "--console-address", &console])
+            .env_clear()
+            .env("HOME", directory)
+            .env("MINIO_CI_CD", "1")
+            .env("MINIO_BROWSER", "off")
+            .env("MINIO_UPDATE", "off")
+            .env("MINIO_ROOT_USER", &endpoint.access_key_id)
+            .env("MINIO_ROOT_PASSWORD", &endpoint.secret_access_key);
+        let mut process = Process::start("minio", &mut command, directory)?;
+        let deadline = Instant::now() + START_LIMIT;
+        while !is_ready(&address) {
+            if process.has_ended()? || Instant::now() > deadline {
+                bail!(
+                    "MinIO at {address} does not become ready\n{}\n{}",
+                    process.printed().join("\n"),
+                    process.last_words()
+                );
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(Self {
+            endpoint,
+            data,
+            process,
+        })
+    }
+}
+
+/// Asks MinIO's own health page.
+fn is_ready(address: &str) -> bool {
+    let ask = || -> Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PROBE_LIMIT))?;
+        write!(
+            stream,
+            "GET /minio/health/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200"))
+}

@@ -1,0 +1,11 @@
+//! The servers of the rig, one process each.
+
+pub mod devstore;
+pub mod gateway;
+pub mod key_server;
+pub mod minio;
+
+pub use devstore::Devstore;
+pub use gateway::{Gateway, GatewaySettings};
+pub use key_server::KeyServer;
+pub use minio::Minio;

@@ -1,0 +1,12 @@
+//! The gateway between real clients and a real storage. Run them with `./test`, or `./test --only NAME`.
+
+mod bad_input;
+mod conformance;
+mod dev;
+mod key_server_down;
+mod main_job;
+mod restart;
+mod second_reader;
+mod tampering;
+mod tls;
+mod two_gateways;

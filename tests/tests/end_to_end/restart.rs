@@ -1,0 +1,173 @@
+//! A gateway dies; nothing that was acknowledged is lost, because it holds nothing.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use sealgate_tests::{
+    content::pattern,
+    process,
+    rig::{get, put, with_rig},
+};
+
+const BUCKET: &str = "restart";
+const PART: usize = 5 * 1024 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_survives_kill_9_of_its_gateway() -> Result<()> {
+    with_rig(Duration::from_secs(180), async |rig| {
+        let (first, _) = rig.clients(BUCKET).await?;
+        let body = pattern(1, 2 * PART + 500);
+        put(&first, BUCKET, "before", b"before").await?;
+        let begun = first
+            .create_multipart_upload()
+            .bucket(BUCKET)
+            .key("large")
+            .content_type("text/survivor")
+            .send()
+            .await?;
+        let upload = begun.upload_id().context("no upload id")?.to_owned();
+        let mut parts = Vec::new();
+        let mut client = first.clone();
+        for (number, bytes) in (1..).zip(body.chunks(PART)) {
+            if number == 2 {
+                // A part is on its way when the process dies.
+                let lost = client
+                    .upload_part()
+                    .bucket(BUCKET)
+                    .key("large")
+                    .upload_id(&upload)
+                    .part_number(2)
+                    .body(pattern(9, 4 * PART).into())
+                    .send();
+                let (lost, killed) = tokio::join!(lost, async {
+                    tokio::time::sleep(Duration::from_millis(60)).await;
+                    rig.gateway.process.kill()
+                });
+                killed?;
+                drop(lost);
+                rig.gateway = rig.another_gateway()?;
+                client = rig.gateway.endpoint.s3()?;
+            }
+            let answer = client
+                .upload_part()
+                .bucket(BUCKET)
+                .key("large")
+                .upload_id(&upload)
+                .part_number(number)
+                .body(bytes.to_vec().into())
+                .send()
+                .await
+                .with_context(|| format!("part {number}"))?;
+            parts.push(
+                CompletedPart::builder()
+                    .part_number(number)
+                    .e_tag(answer.e_tag().context("no entity tag")?)
+                    .build(),
+            );
+        }
+        client
+            .complete_multipart_upload()
+            .bucket(BUCKET)
+            .key("large")
+            .upload_id(&upload)
+            .multipart_upload(
+                CompletedMultipartUpload::builder()
+                    .set_parts(Some(parts))
+                    .build(),
+            )
+            .send()
+            .await
+            .context("Complete")?;
+        ensure!(get(&client, BUCKET, "large").await? == body, "large");
+        ensure!(get(&client, BUCKET, "before").await? == b"before", "before");
+        let head = client.head_object().bucket(BUCKET).key("large").send().await?;
+        ensure!(
+            head.content_type() == Some("text/survivor"),
+            "the content type is {:?}",
+            head.content_type()
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gc_leaves_an_open_upload_alone() -> Result<()> {
+    with_rig(Duration::from_secs(120), async |rig| {
+        let (client, _) = rig.clients(BUCKET).await?;
+        let begun = client
+            .create_multipart_upload()
+            .bucket(BUCKET)
+            .key("open")
+            .send()
+            .await?;
+        let upload = begun.upload_id().context("no upload id")?;
+        let answer = client
+            .upload_part()
+            .bucket(BUCKET)
+            .key("open")
+            .upload_id(upload)
+            .part_number(1)
+            .body(pattern(1, 100).into())
+            .send()
+            .await?;
+        for arguments in [&["--dry-run"][..], &[]] {
+            let mut command = rig.gateway.command("gc")?;
+            process::run_successfully(command.args(arguments), Duration::from_secs(60))?;
+        }
+        client
+            .complete_multipart_upload()
+            .bucket(BUCKET)
+            .key("open")
+            .upload_id(upload)
+            .multipart_upload(
+                CompletedMultipartUpload::builder()
+                    .parts(
+                        CompletedPart::builder()
+                            .part_number(1)
+                            .e_tag(answer.e_tag().context("no entity tag")?)
+                            .build(),
+                    )
+                    .build(),
+            )
+            .send()
+            .await
+            .context("gc has taken an open upload")?;
+        ensure!(
+            get(&client, BUCKET, "open").await? == pattern(1, 100),
+            "open"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_lets_a_download_finish() -> Result<()> {
+    with_rig(Duration::from_secs(120), async |rig| {
+        let (client, _) = rig.clients(BUCKET).await?;
+        let body = pattern(1, 20 * 1024 * 1024);
+        put(&client, BUCKET, "download", &body).await?;
+        let mut answer = client.get_object().bucket(BUCKET).key("download").send().await?;
+        let mut received = answer
+            .body
+            .next()
+            .await
+            .context("no body")??
+            .to_vec();
+        let process = &mut rig.gateway.process;
+        let (status, rest) = tokio::join!(
+            async { tokio::task::block_in_place(|| process.terminate(Duration::from_secs(40))) },
+            async {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                answer.body.collect().await
+            }
+        );
+        received.extend_from_slice(&rest.context("the download was cut")?.to_vec());
+        ensure!(received == body, "the download has other bytes");
+        ensure!(status?.success(), "SIGTERM is no clean end");
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,175 @@
+//! Two gateways share everything: neither holds what the other needs.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use aws_sdk_s3::{
+    Client,
+    types::{CompletedMultipartUpload, CompletedPart},
+};
+use sealgate_tests::{
+    content::pattern,
+    rig::{get, with_rig},
+};
+
+const PART: usize = 5 * 1024 * 1024;
+
+async fn begin(client: &Client, bucket: &str, key: &str) -> Result<String> {
+    let answer = client
+        .create_multipart_upload()
+        .bucket(bucket)
+        .key(key)
+        .metadata("made-by", "two gateways")
+        .send()
+        .await?;
+    Ok(answer.upload_id().context("no upload id")?.to_owned())
+}
+
+async fn upload_part(
+    client: &Client,
+    bucket: &str,
+    key: &str,
+    upload: &str,
+    number: i32,
+    body: &[u8],
+) -> Result<CompletedPart> {
+    let answer = client
+        .upload_part()
+        .bucket(bucket)
+        .key(key)
+        .upload_id(upload)
+        .part_number(number)
+        .body(body.to_vec().into())
+        .send()
+        .await
+        .with_context(|| format!("part {number}"))?;
+    Ok(CompletedPart::builder()
+        .part_number(number)
+        .e_tag(answer.e_tag().context("no entity tag")?)
+        .build())
+}
+
+async fn complete(
+    client: &Client,
+    bucket: &str,
+    key: &str,
+    upload: &str,
+    parts: Vec<CompletedPart>,
+) -> Result<String> {
+    let answer = client
+        .complete_multipart_upload()
+        .bucket(bucket)
+        .key(key)
+        .upload_id(upload)
+        .multipart_upload(
+            CompletedMultipartUpload::builder()
+                .set_parts(Some(parts))
+                .build(),
+        )
+        .send()
+        .await
+        .context("Complete")?;
+    Ok(answer.e_tag().context("no entity tag")?.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_alternate_and_either_completes() -> Result<()> {
+    with_rig(Duration::from_secs(180), async |rig| {
+        let second = rig.another_gateway()?;
+        let (one, _) = rig.clients("shared").await?;
+        let two = second.endpoint.s3()?;
+        let body = pattern(4, 4 * PART + 77);
+        for (key, completing) in [("by-the-first", &one), ("by-the-second", &two)] {
+            let upload = begin(&one, "shared", key).await?;
+            let mut parts = Vec::new();
+            for (number, bytes) in (1..).zip(body.chunks(PART)) {
+                let client = if number % 2 == 0 { &one } else { &two };
+                parts.push(upload_part(client, "shared", key, &upload, number, bytes).await?);
+            }
+            let listed = two
+                .list_parts()
+                .bucket("shared")
+                .key(key)
+                .upload_id(&upload)
+                .send()
+                .await?;
+            ensure!(
+                listed.parts().len() == parts.len(),
+                "the second gateway lists {} parts",
+                listed.parts().len()
+            );
+            complete(completing, "shared", key, &upload, parts).await?;
+            for client in [&one, &two] {
+                ensure!(
+                    get(client, "shared", key).await? == body,
+                    "{key} comes back otherwise"
+                );
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_complete_at_once() -> Result<()> {
+    with_rig(Duration::from_secs(180), async |rig| {
+        let second = rig.another_gateway()?;
+        let (one, _) = rig.clients("shared").await?;
+        let two = second.endpoint.s3()?;
+        for round in 0..5_u8 {
+            let key = format!("raced-{round}");
+            let body = pattern(u64::from(round), PART + 1_000);
+            let upload = begin(&one, "shared", &key).await?;
+            let mut parts = Vec::new();
+            for (number, bytes) in (1..).zip(body.chunks(PART)) {
+                parts.push(upload_part(&one, "shared", &key, &upload, number, bytes).await?);
+            }
+            let (left, right) = tokio::join!(
+                complete(&one, "shared", &key, &upload, parts.clone()),
+                complete(&two, "shared", &key, &upload, parts)
+            );
+            ensure!(
+                left.is_ok() || right.is_ok(),
+                "neither completes: {left:?} {right:?}"
+            );
+            ensure!(
+                get(&two, "shared", &key).await? == body,
+                "{key} comes back otherwise"
+            );
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_aborts_is_gone_for_the_other() -> Result<()> {
+    with_rig(Duration::from_secs(120), async |rig| {
+        let second = rig.another_gateway()?;
+        let (one, _) = rig.clients("shared").await?;
+        let two = second.endpoint.s3()?;
+        let upload = begin(&one, "shared", "aborted").await?;
+        let part = upload_part(&two, "shared", "aborted", &upload, 1, &pattern(1, 100)).await?;
+        one.abort_multipart_upload()
+            .bucket("shared")
+            .key("aborted")
+            .upload_id(&upload)
+            .send()
+            .await?;
+        ensure!(
+            upload_part(&two, "shared", "aborted", &upload, 2, b"late")
+                .await
+                .is_err(),
+            "the other gateway took a part of an aborted upload"
+        );
+        ensure!(
+            complete(&two, "shared", "aborted", &upload, vec![part])
+                .await
+                .is_err(),
+            "the other gateway completed an aborted upload"
+        );
+        Ok(())
+    })
+    .await
+}
