@@ -208,4 +208,6 @@ pub fn is_deployment_id(text: &str) -> bool {
 }
 
 #[cfg(test)]
+mod example_tests;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,128 @@
+//! The annotated example: it loads, and it shows every key that is known.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../sealgate.example.toml");
+
+/// The files that the example names.
+const FILES: [&str; 8] = [
+    "server.pem",
+    "server-key.pem",
+    "storage-ca.pem",
+    "kms-ca.pem",
+    "laptop.key",
+    "secrets/storage-session-token",
+    "secrets/state",
+    "secrets/app-2",
+];
+
+#[test]
+fn the_example_loads_and_its_defaults_are_the_defaults() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("secrets")).unwrap();
+    for file in FILES {
+        std::fs::write(directory.path().join(file), "secret-in-a-file\n").unwrap();
+    }
+    let environment = |name: &str| {
+        EXAMPLE
+            .contains(&format!("\"env:{name}\""))
+            .then(|| format!("value of {name}"))
+    };
+    let surroundings = Surroundings {
+        directory: directory.path(),
+        environment: &environment,
+    };
+    let config = Config::parse(EXAMPLE, surroundings).unwrap_or_else(|error| panic!("{error}"));
+
+    assert_eq!(config.limits, LimitsConfig::default());
+    let [
+        KeyServiceConfig::AwsKms(kms),
+        KeyServiceConfig::Local { .. },
+    ] = config.key_services.as_slice()
+    else {
+        panic!("{:?}", config.key_services)
+    };
+    assert_eq!(kms.timeouts, KeyServiceTimeouts::default());
+    assert_eq!(config.identities[0].credentials.len(), 2);
+    assert!(config.state.upstream.is_some());
+    assert_eq!(config.domain_for("logs-eu", "audit/1").name, "acme/audit");
+    assert_eq!(
+        config.domain_for("logs-eu", "other").name,
+        "0f3c7a5e9b1d4c62a8e0f1b2c3d4e5f6/logs-eu"
+    );
+}
+
+/// Every table there is, each with one key too many.
+const STRANGE: &str = r#"
+strange = 1
+[listener]
+strange = 1
+tls = { strange = 1 }
+[upstream]
+strange = 1
+credentials = { strange = 1 }
+[state]
+strange = 1
+[[key_service]]
+type = "aws-kms"
+strange = 1
+timeouts = { strange = 1 }
+[[key_service]]
+type = "local"
+strange = 1
+[[identity]]
+strange = 1
+[[identity.credential]]
+strange = 1
+[[domain]]
+strange = 1
+[limits]
+strange = 1
+[log]
+strange = 1
+"#;
+
+#[test]
+fn every_known_key_is_in_the_example() {
+    let nothing = |_: &str| None;
+    let surroundings = Surroundings {
+        directory: Path::new("/nonexistent"),
+        environment: &nothing,
+    };
+    let problems = Config::parse(STRANGE, surroundings).unwrap_err().problems;
+    let strange: Vec<_> = problems
+        .iter()
+        .filter(|problem| problem.message == "unknown key")
+        .collect();
+    assert_eq!(
+        strange.len(),
+        STRANGE.matches("strange").count(),
+        "a table is read without looking for unknown keys"
+    );
+
+    let known: BTreeSet<&str> = strange
+        .iter()
+        .flat_map(|problem| {
+            problem
+                .fix
+                .split_once("known here: ")
+                .unwrap()
+                .1
+                .split(", ")
+        })
+        .collect();
+    assert!(known.len() > 40, "{known:?}");
+    for key in known {
+        let shown = EXAMPLE.lines().any(|line| {
+            let line = line.trim_start_matches("# ");
+            line.starts_with(&format!("{key} = "))
+                || line.contains(&format!("{{ {key} = "))
+                || line.contains(&format!(", {key} = "))
+                || line.trim_matches(['[', ']']).rsplit('.').next() == Some(key)
+        });
+        assert!(shown, "{key} is not in sealgate.example.toml");
+    }
+}
