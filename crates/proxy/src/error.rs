@@ -2,17 +2,24 @@
 //!
 //! The parts below (signatures, bodies, XML, the envelope, key services, the upstream) have error types of their own that say what happened.
 //! The conversions in [`mapping`] are the only place where those become S3 errors. What a client may not learn, above all why a decryption
-//! failed, goes into [`S3Error::detail`], which is logged under the request's id and never sent.
+//! failed, goes into [`ErrorDetails::detail`], which is logged under the request's id and never sent.
 
 mod mapping;
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    ops::{Deref, DerefMut},
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-/// An answer of the S3 error form (S3 API Reference, "Error responses").
+/// An answer of the S3 error form (S3 API Reference, "Error responses"). One pointer wide, because every operation returns it.
 #[derive(Debug, Clone)]
-pub struct S3Error {
+pub struct S3Error(Box<ErrorDetails>);
+
+/// What an [`S3Error`] says.
+#[derive(Debug, Clone)]
+pub struct ErrorDetails {
     /// The HTTP status.
     pub status: StatusCode,
     /// S3's code, such as `NoSuchKey`.
@@ -27,6 +34,20 @@ pub struct S3Error {
     pub detail: Option<String>,
 }
 
+impl Deref for S3Error {
+    type Target = ErrorDetails;
+
+    fn deref(&self) -> &ErrorDetails {
+        &self.0
+    }
+}
+
+impl DerefMut for S3Error {
+    fn deref_mut(&mut self) -> &mut ErrorDetails {
+        &mut self.0
+    }
+}
+
 impl S3Error {
     /// An error with a status, a code and a message.
     pub fn new(
@@ -34,14 +55,14 @@ impl S3Error {
         code: impl Into<Cow<'static, str>>,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self {
+        Self(Box::new(ErrorDetails {
             status,
             code: code.into(),
             message: message.into(),
             elements: Vec::new(),
             headers: HeaderMap::new(),
             detail: None,
-        }
+        }))
     }
 
     /// Adds what only the log may hold.

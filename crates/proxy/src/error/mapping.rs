@@ -159,7 +159,6 @@ impl From<UpstreamError> for S3Error {
 impl From<EnvelopeError> for S3Error {
     fn from(error: EnvelopeError) -> Self {
         match &error {
-            EnvelopeError::Misuse(_) | EnvelopeError::Machine(_) => Self::internal(error.detail()),
             EnvelopeError::MetadataTooLarge { length, limit } => Self::new(
                 StatusCode::BAD_REQUEST,
                 "MetadataTooLarge",
@@ -177,6 +176,7 @@ impl From<EnvelopeError> for S3Error {
             EnvelopeError::KeyService { .. } => {
                 Self::unavailable("The keys of this data are not available now. Please try again.", error.detail())
             }
+            // Misuse of the library by us, a machine without entropy, and what later versions may add.
             _ => Self::internal(error.detail()),
         }
     }

@@ -11,7 +11,7 @@ use sealgate_envelope::{
         aws::{AwsCredentials, AwsKms, AwsKmsConfiguration, AwsKmsLimits, TrustRoots},
         local::LocalKeyService,
     },
-    keyring::{Keyring, KeyringLimits},
+    keyring::{Keyring, KeyringBuilder, KeyringLimits},
 };
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
@@ -158,7 +158,7 @@ async fn keyring(config: &Config, state: &StateBucket) -> anyhow::Result<Keyring
         .registry(Arc::new(S3Registry::new(state.clone())))
         .limits(limits);
     Ok(services
-        .fold(builder, |builder, service| builder.key_service(service))
+        .fold(builder, KeyringBuilder::key_service)
         .build()?)
 }
 
@@ -176,6 +176,10 @@ pub(crate) async fn key_service(config: &KeyServiceConfig) -> anyhow::Result<Arc
     }
 }
 
+#[expect(
+    clippy::field_reassign_with_default,
+    reason = "the limits are non-exhaustive, so there is no other way to set some of them"
+)]
 fn aws_kms(config: &AwsKmsConfig) -> anyhow::Result<AwsKmsConfiguration> {
     let mut limits = AwsKmsLimits::default();
     limits.connect_timeout = config.timeouts.connect;

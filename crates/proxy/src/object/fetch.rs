@@ -303,6 +303,10 @@ fn held_range(answer: &Answer, sealed_length: u64) -> Result<Range<u64>, S3Error
 }
 
 /// The plaintext of the n-th part, counted from 1 in the order of the object (s3-wire-rules, 21). None for an empty part.
+///
+/// # Errors
+///
+/// `InvalidPartNumber` when the object has fewer parts.
 pub fn part_range(layout: &ObjectLayout, number: u16) -> Result<Option<ByteRange>, S3Error> {
     let part = usize::from(number)
         .checked_sub(1)

@@ -75,7 +75,7 @@ pub(super) fn to_answer(
 ) {
     let mut text = checksum.to_base64();
     if checksum_type == ChecksumType::Composite {
-        text.push_str(&format!("-{parts}"));
+        text = format!("{text}-{parts}");
     }
     if let Ok(name) = HeaderName::from_bytes(checksum.algorithm().header_name().as_bytes()) {
         headers::insert_text(answer, name, &text);

@@ -33,15 +33,16 @@ pub(super) async fn get_object(exchange: Exchange) -> Result<Response<ResponseBo
     let fetched = fetch(&exchange.gateway, &request).await?;
     let mut answer = object_headers(&exchange, &fetched.object, &fetched.headers);
     if checksums::asked_for(&exchange) && fetched.range.is_none() {
-        let record = match fetched.object.needs_commit_record() {
-            true => Some(
-                exchange
-                    .gateway
+        let gateway = &exchange.gateway;
+        let record = if fetched.object.needs_commit_record() {
+            Some(
+                gateway
                     .commits
-                    .record(&exchange.gateway.upstream, &request.target, &fetched.object)
+                    .record(&gateway.upstream, &request.target, &fetched.object)
                     .await?,
-            ),
-            false => None,
+            )
+        } else {
+            None
         };
         checksum_headers(&fetched.object, record.as_deref(), &mut answer);
     }

@@ -19,7 +19,7 @@ use crate::{
     entity_tag::EntityTag,
     error::S3Error,
     policy,
-    state::{OpenUpload, StoredPart, UploadId},
+    state::{OpenUpload, StoredPart, UploadReference},
     upstream::{MAX_DOCUMENT_LENGTH, UpstreamRequest},
     xml::{
         checksum_value::ChecksumValue,
@@ -136,18 +136,14 @@ pub(super) async fn open(
 ) -> Result<Arc<OpenUpload>, S3Error> {
     let permit = policy::permit_seal(&intent(exchange));
     let gateway = &exchange.gateway;
-    gateway
-        .uploads
-        .open(
-            gateway,
-            &permit,
-            &exchange.domain(),
-            exchange.bucket(),
-            exchange.key(),
-            upload_id,
-            fresh,
-        )
-        .await
+    let reference = UploadReference {
+        bucket: exchange.bucket(),
+        key: exchange.key(),
+        upload_id,
+        rule: &exchange.domain(),
+        fresh,
+    };
+    gateway.uploads.open(gateway, &permit, &reference).await
 }
 
 /// AbortMultipartUpload: at the upstream first, so that no part can come after its state has gone.
@@ -155,17 +151,14 @@ pub(super) async fn abort(
     exchange: Exchange,
     upload_id: &str,
 ) -> Result<Response<ResponseBody>, S3Error> {
-    let id = UploadId::parse(upload_id).ok_or_else(S3Error::no_such_upload)?;
-    let known = open(&exchange, upload_id, true).await;
-    match (abort_upstream(&exchange, &id.upstream).await, known) {
-        (Err(error), _) if error.code != "NoSuchUpload" => Err(error),
-        (Err(error), Err(_)) => Err(error),
-        (_, Err(error)) => Err(error),
-        (_, Ok(upload)) => {
-            exchange.gateway.uploads.forget(upload.id.hash()).await?;
-            Ok(empty(StatusCode::NO_CONTENT, HeaderMap::new()))
-        }
+    let upload = open(&exchange, upload_id, true).await?;
+    match abort_upstream(&exchange, &upload.id.upstream).await {
+        // Aborted before, by a request that did not come as far as the state.
+        Err(error) if error.code == "NoSuchUpload" => {}
+        outcome => outcome?,
     }
+    exchange.gateway.uploads.forget(upload.id.hash()).await?;
+    Ok(empty(StatusCode::NO_CONTENT, HeaderMap::new()))
 }
 
 async fn abort_upstream(exchange: &Exchange, upstream_id: &str) -> Result<(), S3Error> {

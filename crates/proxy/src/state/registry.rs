@@ -26,7 +26,7 @@ impl S3Registry {
     }
 }
 
-fn unavailable(error: S3Error) -> Error {
+fn unavailable(error: &S3Error) -> Error {
     Error::key_service(
         KeyServiceFailure::Unavailable,
         format!("the registry in the state bucket: {error}"),
@@ -41,7 +41,7 @@ impl RegistryStore for S3Registry {
             .state
             .put_new(&name, bytes::Bytes::copy_from_slice(record))
             .await;
-        Ok(if written.map_err(unavailable)? {
+        Ok(if written.map_err(|error| unavailable(&error))? {
             PutOutcome::Created
         } else {
             PutOutcome::Exists
@@ -53,7 +53,7 @@ impl RegistryStore for S3Registry {
             .state
             .get(&registry_name(id), MAXIMUM_RECORD_LENGTH)
             .await
-            .map_err(unavailable)?;
+            .map_err(|error| unavailable(&error))?;
         Ok(record.map(Vec::from))
     }
 
@@ -62,7 +62,7 @@ impl RegistryStore for S3Registry {
             .state
             .list(registry_prefix(), MAXIMUM_LISTED)
             .await
-            .map_err(unavailable)?;
+            .map_err(|error| unavailable(&error))?;
         let mut ids: Vec<WorkingKeyId> = entries
             .iter()
             .filter_map(|entry| entry.name.strip_prefix(registry_prefix())?.parse().ok())

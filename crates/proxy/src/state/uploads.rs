@@ -81,6 +81,21 @@ impl fmt::Display for UploadId {
     }
 }
 
+/// An upload as a request names it.
+#[derive(Debug, Clone, Copy)]
+pub struct UploadReference<'a> {
+    /// The bucket.
+    pub bucket: &'a str,
+    /// The decoded key.
+    pub key: &'a str,
+    /// The upload id as the client sent it.
+    pub upload_id: &'a str,
+    /// The domain of the object to be.
+    pub rule: &'a DomainRule,
+    /// Whether the state bucket is to be asked even if the upload is in memory.
+    pub fresh: bool,
+}
+
 /// An open upload whose record has been verified.
 #[derive(Debug, Clone)]
 pub struct OpenUpload {
@@ -166,7 +181,7 @@ impl Uploads {
         Ok(id)
     }
 
-    /// Opens the upload that a client names, for this bucket and key. `fresh` asks the state bucket even if the upload is in memory.
+    /// Opens the upload that a client names.
     ///
     /// # Errors
     ///
@@ -175,42 +190,44 @@ impl Uploads {
         &self,
         gateway: &Gateway,
         permit: &UnwrapPermit,
-        rule: &DomainRule,
-        bucket: &str,
-        key: &str,
-        upload_id: &str,
-        fresh: bool,
+        reference: &UploadReference<'_>,
     ) -> Result<Arc<OpenUpload>, S3Error> {
+        let UploadReference {
+            bucket,
+            key,
+            upload_id,
+            rule,
+            fresh,
+        } = *reference;
         let id = UploadId::parse(upload_id).ok_or_else(S3Error::no_such_upload)?;
         let hash = id.hash();
         let remembered = if fresh { None } else { self.open.get(&hash) };
-        let upload = match remembered {
-            Some(upload) => upload,
-            None => {
-                let Some(bytes) = self
-                    .state
-                    .get(&upload_record_name(hash), MAXIMUM_RECORD_LENGTH)
-                    .await?
-                else {
-                    self.open.remove(&hash);
-                    return Err(S3Error::no_such_upload());
-                };
-                let unverified =
-                    UploadRecord::parse(&bytes).map_err(|error| not_this_upload(error.into()))?;
-                let (opened, _) = open_header(gateway, permit, rule, unverified.header(), key)
-                    .await
-                    .map_err(not_this_upload)?;
-                let record = unverified
-                    .verify(opened.secrets(), bucket, key, hash)
-                    .map_err(|error| not_this_upload(error.into()))?;
-                let upload = Arc::new(OpenUpload {
-                    id: id.clone(),
-                    record,
-                    secrets: opened.secrets().clone(),
-                });
-                self.open.insert(hash, Arc::clone(&upload));
-                upload
-            }
+        let upload = if let Some(upload) = remembered {
+            upload
+        } else {
+            let Some(bytes) = self
+                .state
+                .get(&upload_record_name(hash), MAXIMUM_RECORD_LENGTH)
+                .await?
+            else {
+                self.open.remove(&hash);
+                return Err(S3Error::no_such_upload());
+            };
+            let unverified =
+                UploadRecord::parse(&bytes).map_err(|error| not_this_upload(error.into()))?;
+            let (opened, _) = open_header(gateway, permit, rule, unverified.header(), key)
+                .await
+                .map_err(not_this_upload)?;
+            let record = unverified
+                .verify(opened.secrets(), bucket, key, hash)
+                .map_err(|error| not_this_upload(error.into()))?;
+            let upload = Arc::new(OpenUpload {
+                id: id.clone(),
+                record,
+                secrets: opened.secrets().clone(),
+            });
+            self.open.insert(hash, Arc::clone(&upload));
+            upload
         };
         let same =
             upload.id == id && upload.record.bucket == bucket && upload.record.object_key == key;
@@ -321,18 +338,14 @@ impl Uploads {
         if name != upload_record_name(id.hash()) {
             return Ok(None);
         }
-        match self
-            .open(
-                gateway,
-                permit,
-                &rule,
-                &bucket,
-                &key,
-                &id.to_string(),
-                false,
-            )
-            .await
-        {
+        let reference = UploadReference {
+            bucket: &bucket,
+            key: &key,
+            upload_id: &id.to_string(),
+            rule: &rule,
+            fresh: false,
+        };
+        match self.open(gateway, permit, &reference).await {
             Err(error) if error.code == "NoSuchUpload" => Ok(None),
             outcome => outcome.map(Some),
         }

@@ -20,11 +20,14 @@ pub struct Plaintext {
 
 enum Source {
     Client(Box<PlaintextBody<Incoming>>),
-    Object {
-        opening: Box<OpeningStream>,
-        crc64nvme: Option<Hasher>,
-        verified: Option<Checksum>,
-    },
+    Object(Box<ObjectSource>),
+}
+
+/// An object that is being read, and the checksum of what has been read.
+struct ObjectSource {
+    opening: OpeningStream,
+    crc64nvme: Option<Hasher>,
+    verified: Option<Checksum>,
 }
 
 /// What is known of the plaintext once all of it was verified.
@@ -61,11 +64,11 @@ impl Plaintext {
 
     /// `length` bytes of an object.
     pub fn of_object(opening: OpeningStream, length: u64) -> Self {
-        let source = Source::Object {
-            opening: Box::new(opening),
+        let source = Source::Object(Box::new(ObjectSource {
+            opening,
             crc64nvme: Some(Hasher::new(Algorithm::Crc64Nvme)),
             verified: None,
-        };
+        }));
         Self {
             source,
             length,
@@ -79,7 +82,7 @@ impl Plaintext {
     pub fn want(mut self, algorithm: Algorithm) -> Self {
         let sent = match &self.source {
             Source::Client(body) => body.checksum_algorithm(),
-            Source::Object { .. } => None,
+            Source::Object(_) => None,
         };
         if sent != Some(algorithm) && algorithm != Algorithm::Crc64Nvme {
             self.wanted = Some(Hasher::new(algorithm));
@@ -100,13 +103,9 @@ impl Plaintext {
     pub async fn next(&mut self) -> Result<Option<Bytes>, S3Error> {
         let piece = match &mut self.source {
             Source::Client(body) => body.next().await?,
-            Source::Object {
-                opening,
-                crc64nvme,
-                verified,
-            } => {
-                let piece = opening.next().await?;
-                digest(crc64nvme, verified, piece.as_ref());
+            Source::Object(object) => {
+                let piece = object.opening.next().await?;
+                digest(&mut object.crc64nvme, &mut object.verified, piece.as_ref());
                 piece
             }
         };
@@ -128,9 +127,9 @@ impl Plaintext {
                     Checksum::from_crc64nvme(verified.crc64nvme),
                 )
             }
-            Source::Object { verified, .. } => (
+            Source::Object(object) => (
                 None,
-                verified.ok_or_else(|| {
+                object.verified.ok_or_else(|| {
                     S3Error::internal("a copy was finished before its source was read to the end")
                 })?,
             ),

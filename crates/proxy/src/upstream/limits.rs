@@ -19,7 +19,7 @@ pub(super) const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 pub(super) const ATTEMPTS: u32 = 3;
 
 /// Credentials are renewed this long before they expire.
-pub(super) const CREDENTIAL_MARGIN: Duration = Duration::from_secs(300);
+pub(super) const CREDENTIAL_MARGIN: Duration = Duration::from_mins(5);
 
 /// Time-outs towards the upstream.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +36,8 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
-            answer: Duration::from_secs(60),
-            idle: Duration::from_secs(60),
+            answer: Duration::from_mins(1),
+            idle: Duration::from_mins(1),
         }
     }
 }

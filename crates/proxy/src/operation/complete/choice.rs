@@ -196,7 +196,7 @@ mod tests {
     }
 
     fn code(outcome: Result<Vec<Chosen<'_>>, S3Error>) -> String {
-        outcome.unwrap_err().code.into_owned()
+        outcome.unwrap_err().code.to_string()
     }
 
     #[test]
