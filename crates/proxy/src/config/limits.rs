@@ -23,8 +23,6 @@ pub struct LimitsConfig {
     pub upstream_connect_timeout: Duration,
     /// How long the storage may take to begin its answer, counted from the end of the request.
     pub upstream_response_timeout: Duration,
-    /// Idle connections to the storage that are kept for reuse.
-    pub upstream_idle_connections: usize,
     /// How long running requests may go on after a stop was asked for.
     pub shutdown_grace: Duration,
     /// How long new objects are sealed under one working key.
@@ -44,7 +42,6 @@ impl Default for LimitsConfig {
             idle_timeout: Duration::from_mins(1),
             upstream_connect_timeout: Duration::from_secs(5),
             upstream_response_timeout: Duration::from_mins(1),
-            upstream_idle_connections: 64,
             shutdown_grace: Duration::from_secs(30),
             working_key_lifetime: Duration::from_hours(24),
             working_key_hard_limit: Duration::from_hours(72),
@@ -80,11 +77,6 @@ pub(super) fn read(mut table: Table<'_>) -> Option<LimitsConfig> {
         "upstream_response_timeout",
         default.upstream_response_timeout,
         short,
-    );
-    let upstream_idle_connections = table.count(
-        "upstream_idle_connections",
-        default.upstream_idle_connections,
-        0..=4_096,
     );
     let shutdown_grace = table.duration(
         "shutdown_grace",
@@ -127,7 +119,6 @@ pub(super) fn read(mut table: Table<'_>) -> Option<LimitsConfig> {
         idle_timeout: idle_timeout?,
         upstream_connect_timeout: upstream_connect_timeout?,
         upstream_response_timeout: upstream_response_timeout?,
-        upstream_idle_connections: upstream_idle_connections?,
         shutdown_grace: shutdown_grace?,
         working_key_lifetime: working_key_lifetime?,
         working_key_hard_limit: working_key_hard_limit?,

@@ -100,7 +100,7 @@ pub(super) fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Opti
         ]),
         None => Some(Addressing::Path),
     };
-    let credentials = read_credentials(&mut table, surroundings);
+    let credentials = read_profile_or_credentials(&mut table, surroundings);
     if let (Some(Addressing::VirtualHost), Some(endpoint)) = (addressing, &endpoint)
         && endpoint.address().is_some()
     {
@@ -185,25 +185,30 @@ pub(super) fn read_region(value: &Value<'_>) -> Option<String> {
     )
 }
 
-/// Reads `credentials` or `profile`; without both it is the standard AWS chain.
+/// Reads `profile` or `credentials`.
+fn read_profile_or_credentials(
+    table: &mut Table<'_>,
+    surroundings: Surroundings<'_>,
+) -> Option<CredentialSource> {
+    let Some(profile) = table.take("profile") else {
+        return read_credentials(table, surroundings);
+    };
+    if let Some(credentials) = table.take("credentials") {
+        return credentials.problem("credentials contradict profile", "remove one of them");
+    }
+    Some(CredentialSource::Chain {
+        profile: Some(profile.text()?.to_owned()),
+    })
+}
+
+/// Reads `credentials`; without them it is the standard AWS chain.
 pub(super) fn read_credentials(
     table: &mut Table<'_>,
     surroundings: Surroundings<'_>,
 ) -> Option<CredentialSource> {
-    let profile = table
-        .take("profile")
-        .map(|value| value.text().map(str::to_owned));
     let Some(value) = table.take("credentials") else {
-        return match profile {
-            Some(profile) => Some(CredentialSource::Chain {
-                profile: Some(profile?),
-            }),
-            None => Some(CredentialSource::Chain { profile: None }),
-        };
+        return Some(CredentialSource::Chain { profile: None });
     };
-    if profile.is_some() {
-        return value.problem("credentials contradict profile", "remove one of them");
-    }
     let mut table = value.table()?;
     let access_key_id = table
         .require_text("access_key_id", "access_key_id = \"ID\" or \"env:NAME\"")
