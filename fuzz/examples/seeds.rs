@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use sealgate_envelope::commit::{CommitPart, CommitRecord};
-use sealgate_envelope::header::{HeaderBuilder, SealedHeader, SealingKey};
+use sealgate_envelope::header::{HeaderBuilder, HeaderKey, SealedHeader};
 use sealgate_envelope::layout::MINIMUM_PART_LENGTH;
 use sealgate_envelope::object::{Body, PartId};
 use sealgate_envelope::records::{
@@ -45,7 +45,7 @@ fn header(body: Body, wraps: &[Wrap]) -> Result<SealedHeader, Box<dyn Error>> {
     let (id, key) = working_key();
     let (domain, key) = (
         domain(),
-        SealingKey {
+        HeaderKey {
             id,
             key: &key,
             wraps,
