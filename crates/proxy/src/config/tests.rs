@@ -324,8 +324,8 @@ fn contradictions_are_refused() {
         "path",
     );
     check(
-        "key = ",
-        "allow_plaintext = true\nkey = ",
+        "key = \"alias",
+        "allow_plaintext = true\nkey = \"alias",
         11,
         "key_service[0]",
         "AWS's own endpoint",

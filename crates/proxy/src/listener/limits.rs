@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The longest request head over HTTP/1.1, in bytes. AWS allows 8 KB of headers beside a key of 1,024 bytes that may be
+/// The longest request head over HTTP/1.1, in bytes, give or take what one read brings. AWS allows 8 KB of headers beside a key of 1,024 bytes that may be
 /// percent-encoded threefold; presigned queries with session tokens come to some 4 KB more.
 pub const HEAD_LIMIT: usize = 64 * 1024;
 
