@@ -40,7 +40,7 @@ pub(super) fn run(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::
         let mut signals = StopSignals::catch()?;
         tokio::select! {
             outcome = command => outcome,
-            () = signals.received() => bail!("interrupted; nothing was written"),
+            () = signals.received() => bail!("interrupted before the end; no file was written"),
         }
     });
     runtime.shutdown_background();
