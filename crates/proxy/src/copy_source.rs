@@ -1,5 +1,6 @@
 //! The header `x-amz-copy-source`: which object, in which version, a copy reads (S3 API reference, CopyObject).
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use thiserror::Error;
 
 use crate::object_key::{
@@ -9,15 +10,22 @@ use crate::object_key::{
 /// What separates the key from the version.
 const VERSION_PARAMETER: &str = "?versionId=";
 
-/// Longest version id accepted, in bytes of its wire form; those of AWS have 32.
+/// Longest version id accepted, in bytes when decoded; those of AWS have 32.
 const MAX_VERSION_BYTES: usize = 1_024;
+
+/// What is escaped in a version id: all but the characters that RFC 3986 leaves unreserved.
+const ESCAPED_IN_VERSION: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Longest header accepted: two slashes, the longest bucket name, a key with every byte escaped, and a version.
 pub const MAX_COPY_SOURCE_BYTES: usize = 2
     + *BUCKET_NAME_LENGTHS.end()
     + 3 * MAX_KEY_BYTES
     + VERSION_PARAMETER.len()
-    + MAX_VERSION_BYTES;
+    + 3 * MAX_VERSION_BYTES;
 
 /// A copy source that is refused: answer 400 `InvalidArgument`, except where a variant says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -95,7 +103,7 @@ impl CopySource {
             header.push_str(VERSION_PARAMETER);
             header.extend(percent_encoding::utf8_percent_encode(
                 version_id,
-                percent_encoding::NON_ALPHANUMERIC,
+                &ESCAPED_IN_VERSION,
             ));
         }
         header
@@ -120,7 +128,7 @@ fn split_bucket(path: &str) -> Option<(&str, &str)> {
 /// Reads a version id: one non-empty value and nothing behind it.
 fn parse_version(version: &str) -> Result<String, CopySourceError> {
     let decoded = percent_decode(version).map_err(|_| CopySourceError::InvalidVersion)?;
-    if decoded.is_empty() || version.contains('&') {
+    if decoded.is_empty() || decoded.len() > MAX_VERSION_BYTES || version.contains('&') {
         Err(CopySourceError::InvalidVersion)
     } else {
         Ok(decoded)
@@ -139,6 +147,15 @@ mod tests {
             source.key.to_string(),
             source.version_id,
         )
+    }
+
+    #[test]
+    fn a_version_that_is_accepted_can_be_written_again() {
+        let long = "-".repeat(2_000);
+        assert!(CopySource::parse(&format!("/bucket/key?versionId={long}")).is_err());
+        let longest = "=".repeat(MAX_VERSION_BYTES);
+        let source = CopySource::parse(&format!("/bucket/key?versionId={longest}")).unwrap();
+        assert_eq!(CopySource::parse(&source.to_header()), Ok(source));
     }
 
     #[test]

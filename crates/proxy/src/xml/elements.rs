@@ -48,6 +48,13 @@ impl<'a> ElementReader<'a> {
         let input = std::str::from_utf8(document).map_err(|error| XmlError::NotUtf8 {
             position: error.valid_up_to(),
         })?;
+        // The parser lets it pass as text, but no XML 1.0 document can hold it, not even escaped: what we wrote from it nobody could read.
+        if let Some(position) = memchr::memchr(0, document) {
+            return Err(XmlError::IllFormed {
+                position,
+                reason: "it holds a NUL character".to_owned(),
+            });
+        }
         let visible = input.strip_prefix(BYTE_ORDER_MARK).unwrap_or(input);
         let mut reader = Reader::from_str(visible);
         reader.config_mut().expand_empty_elements = true;
@@ -347,6 +354,19 @@ mod tests {
             tokens.push((format!("{token:?}"), reader.span()));
         }
         Ok(tokens)
+    }
+
+    #[test]
+    fn nul_is_refused_wherever_it_stands() {
+        for document in ["<a>\0</a>", "<a b='\0'/>", "<a><!--\0--></a>", "<a/>\0"] {
+            assert!(
+                matches!(
+                    ElementReader::new(document.as_bytes()),
+                    Err(XmlError::IllFormed { .. })
+                ),
+                "{document:?}"
+            );
+        }
     }
 
     #[test]

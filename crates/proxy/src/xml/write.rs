@@ -117,7 +117,9 @@ fn escape_into(output: &mut String, text: &str) {
             '>' => output.push_str("&gt;"),
             '"' => output.push_str("&quot;"),
             '\'' => output.push_str("&apos;"),
-            '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{fffe}' | '\u{ffff}' => {
+            // Not even a reference to it is XML.
+            '\0' => output.push(char::REPLACEMENT_CHARACTER),
+            '\u{1}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{fffe}' | '\u{ffff}' => {
                 // Writing to a string cannot fail.
                 let _ = write!(output, "&#x{:x};", u32::from(character));
             }
@@ -154,6 +156,7 @@ mod tests {
             escape("a&<>\"'\r\n\t\u{1}\u{ffff}ü"),
             "a&amp;&lt;&gt;&quot;&apos;&#xd;&#xa;&#x9;&#x1;&#xffff;ü"
         );
+        assert_eq!(escape("\0"), "\u{fffd}", "no XML document can hold NUL");
     }
 
     proptest! {
