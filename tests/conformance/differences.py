@@ -33,5 +33,7 @@ MISSING = {
         "multipart: an upload that never was is NoSuchUpload": "Aborting one succeeds.",
         "object: a reader of the old body is not disturbed by a new one": "The reader's connection is cut.",
     },
-    "devstore": {},
+    "devstore": {
+        "listing: versions of a bucket without versioning": "ListObjectVersions is not offered.",
+    },
 }

@@ -63,8 +63,16 @@ impl Canary {
                 let whole = aligned
                     .get(..aligned.len() - aligned.len() % 3)
                     .unwrap_or_default();
-                forms.push(base64::engine::general_purpose::STANDARD_NO_PAD.encode(whole).into_bytes());
-                forms.push(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(whole).into_bytes());
+                forms.push(
+                    base64::engine::general_purpose::STANDARD_NO_PAD
+                        .encode(whole)
+                        .into_bytes(),
+                );
+                forms.push(
+                    base64::engine::general_purpose::URL_SAFE_NO_PAD
+                        .encode(whole)
+                        .into_bytes(),
+                );
             }
         }
         forms

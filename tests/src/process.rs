@@ -45,7 +45,9 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()
-            .with_context(|| format!("{name} does not start: {}", command.get_program().display()))?;
+            .with_context(|| {
+                format!("{name} does not start: {}", command.get_program().display())
+            })?;
         let stdout = child
             .stdout
             .take()

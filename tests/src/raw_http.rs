@@ -80,7 +80,12 @@ impl RawRequest {
     ///
     /// # Errors
     /// If the request can't be signed at all.
-    pub fn sign(mut self, endpoint: &Endpoint, payload: Payload<'_>, time: SystemTime) -> Result<Self> {
+    pub fn sign(
+        mut self,
+        endpoint: &Endpoint,
+        payload: Payload<'_>,
+        time: SystemTime,
+    ) -> Result<Self> {
         let identity = Credentials::new(
             &endpoint.access_key_id,
             &endpoint.secret_access_key,

@@ -111,7 +111,7 @@ where
 {
     let mut rig = Rig::start()?;
     let outcome = bounded(limit, test(&mut rig)).await;
-    outcome.map_err(|error| anyhow!("{error:?}\n\n{}", rig.last_words()))
+    outcome.map_err(|error| anyhow!("{error:#}\n\n{}", rig.last_words()))
 }
 
 /// Ends a test that takes too long.

@@ -125,7 +125,8 @@ impl Gateway {
             secret_access_key: "a-secret-of-the-client".to_owned(),
             ca_file: settings.tls.as_ref().map(|files| files.ca_file.clone()),
         };
-        let configuration = directory.join(format!("gateway-{}.toml", crate::process::free_port()?));
+        let configuration =
+            directory.join(format!("gateway-{}.toml", crate::process::free_port()?));
         std::fs::write(&configuration, settings.configuration(&endpoint)?)?;
         let mut command = program("serve", &configuration, &settings, &endpoint)?;
         let mut process = Process::start("gateway", &mut command, directory)?;

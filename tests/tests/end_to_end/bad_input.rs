@@ -73,7 +73,10 @@ async fn bad_signatures() -> Result<()> {
         let signed = |key: &str| put_request(key, body.len()).body(&body);
         let payload = Payload::Signed(&body);
 
-        let answer = signed("good").sign(gateway, payload, now)?.send(gateway).await?;
+        let answer = signed("good")
+            .sign(gateway, payload, now)?
+            .send(gateway)
+            .await?;
         ensure!(
             answer.status == 200,
             "the good request is refused: {} {}",
@@ -82,11 +85,17 @@ async fn bad_signatures() -> Result<()> {
         );
 
         let wrong = gateway.with_credentials(&gateway.access_key_id, "another secret");
-        let answer = signed("secret").sign(&wrong, payload, now)?.send(gateway).await?;
+        let answer = signed("secret")
+            .sign(&wrong, payload, now)?
+            .send(gateway)
+            .await?;
         refused(&bare, "secret", &answer, 403, &["SignatureDoesNotMatch"]).await?;
 
         let stranger = gateway.with_credentials("STRANGER", &gateway.secret_access_key);
-        let answer = signed("stranger").sign(&stranger, payload, now)?.send(gateway).await?;
+        let answer = signed("stranger")
+            .sign(&stranger, payload, now)?
+            .send(gateway)
+            .await?;
         refused(&bare, "stranger", &answer, 403, &["InvalidAccessKeyId"]).await?;
 
         let answer = signed("none").send(gateway).await?;
@@ -95,13 +104,16 @@ async fn bad_signatures() -> Result<()> {
         for (name, alter) in [
             (
                 "scheme",
-                (|value: &str| value.replace("AWS4-HMAC-SHA256", "AWS4-HMAC-SHA1")) as fn(&str) -> String,
+                (|value: &str| value.replace("AWS4-HMAC-SHA256", "AWS4-HMAC-SHA1"))
+                    as fn(&str) -> String,
             ),
             ("cut", |value| value.chars().take(60).collect()),
             ("scope", |value| value.replace("/s3/", "/ec2/")),
             ("region", |value| value.replace("us-east-1", "eu-west-1")),
             ("empty", |_| String::new()),
-            ("garbage", |_| "AWS4-HMAC-SHA256 \u{1}=,=,;".replace('\u{1}', "?")),
+            ("garbage", |_| {
+                "AWS4-HMAC-SHA256 \u{1}=,=,;".replace('\u{1}', "?")
+            }),
         ] {
             let answer = signed(name)
                 .sign(gateway, payload, now)?
@@ -114,7 +126,10 @@ async fn bad_signatures() -> Result<()> {
                 answer.status,
                 answer.text()
             );
-            ensure!(answer.error_code().is_some(), "{name} has no error document");
+            ensure!(
+                answer.error_code().is_some(),
+                "{name} has no error document"
+            );
             no_object(&bare, name).await?;
         }
 
@@ -122,7 +137,10 @@ async fn bad_signatures() -> Result<()> {
             ("early", now - Duration::from_secs(16 * 60)),
             ("late", now + Duration::from_secs(16 * 60)),
         ] {
-            let answer = signed(name).sign(gateway, payload, time)?.send(gateway).await?;
+            let answer = signed(name)
+                .sign(gateway, payload, time)?
+                .send(gateway)
+                .await?;
             refused(&bare, name, &answer, 403, &["RequestTimeTooSkewed"]).await?;
         }
         Ok(())
@@ -217,7 +235,14 @@ async fn bodies_that_are_not_what_was_announced() -> Result<()> {
                 .sign(gateway, unsigned, now)?
                 .send(gateway)
                 .await?;
-            refused(&bare, &key, &answer, 400, &["InvalidRequest", "InvalidArgument"]).await?;
+            refused(
+                &bare,
+                &key,
+                &answer,
+                400,
+                &["InvalidRequest", "InvalidArgument"],
+            )
+            .await?;
         }
         Ok(())
     })
@@ -236,7 +261,11 @@ async fn bodies_that_end_early() -> Result<()> {
         let key = format!("short-{size}");
         let answer = put_request(&key, size + 10)
             .body(&body)
-            .sign(gateway, Payload::Named("UNSIGNED-PAYLOAD"), SystemTime::now())?
+            .sign(
+                gateway,
+                Payload::Named("UNSIGNED-PAYLOAD"),
+                SystemTime::now(),
+            )?
             .send(gateway)
             .await;
         // The connection still stands, so there is an answer: that something is missing.
@@ -254,7 +283,11 @@ async fn bodies_that_end_early() -> Result<()> {
         put(&through, BUCKET, &key, b"what was there before").await?;
         put_request(&key, size + 10)
             .body(&body)
-            .sign(gateway, Payload::Named("UNSIGNED-PAYLOAD"), SystemTime::now())?
+            .sign(
+                gateway,
+                Payload::Named("UNSIGNED-PAYLOAD"),
+                SystemTime::now(),
+            )?
             .send(gateway)
             .await
             .ok();

@@ -37,7 +37,12 @@ impl Report {
     }
 }
 
-fn run_suite(endpoint: &Endpoint, store: &str, is_sealed: bool, directory: &Path) -> Result<Report> {
+fn run_suite(
+    endpoint: &Endpoint,
+    store: &str,
+    is_sealed: bool,
+    directory: &Path,
+) -> Result<Report> {
     let file = directory.join(format!("conformance-{store}-{is_sealed}.json"));
     let mut command = python::python(endpoint, "tests")?;
     command.args(["-m", "conformance", "--endpoint", &endpoint.url]);

@@ -1,10 +1,6 @@
 //! `sealgate dev`: everything in one process, for a newcomer.
 
-use std::{
-    path::Path,
-    process::Command,
-    time::Duration,
-};
+use std::{path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use sealgate_tests::{
@@ -14,7 +10,7 @@ use sealgate_tests::{
     process::Process,
     python::run_aws,
     rig::fingerprint,
-    servers::{Minio, KeyServer, key_server::KEY},
+    servers::{KeyServer, Minio, key_server::KEY},
 };
 
 fn dev(directory: &Path) -> Result<Command> {
@@ -71,8 +67,18 @@ fn round_trip(endpoint: &Endpoint, directory: &Path, name: &str, length: usize) 
     let back = directory.join(format!("{name}-back"));
     let there = format!("s3://photos/{name}");
     let copy = ["s3", "cp", "--no-progress"];
-    run_aws(endpoint, copy.iter().copied().chain([&*file.display().to_string(), &there]))?;
-    run_aws(endpoint, copy.iter().copied().chain([&*there, &back.display().to_string()]))?;
+    run_aws(
+        endpoint,
+        copy.iter()
+            .copied()
+            .chain([&*file.display().to_string(), &there]),
+    )?;
+    run_aws(
+        endpoint,
+        copy.iter()
+            .copied()
+            .chain([&*there, &back.display().to_string()]),
+    )?;
     ensure!(
         fingerprint(&std::fs::read(&back)?) == fingerprint(&body),
         "{name} comes back otherwise"
@@ -96,7 +102,15 @@ fn dev_serves_the_aws_command_line_and_keeps_everything() -> Result<()> {
     let canary = Canary::generate()?;
     let file = directory.path().join("canary");
     std::fs::write(&file, canary.bytes())?;
-    run_aws(&endpoint, ["s3", "cp", &file.display().to_string(), "s3://photos/canary"])?;
+    run_aws(
+        &endpoint,
+        [
+            "s3",
+            "cp",
+            &file.display().to_string(),
+            "s3://photos/canary",
+        ],
+    )?;
     let found = canary.found_in(&directory.path().join("dev"))?;
     ensure!(found.is_empty(), "plaintext lies in {found:?}");
     let secret = &endpoint.secret_access_key;
@@ -117,8 +131,19 @@ fn dev_serves_the_aws_command_line_and_keeps_everything() -> Result<()> {
         "the credentials are others"
     );
     let back = directory.path().join("canary-back");
-    run_aws(&again, ["s3", "cp", "s3://photos/canary", &back.display().to_string()])?;
-    ensure!(std::fs::read(&back)? == canary.bytes(), "the object is another");
+    run_aws(
+        &again,
+        [
+            "s3",
+            "cp",
+            "s3://photos/canary",
+            &back.display().to_string(),
+        ],
+    )?;
+    ensure!(
+        std::fs::read(&back)? == canary.bytes(),
+        "the object is another"
+    );
     Ok(())
 }
 
@@ -134,8 +159,14 @@ fn dev_takes_a_real_storage_and_a_key_server() -> Result<()> {
         .env("AWS_ACCESS_KEY_ID", &minio.endpoint.access_key_id)
         .env("AWS_SECRET_ACCESS_KEY", &minio.endpoint.secret_access_key)
         .env("AWS_REGION", "us-east-1")
-        .env("SEALGATE_KMS_ACCESS_KEY_ID", &key_server.endpoint.access_key_id)
-        .env("SEALGATE_KMS_SECRET_ACCESS_KEY", &key_server.endpoint.secret_access_key)
+        .env(
+            "SEALGATE_KMS_ACCESS_KEY_ID",
+            &key_server.endpoint.access_key_id,
+        )
+        .env(
+            "SEALGATE_KMS_SECRET_ACCESS_KEY",
+            &key_server.endpoint.secret_access_key,
+        )
         .env("SEALGATE_ACCESS_KEY_ID", "SGDEVCLIENT")
         .env("SEALGATE_SECRET_ACCESS_KEY", "the-secret-of-this-client");
     let mut process = Process::start("dev", &mut command, directory.path())?;

@@ -81,7 +81,12 @@ async fn an_upload_survives_kill_9_of_its_gateway() -> Result<()> {
             .context("Complete")?;
         ensure!(get(&client, BUCKET, "large").await? == body, "large");
         ensure!(get(&client, BUCKET, "before").await? == b"before", "before");
-        let head = client.head_object().bucket(BUCKET).key("large").send().await?;
+        let head = client
+            .head_object()
+            .bucket(BUCKET)
+            .key("large")
+            .send()
+            .await?;
         ensure!(
             head.content_type() == Some("text/survivor"),
             "the content type is {:?}",
@@ -149,21 +154,20 @@ async fn sigterm_lets_a_download_finish() -> Result<()> {
         let (client, _) = rig.clients(BUCKET).await?;
         let body = pattern(1, 20 * 1024 * 1024);
         put(&client, BUCKET, "download", &body).await?;
-        let mut answer = client.get_object().bucket(BUCKET).key("download").send().await?;
-        let mut received = answer
-            .body
-            .next()
-            .await
-            .context("no body")??
-            .to_vec();
+        let mut answer = client
+            .get_object()
+            .bucket(BUCKET)
+            .key("download")
+            .send()
+            .await?;
+        let mut received = answer.body.next().await.context("no body")??.to_vec();
         let process = &mut rig.gateway.process;
-        let (status, rest) = tokio::join!(
-            async { tokio::task::block_in_place(|| process.terminate(Duration::from_secs(40))) },
-            async {
-                tokio::time::sleep(Duration::from_millis(300)).await;
-                answer.body.collect().await
-            }
-        );
+        let rest = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            answer.body.collect().await
+        });
+        let status = tokio::task::block_in_place(|| process.terminate(Duration::from_secs(20)));
+        let rest = rest.await?;
         received.extend_from_slice(&rest.context("the download was cut")?.to_vec());
         ensure!(received == body, "the download has other bytes");
         ensure!(status?.success(), "SIGTERM is no clean end");

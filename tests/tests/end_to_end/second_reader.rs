@@ -20,7 +20,10 @@ fn read(rig: &Rig, key: &str, domain: &str, range: Option<(usize, usize)>) -> Re
     let key_server = &rig.key_server.endpoint;
     command
         .env("SEALGATE_KMS_ACCESS_KEY_ID", &key_server.access_key_id)
-        .env("SEALGATE_KMS_SECRET_ACCESS_KEY", &key_server.secret_access_key)
+        .env(
+            "SEALGATE_KMS_SECRET_ACCESS_KEY",
+            &key_server.secret_access_key,
+        )
         .args(["-m", "sealgate_reader", "object"])
         .args(["--endpoint", &rig.minio.endpoint.url])
         .args(["--kms-endpoint", &key_server.url])
@@ -61,7 +64,13 @@ async fn the_second_reader_opens_what_the_gateway_stored() -> Result<()> {
         std::fs::write(&file, &body)?;
         run_aws(
             &rig.gateway.endpoint,
-            ["s3", "cp", "--no-progress", &file.display().to_string(), "s3://readable/parts"],
+            [
+                "s3",
+                "cp",
+                "--no-progress",
+                &file.display().to_string(),
+                "s3://readable/parts",
+            ],
         )?;
         ensure!(
             fingerprint(&read(rig, "parts", &domain, None)?) == fingerprint(&body),

@@ -132,7 +132,11 @@ fn check(name: &str, answer: &RawAnswer, plaintext: &[u8]) -> Result<()> {
 }
 
 /// Everything that can be done to the body of one object, with a name for each.
-fn altered_bodies(stored: &Stored, other: &Stored, plaintext: &[u8]) -> Result<Vec<(String, Stored)>> {
+fn altered_bodies(
+    stored: &Stored,
+    other: &Stored,
+    plaintext: &[u8],
+) -> Result<Vec<(String, Stored)>> {
     let length = stored.body.len();
     let mut cases: Vec<(String, Stored)> = Vec::new();
     for (name, place) in [
@@ -199,7 +203,11 @@ fn altered_bodies(stored: &Stored, other: &Stored, plaintext: &[u8]) -> Result<V
 }
 
 /// Everything that can be done to the header.
-fn altered_headers(stored: &Stored, other: &Stored, plaintext: &[u8]) -> Result<Vec<(String, Stored)>> {
+fn altered_headers(
+    stored: &Stored,
+    other: &Stored,
+    plaintext: &[u8],
+) -> Result<Vec<(String, Stored)>> {
     let header = stored.header()?;
     let mut cases = Vec::new();
     let mut removed = stored.clone();
@@ -328,7 +336,10 @@ async fn tamper_with(length: usize, is_multipart: bool) -> Result<()> {
         // A range sees what it covers: the altered segment, or a header that is not its own.
         for (name, altered) in [
             ("range over an altered bit", stored.flipped(40)?),
-            ("range under another header", stored.with_header(other.header()?)),
+            (
+                "range under another header",
+                stored.with_header(other.header()?),
+            ),
             ("range of another object", other.clone()),
         ] {
             altered.replace(&bare, "object").await?;
@@ -395,7 +406,9 @@ async fn an_object_moved_elsewhere_does_not_open() -> Result<()> {
             "it opens under another key"
         );
         ensure!(
-            get(&second_through, "another-bucket", "here").await.is_err(),
+            get(&second_through, "another-bucket", "here")
+                .await
+                .is_err(),
             "it opens in another bucket"
         );
         Ok(())
@@ -418,7 +431,9 @@ async fn headers_and_metadata_altered_at_the_storage_are_not_believed() -> Resul
             .await?;
         let mut stored = Stored::fetch(&bare, "described").await?;
         stored.content_type = "text/html".to_owned();
-        stored.metadata.insert("owner".to_owned(), "mallory".to_owned());
+        stored
+            .metadata
+            .insert("owner".to_owned(), "mallory".to_owned());
         stored.metadata.insert("planted".to_owned(), "1".to_owned());
         bare.put_object()
             .bucket(BUCKET)
@@ -430,7 +445,13 @@ async fn headers_and_metadata_altered_at_the_storage_are_not_believed() -> Resul
             .body(stored.body.clone().into())
             .send()
             .await?;
-        let found = match through.get_object().bucket(BUCKET).key("described").send().await {
+        let found = match through
+            .get_object()
+            .bucket(BUCKET)
+            .key("described")
+            .send()
+            .await
+        {
             Ok(found) => found,
             // Refusing it is as good.
             Err(error) if error.raw_response().is_some() => return Ok(()),

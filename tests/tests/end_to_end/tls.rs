@@ -85,7 +85,8 @@ async fn clients_and_key_server_over_tls() -> Result<()> {
     };
     let gateway = Gateway::start(settings, directory.path())?;
     ensure!(
-        gateway.endpoint.url.starts_with("https://") && key_server.endpoint.url.starts_with("https://"),
+        gateway.endpoint.url.starts_with("https://")
+            && key_server.endpoint.url.starts_with("https://"),
         "no TLS: {} {}",
         gateway.endpoint.url,
         key_server.endpoint.url
