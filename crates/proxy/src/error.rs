@@ -115,6 +115,15 @@ impl S3Error {
         )
     }
 
+    /// 404: there is no such bucket.
+    pub fn no_such_bucket() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "NoSuchBucket",
+            "The specified bucket does not exist",
+        )
+    }
+
     /// 404: there is no such object.
     pub fn no_such_key() -> Self {
         Self::new(

@@ -62,7 +62,7 @@ pub(super) async fn complete(
     mut exchange: Exchange,
     upload_id: &str,
 ) -> Result<Response<ResponseBody>, S3Error> {
-    let body = exchange.document().await?;
+    let body = exchange.document_about_object().await?;
     let request = CompleteMultipartUpload::parse(&body)?;
     let upload_id = upload_id.to_owned();
     let exchange = Arc::new(exchange);

@@ -110,11 +110,12 @@ async fn head(exchange: &Exchange, source: &CopySource) -> Result<SealedObject, 
     let request = UpstreamRequest::new(Method::HEAD, target_of(source))
         .query(query)
         .headers(multipart::copy_conditions(exchange)?);
-    let head = gateway
-        .upstream
-        .call(request)
-        .await
-        .map_err(multipart::copy_failure)?;
+    let head = match gateway.upstream.call(request).await {
+        Err(error) if error.status == StatusCode::NOT_FOUND => {
+            return Err(what_is_missing(exchange, source, error).await);
+        }
+        answer => answer.map_err(multipart::copy_failure)?,
+    };
     let permit = policy::permit_open(&source_intent(exchange, source));
     let rule = gateway
         .config
@@ -122,6 +123,16 @@ async fn head(exchange: &Exchange, source: &CopySource) -> Result<SealedObject, 
     SealedHead::read(&head)?
         .open(gateway, &permit, &rule, source.key.as_str())
         .await
+}
+
+/// The answer to a HEAD has no document that says whether the object is missing or its bucket, so that is asked for.
+async fn what_is_missing(exchange: &Exchange, source: &CopySource, error: S3Error) -> S3Error {
+    let target = Target::bucket(source.bucket.as_str());
+    let request = UpstreamRequest::new(Method::HEAD, target);
+    match exchange.gateway.upstream.call(request).await {
+        Err(bucket) if bucket.status == StatusCode::NOT_FOUND => S3Error::no_such_bucket(),
+        _ => error,
+    }
 }
 
 fn target_of(source: &CopySource) -> Target {

@@ -41,7 +41,7 @@ pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S
         .await
         .map_err(|error| {
             if error.status == StatusCode::NOT_FOUND {
-                no_such_bucket()
+                S3Error::no_such_bucket()
             } else {
                 error
             }
@@ -88,14 +88,6 @@ pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S
         HeaderMap::new(),
         result.to_document(),
     ))
-}
-
-fn no_such_bucket() -> S3Error {
-    S3Error::new(
-        StatusCode::NOT_FOUND,
-        "NoSuchBucket",
-        "The specified bucket does not exist",
-    )
 }
 
 fn asked(exchange: &Exchange) -> Result<Asked, S3Error> {

@@ -8,7 +8,7 @@ mod complete;
 mod copy_object;
 mod delete;
 mod get_object;
-mod headers;
+pub(crate) mod headers;
 mod list_uploads;
 mod listings;
 mod metadata;
@@ -28,7 +28,7 @@ use md5::{Digest, Md5};
 
 use crate::{
     auth::{Authenticated, Caller},
-    body::{BodySettings, MissingLength, PlaintextBody},
+    body::{Algorithm, BodySettings, MissingLength, PlaintextBody},
     config::DomainRule,
     error::S3Error,
     gateway::Gateway,
@@ -154,20 +154,15 @@ impl Exchange {
         limit: u64,
         missing_length: MissingLength,
     ) -> Result<PlaintextBody<Incoming>, S3Error> {
-        let body = self
-            .body
-            .take()
-            .ok_or_else(|| S3Error::internal("the request's body was taken twice"))?;
-        let settings = BodySettings {
-            maximum_length: limit,
-            idle_timeout: self.gateway.config.limits.idle_timeout,
-            missing_length,
-        };
+        let body = self.take_body()?;
+        let settings = self.body_settings(limit, missing_length);
+        let query = Some(self.wire_query.as_str());
+        let payload = &self.caller.payload;
         Ok(PlaintextBody::new(
             body,
             &self.headers,
-            Some(&self.wire_query),
-            &self.caller.payload,
+            query,
+            payload,
             settings,
         )?)
     }
@@ -176,6 +171,33 @@ impl Exchange {
     pub(crate) async fn document(&mut self) -> Result<Bytes, S3Error> {
         let mut body = self.plaintext(MAX_REQUEST_DOCUMENT as u64, MissingLength::Empty)?;
         Ok(body.collect(MAX_REQUEST_DOCUMENT).await?)
+    }
+
+    /// As [`Self::document`], for a request whose checksum headers are about an object and not about the document (S3 API,
+    /// CompleteMultipartUpload).
+    pub(crate) async fn document_about_object(&mut self) -> Result<Bytes, S3Error> {
+        let body = self.take_body()?;
+        let mut headers = self.headers.clone();
+        for algorithm in Algorithm::ALL {
+            headers.remove(algorithm.header_name());
+        }
+        let settings = self.body_settings(MAX_REQUEST_DOCUMENT as u64, MissingLength::Empty);
+        let mut body = PlaintextBody::new(body, &headers, None, &self.caller.payload, settings)?;
+        Ok(body.collect(MAX_REQUEST_DOCUMENT).await?)
+    }
+
+    fn take_body(&mut self) -> Result<Incoming, S3Error> {
+        self.body
+            .take()
+            .ok_or_else(|| S3Error::internal("the request's body was taken twice"))
+    }
+
+    fn body_settings(&self, maximum_length: u64, missing_length: MissingLength) -> BodySettings {
+        BodySettings {
+            maximum_length,
+            idle_timeout: self.gateway.config.limits.idle_timeout,
+            missing_length,
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, Method, Response, StatusCode, header};
+use http_body_util::BodyExt;
 use sealgate_envelope::{
     AttemptId,
     layout::{self, MAXIMUM_PARTS, MINIMUM_PART_LENGTH},
@@ -181,6 +182,19 @@ async fn send_part(
     let stashed = length < MINIMUM_PART_LENGTH || number == MAXIMUM_PARTS;
     let (body, outcome) =
         SealingStream::new(source, Sealer::new(&upload.secrets, id)?, None).into_body();
+    let body = if sealed_length == 0 {
+        // No connection asks for the bytes of an empty body, and so nothing would verify what the client says of it.
+        match body.collect().await {
+            Ok(empty) => empty.map_err(|never| match never {}).boxed_unsync(),
+            Err(error) => {
+                return Err(outcome
+                    .failure()
+                    .unwrap_or_else(|| S3Error::internal(error)));
+            }
+        }
+    } else {
+        body
+    };
     let sent = if stashed {
         // The upstream, which would know, is not asked for this part: the record may be gone meanwhile.
         multipart::open(exchange, &upload.id.to_string(), true).await?;
