@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use crate::{
     entity_tag::{EntityTag, TagCondition, if_range_to_upstream},
     error::S3Error,
+    route::may_pass,
 };
 
 /// User metadata of clients begins with this.
@@ -110,7 +111,7 @@ pub(super) fn placement(client: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Headers of a configuration or label request: all of S3's but those of signatures, framing and checksums.
+/// Headers of a configuration or label request: all of S3's but those of objects, signatures, framing and checksums.
 pub(super) fn passed(client: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in client {
@@ -125,7 +126,11 @@ pub(super) fn passed(client: &HeaderMap) -> HeaderMap {
         ];
         let of_checksums =
             text.starts_with("x-amz-checksum-") || text == "x-amz-sdk-checksum-algorithm";
-        if text.starts_with("x-amz-") && !of_the_body.contains(&text) && !of_checksums {
+        if text.starts_with("x-amz-")
+            && may_pass(text)
+            && !of_the_body.contains(&text)
+            && !of_checksums
+        {
             headers.append(name.clone(), value.clone());
         }
     }
@@ -264,6 +269,26 @@ mod tests {
         assert_eq!(upstream.len(), 2);
         assert_eq!(upstream["x-amz-storage-class"], "STANDARD_IA");
         assert_eq!(upstream["x-amz-tagging"], "a=b");
+    }
+
+    #[test]
+    fn what_passes_unread_takes_nothing_along_that_makes_or_copies_an_object() {
+        let client = headers(&[
+            ("x-amz-acl", "private"),
+            ("x-amz-bucket-object-lock-enabled", "true"),
+            ("x-amz-copy-source", "/state/registry/x"),
+            ("x-amz-copy-source-if-match", "x"),
+            ("x-amz-meta-secret", "s"),
+            ("x-amz-metadata-directive", "REPLACE"),
+            ("x-amz-server-side-encryption-customer-key", "k"),
+            ("x-amz-tagging", "a=b"),
+            ("x-amz-date", "d"),
+            ("x-minio-extract", "true"),
+        ]);
+        let upstream = passed(&client);
+        assert_eq!(upstream.len(), 2, "{upstream:?}");
+        assert_eq!(upstream["x-amz-acl"], "private");
+        assert_eq!(upstream["x-amz-bucket-object-lock-enabled"], "true");
     }
 
     #[test]

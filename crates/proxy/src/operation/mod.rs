@@ -8,7 +8,7 @@ mod complete;
 mod copy_object;
 mod delete;
 mod get_object;
-pub(crate) mod headers;
+mod headers;
 mod list_uploads;
 mod listings;
 mod metadata;

@@ -5,7 +5,7 @@
 
 mod subresource;
 
-pub use subresource::{BUCKET_CONFIGURATION, OBJECT_LABELS};
+pub use subresource::{BUCKET_CONFIGURATION, OBJECT_LABELS, may_pass};
 
 use http::{HeaderMap, Method};
 
@@ -156,10 +156,7 @@ fn on_bucket(
         return Err(S3Error::not_implemented(refusal));
     }
     if let Some(name) = subresource::bucket_configuration(query) {
-        return match *method {
-            Method::GET | Method::PUT | Method::DELETE => Ok(Operation::Pass(name)),
-            _ => Err(method_not_allowed()),
-        };
+        return passed(query, name, subresource::configurable(method, name));
     }
     match *method {
         Method::GET if query.contains("location") => Ok(Operation::GetBucketLocation),
@@ -195,10 +192,7 @@ fn on_object(
         return Err(S3Error::not_implemented(refusal));
     }
     if let Some(name) = subresource::object_label(query) {
-        return match *method {
-            Method::GET | Method::PUT | Method::DELETE | Method::POST => Ok(Operation::Pass(name)),
-            _ => Err(method_not_allowed()),
-        };
+        return passed(query, name, subresource::labellable(method, name));
     }
     let upload_id = query.unique("uploadId").ok().flatten();
     let copies = headers.contains_key("x-amz-copy-source");
@@ -233,6 +227,23 @@ fn on_object(
         (&Method::DELETE, None) => Ok(Operation::DeleteObject),
         (&Method::POST, None) => Err(unknown_subresource(query)),
         _ => Err(method_not_allowed()),
+    }
+}
+
+/// A request that passes unread must mean one thing only, to us and to every storage.
+fn passed(
+    query: &QueryString,
+    name: &'static str,
+    is_operation: bool,
+) -> Result<Operation, S3Error> {
+    if !is_operation {
+        return Err(method_not_allowed());
+    }
+    match subresource::beside_passed(query, name) {
+        None => Ok(Operation::Pass(name)),
+        Some(other) => Err(S3Error::invalid_argument(format!(
+            "The query parameters {name:?} and {other:?} cannot be used together."
+        ))),
     }
 }
 
@@ -273,4 +284,96 @@ fn method_not_allowed() -> S3Error {
         "MethodNotAllowed",
         "The specified method is not allowed against this resource.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on_data(method: &Method, path: &str, query: &str) -> Result<Operation, S3Error> {
+        let query = QueryString::parse(Some(query)).unwrap();
+        query
+            .refuse_duplicates()
+            .map_err(|error| S3Error::invalid_argument(error.to_string()))?;
+        match ObjectPath::parse(None, &[], path).unwrap().target() {
+            Target::Service => service(method, &query),
+            Target::Bucket(bucket) => on_bucket(method, bucket, &query),
+            Target::Object(_, key) => on_object(method, key, &query, &HeaderMap::new()),
+        }
+    }
+
+    fn passes(method: &Method, path: &str, query: &str) -> bool {
+        matches!(on_data(method, path, query), Ok(Operation::Pass(_)))
+    }
+
+    #[test]
+    fn labels_pass_with_the_methods_that_s3_has_for_them() {
+        for (method, query) in [
+            (Method::GET, "acl"),
+            (Method::PUT, "acl"),
+            (Method::GET, "tagging&versionId=1"),
+            (Method::PUT, "tagging&x-id=PutObjectTagging"),
+            (Method::DELETE, "tagging"),
+            (
+                Method::PUT,
+                "retention&x-amz-bypass-governance-retention=true",
+            ),
+            (Method::PUT, "legal-hold"),
+            (Method::POST, "restore&versionId=1"),
+        ] {
+            assert!(passes(&method, "/data/k", query), "{method} {query}");
+        }
+    }
+
+    #[test]
+    fn no_label_takes_an_object_past_the_gateway() {
+        for (method, query) in [
+            // MinIO takes these for PutObject, GetObject and DeleteObject.
+            (Method::PUT, "restore"),
+            (Method::GET, "restore"),
+            (Method::DELETE, "acl"),
+            (Method::DELETE, "legal-hold"),
+            (Method::POST, "tagging"),
+            // And these for operations of a multipart upload.
+            (Method::POST, "acl&uploads"),
+            (Method::POST, "restore&uploads"),
+            (Method::PUT, "tagging&partNumber=1&uploadId=x"),
+            (Method::PUT, "tagging&partNumber=1&upload%49d=x"),
+            (Method::POST, "restore&uploadId=x"),
+            (Method::GET, "tagging&attributes"),
+            (Method::PUT, "acl&tagging"),
+            (Method::PUT, "acl&x-amz-copy-source=%2Fb%2Fk"),
+            (Method::PUT, "acl&X-Amz-Meta-A=b"),
+            (Method::PUT, "acl&anything"),
+        ] {
+            assert!(
+                on_data(&method, "/data/k", query).is_err(),
+                "{method} {query}"
+            );
+        }
+    }
+
+    #[test]
+    fn configurations_pass_alone() {
+        assert!(passes(
+            &Method::GET,
+            "/data",
+            "inventory&continuation-token=x"
+        ));
+        assert!(passes(&Method::PUT, "/data", "lifecycle"));
+        assert!(passes(&Method::DELETE, "/data", "cors"));
+        for (method, query) in [
+            (Method::DELETE, "versioning"),
+            (Method::PUT, "policyStatus"),
+            (Method::POST, "acl"),
+            (Method::GET, "acl&versions"),
+            (Method::GET, "policy&list-type=2"),
+            (Method::PUT, "acl&delete"),
+        ] {
+            assert!(
+                on_data(&method, "/data", query).is_err(),
+                "{method} {query}"
+            );
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The query parameters that choose an operation, sorted by what the gateway does with them (s3-wire-rules, "Operations, sorted").
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 
 use crate::query_string::QueryString;
 
@@ -35,6 +35,30 @@ pub const BUCKET_CONFIGURATION: [&str; 24] = [
 /// Labels of an object that are visible to the storage by design: passed with a new signature.
 pub const OBJECT_LABELS: [&str; 5] = ["acl", "legal-hold", "restore", "retention", "tagging"];
 
+/// Bucket configurations that S3 knows how to delete. A storage that does not know a combination of method and parameter may take the
+/// request for DeleteBucket.
+const DELETABLE_CONFIGURATION: [&str; 15] = [
+    "analytics",
+    "cors",
+    "encryption",
+    "intelligent-tiering",
+    "inventory",
+    "lifecycle",
+    "metadataConfiguration",
+    "metadataTable",
+    "metrics",
+    "ownershipControls",
+    "policy",
+    "publicAccessBlock",
+    "replication",
+    "tagging",
+    "website",
+];
+
+/// Parameters that may accompany a configuration or a label. Anything else could make the storage read another operation out of the request:
+/// `?tagging&uploadId=…` is an upload of a part for some.
+const BESIDE_PASSED: [&str; 4] = ["continuation-token", "id", "versionId", "x-id"];
+
 /// Parameters that change nothing about where bytes go.
 const HARMLESS: [&str; 13] = [
     "partNumber",
@@ -62,6 +86,56 @@ pub(super) fn bucket_configuration(query: &QueryString) -> Option<&'static str> 
 /// The label that a query names.
 pub(super) fn object_label(query: &QueryString) -> Option<&'static str> {
     OBJECT_LABELS.into_iter().find(|name| query.contains(name))
+}
+
+/// Whether an `x-amz-` header may go with a request that passes unread. Those that make a copy, describe an object or carry a key could turn
+/// it into another operation, signed by us.
+pub fn may_pass(name: &str) -> bool {
+    const OF_OBJECTS: [&str; 8] = [
+        "x-amz-copy-source",
+        "x-amz-meta-",
+        "x-amz-metadata-directive",
+        "x-amz-rename-source",
+        "x-amz-server-side-encryption",
+        "x-amz-storage-class",
+        "x-amz-tagging",
+        "x-amz-write-offset-bytes",
+    ];
+    !OF_OBJECTS.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether S3 has this operation on a bucket's configuration.
+pub(super) fn configurable(method: &Method, name: &str) -> bool {
+    match *method {
+        Method::GET => true,
+        Method::PUT => name != "policyStatus",
+        Method::DELETE => DELETABLE_CONFIGURATION.contains(&name),
+        _ => false,
+    }
+}
+
+/// Whether S3 has this operation on an object's label. A storage that does not know a combination may store the body as the object, or serve
+/// or delete the object itself: MinIO takes `PUT ?restore` for PutObject.
+pub(super) fn labellable(method: &Method, name: &str) -> bool {
+    match *method {
+        Method::GET | Method::PUT => name != "restore",
+        Method::POST => name == "restore",
+        Method::DELETE => name == "tagging",
+        _ => false,
+    }
+}
+
+/// The first parameter that may not accompany the configuration or label `passed`.
+pub(super) fn beside_passed<'a>(query: &'a QueryString, passed: &str) -> Option<&'a str> {
+    query
+        .parameters()
+        .iter()
+        .map(|parameter| parameter.name.as_str())
+        .find(|name| {
+            let lower = name.to_ascii_lowercase();
+            let of_a_header = lower.starts_with("x-amz-") && may_pass(&lower);
+            *name != passed && !BESIDE_PASSED.contains(name) && !of_a_header
+        })
 }
 
 /// Whether a parameter may accompany an operation that carries a body.
