@@ -208,6 +208,7 @@ async fn rebind(
         .call(put_object::with_header(request, &header)?)
         .await?;
     let answer_headers = headers::answer(answer.headers());
+    let version_id = answer.text(named("x-amz-version-id")).map(str::to_owned);
     let copied = match parse_copied(&answer.document(MAX_DOCUMENT_LENGTH).await?)? {
         Outcome::Done(copied) => copied,
         Outcome::Failed(error) => {
@@ -218,24 +219,32 @@ async fn rebind(
             ));
         }
     };
-    verify_copy(exchange, &header, object, &copied.entity_tag).await?;
+    verify_copy(exchange, &header, object, version_id.as_deref()).await?;
     Ok((copied, answer_headers))
 }
 
-/// The copy is acknowledged only after it has proven to be one: an upstream that ignores conditions might have copied other bytes.
+/// The copy is acknowledged only after its commit record has opened: an upstream that ignores conditions might have copied other bytes, and
+/// one that ignores directives might have kept the source's header, which is good for nothing here.
 async fn verify_copy(
     exchange: &Exchange,
     header: &Header,
     source: &SealedObject,
-    entity_tag: &EntityTag,
+    version_id: Option<&str>,
 ) -> Result<(), S3Error> {
     let gateway = &exchange.gateway;
-    let head = gateway
-        .upstream
-        .call(UpstreamRequest::new(Method::HEAD, exchange.target()))
-        .await?;
+    let mut query = String::new();
+    if let Some(version_id) = version_id {
+        append_query(&mut query, "versionId", version_id);
+    }
+    let request = UpstreamRequest::new(Method::HEAD, exchange.target()).query(query);
+    let head = gateway.upstream.call(request).await?;
     let found = SealedHead::read(&head)?;
-    if found.header != *header || EntityTag::parse(&found.identity.entity_tag) != *entity_tag {
+    if found.header == source.header {
+        return Err(S3Error::stored_data(
+            "the upstream kept the source's metadata although the copy was to have its own",
+        ));
+    }
+    if found.header != *header {
         // Somebody else has written the key since; our copy was complete before that.
         return Ok(());
     }
@@ -248,7 +257,10 @@ async fn verify_copy(
     let copy = found
         .open(gateway, &permit, &exchange.domain(), exchange.key())
         .await?;
-    copy.layout(&gateway.commits, &gateway.upstream, &exchange.target())
+    // Of every kind of object, also of those whose readers need none: their bytes may have been exchanged all the same.
+    gateway
+        .commits
+        .record(&gateway.upstream, &exchange.target(), &copy)
         .await?;
     Ok(())
 }
@@ -284,6 +296,11 @@ async fn reseal(
     let fetched = object::fetch(&exchange.gateway, &request)
         .await
         .map_err(multipart::copy_failure)?;
+    if fetched.object.identity != object.identity {
+        // The upstream ignored the condition. The metadata of one version must not be sealed with the bytes of another.
+        return Err(S3Error::precondition_failed()
+            .with_detail("the source of a copy was replaced while it was being copied"));
+    }
     if fetched.length > MAXIMUM_SINGLE_LENGTH || layout::sealed_length(fetched.length).is_none() {
         return Err(S3Error::invalid_request(
             "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120. Copy it in parts.",
