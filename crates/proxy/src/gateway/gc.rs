@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::Method;
+use http::{Method, StatusCode};
 use sealgate_envelope::records::{MAXIMUM_RECORD_LENGTH, UploadRecord, upload_record_name};
 
 use super::Gateway;
@@ -22,7 +22,8 @@ pub const MINIMUM_AGE: Duration = Duration::from_hours(24);
 /// Uploads that one run looks at.
 const MAXIMUM_UPLOADS: usize = 1_000_000;
 
-/// Objects of one upload: 10,000 parts, each uploaded several times, and what was stashed of them.
+/// Objects of one upload that one run looks at: 10,000 parts, each uploaded several times, and what was stashed of them. Where a client has
+/// left more, the next run goes on.
 const MAXIMUM_NAMES: usize = 100_000;
 
 /// What became of the state of one upload.
@@ -32,7 +33,7 @@ pub enum Verdict {
     Young,
     /// The upstream still knows the upload.
     Open,
-    /// Its record cannot be read, so nobody can tell; it stays, for a person to look at.
+    /// Its record cannot be read, or the upstream does not let us ask for it, so nobody can tell; it stays, for a person to look at.
     Unreadable,
     /// Nobody needs it any more; removed, unless this was a dry run.
     Garbage,
@@ -65,7 +66,7 @@ impl Gateway {
             .list_prefixes("uploads/", MAXIMUM_UPLOADS)
             .await?
         {
-            let entries = self.state.list(&prefix, MAXIMUM_NAMES).await?;
+            let entries = self.state.list_first(&prefix, MAXIMUM_NAMES).await?;
             let youngest = entries.iter().map(|entry| entry.modified).max();
             let is_old = |time: SystemTime| {
                 SystemTime::now()
@@ -128,6 +129,11 @@ impl Gateway {
             Ok(_) => Ok(Verdict::Open),
             Err(error) if error.code == "NoSuchUpload" || error.code == "NoSuchBucket" => {
                 Ok(Verdict::Garbage)
+            }
+            // A bucket's policy is its clients' to write, and must not keep the state of all other uploads from being cleared.
+            Err(error) if error.status == StatusCode::FORBIDDEN => {
+                tracing::warn!(name, %error, "the upstream does not let us ask for an upload");
+                Ok(Verdict::Unreadable)
             }
             Err(error) => Err(error),
         }

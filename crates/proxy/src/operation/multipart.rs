@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, header};
 use sealgate_envelope::{
     checksum::ChecksumKind,
+    layout::MAXIMUM_PARTS,
     object::Body,
     records::{EtagHash, PartLocation},
 };
@@ -297,8 +298,10 @@ pub(super) async fn upstream_parts(
                 .map(|part| (part.number, part.entity_tag)),
         );
         match page.next_part_number_marker.or(last) {
-            // A marker that does not grow would make this loop endless.
-            Some(next) if page.is_truncated && next > marker => marker = next,
+            // A marker that does not grow, or grows past every part, would make this loop endless.
+            Some(next) if page.is_truncated && next > marker && next < u32::from(MAXIMUM_PARTS) => {
+                marker = next;
+            }
             _ => return Ok(parts),
         }
     }

@@ -20,6 +20,9 @@ use crate::{
 /// Objects named in one DeleteObjects request (S3 API, DeleteObjects).
 const DELETE_BATCH: usize = 1_000;
 
+/// Pages of a listing that may be empty although more are said to follow. A listing without an end must not keep a request for ever.
+const MAXIMUM_EMPTY_PAGES: usize = 1_000;
+
 /// A client has no use for the storage's words about a bucket that it cannot see, and could take them to be about its own.
 fn unavailable(error: S3Error) -> S3Error {
     S3Error::unavailable(
@@ -207,15 +210,30 @@ impl StateBucket {
     ///
     /// The upstream's error, or `SlowDown` past the limit: names are chosen by whoever can write to the bucket.
     pub async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Entry>, S3Error> {
+        let entries = self.list_first(prefix, limit.saturating_add(1)).await?;
+        if entries.len() > limit {
+            return Err(S3Error::slow_down(format!(
+                "more than {limit} records under {prefix}"
+            )));
+        }
+        Ok(entries)
+    }
+
+    /// The names that begin with `prefix`, the first `limit` of them: for callers that delete what they get, and come again.
+    ///
+    /// # Errors
+    ///
+    /// The upstream's error, or `ServiceUnavailable` for a listing that is not what was asked for.
+    pub async fn list_first(&self, prefix: &str, limit: usize) -> Result<Vec<Entry>, S3Error> {
         let mut entries = Vec::new();
         let mut token: Option<String> = None;
+        let mut empty_pages = 0;
         loop {
             let page = self.page(prefix, None, token.as_deref()).await?;
+            empty_pages += usize::from(page.objects.is_empty());
             for object in page.objects {
                 if entries.len() == limit {
-                    return Err(S3Error::slow_down(format!(
-                        "more than {limit} records under {prefix}"
-                    )));
+                    return Ok(entries);
                 }
                 entries.push(Entry {
                     name: object.key,
@@ -223,10 +241,10 @@ impl StateBucket {
                     modified: object.last_modified.into(),
                 });
             }
-            match page.next_continuation_token {
-                Some(next) if token.as_ref() != Some(&next) => token = Some(next),
-                _ => return Ok(entries),
-            }
+            token = match next_page(token, page.next_continuation_token, empty_pages)? {
+                Some(next) => Some(next),
+                None => return Ok(entries),
+            };
         }
     }
 
@@ -238,18 +256,20 @@ impl StateBucket {
     pub async fn list_prefixes(&self, prefix: &str, limit: usize) -> Result<Vec<String>, S3Error> {
         let mut prefixes = Vec::new();
         let mut token: Option<String> = None;
+        let mut empty_pages = 0;
         loop {
             let page = self.page(prefix, Some("/"), token.as_deref()).await?;
+            empty_pages += usize::from(page.common_prefixes.is_empty());
             prefixes.extend(page.common_prefixes);
             if prefixes.len() > limit {
                 return Err(S3Error::slow_down(format!(
                     "more than {limit} names under {prefix}"
                 )));
             }
-            match page.next_continuation_token {
-                Some(next) if token.as_ref() != Some(&next) => token = Some(next),
-                _ => return Ok(prefixes),
-            }
+            token = match next_page(token, page.next_continuation_token, empty_pages)? {
+                Some(next) => Some(next),
+                None => return Ok(prefixes),
+            };
         }
     }
 
@@ -272,7 +292,20 @@ impl StateBucket {
             .await?
             .document(MAX_DOCUMENT_LENGTH)
             .await?;
-        Ok(parse_objects(&document)?)
+        let page = parse_objects(&document)?;
+        // Names are deleted on the word of a listing, so one that ignores the prefix must not be believed: the registry is in this bucket too.
+        let mut names = page.objects.iter().map(|object| &object.key);
+        let strays = names.any(|name| !name.starts_with(prefix))
+            || page
+                .common_prefixes
+                .iter()
+                .any(|name| !name.starts_with(prefix));
+        if strays {
+            return Err(malformed_listing(
+                "holds names that do not begin with the prefix that was asked for",
+            ));
+        }
+        Ok(page)
     }
 
     /// Deletes these names; names that do not exist are no error.
@@ -310,5 +343,44 @@ impl StateBucket {
 
     fn target(&self, name: &str) -> Target {
         Target::object(&self.bucket, name)
+    }
+}
+
+/// Where the next page of a listing begins; none behind the last one.
+fn next_page(
+    current: Option<String>,
+    next: Option<String>,
+    empty_pages: usize,
+) -> Result<Option<String>, S3Error> {
+    let Some(next) = next.filter(|next| current.as_ref() != Some(next)) else {
+        return Ok(None);
+    };
+    if empty_pages > MAXIMUM_EMPTY_PAGES {
+        return Err(malformed_listing("has no end"));
+    }
+    Ok(Some(next))
+}
+
+fn malformed_listing(what: &str) -> S3Error {
+    unavailable(S3Error::internal(format!(
+        "the storage's listing of the state bucket {what}"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_ends_with_its_tokens_or_is_cut() {
+        let token = |text: &str| Some(text.to_owned());
+        assert_eq!(next_page(None, token("a"), 0).unwrap(), token("a"));
+        assert_eq!(
+            next_page(token("a"), token("b"), 1_000).unwrap(),
+            token("b")
+        );
+        assert_eq!(next_page(token("a"), token("a"), 0).unwrap(), None);
+        assert_eq!(next_page(token("a"), None, 1_001).unwrap(), None);
+        assert!(next_page(token("a"), token("b"), 1_001).is_err());
     }
 }

@@ -221,8 +221,12 @@ impl Uploads {
             let record = unverified
                 .verify(opened.secrets(), bucket, key, hash)
                 .map_err(|error| not_this_upload(error.into()))?;
+            // The object id of the record and not the client's: a wrong one must not spoil what is remembered for others.
             let upload = Arc::new(OpenUpload {
-                id: id.clone(),
+                id: UploadId {
+                    object_id: opened.secrets().object_id(),
+                    upstream: id.upstream.clone(),
+                },
                 record,
                 secrets: opened.secrets().clone(),
             });
@@ -231,7 +235,7 @@ impl Uploads {
         };
         let same =
             upload.id == id && upload.record.bucket == bucket && upload.record.object_key == key;
-        if same && upload.secrets.object_id() == id.object_id {
+        if same {
             Ok(upload)
         } else {
             Err(S3Error::no_such_upload())
@@ -351,7 +355,8 @@ impl Uploads {
         }
     }
 
-    /// Deletes all state of an upload that was completed or aborted, its record last: as long as there is anything, `gc` finds it.
+    /// Deletes all state of an upload that was completed or aborted, its record last: as long as there is anything, `gc` finds it. Of an upload
+    /// with more state than any honest one has, `gc` deletes the rest.
     ///
     /// # Errors
     ///
@@ -361,7 +366,7 @@ impl Uploads {
         let record = upload_record_name(hash);
         let mut names: Vec<String> = self
             .state
-            .list(&upload_prefix(hash), MAXIMUM_PART_RECORDS * 2)
+            .list_first(&upload_prefix(hash), MAXIMUM_PART_RECORDS * 2)
             .await?
             .into_iter()
             .map(|entry| entry.name)
