@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -15,18 +16,18 @@ use crate::{operation::ResponseBody, upstream::BodyFailure};
 
 struct Guarded {
     body: ResponseBody,
-    _permit: OwnedSemaphorePermit,
+    _place: Arc<OwnedSemaphorePermit>,
 }
 
-/// Ties a permit to the life of a response's body.
+/// Ties a place to the life of a response's body.
 pub(super) fn hold(
     response: Response<ResponseBody>,
-    permit: OwnedSemaphorePermit,
+    place: Arc<OwnedSemaphorePermit>,
 ) -> Response<ResponseBody> {
     response.map(|body| {
         Guarded {
             body,
-            _permit: permit,
+            _place: place,
         }
         .boxed_unsync()
     })

@@ -10,6 +10,7 @@
 mod assembly;
 pub mod gc;
 mod guarded;
+mod hoisted;
 pub mod probe;
 
 use std::{
@@ -114,9 +115,10 @@ impl Gateway {
         request_id: &str,
         line: &mut LogLine,
     ) -> Result<Response<ResponseBody>, S3Error> {
-        let permit = Arc::clone(&self.requests)
+        let place = Arc::clone(&self.requests)
             .try_acquire_owned()
             .map_err(|_| S3Error::slow_down("the bound on concurrent requests is reached"))?;
+        let place = Arc::new(place);
         let caller = auth::authenticate(
             &parts,
             &self.credentials,
@@ -132,7 +134,11 @@ impl Gateway {
         let wire_query = auth::strip_auth_query(parts.uri.query().unwrap_or_default());
         let query = QueryString::parse(Some(&wire_query))
             .map_err(|error| S3Error::invalid_argument(error.to_string()))?;
-        let operation = route::route(&caller, &parts.method, &path, &query, &parts.headers)?;
+        let mut headers = parts.headers;
+        if caller.presigned {
+            hoisted::restore(&query, &mut headers)?;
+        }
+        let operation = route::route(&caller, &parts.method, &path, &query, &headers)?;
         line.operation = operation.name();
         if let Some(bucket) = path.bucket() {
             policy::guard_bucket(bucket.as_str(), self.state.name())?;
@@ -147,8 +153,9 @@ impl Gateway {
             path,
             query,
             wire_query,
-            headers: parts.headers,
+            headers,
             body: Some(body),
+            _place: Arc::clone(&place),
         };
         let response = if writes {
             // Not tied to the client's connection: see `handle` on cancel safety.
@@ -158,7 +165,7 @@ impl Gateway {
         } else {
             operation::run(exchange).await?
         };
-        Ok(guarded::hold(response, permit))
+        Ok(guarded::hold(response, place))
     }
 }
 

@@ -25,6 +25,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, hea
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use md5::{Digest, Md5};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     auth::{Authenticated, Caller},
@@ -58,6 +59,8 @@ pub struct Exchange {
     pub(crate) wire_query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Incoming>,
+    /// Its place among the concurrent requests, which work that outlives the client's connection goes on occupying.
+    pub(crate) _place: Arc<OwnedSemaphorePermit>,
 }
 
 /// Runs the operation that the request asks for.
