@@ -432,11 +432,14 @@ async fn already_completed(
         .await
         .ok()?;
     let same_upload = record.upload() == Some(id.hash()) && record.object_id() == id.object_id;
+    // The attempts too: parts of the same numbers may hold other bytes, and those would be lost without a word.
     let same_parts = record
         .parts()
         .iter()
-        .map(|part| part.id.number())
-        .eq(parts.iter().map(|part| part.number));
+        .map(|part| (part.id.number(), Some(*part.id.attempt().as_bytes())))
+        .eq(parts
+            .iter()
+            .map(|part| (part.number, part.entity_tag.attempt())));
     (same_upload && same_parts).then(|| Completed {
         entity_tag: EntityTag::parse(&object.identity.entity_tag).to_client(),
         headers: answer_headers,

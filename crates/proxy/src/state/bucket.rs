@@ -185,19 +185,21 @@ impl StateBucket {
         }
     }
 
-    /// Opens an object for reading: its length and its body.
+    /// Opens an object for reading: its length and its body; none if there is no such name.
     ///
     /// # Errors
     ///
-    /// `ServiceUnavailable` when the bucket cannot be read, or there is no such object.
-    pub async fn get_stream(&self, name: &str) -> Result<(u64, AnswerBody), S3Error> {
-        let answer = self
-            .call(UpstreamRequest::new(Method::GET, self.target(name)))
-            .await?;
+    /// `ServiceUnavailable` when the bucket cannot be read.
+    pub async fn get_stream(&self, name: &str) -> Result<Option<(u64, AnswerBody)>, S3Error> {
+        let request = UpstreamRequest::new(Method::GET, self.target(name));
+        let answer = match self.upstream.call(request).await {
+            Err(error) if error.code == "NoSuchKey" => return Ok(None),
+            answer => answer.map_err(unavailable)?,
+        };
         let length = answer
             .content_length()
             .ok_or_else(|| S3Error::internal("the upstream sent a record without a length"))?;
-        Ok((length, answer.into_parts().1))
+        Ok(Some((length, answer.into_parts().1)))
     }
 
     async fn call(&self, request: UpstreamRequest) -> Result<Answer, S3Error> {

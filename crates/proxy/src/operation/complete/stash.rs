@@ -57,7 +57,9 @@ pub(super) async fn open(
     let (length, source) = gateway
         .state
         .get_stream(&gateway.uploads.stash_name(upload, part.id))
-        .await?;
+        .await?
+        // Completed or aborted meanwhile, by another request: as if its record had been gone already.
+        .ok_or_else(S3Error::no_such_upload)?;
     if length != expected {
         return Err(S3Error::stored_data(format!(
             "a stashed part has {length} bytes where its record promises {expected}"
