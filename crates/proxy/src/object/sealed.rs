@@ -1,6 +1,6 @@
 //! An object's head: what the upstream says of it, and what its header proves.
 
-use http::header;
+use http::{StatusCode, header};
 use sealgate_envelope::{
     domain::{Domain, Place},
     header::{HEADER_METADATA_NAME, Header, OpenedHeader},
@@ -126,14 +126,18 @@ pub async fn open_header(
     header: &Header,
     key: &str,
 ) -> Result<(OpenedHeader, Domain), S3Error> {
-    let mut failure = None;
+    let mut failure: Option<S3Error> = None;
     for name in std::iter::once(&rule.name).chain(&rule.former) {
         let domain = Domain::new(name.as_str())?;
         match open_for(gateway, permit, &domain, header, key).await {
             Ok(opened) => return Ok((opened, domain)),
-            // The first failure is about the current domain, so it says most.
+            // The first failure is about the current domain, so it says most; but while a key service is away nobody can tell that an object
+            // belongs to none of the domains.
             Err(error) => {
-                failure.get_or_insert(error);
+                let away = error.status == StatusCode::SERVICE_UNAVAILABLE;
+                if away || failure.is_none() {
+                    failure = Some(error);
+                }
             }
         }
     }
