@@ -41,8 +41,8 @@ pub(crate) const WRITE_BATCH: usize = 256 << 10;
 pub(crate) const READ_CHUNK: usize = 256 << 10;
 
 /// How much of a refused upload is read and dropped, so that a client which is still sending gets to
-/// see the answer instead of a reset connection.
-pub(crate) const MAX_DRAIN: u64 = 1 << 20;
+/// see the answer instead of a reset connection: enough for the parts that SDKs send.
+pub(crate) const MAX_DRAIN: u64 = 64 << 20;
 
 /// How often a copy starts again because its source was replaced meanwhile.
 pub(crate) const COPY_ATTEMPTS: usize = 5;

@@ -299,6 +299,55 @@ async fn bodies_that_end_early() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_reach_clients_that_are_still_sending() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        let (through, bare) = start(rig).await?;
+        let gateway = &rig.gateway.endpoint;
+        let body = pattern(7, 20 * 1024 * 1024);
+        put(&through, BUCKET, "taken", b"taken").await?;
+        let wrong = gateway.with_credentials(&gateway.access_key_id, "another secret");
+        for round in 0..5 {
+            let key = format!("still-sending-{round}");
+            let request = put_request(&key, body.len()).body(&body);
+            let answer = request
+                .sign(
+                    &wrong,
+                    Payload::Named("UNSIGNED-PAYLOAD"),
+                    SystemTime::now(),
+                )?
+                .send(gateway)
+                .await?;
+            refused(&bare, &key, &answer, 403, &["SignatureDoesNotMatch"]).await?;
+
+            let request = put_request("taken", body.len())
+                .header("if-none-match", "*")
+                .body(&body);
+            let answer = request
+                .sign(
+                    gateway,
+                    Payload::Named("UNSIGNED-PAYLOAD"),
+                    SystemTime::now(),
+                )?
+                .send(gateway)
+                .await?;
+            ensure!(
+                answer.status == 412
+                    && answer.error_code().as_deref() == Some("PreconditionFailed"),
+                "a condition is answered {} {}",
+                answer.status,
+                answer.text()
+            );
+        }
+        ensure!(
+            get(&through, BUCKET, "taken").await? == b"taken",
+            "the object is another"
+        );
+        Ok(())
+    })
+    .await
+}
+
 /// A body in chunks with a trailer, as SDKs send it over https.
 fn framed(body: &[u8], trailer: &str) -> Vec<u8> {
     let mut bytes = Vec::new();

@@ -39,3 +39,13 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Connections that wait in the system's queue until they are accepted.
 pub const BACKLOG: u32 = 1024;
+
+/// What a client may still send, unread, after it was answered, in bytes: enough for the parts that SDKs send, so that a refusal
+/// reaches them; whoever sends more sees a reset connection.
+pub const LINGER_BYTES: usize = 64 * 1024 * 1024;
+
+/// How long that may take.
+pub const LINGER_TIME: Duration = Duration::from_secs(10);
+
+/// How long it may pause before the client is taken to be done.
+pub const LINGER_QUIET: Duration = Duration::from_secs(1);

@@ -4,6 +4,7 @@
 //! with an error; a client can never take it for complete.
 
 pub mod limits;
+mod linger;
 mod stall;
 pub mod tls;
 
@@ -27,6 +28,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use self::linger::LingeringClose;
 use self::stall::WriteStallLimit;
 use crate::config::{LimitsConfig, ListenerConfig};
 
@@ -257,6 +259,7 @@ impl Server {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
         let stream = WriteStallLimit::new(connection.stream, self.write_stall_limit);
+        let stream = LingeringClose::new(stream);
         let Some(acceptor) = self.acceptor else {
             return serve_http(self.http.http1_only(), stream, info, handler, watcher).await;
         };
