@@ -9,6 +9,7 @@ use super::{SealedHead, SealedObject, commit::text, guess};
 use crate::{
     byte_range::{ByteRange, ByteRangeSpec, Unsatisfiable},
     config::DomainRule,
+    entity_tag::EntityTag,
     error::S3Error,
     gateway::Gateway,
     transfer::{OpeningStream, RegionCheck},
@@ -73,8 +74,10 @@ pub struct Fetched {
 /// The upstream's error, an unsatisfiable range, or anything that does not verify.
 pub async fn fetch(gateway: &Gateway, request: &ObjectRequest<'_>) -> Result<Fetched, S3Error> {
     let mut attempt = 1;
+    let mut wanted = request.wanted;
     loop {
-        match fetch_once(gateway, request).await {
+        match fetch_once(gateway, request, wanted).await {
+            Err(Interrupted::RangeIsOfAnother) => wanted = Wanted::Whole,
             // Not a condition of the client, which the first answer settled: the object changed under our hands.
             Err(Interrupted::Replaced(_)) if attempt < ATTEMPTS => attempt += 1,
             Err(Interrupted::Replaced(error) | Interrupted::Failed(error)) => return Err(error),
@@ -87,6 +90,8 @@ pub async fn fetch(gateway: &Gateway, request: &ObjectRequest<'_>) -> Result<Fet
 enum Interrupted {
     /// Two answers were not about the same version.
     Replaced(S3Error),
+    /// The upstream served a range although `If-Range` names another version, as MinIO does.
+    RangeIsOfAnother,
     Failed(S3Error),
 }
 
@@ -99,9 +104,17 @@ impl<E: Into<S3Error>> From<E> for Interrupted {
 async fn fetch_once(
     gateway: &Gateway,
     request: &ObjectRequest<'_>,
+    wanted: Wanted,
 ) -> Result<Fetched, Interrupted> {
-    let answer = first_answer(gateway, request).await?;
-    let object = SealedHead::read(&answer)?
+    let answer = first_answer(gateway, request, wanted).await?;
+    let head = SealedHead::read(&answer)?;
+    if matches!(wanted, Wanted::Range(_))
+        && answer.status() == StatusCode::PARTIAL_CONTENT
+        && !if_range_holds(&request.headers, answer.headers())
+    {
+        return Err(Interrupted::RangeIsOfAnother);
+    }
+    let object = head
         .open(gateway, &request.permit, &request.rule, request.key)
         .await?;
     let layout = object
@@ -112,20 +125,20 @@ async fn fetch_once(
     // With If-Range the upstream may have chosen the whole object.
     let whole_anyway =
         answer.status() == StatusCode::OK && request.headers.contains_key(header::IF_RANGE);
-    let (range, parts_count) = match request.wanted {
+    let (range, parts_count) = match wanted {
         Wanted::Whole => (None, None),
         Wanted::Range(_) if whole_anyway => (None, None),
         Wanted::Range(spec) => (Some(spec.resolve(plaintext_length)?), None),
         Wanted::Part(number) => (part_range(&layout, number)?, Some(layout.parts().len())),
     };
-    let wanted = match (range, request.wanted) {
+    let plaintext = match (range, wanted) {
         (Some(range), _) => range.start..range.end_inclusive + 1,
         // An empty part.
         (None, Wanted::Part(_)) => 0..0,
         (None, _) => 0..plaintext_length,
     };
-    let length = wanted.end - wanted.start;
-    let plan = layout.plan(wanted)?;
+    let length = plaintext.end - plaintext.start;
+    let plan = layout.plan(plaintext)?;
     let needed = plan.ciphertext();
     let held = held_range(&answer, object.identity.sealed_length)?;
     let headers = answer.headers().clone();
@@ -158,6 +171,7 @@ async fn fetch_once(
 async fn first_answer(
     gateway: &Gateway,
     request: &ObjectRequest<'_>,
+    wanted: Wanted,
 ) -> Result<Answer, Interrupted> {
     let mut query = String::new();
     if let Some(version_id) = request.version_id {
@@ -166,7 +180,7 @@ async fn first_answer(
     let mut upstream = UpstreamRequest::new(Method::GET, request.target.clone())
         .query(query)
         .headers(request.headers.clone());
-    let range = match request.wanted {
+    let range = match wanted {
         Wanted::Whole => None,
         Wanted::Range(spec) => Some(guess::range_header(spec)),
         // Where the part lies is known only with the commit record; one byte brings the head.
@@ -179,7 +193,7 @@ async fn first_answer(
         .upstream
         .call(upstream)
         .await
-        .map_err(|error| unsatisfiable_in_plaintext(error, request))?;
+        .map_err(|error| unsatisfiable_in_plaintext(error, wanted))?;
     let answered_range = answer.status() == StatusCode::PARTIAL_CONTENT;
     if range.is_some() && !answered_range && !request.headers.contains_key(header::IF_RANGE) {
         return Err(S3Error::stored_data("the upstream ignored a range").into());
@@ -193,11 +207,29 @@ async fn first_answer(
     Ok(answer)
 }
 
+/// Whether a range of this answer is one of the version that `If-Range` names (RFC 9110, section 13.1.5). A client puts such a range behind
+/// bytes that it has, so what the upstream makes of the header is not enough.
+fn if_range_holds(request: &HeaderMap, answer: &HeaderMap) -> bool {
+    let text = |headers: &HeaderMap, name: HeaderName| {
+        let value = headers.get(name)?.to_str().ok()?;
+        Some(value.trim().to_owned())
+    };
+    let Some(condition) = text(request, header::IF_RANGE) else {
+        return true;
+    };
+    if let Ok(date) = httpdate::parse_http_date(&condition) {
+        return text(answer, header::LAST_MODIFIED).is_some_and(|modified| {
+            httpdate::parse_http_date(&modified).is_ok_and(|modified| modified == date)
+        });
+    }
+    text(answer, header::ETAG).is_some_and(|found| {
+        EntityTag::parse(&condition).strongly_equals(&EntityTag::parse(&found))
+    })
+}
+
 /// A range beyond the ciphertext is beyond the plaintext too; the client must see the plaintext's length.
-fn unsatisfiable_in_plaintext(error: S3Error, request: &ObjectRequest<'_>) -> S3Error {
-    if error.status != StatusCode::RANGE_NOT_SATISFIABLE
-        || !matches!(request.wanted, Wanted::Range(_))
-    {
+fn unsatisfiable_in_plaintext(error: S3Error, wanted: Wanted) -> S3Error {
+    if error.status != StatusCode::RANGE_NOT_SATISFIABLE || !matches!(wanted, Wanted::Range(_)) {
         return error;
     }
     let sealed = error
@@ -325,4 +357,36 @@ pub fn part_range(layout: &ObjectLayout, number: u16) -> Result<Option<ByteRange
         start: plaintext.start,
         end_inclusive: plaintext.end - 1,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_range_of_another_version_is_not_taken_for_the_one_that_was_meant() {
+        let holds = |condition: Option<&'static str>, tag: &'static str, modified: &'static str| {
+            let mut request = HeaderMap::new();
+            if let Some(condition) = condition {
+                request.insert(header::IF_RANGE, HeaderValue::from_static(condition));
+            }
+            let answer = HeaderMap::from_iter([
+                (header::ETAG, HeaderValue::from_static(tag)),
+                (header::LAST_MODIFIED, HeaderValue::from_static(modified)),
+            ]);
+            if_range_holds(&request, &answer)
+        };
+        let (then, later) = (
+            "Mon, 23 Nov 2026 13:46:20 GMT",
+            "Mon, 23 Nov 2026 13:46:21 GMT",
+        );
+        assert!(holds(None, "\"a\"", then));
+        assert!(holds(Some("\"a\""), "\"a\"", then));
+        assert!(!holds(Some("\"a\""), "\"b\"", then));
+        assert!(!holds(Some("W/\"a\""), "W/\"a\"", then));
+        assert!(holds(Some(then), "\"a\"", then));
+        assert!(!holds(Some(then), "\"a\"", later));
+    }
 }
