@@ -154,7 +154,10 @@ mod tests {
         for (number, form) in hidden.into_iter().enumerate() {
             let path = directory.path().join(format!("hidden-{number}"));
             std::fs::write(&path, [&b"before"[..], &form, b"behind"].concat()).unwrap();
-            assert_eq!(canary.found_in(directory.path()).unwrap(), [path.clone()]);
+            assert_eq!(
+                canary.found_in(directory.path()).unwrap(),
+                std::slice::from_ref(&path)
+            );
             std::fs::remove_file(path).unwrap();
         }
         let path = directory.path().join(hexadecimal);

@@ -16,7 +16,7 @@ use aws_smithy_http_client::tls::{TlsContext, TrustStore};
 pub const REGION: &str = "us-east-1";
 
 /// The longest that one request of the Rust client may take.
-const REQUEST_LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
+const REQUEST_LIMIT: std::time::Duration = std::time::Duration::from_mins(2);
 
 /// An S3 server or a key server, and credentials for it.
 #[derive(Clone, Debug)]

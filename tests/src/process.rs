@@ -11,13 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 
 /// The last bytes of a log that a failure shows.
 const TAIL: usize = 6_000;
 
 /// How long a server may take until it serves. It is long because a machine with two cores may run two tests and a build.
-pub const START_LIMIT: Duration = Duration::from_secs(60);
+pub const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// How often a condition is looked at while waiting for it.
 const POLL: Duration = Duration::from_millis(50);
@@ -211,23 +211,20 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<Output> {
     let id = child.id().to_string();
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(child.wait_with_output()));
-    match receiver.recv_timeout(limit) {
-        Ok(output) => Ok(output?),
-        Err(_) => {
-            Command::new("kill").args(["-KILL", &id]).status()?;
-            // Its output says where it hung.
-            let output = receiver.recv_timeout(POLL * 100);
-            let (stdout, stderr) = match output {
-                Ok(Ok(output)) => (output.stdout, output.stderr),
-                _ => (Vec::new(), Vec::new()),
-            };
-            Err(anyhow!(
-                "{name} took longer than {limit:?}\n{}{}",
-                String::from_utf8_lossy(&stdout),
-                String::from_utf8_lossy(&stderr)
-            ))
-        }
+    if let Ok(output) = receiver.recv_timeout(limit) {
+        return Ok(output?);
     }
+    Command::new("kill").args(["-KILL", &id]).status()?;
+    // Its output says where it hung.
+    let (stdout, stderr) = match receiver.recv_timeout(POLL * 100) {
+        Ok(Ok(output)) => (output.stdout, output.stderr),
+        _ => (Vec::new(), Vec::new()),
+    };
+    bail!(
+        "{name} took longer than {limit:?}\n{}{}",
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr)
+    )
 }
 
 /// As [`run`], and its standard output as text.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::{endpoint::Endpoint, environment, process};
 
 /// The longest that one command of the aws CLI may take: 300 MiB through a debug build on a busy machine.
-const AWS_LIMIT: Duration = Duration::from_secs(180);
+const AWS_LIMIT: Duration = Duration::from_mins(3);
 
 /// The aws CLI, told where the endpoint is. Arguments follow.
 ///

@@ -150,19 +150,15 @@ impl RawRequest {
     }
 
     fn encode(&self, endpoint: &Endpoint) -> Vec<u8> {
-        let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
-        if !self
-            .headers
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case("host"))
-        {
-            text.push_str(&format!("host: {}\r\n", endpoint.authority()));
+        let is_host = |(name, _): &(String, String)| name.eq_ignore_ascii_case("host");
+        let host = ("host".to_owned(), endpoint.authority().to_owned());
+        let host = (!self.headers.iter().any(is_host)).then_some(&host);
+        let mut lines = vec![format!("{} {} HTTP/1.1", self.method, self.target)];
+        for (name, value) in host.into_iter().chain(&self.headers).chain(&self.unsigned) {
+            lines.push(format!("{name}: {value}"));
         }
-        for (name, value) in self.headers.iter().chain(&self.unsigned) {
-            text.push_str(&format!("{name}: {value}\r\n"));
-        }
-        text.push_str("connection: close\r\n\r\n");
-        let mut bytes = text.into_bytes();
+        lines.push("connection: close\r\n\r\n".to_owned());
+        let mut bytes = lines.join("\r\n").into_bytes();
         bytes.extend_from_slice(&self.body);
         bytes
     }

@@ -1,6 +1,6 @@
 //! Storage, key server and gateway together, for one test.
 
-use std::{ops::AsyncFnOnce, time::Duration};
+use std::{ops::AsyncFnOnce, pin::Pin, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
 use aws_sdk_s3::Client;
@@ -105,23 +105,28 @@ impl Rig {
 ///
 /// # Errors
 /// Whatever the test says, or that it took too long.
-pub async fn with_rig<F>(limit: Duration, test: F) -> Result<()>
+pub fn with_rig<'a, F>(limit: Duration, test: F) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>>
 where
-    F: AsyncFnOnce(&mut Rig) -> Result<()>,
+    F: AsyncFnOnce(&mut Rig) -> Result<()> + 'a,
 {
-    let mut rig = Rig::start()?;
-    let outcome = bounded(limit, test(&mut rig)).await;
-    outcome.map_err(|error| anyhow!("{error:#}\n\n{}", rig.last_words()))
+    // In a box, because the futures of SDKs are too large for the stack of a test's thread.
+    Box::pin(async move {
+        let mut rig = Rig::start()?;
+        let outcome = bounded(limit, test(&mut rig)).await;
+        outcome.map_err(|error| anyhow!("{error:#}\n\n{}", rig.last_words()))
+    })
 }
 
-/// Ends a test that takes too long.
-///
-/// # Errors
-/// Whatever the test says, or that it took too long.
-pub async fn bounded(limit: Duration, test: impl Future<Output = Result<()>>) -> Result<()> {
-    tokio::time::timeout(limit, test)
-        .await
-        .unwrap_or_else(|_| Err(anyhow!("the test took longer than {limit:?}")))
+/// Ends a test that takes too long with an error. In a box, for the reason that [`with_rig`] has.
+pub fn bounded<'a>(
+    limit: Duration,
+    test: impl Future<Output = Result<()>> + 'a,
+) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>> {
+    Box::pin(async move {
+        tokio::time::timeout(limit, test)
+            .await
+            .unwrap_or_else(|_| Err(anyhow!("the test took longer than {limit:?}")))
+    })
 }
 
 /// SHA-256 in hexadecimal digits, to compare what is too long to print.

@@ -13,10 +13,13 @@ use sha2::{Digest, Sha256};
 
 const BUCKET: &str = "bad-input";
 
+/// The trailer of bodies in chunks.
+const TRAILER: &str = "x-amz-checksum-sha256";
+
 /// Small objects are verified before anything is sent upstream, large ones while they stream.
 const SIZES: [usize; 2] = [1_000, 3 * 1024 * 1024];
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 fn base64(bytes: &[u8]) -> String {
     data_encoding::BASE64.encode(bytes)
@@ -134,8 +137,8 @@ async fn bad_signatures() -> Result<()> {
         }
 
         for (name, time) in [
-            ("early", now - Duration::from_secs(16 * 60)),
-            ("late", now + Duration::from_secs(16 * 60)),
+            ("early", now - Duration::from_mins(16)),
+            ("late", now + Duration::from_mins(16)),
         ] {
             let answer = signed(name)
                 .sign(gateway, payload, time)?
@@ -386,14 +389,13 @@ async fn send_framed(
 async fn bodies_in_chunks_with_trailers() -> Result<()> {
     with_rig(LIMIT, async |rig| {
         let (through, bare) = start(rig).await?;
-        const NAME: &str = "x-amz-checksum-sha256";
         for size in SIZES {
             let body = pattern(6, size);
-            let right = format!("{NAME}:{}\r\n", base64(&Sha256::digest(&body)));
-            let wrong = format!("{NAME}:{}\r\n", base64(&[7; 32]));
+            let right = format!("{TRAILER}:{}\r\n", base64(&Sha256::digest(&body)));
+            let wrong = format!("{TRAILER}:{}\r\n", base64(&[7; 32]));
 
             let key = format!("trailer-right-{size}");
-            let answer = send_framed(rig, &key, NAME, size, &framed(&body, &right)).await?;
+            let answer = send_framed(rig, &key, TRAILER, size, &framed(&body, &right)).await?;
             ensure!(
                 answer.status == 200,
                 "a right trailer is answered {} {}",
@@ -445,7 +447,7 @@ async fn bodies_in_chunks_with_trailers() -> Result<()> {
             ];
             for (name, decoded_length, bytes, codes) in cases {
                 let key = format!("trailer-{name}-{size}");
-                let answer = send_framed(rig, &key, NAME, decoded_length, &bytes)
+                let answer = send_framed(rig, &key, TRAILER, decoded_length, &bytes)
                     .await
                     .with_context(|| key.clone())?;
                 refused(&bare, &key, &answer, 400, codes).await?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use aws_sdk_s3::types::Object;
 use sealgate_tests::{
     content::{Canary, files, pattern},
     process,
@@ -34,7 +35,7 @@ fn sealed_lengths_are_those_of_the_table_in_the_format() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_300_mib_goes_up_and_comes_back() -> Result<()> {
-    with_rig(Duration::from_secs(600), async |rig| {
+    with_rig(Duration::from_mins(10), async |rig| {
         let plaintext = pattern(300, 300 * MEBIBYTE);
         let file = rig.directory().join("large.bin");
         std::fs::write(&file, &plaintext)?;
@@ -99,7 +100,7 @@ async fn a_file_of_300_mib_goes_up_and_comes_back() -> Result<()> {
             "`aws s3 ls` does not show the plaintext's size {size}: {listing}"
         );
         let listed = bare.list_objects_v2().bucket("main-job").send().await?;
-        let sealed = listed.contents().first().and_then(|object| object.size());
+        let sealed = listed.contents().first().and_then(Object::size);
         let expected = sealed_length(u64::try_from(plaintext.len())?);
         ensure!(
             sealed == Some(expected.cast_signed()),
@@ -112,7 +113,7 @@ async fn a_file_of_300_mib_goes_up_and_comes_back() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn listed_sizes_at_the_storage_are_those_of_the_format() -> Result<()> {
-    with_rig(Duration::from_secs(120), async |rig| {
+    with_rig(Duration::from_mins(2), async |rig| {
         let (through, bare) = rig.clients("sizes").await?;
         for length in [0, 1, 65_535, 65_536, 65_537, MEBIBYTE + 1, 5 * MEBIBYTE] {
             let key = length.to_string();
@@ -137,7 +138,7 @@ async fn listed_sizes_at_the_storage_are_those_of_the_format() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_secret_is_on_the_disks_of_the_storage() -> Result<()> {
-    with_rig(Duration::from_secs(180), async |rig| {
+    with_rig(Duration::from_mins(3), async |rig| {
         let (through, _) = rig.clients("canaries").await?;
         let canary = Canary::generate()?;
         let control = Canary::generate()?;
@@ -172,7 +173,7 @@ async fn nothing_secret_is_on_the_disks_of_the_storage() -> Result<()> {
             .arg(format!("marked={}", canary.hexadecimal()))
             .arg(&file)
             .arg("s3://canaries/in-parts");
-        process::run_successfully(&mut upload, Duration::from_secs(60))?;
+        process::run_successfully(&mut upload, Duration::from_mins(1))?;
         let open = through
             .create_multipart_upload()
             .bucket("canaries")

@@ -15,7 +15,7 @@ const PART: usize = 5 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_survives_kill_9_of_its_gateway() -> Result<()> {
-    with_rig(Duration::from_secs(180), async |rig| {
+    with_rig(Duration::from_mins(3), async |rig| {
         let (first, _) = rig.clients(BUCKET).await?;
         let body = pattern(1, 2 * PART + 500);
         put(&first, BUCKET, "before", b"before").await?;
@@ -99,7 +99,7 @@ async fn an_upload_survives_kill_9_of_its_gateway() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gc_leaves_an_open_upload_alone() -> Result<()> {
-    with_rig(Duration::from_secs(120), async |rig| {
+    with_rig(Duration::from_mins(2), async |rig| {
         let (client, _) = rig.clients(BUCKET).await?;
         let begun = client
             .create_multipart_upload()
@@ -119,7 +119,7 @@ async fn gc_leaves_an_open_upload_alone() -> Result<()> {
             .await?;
         for arguments in [&["--dry-run"][..], &[]] {
             let mut command = rig.gateway.command("gc")?;
-            process::run_successfully(command.args(arguments), Duration::from_secs(60))?;
+            process::run_successfully(command.args(arguments), Duration::from_mins(1))?;
         }
         client
             .complete_multipart_upload()
@@ -150,7 +150,7 @@ async fn gc_leaves_an_open_upload_alone() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_lets_a_download_finish() -> Result<()> {
-    with_rig(Duration::from_secs(120), async |rig| {
+    with_rig(Duration::from_mins(2), async |rig| {
         let (client, _) = rig.clients(BUCKET).await?;
         let body = pattern(1, 20 * 1024 * 1024);
         put(&client, BUCKET, "download", &body).await?;

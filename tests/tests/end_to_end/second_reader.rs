@@ -33,7 +33,7 @@ fn read(rig: &Rig, key: &str, domain: &str, range: Option<(usize, usize)>) -> Re
     if let Some((first, last)) = range {
         command.args(["--range", &format!("{first}-{last}")]);
     }
-    process::run_successfully(&mut command, Duration::from_secs(120))?;
+    process::run_successfully(&mut command, Duration::from_mins(2))?;
     let bytes = std::fs::read(&output)?;
     std::fs::remove_file(output)?;
     Ok(bytes)
@@ -41,7 +41,7 @@ fn read(rig: &Rig, key: &str, domain: &str, range: Option<(usize, usize)>) -> Re
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_reader_opens_what_the_gateway_stored() -> Result<()> {
-    with_rig(Duration::from_secs(300), async |rig| {
+    with_rig(Duration::from_mins(5), async |rig| {
         let (through, _) = rig.clients(BUCKET).await?;
         let domain = format!("rig/{BUCKET}");
         for (key, length) in [

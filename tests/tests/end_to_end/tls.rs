@@ -91,11 +91,11 @@ async fn clients_and_key_server_over_tls() -> Result<()> {
         gateway.endpoint.url,
         key_server.endpoint.url
     );
-    bounded(Duration::from_secs(180), async {
+    bounded(Duration::from_mins(3), async {
         let mut command = python::python(&gateway.endpoint, "tests")?;
         command.args(["-c", UPLOADS, &gateway.endpoint.url]);
         command.arg(&files.ca_file);
-        process::run_successfully(&mut command, Duration::from_secs(120))
+        process::run_successfully(&mut command, Duration::from_mins(2))
             .with_context(|| gateway.process.last_words())?;
 
         let client = gateway.endpoint.s3()?;
@@ -130,7 +130,7 @@ async fn a_key_server_that_nobody_vouches_for_gets_no_request() -> Result<()> {
         GatewaySettings::new(&minio.endpoint, &trusted),
         directory.path(),
     )?;
-    bounded(Duration::from_secs(60), async {
+    bounded(Duration::from_mins(1), async {
         let client = gateway.endpoint.s3()?;
         client.create_bucket().bucket("untrusted").send().await?;
         ensure!(

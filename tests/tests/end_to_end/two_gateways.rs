@@ -74,7 +74,7 @@ async fn complete(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parts_alternate_and_either_completes() -> Result<()> {
-    with_rig(Duration::from_secs(180), async |rig| {
+    with_rig(Duration::from_mins(3), async |rig| {
         let second = rig.another_gateway()?;
         let (one, _) = rig.clients("shared").await?;
         let two = second.endpoint.s3()?;
@@ -113,7 +113,7 @@ async fn parts_alternate_and_either_completes() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_complete_at_once() -> Result<()> {
-    with_rig(Duration::from_secs(180), async |rig| {
+    with_rig(Duration::from_mins(3), async |rig| {
         let second = rig.another_gateway()?;
         let (one, _) = rig.clients("shared").await?;
         let two = second.endpoint.s3()?;
@@ -145,7 +145,7 @@ async fn both_complete_at_once() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_aborts_is_gone_for_the_other() -> Result<()> {
-    with_rig(Duration::from_secs(120), async |rig| {
+    with_rig(Duration::from_mins(2), async |rig| {
         let second = rig.another_gateway()?;
         let (one, _) = rig.clients("shared").await?;
         let two = second.endpoint.s3()?;
