@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use sealgate_envelope::keyring::Keyring;
 
 use crate::cli::kms;
@@ -12,7 +12,9 @@ use crate::gateway;
 
 /// Exactly one of a key file, a KMS key and a configuration.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false, args = ["key_file", "kms_key", "config"])]
+// The group that clap derives has every field in it, and so would let --kms-endpoint exclude the key that it belongs to.
+#[group(skip)]
+#[command(group(ArgGroup::new("key_source").required(true).args(["key_file", "kms_key", "config"])))]
 pub(in crate::cli) struct KeySource {
     /// A local key file; `sealgate key-file create` makes one
     #[arg(long, value_name = "FILE")]
@@ -24,7 +26,8 @@ pub(in crate::cli) struct KeySource {
     kms_key: Option<String>,
 
     /// The server of --kms-key, where it is not AWS's own
-    #[arg(long, value_name = "URL", requires = "kms_key")]
+    // `requires` alone is void beside what --kms-key conflicts with.
+    #[arg(long, value_name = "URL", requires = "kms_key", conflicts_with_all = ["key_file", "config"])]
     kms_endpoint: Option<String>,
 
     /// A configuration file, for the key services that it names
@@ -61,6 +64,53 @@ impl KeySource {
         match &self.config {
             Some(path) => Ok(Config::load(path)?.key_services),
             None => Ok(Vec::new()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        keys: KeySource,
+    }
+
+    fn is_accepted(flags: &[&str]) -> bool {
+        CommandLine::try_parse_from([&["seal"], flags].concat()).is_ok()
+    }
+
+    #[test]
+    fn one_source_is_named_and_its_server_with_it() {
+        for flags in [
+            ["--key-file", "k"].as_slice(),
+            &["--kms-key", "alias/a"],
+            &[
+                "--kms-key",
+                "alias/a",
+                "--kms-endpoint",
+                "http://127.0.0.1:1",
+            ],
+            &["--config", "sealgate.toml"],
+        ] {
+            assert!(is_accepted(flags), "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn no_source_and_two_sources_are_refused() {
+        for flags in [
+            [].as_slice(),
+            &["--kms-endpoint", "http://127.0.0.1:1"],
+            &["--key-file", "k", "--kms-key", "alias/a"],
+            &["--key-file", "k", "--config", "sealgate.toml"],
+            &["--key-file", "k", "--kms-endpoint", "http://127.0.0.1:1"],
+        ] {
+            assert!(!is_accepted(flags), "{flags:?}");
         }
     }
 }
