@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use sealgate_envelope::key_service::local::LocalKeyService;
+use sealgate_envelope::{KeyReference, Provider};
 
 use super::output;
 
@@ -32,8 +33,10 @@ pub(super) fn run(arguments: &KeyFileArguments) -> anyhow::Result<()> {
     let Action::Create { file } = &arguments.action;
     let key = LocalKeyService::create(file)?;
     output::line(&format!(
-        "wrote key {} to {}\nback it up: without it, nothing that it sealed can be opened",
+        "wrote key {} to {}; `sealgate inspect` calls it local key {}\n\
+         back it up: without it, nothing that it sealed can be opened",
         key.key_id(),
-        file.display()
+        file.display(),
+        KeyReference::of(Provider::Local, key.key_id())?
     ))
 }
