@@ -16,7 +16,7 @@ pub(super) fn render(
     plan: &Plan,
     embedded: &Embedded,
     url: &str,
-    exchange: Option<&Exchange>,
+    exchange: Result<&Exchange, &String>,
 ) -> String {
     let storage = match (&plan.upstream, embedded.storage_endpoint()) {
         (Some(upstream), _) => upstream.endpoint.to_string(),
@@ -43,9 +43,9 @@ pub(super) fn render(
         plan.directory.display(),
         plan.deployment
     );
-    if let Some(exchange) = exchange {
-        // Writing to a string does not fail.
-        let _ = write!(
+    // Writing to a string does not fail.
+    let _ = match exchange {
+        Ok(exchange) => write!(
             text,
             "One object, just now. The client sent and got back {} bytes:\n\n{}\n\
              The storage held {} bytes for it:\n\n{}\n",
@@ -53,8 +53,13 @@ pub(super) fn render(
             hex_dump::render(&exchange.plaintext, SHOWN_LINES),
             exchange.stored.len(),
             hex_dump::render(&exchange.stored, SHOWN_LINES)
-        );
-    }
+        ),
+        Err(cause) => writeln!(
+            text,
+            "No object was stored and fetched for a test: {cause}\n\
+             If buckets may not be made there, use one that exists. Else check --upstream and its credentials.\n"
+        ),
+    };
     text.push_str(&commands(plan, url));
     text
 }
@@ -65,19 +70,21 @@ fn commands(plan: &Plan, url: &str) -> String {
         .upstream
         .as_ref()
         .map_or(DEFAULT_REGION, |upstream| upstream.region.as_str());
-    let (id, secret) = if plan.client_from_environment {
+    let (shell, id, secret) = if plan.client_from_environment {
         (
+            "For another shell in which SEALGATE_ACCESS_KEY_ID and SEALGATE_SECRET_ACCESS_KEY are set as here",
             "\"$SEALGATE_ACCESS_KEY_ID\"",
             "\"$SEALGATE_SECRET_ACCESS_KEY\"",
         )
     } else {
         (
+            "For another shell",
             plan.client.access_key_id.as_str(),
             plan.client.secret_access_key.expose(),
         )
     };
     format!(
-        "For another shell, the aws CLI:\n\n\
+        "{shell}, the aws CLI:\n\n\
          export AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret} AWS_REGION={region} AWS_ENDPOINT_URL_S3={url}\n\
          aws s3 mb s3://photos\n\
          echo 'only we can read this' | aws s3 cp - s3://photos/note.txt\n\

@@ -34,18 +34,22 @@ use crate::logging;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Environment:
-  SEALGATE_ACCESS_KEY_ID, SEALGATE_SECRET_ACCESS_KEY          credentials of clients, instead of the ones made here
-  AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION        credentials for --upstream, as every SDK reads them
-  SEALGATE_KMS_ACCESS_KEY_ID, SEALGATE_KMS_SECRET_ACCESS_KEY  credentials for --kms-key; without them the AWS ones
+  SEALGATE_ACCESS_KEY_ID, SEALGATE_SECRET_ACCESS_KEY
+      credentials of clients, instead of the ones made here
+  AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION
+      credentials for --upstream, as every SDK reads them
+  SEALGATE_KMS_ACCESS_KEY_ID, SEALGATE_KMS_SECRET_ACCESS_KEY
+      credentials for --kms-key; without them the AWS ones
 
 Examples:
   sealgate dev
   sealgate dev --listen 127.0.0.1:0 --dir /tmp/try
   sealgate dev --upstream http://127.0.0.1:9000
-  sealgate dev --upstream https://s3.eu-central-1.amazonaws.com --kms-key alias/sealgate")]
+  sealgate dev --kms-endpoint http://127.0.0.1:4599 --kms-key alias/dev
+  sealgate dev --upstream https://s3.amazonaws.com --kms-key alias/sealgate")]
 pub(super) struct DevArguments {
     /// The address that clients connect to; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8014")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8014", value_parser = socket_address)]
     listen: SocketAddr,
 
     /// Where everything is kept: credentials, deployment id, embedded storage and keys
@@ -82,13 +86,16 @@ async fn serve(arguments: DevArguments) -> anyhow::Result<()> {
     let config = plan.config(&embedded)?;
     let service = Service::start(config.clone()).await?;
     let exchange = match round_trip::run(service.url(), &config).await {
-        Ok(exchange) => Some(exchange),
+        Ok(exchange) => Ok(exchange),
         Err(round_trip::Failure::NotPossible(cause)) if plan.upstream.is_some() => {
             // Somebody else's storage may well forbid new buckets; that is no reason not to serve.
             tracing::warn!(%cause, "the round trip at start was left out");
-            None
+            Err(cause)
         }
-        Err(failure) => return Err(failure).context("the round trip at start failed"),
+        Err(failure) => {
+            return Err(failure)
+                .context("the round trip at start failed; what is logged above says why");
+        }
     };
     output::line(&guide::render(
         &plan,
@@ -101,6 +108,11 @@ async fn serve(arguments: DevArguments) -> anyhow::Result<()> {
     service.stop().await?;
     embedded.stop().await;
     Ok(())
+}
+
+fn socket_address(text: &str) -> anyhow::Result<SocketAddr> {
+    text.parse()
+        .map_err(|_| anyhow::anyhow!("write an IP address and a port, such as 127.0.0.1:8014"))
 }
 
 /// `N` random bytes in lower-case hexadecimal digits.
