@@ -35,20 +35,6 @@ pub(super) fn of_request(exchange: &Exchange) -> Result<Metadata, S3Error> {
     for (name, values) in user_metadata(&exchange.headers) {
         metadata.insert_user(name, values)?;
     }
-    for parameter in exchange.query.parameters() {
-        // Presigned URLs may carry user metadata in their query.
-        let lower = parameter.name.to_ascii_lowercase();
-        if let Some(name) = lower.strip_prefix(headers::USER_METADATA) {
-            let pair = HeaderName::from_bytes(lower.as_bytes()).map_err(|_| {
-                S3Error::invalid_argument("A user metadata name in the query is not a header name.")
-            })?;
-            headers::refuse_own_metadata(&HeaderMap::from_iter([(
-                pair,
-                HeaderValue::from_static(""),
-            )]))?;
-            metadata.insert_user(name, parameter.value.clone().unwrap_or_default())?;
-        }
-    }
     Ok(metadata)
 }
 
