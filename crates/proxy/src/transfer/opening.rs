@@ -13,7 +13,7 @@ use sealgate_envelope::{
 use crate::{
     error::S3Error,
     operation::ResponseBody,
-    upstream::{AnswerBody, BodyFailure},
+    upstream::{AnswerBody, BodyFailure, UpstreamError},
 };
 
 /// The most that a commit region holds (FORMAT.md section 5).
@@ -90,6 +90,22 @@ impl OpeningStream {
             self.check_region().await?;
             return Ok(None);
         };
+        // A whole segment is progress, and a byte is not: an upstream that sends one now and then must not keep us for ever.
+        let limit = self.source.idle_limit();
+        tokio::time::timeout(limit, self.fill(needed))
+            .await
+            .map_err(|_| UpstreamError::Timeout(limit))??;
+        let mut segment = self.buffer.split_to(needed);
+        let released = self.opener.open_segment(&mut segment)?;
+        let plaintext = segment.freeze().slice(released);
+        if self.opener.next_length().is_none() {
+            // Before the client has its last byte: afterwards nobody polls any more.
+            self.check_region().await?;
+        }
+        Ok(Some(plaintext))
+    }
+
+    async fn fill(&mut self, needed: usize) -> Result<(), S3Error> {
         while self.buffer.len() < needed {
             let piece = self.source.next().await?.ok_or_else(|| {
                 S3Error::stored_data("the upstream's answer ends in the middle of a segment")
@@ -100,14 +116,7 @@ impl OpeningStream {
             }
             self.buffer.extend_from_slice(&piece);
         }
-        let mut segment = self.buffer.split_to(needed);
-        let released = self.opener.open_segment(&mut segment)?;
-        let plaintext = segment.freeze().slice(released);
-        if self.opener.next_length().is_none() {
-            // Before the client has its last byte: afterwards nobody polls any more.
-            self.check_region().await?;
-        }
-        Ok(Some(plaintext))
+        Ok(())
     }
 
     fn skip_in(&mut self, mut piece: Bytes) -> Bytes {

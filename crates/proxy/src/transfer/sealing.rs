@@ -5,7 +5,10 @@
 //! upstream was promised a length that is never reached otherwise, so no object appears (FORMAT.md section 6, adversary.md "Uploads that
 //! never were").
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
@@ -28,6 +31,10 @@ const SEGMENTS_PER_PIECE: usize = 4;
 
 /// Bytes that leave together.
 const PIECE_LENGTH: usize = SEGMENTS_PER_PIECE * SEALED_SEGMENT_LENGTH;
+
+/// Where the plaintext comes slowly, sealed segments leave after this long even if they are few: a storage that gets nothing for some 20 s
+/// hangs up (S3, `RequestTimeout`), and our own time-outs count what has left.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Makes what follows the last segment, the commit region of a single PUT, from what was verified. None for a part.
 pub type Trailing = Box<dyn FnOnce(&VerifiedPlaintext) -> Result<Vec<u8>, S3Error> + Send>;
@@ -78,6 +85,8 @@ pub struct SealingStream {
     buffer: BytesMut,
     /// Plaintext that has arrived and was not looked at yet.
     pending: Bytes,
+    /// When the last bytes left.
+    left: Instant,
     outcome: SealedBody,
 }
 
@@ -90,6 +99,7 @@ impl SealingStream {
             trailing,
             buffer: BytesMut::new(),
             pending: Bytes::new(),
+            left: Instant::now(),
             outcome: SealedBody::default(),
         }
     }
@@ -136,14 +146,17 @@ impl SealingStream {
                 .split_to(self.pending.len().min(room(sealer.withheld())));
             sealer.push(&taken, &mut self.buffer)?;
             let ready = self.buffer.len().saturating_sub(sealer.withheld());
-            if ready >= PIECE_LENGTH {
+            let late = ready >= SEALED_SEGMENT_LENGTH && self.left.elapsed() >= LONGEST_PAUSE;
+            if ready >= PIECE_LENGTH || late {
                 return Ok(Some(self.take(ready)));
             }
         }
     }
 
-    /// The sealed bytes in front leave with their buffer; what is withheld, a few bytes at this point, moves to a new one.
+    /// The sealed bytes in front leave with their buffer; what is withheld, a few bytes at this point unless the plaintext comes slowly, moves
+    /// to a new one.
     fn take(&mut self, ready: usize) -> Bytes {
+        self.left = Instant::now();
         let sealed = self.buffer.split_to(ready);
         let mut next = BytesMut::with_capacity(PIECE_LENGTH + NONCE_LENGTH + SEGMENT_LENGTH);
         next.extend_from_slice(&self.buffer);

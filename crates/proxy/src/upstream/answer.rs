@@ -150,6 +150,11 @@ pub struct AnswerBody {
 }
 
 impl AnswerBody {
+    /// How long the upstream may be silent.
+    pub fn idle_limit(&self) -> Duration {
+        self.idle
+    }
+
     /// The next piece, or none at the end.
     ///
     /// Cancel safe: a dropped call loses nothing.
