@@ -3,7 +3,7 @@
 use http::{HeaderMap, Method, Response, StatusCode, header};
 use sealgate_envelope::layout;
 
-use super::{Exchange, ResponseBody, content_md5, empty, headers, named, whole};
+use super::{Exchange, ResponseBody, append_query, content_md5, empty, headers, named, whole};
 use crate::{
     error::S3Error,
     upstream::{MAX_DOCUMENT_LENGTH, UpstreamRequest},
@@ -25,8 +25,17 @@ pub(super) async fn delete_object(exchange: Exchange) -> Result<Response<Respons
             .ok_or_else(|| S3Error::invalid_argument("x-amz-if-match-size is not a size."))?;
         request_headers.insert(named("x-amz-if-match-size"), sealed.into());
     }
+    // Nothing of the client's query but the version: another storage might read another operation out of the rest.
+    let mut query = String::new();
+    if let Some(version_id) = exchange
+        .query
+        .unique("versionId")
+        .map_err(|error| S3Error::invalid_argument(error.to_string()))?
+    {
+        append_query(&mut query, "versionId", version_id);
+    }
     let request = UpstreamRequest::new(Method::DELETE, exchange.target())
-        .query(exchange.wire_query.clone())
+        .query(query)
         .headers(request_headers);
     let answer = exchange.gateway.upstream.call(request).await?;
     let mut answer_headers = headers::answer(answer.headers());

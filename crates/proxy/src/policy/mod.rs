@@ -26,7 +26,11 @@ pub struct Intent<'a> {
     pub request_id: &'a str,
 }
 
-/// Refuses what no client may touch: the bucket of our own records.
+/// Names that are no buckets for some storages: MinIO serves its administration under `/minio/`. Signed with our credentials, `DELETE
+/// /minio/admin/v3/remove-user` is an operator's command and not the deletion of an object.
+const NOT_BUCKETS: [&str; 1] = ["minio"];
+
+/// Refuses what no client may touch: the bucket of our own records, and what a storage takes for something else than a bucket.
 ///
 /// # Errors
 ///
@@ -35,6 +39,11 @@ pub fn guard_bucket(bucket: &str, state_bucket: &str) -> Result<(), S3Error> {
     if bucket == state_bucket {
         return Err(S3Error::access_denied(
             "This bucket holds the gateway's own records and is not served to clients.",
+        ));
+    }
+    if NOT_BUCKETS.contains(&bucket) {
+        return Err(S3Error::access_denied(
+            "Some storages serve their administration under the name of this bucket, so it is not served to clients. Use another name.",
         ));
     }
     Ok(())
@@ -77,4 +86,16 @@ fn record(intent: &Intent<'_>, action: &'static str) {
 )]
 fn issue(intent: &Intent<'_>) -> UnwrapPermit {
     UnwrapPermit::issue(intent.request_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_our_records_nor_the_storages_administration_is_served() {
+        assert!(guard_bucket("state", "state").is_err());
+        assert!(guard_bucket("minio", "state").is_err());
+        assert!(guard_bucket("minio-data", "state").is_ok());
+    }
 }
