@@ -57,7 +57,7 @@ pub(super) fn render(
         Err(cause) => writeln!(
             text,
             "No object was stored and fetched for a test: {cause}\n\
-             If buckets may not be made there, use one that exists. Else check --upstream and its credentials.\n"
+             If buckets may not be made there, use one that exists. Else check --upstream and its credentials; the log says more.\n"
         ),
     };
     text.push_str(&commands(plan, url));
