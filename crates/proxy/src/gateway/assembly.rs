@@ -143,7 +143,7 @@ pub(crate) async fn upstream(
 async fn keyring(config: &Config, state: &StateBucket) -> anyhow::Result<Keyring> {
     let mut services = Vec::new();
     for service in &config.key_services {
-        services.push(key_service(service).await?);
+        services.push(key_service(service).await.context("[[key_service]]")?);
     }
     let mut services = services.into_iter();
     let first = services
@@ -165,14 +165,8 @@ async fn keyring(config: &Config, state: &StateBucket) -> anyhow::Result<Keyring
 /// The client of one key service. Nothing is asked of it yet, so it may be down.
 pub(crate) async fn key_service(config: &KeyServiceConfig) -> anyhow::Result<Arc<dyn KeyService>> {
     match config {
-        KeyServiceConfig::Local { file } => Ok(Arc::new(
-            LocalKeyService::open(file).context("[[key_service]]")?,
-        )),
-        KeyServiceConfig::AwsKms(config) => Ok(Arc::new(
-            AwsKms::connect(aws_kms(config)?)
-                .await
-                .context("[[key_service]]")?,
-        )),
+        KeyServiceConfig::Local { file } => Ok(Arc::new(LocalKeyService::open(file)?)),
+        KeyServiceConfig::AwsKms(config) => Ok(Arc::new(AwsKms::connect(aws_kms(config)?).await?)),
     }
 }
 

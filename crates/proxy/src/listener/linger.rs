@@ -92,13 +92,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringClose<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let rest = match &mut this.rest {
-            Some(rest) => rest,
-            None => {
-                ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
-                this.rest.insert(Rest::new())
-            }
-        };
+        if this.rest.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+        }
+        let rest = this.rest.get_or_insert_with(Rest::new);
         let mut discarded = [0; DISCARDED_AT_ONCE];
         loop {
             let mut buffer = ReadBuf::new(&mut discarded);

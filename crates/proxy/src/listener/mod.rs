@@ -7,6 +7,7 @@ pub mod limits;
 mod linger;
 mod stall;
 pub mod tls;
+mod unread;
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -293,9 +294,10 @@ async fn serve_http<S, H, F, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let service = service_fn(|request| {
+    let service = service_fn(|request: Request<Incoming>| {
+        let has_body = unread::has_body(&request);
         let response = handler(request, info);
-        async move { Ok::<_, Infallible>(response.await) }
+        async move { Ok::<_, Infallible>(unread::close_after_refusal(has_body, response.await)) }
     });
     let connection = http.serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {

@@ -1,13 +1,14 @@
 //! One object stored and fetched through the gateway, and looked at from behind.
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, StatusCode, header};
 
 use super::random_hex;
 use crate::cli::kms::DEFAULT_REGION;
 use crate::config::{
     Addressing, Config, CredentialSource, Endpoint, StaticCredentials, UpstreamConfig,
 };
+use crate::error::S3Error;
 use crate::gateway;
 use crate::upstream::{Target, Upstream, UpstreamRequest};
 
@@ -51,7 +52,7 @@ pub(super) async fn run(url: &str, config: &Config) -> Result<Exchange, Failure>
     front
         .call(create_bucket(&bucket, region))
         .await
-        .map_err(|error| Failure::NotPossible(error.to_string()))?;
+        .map_err(|error| no_bucket(&error))?;
     let outcome = exchange(&front, &back, &bucket).await;
     let object = Target::object(bucket.as_str(), KEY);
     for target in [object, Target::bucket(bucket.as_str())] {
@@ -63,6 +64,16 @@ pub(super) async fn run(url: &str, config: &Config) -> Result<Exchange, Failure>
         }
     }
     Ok(outcome?)
+}
+
+/// Credentials that may not make buckets are fine for buckets that exist; a storage that cannot be used at all is not.
+fn no_bucket(error: &S3Error) -> Failure {
+    if error.status == StatusCode::FORBIDDEN {
+        return Failure::NotPossible(error.to_string());
+    }
+    Failure::Broken(anyhow::anyhow!(
+        "the storage cannot be used, see the log above for the cause: {error}"
+    ))
 }
 
 async fn exchange(front: &Upstream, back: &Upstream, bucket: &str) -> anyhow::Result<Exchange> {
