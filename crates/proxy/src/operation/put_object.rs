@@ -21,6 +21,7 @@ use crate::{
     body::{Checksum, ChecksumType, MissingLength},
     error::S3Error,
     gateway::now_in_milliseconds,
+    object::SealedHead,
     transfer::{Plaintext, SealingStream, Trailing, VerifiedPlaintext},
     upstream::{Answer, UpstreamRequest},
 };
@@ -93,9 +94,20 @@ impl Put<'_> {
         sealer.push(&plaintext, &mut body)?;
         sealer.finish(&mut body)?;
         body.extend_from_slice(&commit_region(&sealed.secrets, None)?);
-        let request = with_header(self.request, &sealed.header)?.bytes(body);
-        let answer = self.exchange.gateway.upstream.call(request).await?;
-        Ok((answer, checksum))
+        let request = with_header(self.request, &sealed.header)?
+            .bytes(body)
+            .repeat_although_conditional();
+        let answer = self.exchange.gateway.upstream.send(request).await?;
+        if answer.status().is_success() {
+            return Ok((answer, checksum));
+        }
+        if answer.status() == StatusCode::PRECONDITION_FAILED
+            && answer.was_repeated()
+            && let Some(answer) = written_before(self.exchange, &sealed.header).await
+        {
+            return Ok((answer, checksum));
+        }
+        Err(answer.into_error().await)
     }
 
     /// The last segment and the commit region are withheld until everything is verified.
@@ -126,6 +138,14 @@ impl Put<'_> {
     async fn header(&mut self, body: Body) -> Result<SealedHeader, S3Error> {
         seal_header(self.exchange, std::mem::take(&mut self.metadata), body).await
     }
+}
+
+/// A 412 to a repeated attempt: the live object may be the one that the first attempt wrote before its answer got lost.
+async fn written_before(exchange: &Exchange, header: &Header) -> Option<Answer> {
+    let head = UpstreamRequest::new(Method::HEAD, exchange.target());
+    let answer = exchange.gateway.upstream.call(head).await.ok()?;
+    let found = SealedHead::read(&answer).ok()?;
+    (found.header == *header).then_some(answer)
 }
 
 /// The checksum that is kept with an object: the client's, or else our own.

@@ -120,24 +120,23 @@ impl StateBucket {
             UpstreamRequest::new(Method::PUT, self.target(name))
                 .header(header::IF_NONE_MATCH, HeaderValue::from_static("*"))
                 .bytes(content.clone())
+                .repeat_although_conditional()
         };
-        let mut outcome = self.upstream.call(request()).await;
-        if matches!(&outcome, Err(error) if error.code == "NoSuchBucket") {
+        let mut answer = self.upstream.send(request()).await?;
+        if answer.status() == StatusCode::NOT_FOUND {
             // The storage was away when the gateway started, or the bucket is new.
             self.ensure().await.map_err(unavailable)?;
-            outcome = self.upstream.call(request()).await;
+            answer = self.upstream.send(request()).await?;
         }
-        match outcome {
-            Ok(_) => Ok(true),
-            Err(error)
-                if matches!(
-                    error.status,
-                    StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT
-                ) =>
-            {
-                Ok(false)
+        match answer.status() {
+            status if status.is_success() => Ok(true),
+            StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT => {
+                // The record that is there may be the one that we wrote before the connection broke.
+                let ours =
+                    answer.was_repeated() && self.get(name, content.len()).await? == Some(content);
+                Ok(ours)
             }
-            Err(error) => Err(unavailable(error)),
+            _ => Err(unavailable(answer.into_error().await)),
         }
     }
 

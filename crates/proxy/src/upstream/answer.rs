@@ -15,11 +15,26 @@ use crate::{entity_tag::EntityTag, error::S3Error, xml};
 pub struct Answer {
     response: Response<Incoming>,
     idle: Duration,
+    repeated: bool,
 }
 
 impl Answer {
     pub(super) fn new(response: Response<Incoming>, idle: Duration) -> Self {
-        Self { response, idle }
+        Self {
+            response,
+            idle,
+            repeated: false,
+        }
+    }
+
+    pub(super) fn after_attempts(mut self, attempts: u32) -> Self {
+        self.repeated = attempts > 1;
+        self
+    }
+
+    /// Whether an earlier attempt at this request was sent too, and its answer got lost.
+    pub fn was_repeated(&self) -> bool {
+        self.repeated
     }
 
     /// The status.

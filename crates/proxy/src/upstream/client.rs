@@ -95,6 +95,7 @@ pub struct UpstreamRequest {
     query: String,
     headers: HeaderMap,
     body: OutgoingBody,
+    ambiguity_is_handled: bool,
 }
 
 enum OutgoingBody {
@@ -112,7 +113,16 @@ impl UpstreamRequest {
             query: String::new(),
             headers: HeaderMap::new(),
             body: OutgoingBody::Replayable(Bytes::new()),
+            ambiguity_is_handled: false,
         }
+    }
+
+    /// Lets a conditional write be tried again when the connection breaks. The caller has to look at [`Answer::was_repeated`]: a 412 may be
+    /// the work of the attempt whose answer got lost.
+    #[must_use]
+    pub fn repeat_although_conditional(mut self) -> Self {
+        self.ambiguity_is_handled = true;
+        self
     }
 
     /// Sets the raw query string, already percent-encoded, without `?`.
@@ -228,12 +238,13 @@ impl Upstream {
             query,
             headers,
             body,
+            ambiguity_is_handled,
         } = request;
         let uri = self.uri(&target, &query)?;
         match body {
             OutgoingBody::Stream(body) => self.attempt(method, uri, headers, body).await,
             OutgoingBody::Replayable(bytes) => {
-                let attempts = if may_repeat(&method, &headers) {
+                let attempts = if ambiguity_is_handled || may_repeat(&method, &headers) {
                     ATTEMPTS
                 } else {
                     1
@@ -254,7 +265,7 @@ impl Upstream {
                             tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
                             attempt += 1;
                         }
-                        outcome => return outcome,
+                        outcome => return outcome.map(|answer| answer.after_attempts(attempt)),
                     }
                 }
             }
