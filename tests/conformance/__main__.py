@@ -12,7 +12,7 @@ import json
 import sys
 import time
 
-from . import (  # noqa: F401: importing a module registers its cases
+from . import (  # importing a module registers its cases
     buckets,
     checksums,
     conditions,

@@ -15,9 +15,9 @@ def _url(target, operation, key, expires=300, client=None, **parameters):
 def _fetch(url, method="GET", body=None, **headers):
     """Status, headers and body of an answer, whatever its status."""
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = urllib.request.Request(url, data=body, method=method, headers=headers)  # noqa: S310: http of the rig
+    request = urllib.request.Request(url, data=body, method=method, headers=headers)  # http of the rig
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.headers, error.read()

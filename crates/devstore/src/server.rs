@@ -210,7 +210,14 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, HttpError> {
     let head = request.method() == Method::HEAD;
+    let expects = request.headers().contains_key(header::EXPECT);
     let mut response = service.call(request.map(Body::from)).await?;
+    if expects && !response.status().is_success() {
+        // The client does not send the body then (RFC 9110, section 10.1.1), and what it sends next must not be taken for it.
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     // s3s answers HeadObject with 200 whatever status the operation asks for.
     if head
         && response.status() == StatusCode::OK

@@ -1,7 +1,7 @@
 //! Every error of the gateway, in the one form that clients see: an S3 code, a status and a message.
 //!
 //! The parts below (signatures, bodies, XML, the envelope, key services, the upstream) have error types of their own that say what happened.
-//! The conversions in [`mapping`] are the only place where those become S3 errors. What a client may not learn, above all why a decryption
+//! The conversions in `mapping` are the only place where those become S3 errors. What a client may not learn, above all why a decryption
 //! failed, goes into [`ErrorDetails::detail`], which is logged under the request's id and never sent.
 
 mod mapping;

@@ -1,7 +1,7 @@
 //! The storage behind the gateway: one S3 endpoint, spoken to over pooled HTTP/1.1 connections with requests that are signed anew.
 //!
 //! [`Upstream::send`] does exactly one thing: sign, send, and hand back whatever status came. [`Upstream::call`] adds what most operations
-//! want: an answer that is not a success becomes the [`S3Error`] that the upstream meant, with nothing in it that leads a client around us.
+//! want: an answer that is not a success becomes the [`S3Error`](crate::error::S3Error) that the upstream meant, with nothing in it that leads a client around us.
 
 mod answer;
 mod client;
