@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use sealgate_envelope::{
-    Domain, OsRandom, WorkingKeyId, key_service::EncryptionContext, layout::MINIMUM_PART_LENGTH,
+    Domain, OsRandom, WorkingKeyId, header::HEADER_METADATA_NAME, key_service::EncryptionContext,
+    layout::MINIMUM_PART_LENGTH,
 };
 
 use super::{Gateway, assembly};
@@ -214,7 +215,7 @@ impl Probe<'_> {
 
     async fn keeps_metadata(&self) -> Result<bool, S3Error> {
         let value = HeaderValue::from_str(&"a".repeat(2_000)).map_err(S3Error::internal)?;
-        let name = HeaderName::from_static("x-amz-meta-sealgate");
+        let name = HeaderName::from_static(HEADER_METADATA_NAME);
         self.call(
             self.request(Method::PUT, "metadata")
                 .header(name.clone(), value.clone())

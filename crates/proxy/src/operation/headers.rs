@@ -1,6 +1,7 @@
 //! Which headers cross the gateway, in either direction. Everything that is not named here stays behind.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use sealgate_envelope::header::HEADER_METADATA_NAME;
 
 use crate::{
     entity_tag::{EntityTag, TagCondition, if_range_to_upstream},
@@ -12,7 +13,7 @@ use crate::{
 pub(super) const USER_METADATA: &str = "x-amz-meta-";
 
 /// The names that are ours in a client's user metadata: the sealed header and everything that begins like it.
-const OWN_METADATA: &str = "x-amz-meta-sealgate";
+const OWN_METADATA: &str = HEADER_METADATA_NAME;
 
 /// Request headers that say whose request it is and who pays; they go with every operation.
 const ALWAYS: [&str; 4] = [

@@ -4,23 +4,11 @@ use http::{Response, StatusCode};
 use sealgate_envelope::layout;
 
 use super::{Exchange, ResponseBody, headers, whole};
-use crate::{
-    error::S3Error,
-    upstream::{MAX_DOCUMENT_LENGTH, UpstreamRequest},
-    xml::listing,
-};
+use crate::{error::S3Error, xml::listing};
 
 pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
-    let request = UpstreamRequest::new(http::Method::GET, exchange.target())
-        .query(exchange.wire_query.clone())
-        .headers(headers::passed(&exchange.headers));
-    let answer = exchange.gateway.upstream.call(request).await?;
-    let mut answer_headers = headers::answer(answer.headers());
-    answer_headers.insert(
-        http::header::CONTENT_TYPE,
-        http::HeaderValue::from_static("application/xml"),
-    );
-    let document = answer.document(MAX_DOCUMENT_LENGTH).await?;
+    let request_headers = headers::passed(&exchange.headers);
+    let (answer_headers, document) = exchange.upstream_document(request_headers).await?;
     let mut foreign = 0_u64;
     let rewritten = listing::rewrite_objects(&document, |sealed| {
         layout::plaintext_length(sealed).unwrap_or_else(|| {

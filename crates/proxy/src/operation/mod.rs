@@ -36,7 +36,7 @@ use crate::{
     object_key::{ObjectKey, ObjectPath},
     query_string::QueryString,
     route::Operation,
-    upstream::{self, BodyFailure},
+    upstream::{self, BodyFailure, MAX_DOCUMENT_LENGTH, UpstreamRequest},
     xml,
 };
 
@@ -187,6 +187,24 @@ impl Exchange {
         let settings = self.body_settings(MAX_REQUEST_DOCUMENT as u64, MissingLength::Empty);
         let mut body = PlaintextBody::new(body, &headers, None, &self.caller.payload, settings)?;
         Ok(body.collect(MAX_REQUEST_DOCUMENT).await?)
+    }
+
+    /// Sends the request as it is, a GET for an XML document, and returns the head of the answer for our client and the document to rewrite.
+    pub(crate) async fn upstream_document(
+        &self,
+        headers: HeaderMap,
+    ) -> Result<(HeaderMap, Bytes), S3Error> {
+        let request = UpstreamRequest::new(Method::GET, self.target())
+            .query(self.wire_query.clone())
+            .headers(headers);
+        let answer = self.gateway.upstream.call(request).await?;
+        let mut answer_headers = headers::answer(answer.headers());
+        answer_headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/xml"),
+        );
+        let document = answer.document(MAX_DOCUMENT_LENGTH).await?;
+        Ok((answer_headers, document))
     }
 
     fn take_body(&mut self) -> Result<Incoming, S3Error> {

@@ -197,11 +197,7 @@ impl AnswerBody {
 }
 
 /// Reads a body of at most `limit` bytes into memory.
-///
-/// # Errors
-///
-/// [`UpstreamError::TooLong`] past the limit, and whatever breaks the connection.
-pub async fn read_limited(mut body: AnswerBody, limit: usize) -> Result<Bytes, UpstreamError> {
+async fn read_limited(mut body: AnswerBody, limit: usize) -> Result<Bytes, UpstreamError> {
     let mut whole = BytesMut::new();
     while let Some(piece) = body.next().await? {
         if whole.len() + piece.len() > limit {

@@ -9,7 +9,7 @@ mod credentials;
 mod limits;
 mod tls;
 
-pub use answer::{Answer, AnswerBody, read_limited};
+pub use answer::{Answer, AnswerBody};
 pub use client::{Addressing, Target, Upstream, UpstreamRequest, UpstreamSettings};
 pub use credentials::CredentialSource;
 pub use limits::{MAX_DOCUMENT_LENGTH, Timeouts};
