@@ -11,6 +11,7 @@ import time
 
 from .cache import Cache, InstallError
 from .catalogue import CLIENTS
+from .checks import expect
 from .inspection import Inspection
 from .report import Report
 from .servers import Servers
@@ -78,6 +79,7 @@ def install(clients, report):
 
 def run_all(tools, servers, report, options):
     """Every session, some at once, and what is judged before and after."""
+    judge(report, "docs/clients.md has every client with its version", check_documentation)
     inspection = Inspection(servers)
     judge(report, "plaintext at the storage would be found", inspection.show_that_plaintext_is_found)
     sessions = [
@@ -107,6 +109,16 @@ def run_all(tools, servers, report, options):
             done.result()
     if options.transport != "bare":
         judge(report, "the storage's whole disk holds no plaintext", inspection.check_whole_disk)
+
+
+def check_documentation():
+    """Its table has a line for each client: name, and the version that was tried."""
+    text = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "clients.md").read_text()
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| [")]
+    names = [row[1].split("]")[0].strip(" [").lower().replace(" ", "-") for row in rows]
+    documented = set(zip(names, [row[2].split(",")[0].strip() for row in rows]))
+    missing = {(client.name, client.version) for client in CLIENTS} - documented
+    expect(not missing, f"its table lacks {missing}; it has {documented}")
 
 
 def judge(report, step, check):

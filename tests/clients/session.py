@@ -112,15 +112,18 @@ class Session:
         command = [str(argument) for argument in arguments]
         trust = {"SSL_CERT_FILE": str(self.endpoint.ca_file)} if self.endpoint.ca_file else {}
         base = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "LANG": "C.UTF-8", "TMPDIR": "/tmp"}
-        process = subprocess.Popen(
-            command,
-            cwd=self.directory,
-            env=base | trust | (environment or {}),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=self.directory,
+                env=base | trust | (environment or {}),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise RuntimeError(f"{command[0]} is missing: install it, with apt-get or what this system has") from error
         try:
             output, errors = process.communicate(stdin, timeout=COMMAND_LIMIT)
         except BaseException as error:

@@ -11,7 +11,7 @@ import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from steps import BASE_DOMAIN, CA_FILE, CANARY, ENDPOINT, PREFIX, equal, gone, step, stored, text
+from steps import BASE_DOMAIN, CA_FILE, CANARY, ENDPOINT, PREFIX, REGION, equal, gone, step, stored, text
 
 MIB = 1 << 20
 ALGORITHMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
@@ -19,10 +19,11 @@ SIZES = (0, 1, 65_537, MIB + 1)
 PARTS = TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB)
 
 
-def connect(endpoint=ENDPOINT, style="path", **settings):
+def connect(endpoint=ENDPOINT, style="path", region=REGION, **settings):
     return boto3.client(
         "s3",
         endpoint_url=endpoint,
+        region_name=region,
         verify=CA_FILE,
         config=Config(s3={"addressing_style": style}, retries={"total_max_attempts": 1}, **settings),
     )
@@ -153,7 +154,7 @@ def virtual_host_style():
         gone(bucket, "a")
         assert all(url.hostname == f"{bucket}.{BASE_DOMAIN}" for url in hosts), hosts
     with step("virtual-host style: a presigned GET"):
-        presigning = connect(endpoint, style="virtual", signature_version="s3v4")
+        presigning = connect(endpoint, style="virtual", region="eu-central-1")
         url = presigning.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "dir/b c+%41ü"})
         equal(urllib.parse.urlsplit(url).hostname, f"{bucket}.{BASE_DOMAIN}", "the host")
         equal(fetch(url), body[:70_000], "the body")
@@ -161,10 +162,13 @@ def virtual_host_style():
 
 def presigned():
     bucket = PREFIX + "presigned"
-    # Without it, boto3 presigns with version 2 of the signature.
-    client = connect(signature_version="s3v4")
-    client.create_bucket(Bucket=bucket)
+    # In us-east-1, boto3 presigns with version 2 of the signature unless it is told: `signature_version="s3v4"`.
+    client = connect(region="eu-central-1")
+    connect().create_bucket(Bucket=bucket)
     body = text("presigned", 70_000)
+    with step("presigned in us-east-1 with version 4 by its setting"):
+        url = connect(region="us-east-1", signature_version="s3v4").generate_presigned_url("list_buckets")
+        assert bucket in fetch(url).decode(), "the bucket is not listed"
     with step("presigned PUT, HEAD and GET"):
         place = {"Bucket": bucket, "Key": "a b+c"}
         fetch(client.generate_presigned_url("put_object", Params=place), body, "PUT")

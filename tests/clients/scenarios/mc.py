@@ -6,7 +6,8 @@ import shutil
 from ..checks import equal, expect, same_files
 from ..client import Client
 
-# RELEASE.2025-03-12T17-29-24Z; its release tags are no versions of a Go module.
+RELEASE = "RELEASE.2025-03-12T17-29-24Z"
+# The same; its release tags are no versions of a Go module.
 VERSION = "v0.0.0-20250313080218-cf909e1063a9"
 MIB = 1 << 20
 
@@ -99,7 +100,8 @@ def trees(session, mc, documents):
     remote = f"sealed/{bucket}"
     with session.step("mirror up"):
         mc("mb", remote)
-        for name, size in {"one.txt": 10, "deep/empty": 0, "deep/er/space and +.txt": 65_536, "ünï %25.txt": 9}.items():
+        names = {"one.txt": 10, "deep/empty": 0, "deep/er/space and +.txt": 65_536, "ünï %25.txt": 9}
+        for name, size in names.items():
             session.file(f"tree/{name}", size)
             session.expect(bucket, name, tree / name)
         mc("mirror", tree, remote)
@@ -125,4 +127,4 @@ def trees(session, mc, documents):
         mc("rb", "--force", f"sealed/{gone}")
 
 
-CLIENT = Client("mc", VERSION, install, scenario)
+CLIENT = Client("mc", RELEASE, install, scenario)

@@ -142,7 +142,7 @@ def single_files(session, rclone):
 
 def other_providers(session, rclone):
     for name, (provider, _) in PROVIDERS.items():
-        # With provider AWS, rclone can't put a file over plaintext http at all: its SDK wants a body that it can read twice.
+        # With provider AWS, rclone can't put a file over plaintext http: its SDK wants a body that it can read twice.
         if name == "sealed" or (name == "aws" and not session.endpoint.secure):
             continue
         bucket = session.bucket(name)

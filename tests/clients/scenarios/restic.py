@@ -10,7 +10,7 @@ MIB = 1 << 20
 
 
 def install(cache):
-    """Debian's."""
+    """Debian's, or what is in PATH; the version is that of Debian 12."""
     return cache.debian_program("restic", "restic")
 
 
@@ -75,4 +75,4 @@ def scenario(session):
         equal(restic("list", "locks").text.strip(), "", "the locks")
 
 
-CLIENT = Client("restic", "Debian's", install, scenario)
+CLIENT = Client("restic", "0.14.0", install, scenario)
