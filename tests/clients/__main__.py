@@ -15,7 +15,7 @@ from .checks import expect
 from .inspection import Inspection
 from .report import Report
 from .servers import Servers
-from .session import Session
+from .session import Commands, Session
 
 DESCRIPTION = """\
 Runs each real client against the gateway: installs it once into the cache, starts MinIO, the key server and two
@@ -65,16 +65,21 @@ def main():
 
 def install(clients, report):
     """The clients that are there now, each with what its `install` returned."""
-    cache, tools = Cache(), []
-    for client in clients:
-        started = time.monotonic()
-        failure = None
+    cache = Cache()
+
+    def install_one(client):
+        started, tool, failure = time.monotonic(), None, None
         try:
-            tools.append((client, client.install(cache)))
+            tool = client.install(cache)
         except InstallError as error:
             failure = str(error)
         report.add(client.name, f"installed, version {client.version}", failure, time.monotonic() - started)
-    return tools
+        return client, tool, failure
+
+    # Two at once: one downloads while another compiles.
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(install_one, clients))
+    return [(client, tool) for client, tool, failure in done if failure is None]
 
 
 def run_all(tools, servers, report, options):
@@ -82,8 +87,9 @@ def run_all(tools, servers, report, options):
     judge(report, "docs/clients.md has every client with its version", check_documentation)
     inspection = Inspection(servers)
     judge(report, "plaintext at the storage would be found", inspection.show_that_plaintext_is_found)
+    commands = Commands()
     sessions = [
-        Session(client, tool, transport, servers, report)
+        Session(client, tool, transport, servers, report, commands)
         for client, tool in tools
         for transport in (*client.transports, "bare")
         if transport == options.transport or (options.transport is None and transport != "bare")
@@ -105,8 +111,13 @@ def run_all(tools, servers, report, options):
             report.note(f"-- refused to {session.who}\n{servers.refusals(session.transport, session.prefix)}\n--")
 
     with concurrent.futures.ThreadPoolExecutor(max(1, options.jobs)) as pool:
-        for done in [pool.submit(run, session) for session in sessions]:
-            done.result()
+        try:
+            for done in [pool.submit(run, session) for session in sessions]:
+                done.result()
+        except BaseException:
+            commands.stop()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     if options.transport != "bare":
         judge(report, "the storage's whole disk holds no plaintext", inspection.check_whole_disk)
 
@@ -132,4 +143,7 @@ def judge(report, step, check):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

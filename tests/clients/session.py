@@ -7,6 +7,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import threading
 import time
 
 from . import content
@@ -16,6 +17,43 @@ from .servers import BASE_DOMAIN, REGION
 COMMAND_LIMIT = 240
 # What a failure shows of a client's own words.
 TAIL = 2500
+
+
+class Stopped(BaseException):
+    """The run is being ended; no step may take this for its own failure."""
+
+
+class Commands:
+    """The clients' processes that run now, so that a run can be ended in the middle."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._running = set()
+        self._stopped = False
+
+    def start(self, command, **options):
+        """As `subprocess.Popen`, in a process group of its own."""
+        with self._lock:
+            if self._stopped:
+                raise Stopped
+            process = subprocess.Popen(command, start_new_session=True, **options)
+            self._running.add(process)
+            return process
+
+    def ended(self, process):
+        """Forgets a process that has been waited for. Raises where it was ended with the run."""
+        with self._lock:
+            self._running.discard(process)
+            if self._stopped:
+                raise Stopped
+
+    def stop(self):
+        """Ends what runs, and lets nothing start any more."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +67,7 @@ class Expected:
 class Session:
     """A client, an endpoint, a home, and the steps that are reported."""
 
-    def __init__(self, client, tool, transport, servers, report):
+    def __init__(self, client, tool, transport, servers, report, commands):
         self.client_name = client.name
         self.tool = tool
         self.transport = transport
@@ -45,6 +83,7 @@ class Session:
         self.expected = {}
         self.failed = False
         self._report = report
+        self._commands = commands
 
     def add(self, step, failure, seconds=None):
         """Reports a step; `step` is the usual way."""
@@ -113,14 +152,13 @@ class Session:
         trust = {"SSL_CERT_FILE": str(self.endpoint.ca_file)} if self.endpoint.ca_file else {}
         base = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "LANG": "C.UTF-8", "TMPDIR": "/tmp"}
         try:
-            process = subprocess.Popen(
+            process = self._commands.start(
                 command,
                 cwd=self.directory,
                 env=base | trust | (environment or {}),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                start_new_session=True,
             )
         except FileNotFoundError as error:
             raise RuntimeError(f"{command[0]} is missing: install it, with apt-get or what this system has") from error
@@ -132,6 +170,8 @@ class Session:
             if isinstance(error, subprocess.TimeoutExpired):
                 raise RuntimeError(f"`{shorten(command)}` took over {COMMAND_LIMIT} s") from error
             raise
+        finally:
+            self._commands.ended(process)
         result = Output(process.returncode, output, errors.decode(errors="replace"))
         if check and process.returncode != 0:
             raise RuntimeError(f"`{shorten(command)}` ended with {process.returncode}:\n{result.words}")
