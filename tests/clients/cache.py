@@ -77,9 +77,13 @@ class Cache:
         found = shutil.which(program)
         if found:
             return pathlib.Path(found)
-        fix = f"install {package} so that {program} is in PATH (Debian, Ubuntu: apt-get install {package})"
+        return self.debian_package(package, f"usr/bin/{program}") / "usr" / "bin" / program
+
+    def debian_package(self, package, file):
+        """The directory into which a Debian package is unpacked, which holds this file."""
+        fix = f"put it into PATH, or run this where apt-get can download {package} (Debian, Ubuntu)"
         if not shutil.which("apt-get") or not shutil.which("dpkg"):
-            raise InstallError(f"{program} is missing: {fix}")
+            raise InstallError(f"{package} is missing: {fix}")
 
         def make(directory):
             with tempfile.TemporaryDirectory() as downloads:
@@ -92,10 +96,10 @@ class Cache:
                     run(download, fix, directory=downloads)
                 for archive in pathlib.Path(downloads).glob("*.deb"):
                     run(["dpkg", "-x", archive, directory], fix)
-            if not (directory / "usr" / "bin" / program).is_file():
-                raise InstallError(f"the package {package} holds no {program}; {fix}")
+            if not (directory / file).is_file():
+                raise InstallError(f"the package {package} holds no {file}; {fix}")
 
-        return self.once(f"client-{package}-debian", make) / "usr" / "bin" / program
+        return self.once(f"client-{package}-debian", make)
 
     @contextlib.contextmanager
     def _lock(self, name):

@@ -2,4 +2,8 @@
 
 from .scenarios import aws_cli, libraries, mc, rclone, restic, s3cmd
 
-CLIENTS = [module.CLIENT for module in (aws_cli, mc, rclone, restic, s3cmd)] + libraries.CLIENTS
+CLIENTS = [
+    *aws_cli.CLIENTS,
+    *libraries.CLIENTS,
+    *(module.CLIENT for module in (mc, rclone, restic, s3cmd)),
+]

@@ -1,4 +1,4 @@
-"""The aws CLI: `s3` with files, pipes and trees, and `s3api` with checksums and ranges."""
+"""The aws CLI, versions 1 and 2: `s3` with files, pipes and trees, and `s3api` with checksums and ranges."""
 
 import json
 import os
@@ -7,30 +7,55 @@ import pathlib
 from ..checks import equal, expect, same_files
 from ..client import Client
 
-VERSION = "1.46.3"
 MIB = 1 << 20
-ALGORITHMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
+# What version 2.9 knows; version 1 is tried with CRC64NVME too.
+ALGORITHMS = ("CRC32", "CRC32C", "SHA1", "SHA256")
+# What version 2 needs of PyPI where Debian's package is only unpacked, not installed.
+REQUIREMENTS = (
+    "awscrt==0.19.19",
+    "colorama==0.4.6",
+    "cryptography==42.0.8",
+    "distro==1.9.0",
+    "docutils==0.23",
+    "jmespath==1.1.0",
+    "prompt-toolkit==3.0.53",
+    "python-dateutil==4.0.0",
+    "ruamel.yaml==0.17.40",
+    "urllib3==1.26.20",
+)
 
 
-def install(_):
+def install_version_1(_):
     """It comes with the environment in which this runs (tests/requirements.txt)."""
     program = pathlib.Path(os.environ["SEALGATE_TEST_VENV"])
     # Its file names the interpreter of its installation; run by ours, the environment may be moved.
-    return program / "bin" / "python", program / "bin" / "aws"
+    return [program / "bin" / "python", program / "bin" / "aws"]
 
 
-def scenario(session):
-    def aws(*arguments, **options):
-        command = [*session.tool, "--endpoint-url", session.endpoint.url, *arguments]
-        return session.run(*command, environment=session.aws_environment, **options)
-
-    files(session, aws)
-    trees(session, aws)
-    presigned(session, aws)
-    single_operations(session, aws)
+def install_version_2(cache):
+    """It is not on PyPI. Debian's package holds it as Python, all but what it needs of others."""
+    package = cache.debian_package("awscli", "usr/lib/python3/dist-packages/awscli/__main__.py")
+    python = cache.python("aws-cli-2", *REQUIREMENTS)
+    return ["env", f"PYTHONPATH={package / 'usr/lib/python3/dist-packages'}", python, "-m", "awscli"]
 
 
-def files(session, aws):
+def scenario_of(version):
+    """What users of either version do."""
+
+    def scenario(session):
+        def aws(*arguments, **options):
+            command = [*session.tool, "--endpoint-url", session.endpoint.url, *arguments]
+            return session.run(*command, environment=session.aws_environment, **options)
+
+        files(session, aws, version)
+        trees(session, aws)
+        presigned(session, aws)
+        single_operations(session, aws, version)
+
+    return scenario
+
+
+def files(session, aws, version):
     bucket = session.bucket("files")
     with session.step("s3 mb"):
         aws("s3", "mb", f"s3://{bucket}")
@@ -57,8 +82,9 @@ def files(session, aws):
         aws("s3", "cp", f"s3://{bucket}/large.txt", f"s3://{bucket}/copy/large.txt")
         session.expect(bucket, "copy/large.txt", large)
         # Version 1 of the CLI does not copy the metadata of an object that it copies in parts.
-        head = json.loads(aws("s3api", "head-object", "--bucket", bucket, "--key", "copy/small.txt").text)
-        equal(head["Metadata"], {"note": session.canary}, "the metadata of the small copy")
+        for key in ["copy/small.txt"] + (["copy/large.txt"] if version == 2 else []):
+            head = json.loads(aws("s3api", "head-object", "--bucket", bucket, "--key", key).text)
+            equal(head["Metadata"], {"note": session.canary}, f"the metadata of {key}")
     with session.step("s3 mv"):
         aws("s3", "mv", f"s3://{bucket}/copy/small.txt", f"s3://{bucket}/moved/small.txt")
         session.forget(bucket, "copy/small.txt")
@@ -123,7 +149,7 @@ def presigned(session, aws):
         equal(session.run(*curl, "--range", "100-199", url).output, body[100:200], "a range of it")
 
 
-def single_operations(session, aws):
+def single_operations(session, aws, version):
     bucket, body = session.bucket("api"), session.file("api.txt", 100_000)
     target = session.directory / "api-back"
 
@@ -133,7 +159,7 @@ def single_operations(session, aws):
 
     with session.step("s3api create-bucket"):
         api("create-bucket")
-    for algorithm in ALGORITHMS:
+    for algorithm in ALGORITHMS + (("CRC64NVME",) if version == 1 else ()):
         with session.step(f"s3api put and get with {algorithm}"):
             key = f"sum-{algorithm}"
             sent = api("put-object", "--key", key, "--body", body, "--checksum-algorithm", algorithm)
@@ -162,4 +188,7 @@ def single_operations(session, aws):
         session.forget(bucket, "sum-SHA1")
 
 
-CLIENT = Client("aws-cli", VERSION, install, scenario)
+CLIENTS = [
+    Client("aws-cli-1", "1.46.3", install_version_1, scenario_of(1)),
+    Client("aws-cli-2", "2.9.19", install_version_2, scenario_of(2), ("https",)),
+]
