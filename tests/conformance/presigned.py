@@ -1,6 +1,7 @@
 """Presigned URLs, used without an SDK."""
 
 import urllib.error
+import urllib.parse
 import urllib.request
 
 from .suite import MIB, case, equal, expect, pattern, same_bytes
@@ -59,6 +60,24 @@ def put(target):
         status, _, answer = _fetch(_url(target, "put_object", key), method="PUT", body=body, Content_Type="text/p")
         equal(status, 200, f"status ({answer[:200]})")
         same_bytes(target.body(key), body)
+
+
+@case("presigned: a checksum in the query of a PUT is without effect")
+def put_checksum_of_nothing(target):
+    """As SDKs sign it that have no body yet: the checksum of an empty one."""
+    key = "presigned/put-checksum"
+    parameters = {"x-amz-checksum-crc32": "AAAAAA==", "x-amz-sdk-checksum-algorithm": "CRC32"}
+
+    def add(request, **_):
+        request.url += "?" + urllib.parse.urlencode(parameters)
+
+    client = target.connect()
+    client.meta.events.register("before-sign.s3.PutObject", add)
+    url = _url(target, "put_object", key, client=client)
+    expect("x-amz-checksum-crc32=AAAAAA%3D%3D" in url, f"the URL is {url}")
+    status, _, answer = _fetch(url, method="PUT", body=b"hello", Content_Type="")
+    equal(status, 200, f"status ({answer[:200]})")
+    equal(target.body(key), b"hello", "body")
 
 
 @case("presigned: PUT of a part")

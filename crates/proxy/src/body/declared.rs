@@ -4,7 +4,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use percent_encoding::percent_decode_str;
 
 use super::algorithm::Algorithm;
 use super::checksum::Checksum;
@@ -61,12 +60,11 @@ pub enum MissingLength {
 impl Declared {
     pub(super) fn read(
         headers: &HeaderMap,
-        query: &str,
         payload: &PayloadMode,
         missing_length: MissingLength,
     ) -> Result<Self, BodyError> {
         let length = declared_length(headers, payload, missing_length)?;
-        let checksum = declared_checksum(headers, query, payload)?;
+        let checksum = declared_checksum(headers, payload)?;
         let md5 = match single(headers, "content-md5")? {
             None => None,
             Some(text) => Some(parse_md5(text).ok_or(BodyError::InvalidDigest)?),
@@ -127,10 +125,9 @@ fn parse_md5(text: &str) -> Option<[u8; MD5_LENGTH]> {
 
 fn declared_checksum(
     headers: &HeaderMap,
-    query: &str,
     payload: &PayloadMode,
 ) -> Result<DeclaredChecksum, BodyError> {
-    let value = checksum_value(headers, query)?;
+    let value = checksum_value(headers)?;
     let trailer = announced_trailer(headers, payload)?;
     let checksum = match (value, trailer) {
         (None, None) => DeclaredChecksum::None,
@@ -142,32 +139,27 @@ fn declared_checksum(
     Ok(checksum)
 }
 
-/// The checksum in a header, or in the query, where presigning puts it. The same one in both places is one.
-fn checksum_value(headers: &HeaderMap, query: &str) -> Result<Option<Checksum>, BodyError> {
+/// The checksum in a header. One in the query is without effect, as S3 has it ("Using presigned URLs"): SDKs that presign an upload put there
+/// the checksum of the body that they don't have yet, that is of an empty one.
+fn checksum_value(headers: &HeaderMap) -> Result<Option<Checksum>, BodyError> {
     let mut found = None;
-    let mut consider = |name: &str, text: &str| {
+    for (name, value) in headers {
+        let name = name.as_str();
         if !name.starts_with("x-amz-checksum-") || NOT_A_CHECKSUM.contains(&name) {
-            return Ok(());
+            continue;
         }
         let algorithm = Algorithm::from_header_name(name).ok_or_else(|| unsupported(name))?;
+        // Text that is not ASCII is no base64 either, and is refused as such.
+        let text = value.to_str().unwrap_or_default();
         let checksum = Checksum::from_base64(algorithm, text).ok_or_else(|| {
             BodyError::invalid_request(format!("Value for {name} header is invalid."))
         })?;
-        match found.replace(checksum) {
-            Some(before) if before != checksum => Err(single_checksum_expected()),
-            _ => Ok(()),
+        if found
+            .replace(checksum)
+            .is_some_and(|before| before != checksum)
+        {
+            return Err(single_checksum_expected());
         }
-    };
-    for (name, value) in headers {
-        // Text that is not ASCII is no base64 either, and is refused as such.
-        consider(name.as_str(), value.to_str().unwrap_or_default())?;
-    }
-    for part in query.split('&') {
-        let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        let name = percent_decode_str(name)
-            .decode_utf8_lossy()
-            .to_ascii_lowercase();
-        consider(&name, &percent_decode_str(value).decode_utf8_lossy())?;
     }
     Ok(found)
 }

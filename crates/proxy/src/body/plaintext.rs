@@ -73,24 +73,17 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    /// Checks what the headers and the raw query (for checksums that presigning put there) declare. The body is not
-    /// polled, so a refusal here comes before `100 Continue`.
+    /// Checks what the headers declare. The body is not polled, so a refusal here comes before `100 Continue`.
     ///
     /// # Errors
     /// No length, too much of it, or headers that are wrong or contradict each other.
     pub fn new(
         body: B,
         headers: &HeaderMap,
-        query: Option<&str>,
         payload: &PayloadMode,
         settings: BodySettings,
     ) -> Result<Self, BodyError> {
-        let declared = Declared::read(
-            headers,
-            query.unwrap_or_default(),
-            payload,
-            settings.missing_length,
-        )?;
+        let declared = Declared::read(headers, payload, settings.missing_length)?;
         if declared.length > settings.maximum_length {
             return Err(BodyError::EntityTooLarge {
                 maximum: settings.maximum_length,

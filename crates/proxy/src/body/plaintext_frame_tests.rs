@@ -26,7 +26,6 @@ fn http_trailers_and_empty_frames_are_skipped() {
     let mut body = PlaintextBody::new(
         StreamBody::new(stream),
         &length,
-        None,
         &PayloadMode::Unsigned,
         settings(),
     )
@@ -45,7 +44,6 @@ fn a_failed_connection_is_for_ever() {
     let mut body = PlaintextBody::new(
         StreamBody::new(stream),
         &length,
-        None,
         &PayloadMode::Unsigned,
         settings(),
     )
@@ -75,8 +73,7 @@ fn silence_ends_and_cancelling_loses_nothing() {
         };
         let length = headers(&[("content-length", "5")]);
         let body = StreamBody::new(Box::pin(stream));
-        let mut body =
-            PlaintextBody::new(body, &length, None, &PayloadMode::Unsigned, settings).unwrap();
+        let mut body = PlaintextBody::new(body, &length, &PayloadMode::Unsigned, settings).unwrap();
         assert!(
             tokio::time::timeout(Duration::from_millis(10), body.next())
                 .await
@@ -123,7 +120,7 @@ proptest! {
         ]);
         let stream = StreamBody::new(futures_util::stream::iter(frames));
         let mode = PayloadMode::StreamingUnsignedTrailer;
-        let mut body = PlaintextBody::new(stream, &headers, None, &mode, settings()).unwrap();
+        let mut body = PlaintextBody::new(stream, &headers, &mode, settings()).unwrap();
         let collected = block_on(body.collect(plaintext.len()));
         prop_assert_eq!(collected.unwrap(), plaintext);
         prop_assert_eq!(body.verified().unwrap().client_checksum, Some(checksum));

@@ -6,7 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{error::S3Error, query_string::QueryString};
 
-/// What describes a body and its checksum; whoever reads the body also reads these in the query, where SDKs leave some of them without effect.
+/// What describes a body and its checksum: without effect in the query, as S3 has it ("Using presigned URLs"). SDKs presign before they have the
+/// body, and put the checksum of an empty one there.
 const OF_THE_BODY: [&str; 5] = [
     "x-amz-checksum-",
     "x-amz-decoded-content-length",

@@ -159,15 +159,8 @@ impl Exchange {
     ) -> Result<PlaintextBody<Incoming>, S3Error> {
         let body = self.take_body()?;
         let settings = self.body_settings(limit, missing_length);
-        let query = Some(self.wire_query.as_str());
         let payload = &self.caller.payload;
-        Ok(PlaintextBody::new(
-            body,
-            &self.headers,
-            query,
-            payload,
-            settings,
-        )?)
+        Ok(PlaintextBody::new(body, &self.headers, payload, settings)?)
     }
 
     /// Reads the whole body of an XML request, verified.
@@ -185,7 +178,7 @@ impl Exchange {
             headers.remove(algorithm.header_name());
         }
         let settings = self.body_settings(MAX_REQUEST_DOCUMENT as u64, MissingLength::Empty);
-        let mut body = PlaintextBody::new(body, &headers, None, &self.caller.payload, settings)?;
+        let mut body = PlaintextBody::new(body, &headers, &self.caller.payload, settings)?;
         Ok(body.collect(MAX_REQUEST_DOCUMENT).await?)
     }
 
