@@ -95,6 +95,7 @@ def run_all(tools, servers, report, options):
         if transport == options.transport or (options.transport is None and transport != "bare")
     ]
     scenarios = {client.name: client.scenario for client, _ in tools}
+    encrypting = {client.name: client.encrypts for client, _ in tools}
 
     def run(session):
         try:
@@ -102,6 +103,7 @@ def run_all(tools, servers, report, options):
         except Exception as error:  # a scenario that breaks between its steps is a failure of the client
             session.add("the scenario runs to its end", f"{type(error).__name__}: {error}")
         if session.transport == "bare":
+            inspection.check_bare(session, encrypting[session.client_name])
             return
         try:
             inspection.check(session)

@@ -21,5 +21,8 @@ class Client:
     scenario: Callable[[Any], None]
     """Gets a `Session` whose `tool` is what `install` returned."""
 
+    encrypts: bool = False
+    """Whether it stores nothing in the clear by itself, so that no canary would be seen at a bare storage."""
+
     transports: tuple[str, ...] = ("http", "https")
     """Over what it runs, once each. SDKs send checksums in trailers over https and in headers over http."""

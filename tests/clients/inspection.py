@@ -91,6 +91,12 @@ class Inspection:
             found = self._files_with(content.CANARY, buckets)
             expect(not found, f"plaintext lies in {found}")
 
+    def check_bare(self, session, encrypts):
+        """A control of the scenario: at the bare storage, what it stores is found in the clear."""
+        with session.step("without the gateway, plaintext lies on the storage's disk"):
+            found = self._files_with(content.CANARY, [path.name for path in self._data.glob(f"{session.prefix}*")])
+            expect(bool(found) != encrypts, f"a scenario must store the canary where it would be seen; found {found}")
+
     def check_whole_disk(self):
         """After all sessions: buckets of nobody, the state, uploads that were left, MinIO's own files."""
         found = self._files_with(content.CANARY, [""])

@@ -94,6 +94,7 @@ class Servers:
             MINIO_CI_CD="1",
             MINIO_BROWSER="off",
             MINIO_UPDATE="off",
+            MINIO_DOMAIN=BASE_DOMAIN,
             MINIO_ROOT_USER=endpoint.access_key_id,
             MINIO_ROOT_PASSWORD=endpoint.secret_access_key,
         )

@@ -190,5 +190,5 @@ def single_operations(session, aws, version):
 
 CLIENTS = [
     Client("aws-cli-1", "1.46.3", install_version_1, scenario_of(1)),
-    Client("aws-cli-2", "2.9.19", install_version_2, scenario_of(2), ("https",)),
+    Client("aws-cli-2", "2.9.19", install_version_2, scenario_of(2), transports=("https",)),
 ]

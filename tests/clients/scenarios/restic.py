@@ -75,4 +75,4 @@ def scenario(session):
         equal(restic("list", "locks").text.strip(), "", "the locks")
 
 
-CLIENT = Client("restic", "0.14.0", install, scenario)
+CLIENT = Client("restic", "0.14.0", install, scenario, encrypts=True)
