@@ -13,17 +13,20 @@ import sys
 import time
 
 from . import (  # importing a module registers its cases
+    attributes,
     buckets,
     checksums,
     conditions,
     copies,
     deletes,
+    forms,
     keys,
     listings,
     multipart,
     objects,
     presigned,
     ranges,
+    surface,
     tagging,
 )
 from .suite import Target, cases

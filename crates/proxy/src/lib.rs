@@ -10,7 +10,7 @@
 //!    └ TLS, HTTP/1.1 and HTTP/2, graceful stop
 //! ```
 //!
-//! Beside the path stand `body` (framing and checksums of request bodies), `transfer` (sealing and opening while bytes pass), `object` (a sealed
+//! Beside the path stand `body` (framing and checksums of request bodies), `form` (browser uploads), `transfer` (sealing and opening while bytes pass), `object` (a sealed
 //! object at the upstream), `state` (records of open uploads and working keys) and `xml`. What is stored is specified in FORMAT.md.
 //!
 //! A replica holds nothing that another one needs: scaling out is starting more of them behind any load balancer.
@@ -24,6 +24,7 @@ pub mod config;
 pub mod copy_source;
 pub mod entity_tag;
 pub mod error;
+pub mod form;
 pub mod gateway;
 pub mod listener;
 pub mod logging;

@@ -7,6 +7,7 @@ mod key_server_down;
 mod main_job;
 mod restart;
 mod second_reader;
+mod surface;
 mod tampering;
 mod tls;
 mod two_gateways;

@@ -51,11 +51,17 @@ impl Default for AuthSettings {
     }
 }
 
-/// Proof that a signature was verified: only [`authenticate`] makes one.
+/// Proof that it was found out who makes a request: only this module makes one, from a verified signature, or for nobody in particular
+/// ([`Caller::is_anonymous`]), to whom policy then grants next to nothing.
 #[derive(Debug, Clone)]
 pub struct Authenticated<T>(T);
 
 impl<T> Authenticated<T> {
+    /// For the module's other verifiers.
+    pub(super) fn new(value: T) -> Self {
+        Self(value)
+    }
+
     /// The value; the proof ends here.
     pub fn into_inner(self) -> T {
         self.0
@@ -73,6 +79,8 @@ impl<T> Deref for Authenticated<T> {
 /// Who signed a request, and how.
 #[derive(Debug, Clone)]
 pub struct Caller {
+    /// Whether nobody signed: what such a request may do is for policy to say.
+    pub is_anonymous: bool,
     /// The identity that the access key belongs to.
     pub identity: Arc<str>,
     /// The access key id.
@@ -167,6 +175,41 @@ pub fn authenticate(
     verify(parts, query, &claim, host_forms, credentials)
 }
 
+/// Whether the head of a request claims an identity, rightly or not: an `Authorization` header, or the query of a presigned URL.
+pub fn claims_identity(query: &str, headers: &HeaderMap) -> bool {
+    headers.contains_key(AUTHORIZATION) || is_presigned(query)
+}
+
+/// The caller of a request that claims no identity.
+///
+/// # Errors
+/// A claimed identity, which has to be verified instead, or a host that cannot be read.
+pub fn anonymous(
+    parts: &Parts,
+    settings: &AuthSettings,
+) -> Result<Authenticated<Caller>, AuthError> {
+    let query = parts.uri.query().unwrap_or_default();
+    check_size(query)?;
+    if claims_identity(query, &parts.headers) {
+        return Err(AuthError::access_denied(
+            "A signed request is not anonymous.",
+        ));
+    }
+    let host = host::signed_forms(parts, settings)?
+        .into_iter()
+        .next()
+        .unwrap_or_default();
+    Ok(Authenticated(Caller {
+        is_anonymous: true,
+        identity: "anonymous".into(),
+        access_key_id: "".into(),
+        region: String::new(),
+        host,
+        presigned: false,
+        payload: PayloadMode::Unsigned,
+    }))
+}
+
 fn claim_from_header<'a>(
     parts: &'a Parts,
     header: &'a str,
@@ -237,17 +280,21 @@ fn check_scope(claim: &Claim<'_>, settings: &AuthSettings) -> Result<(), AuthErr
             claim.date.day()
         )));
     }
+    check_region(&claim.credential, settings).map_err(malformed)
+}
+
+/// The region must be one of ours, where ours are configured; else the reason for the answer.
+pub(super) fn check_region(
+    credential: &ClaimedCredential<'_>,
+    settings: &AuthSettings,
+) -> Result<(), String> {
     match settings.regions.as_deref() {
-        Some(regions)
-            if !regions
-                .iter()
-                .any(|region| *region == claim.credential.region) =>
-        {
-            Err(malformed(format!(
+        Some(regions) if !regions.iter().any(|region| *region == credential.region) => {
+            Err(format!(
                 "the region '{}' is wrong; expecting '{}'",
-                claim.credential.region,
+                credential.region,
                 regions.join("' or '")
-            )))
+            ))
         }
         _ => Ok(()),
     }
@@ -324,6 +371,7 @@ fn verify(
         },
     };
     Ok(Authenticated(Caller {
+        is_anonymous: false,
         identity: Arc::clone(&entry.identity),
         access_key_id: Arc::clone(&entry.access_key_id),
         region: region.clone().into_owned(),
@@ -353,7 +401,7 @@ fn single_header<'a>(
         .map_err(|_| AuthError::invalid_request(format!("The header {name} must be ASCII.")))
 }
 
-fn unix_seconds(now: SystemTime) -> i64 {
+pub(super) fn unix_seconds(now: SystemTime) -> i64 {
     let clamp = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
     match now.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => clamp(after.as_secs()),

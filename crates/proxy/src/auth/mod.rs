@@ -11,6 +11,7 @@ pub mod canonical;
 mod claim;
 mod credentials;
 mod error;
+mod form;
 mod host;
 mod keys;
 pub mod limits;
@@ -29,11 +30,14 @@ pub(crate) mod published_tests;
 #[cfg(test)]
 mod rule_tests;
 
-pub use authenticate::{AuthSettings, Authenticated, Caller, authenticate};
+pub use authenticate::{
+    AuthSettings, Authenticated, Caller, anonymous, authenticate, claims_identity,
+};
 pub use authorization::{Authorization, parse_authorization};
 pub use claim::{ClaimedCredential, SignedHeaders};
 pub use credentials::{Credential, CredentialError, CredentialStore};
 pub use error::AuthError;
+pub use form::{PolicyClaim, authenticate_form};
 pub use keys::{SecretAccessKey, Signature, SigningKey};
 pub use payload::{ChunkSigner, PayloadMode};
 pub use presigned::{PresignedQuery, parse_presigned_query, strip_auth_query};

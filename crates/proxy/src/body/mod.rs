@@ -25,3 +25,7 @@ pub use declared::MissingLength;
 pub use error::BodyError;
 pub use hasher::Hasher;
 pub use plaintext::{BodySettings, PlaintextBody, Verified};
+
+/// The body of a client's request, or what stands for one: the file of a form.
+pub type ClientBody =
+    http_body_util::combinators::BoxBody<bytes::Bytes, Box<dyn std::error::Error + Send + Sync>>;

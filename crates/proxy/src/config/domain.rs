@@ -81,7 +81,7 @@ pub(super) fn resolve(
 }
 
 /// Whether `text` is what `pattern` describes; `*` stands for any run of characters, everything else for itself.
-fn matches_pattern(pattern: &str, text: &str) -> bool {
+pub(super) fn matches_pattern(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
     let first = pieces.next().unwrap_or_default();
     let Some(mut rest) = text.strip_prefix(first) else {

@@ -77,6 +77,8 @@ strange = 1
 strange = 1
 [[identity.credential]]
 strange = 1
+[[anonymous]]
+strange = 1
 [[domain]]
 strange = 1
 [limits]

@@ -2,6 +2,7 @@
 //!
 //! The annotated example `sealgate.example.toml` shows every key.
 
+mod anonymous;
 mod domain;
 mod endpoint;
 mod identity;
@@ -22,6 +23,7 @@ use toml::de::DeTable;
 use self::problem::Report;
 use self::table::Table;
 
+pub use anonymous::{AnonymousAction, AnonymousConfig};
 pub use domain::{CipherSuite, DomainConfig, DomainRule};
 pub use endpoint::{Endpoint, Scheme};
 pub use identity::{ClientCredential, IdentityConfig};
@@ -51,6 +53,8 @@ pub struct Config {
     pub key_services: Vec<KeyServiceConfig>,
     /// The clients, at least one.
     pub identities: Vec<IdentityConfig>,
+    /// What may be read without a signature; usually nothing.
+    pub anonymous: Vec<AnonymousConfig>,
     /// Rules about domains, the first that matches counts.
     pub domains: Vec<DomainConfig>,
     /// Bounds.
@@ -167,6 +171,7 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
     };
     let key_services = key_service::read_all(&mut root, surroundings);
     let identities = identity::read_all(&mut root, surroundings);
+    let anonymous = anonymous::read_all(&mut root);
     let domains = domain::read_all(&mut root);
     let limits = match root.take("limits") {
         Some(value) => value.table().and_then(limits::read),
@@ -184,6 +189,7 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         state: state?,
         key_services: key_services?,
         identities: identities?,
+        anonymous: anonymous?,
         domains: domains?,
         limits: limits?,
         log: log?,

@@ -148,10 +148,20 @@ impl From<UpstreamError> for S3Error {
                 "The storage behind the gateway cannot be reached. Please try again.",
                 error,
             ),
-            UpstreamError::Request(_)
-            | UpstreamError::TooLong(_)
-            | UpstreamError::Malformed(_)
-            | UpstreamError::Redirect(_) => Self::internal(error),
+            UpstreamError::Redirect {
+                is_temporary: true, ..
+            } => Self::unavailable(
+                "The storage is moving this bucket to another endpoint. Please try again.",
+                error,
+            ),
+            // Not a redirect to the client, who would go around the gateway, and nothing that clients repeat.
+            UpstreamError::Redirect { .. } => Self::invalid_request(
+                "The bucket is at another endpoint or in another region of the storage than this gateway is configured for. Use a gateway whose upstream is that one.",
+            )
+            .with_detail(error),
+            UpstreamError::Request(_) | UpstreamError::TooLong(_) | UpstreamError::Malformed(_) => {
+                Self::internal(error)
+            }
         }
     }
 }

@@ -27,6 +27,9 @@ use crate::{
     upstream::{Addressing, CredentialSource, Timeouts, Upstream, UpstreamSettings},
 };
 
+/// Bytes of a host id: enough that no two replicas ever share one, and without padding in base64.
+const HOST_ID_LENGTH: usize = 24;
+
 impl Gateway {
     /// Prepares everything that a gateway needs, and makes sure that the state bucket exists.
     ///
@@ -51,7 +54,10 @@ impl Gateway {
             tracing::error!(bucket = state.name(), %error, "the state bucket cannot be reached: objects can be read, and not be written");
         }
         let keyring = keyring(&config, &state).await?;
+        let host_id = host_id()?;
+        tracing::info!(%host_id, "the id of this gateway in its answers, x-amz-id-2");
         Ok(Arc::new(Self {
+            host_id,
             credentials: credentials(&config)?,
             auth_settings: AuthSettings {
                 external_hosts: config.listener.external_hosts.clone(),
@@ -79,6 +85,13 @@ pub(crate) fn now_in_milliseconds() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| {
         u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
     })
+}
+
+/// What tells this process from other replicas.
+fn host_id() -> anyhow::Result<String> {
+    let mut bytes = [0_u8; HOST_ID_LENGTH];
+    getrandom::fill(&mut bytes).context("the system has no randomness")?;
+    Ok(data_encoding::BASE64.encode(&bytes))
 }
 
 fn small_object_permits(limits: &LimitsConfig) -> usize {

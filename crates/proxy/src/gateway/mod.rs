@@ -8,9 +8,11 @@
 //! logged for every request.
 
 mod assembly;
+mod forms;
 pub mod gc;
 mod guarded;
 mod hoisted;
+mod missing;
 pub mod probe;
 
 use std::{
@@ -19,21 +21,21 @@ use std::{
 };
 
 use http::{HeaderValue, Method, Request, Response, request::Parts};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use sealgate_envelope::keyring::Keyring;
 use tokio::sync::Semaphore;
 
 use crate::{
-    auth::{self, AuthSettings, CredentialStore},
+    auth::{self, AuthSettings, Authenticated, Caller, CredentialStore},
     config::Config,
     error::S3Error,
     listener::ConnectionInfo,
     object::CommitCache,
-    object_key::ObjectPath,
     operation::{self, Exchange, empty, named},
     policy,
     query_string::QueryString,
-    route,
+    route::{self, Operation, Unsigned},
     state::{StateBucket, Uploads},
     upstream::Upstream,
     xml::answers::ErrorAnswer,
@@ -52,6 +54,8 @@ pub struct Gateway {
     pub(crate) commits: CommitCache,
     /// Bytes that small objects may hold in memory, all together.
     pub(crate) small_object_memory: Arc<Semaphore>,
+    /// What tells this replica from others: `x-amz-id-2`.
+    pub(crate) host_id: String,
     credentials: CredentialStore,
     auth_settings: AuthSettings,
     requests: Arc<Semaphore>,
@@ -86,14 +90,20 @@ impl Gateway {
             identity: None,
         };
         let resource = parts.uri.path().to_owned();
-        let outcome = self.answer(parts, body, &request_id, &mut line).await;
+        let outcome = Arc::clone(&self)
+            .answer(parts, body, &request_id, &mut line)
+            .await;
         let error = outcome.as_ref().err().cloned();
-        let mut response = outcome
-            .unwrap_or_else(|error| error_response(&error, &resource, &request_id, &line.method));
-        if let Ok(value) = HeaderValue::from_str(&request_id) {
-            response
-                .headers_mut()
-                .insert(named("x-amz-request-id"), value);
+        let mut response = outcome.unwrap_or_else(|error| {
+            error_response(&error, &resource, &request_id, &self.host_id, &line.method)
+        });
+        for (name, value) in [
+            ("x-amz-request-id", &request_id),
+            ("x-amz-id-2", &self.host_id),
+        ] {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                response.headers_mut().insert(named(name), value);
+            }
         }
         response
             .headers_mut()
@@ -119,30 +129,45 @@ impl Gateway {
             .try_acquire_owned()
             .map_err(|_| S3Error::slow_down("the bound on concurrent requests is reached"))?;
         let place = Arc::new(place);
-        let caller = auth::authenticate(
-            &parts,
-            &self.credentials,
-            &self.auth_settings,
-            SystemTime::now(),
-        )?;
+        let query = parts.uri.query().unwrap_or_default();
+        let kind = route::unsigned(&parts.method, query, &parts.headers);
+        let body = body.map_err(Into::into).boxed();
+        if kind == Some(Unsigned::Form) {
+            return self.answer_form(parts, body, request_id, line, place).await;
+        }
+        let caller = self.caller(&parts, kind)?;
         line.identity = Some(Arc::clone(&caller.identity));
-        let path = ObjectPath::parse(
+        let path = route::locate(
             Some(&caller.host),
             &self.config.listener.base_domains,
             parts.uri.path(),
+            &parts.headers,
         )?;
-        let wire_query = auth::strip_auth_query(parts.uri.query().unwrap_or_default());
+        if let Some(bucket) = path.bucket() {
+            policy::guard_bucket(bucket.as_str(), self.state.name())?;
+        }
+        let wire_query = match kind {
+            // Whatever it says, a preflight is about the path.
+            Some(Unsigned::Preflight) => String::new(),
+            _ => auth::strip_auth_query(parts.uri.query().unwrap_or_default()),
+        };
         let query = QueryString::parse(Some(&wire_query))
             .map_err(|error| S3Error::invalid_argument(error.to_string()))?;
         let mut headers = parts.headers;
         if caller.presigned {
             hoisted::restore(&query, &mut headers)?;
         }
-        let operation = route::route(&caller, &parts.method, &path, &query, &headers)?;
+        let operation = match kind {
+            Some(Unsigned::Preflight) => Operation::OptionsObject,
+            _ => route::route(&caller, &parts.method, &path, &query, &headers)?,
+        };
         line.operation = operation.name();
-        if let Some(bucket) = path.bucket() {
-            policy::guard_bucket(bucket.as_str(), self.state.name())?;
+        if caller.is_anonymous {
+            policy::permit_anonymous(&self.config.anonymous, &operation, &path, &query)?;
+            policy::strip_anonymous(&mut headers);
         }
+        let is_anonymous = caller.is_anonymous;
+        let asked = (path.clone(), operation.clone());
         let writes = operation.writes();
         let exchange = Exchange {
             gateway: Arc::clone(&self),
@@ -157,15 +182,43 @@ impl Gateway {
             body: Some(body),
             _place: Arc::clone(&place),
         };
-        let response = if writes {
+        let outcome = if writes {
             // Not tied to the client's connection: see `handle` on cancel safety.
             tokio::spawn(operation::run(exchange))
                 .await
-                .map_err(|error| S3Error::internal(format!("the operation panicked: {error}")))??
+                .map_err(|error| S3Error::internal(format!("the operation panicked: {error}")))?
         } else {
-            operation::run(exchange).await?
+            operation::run(exchange).await
         };
+        let response = outcome.map_err(|error| {
+            let (path, operation) = &asked;
+            if is_anonymous {
+                policy::conceal_absence(&self.config.anonymous, path, error)
+            } else {
+                missing::named(error, path, operation)
+            }
+        })?;
         Ok(guarded::hold(response, place))
+    }
+
+    /// Who makes the request: whoever signed it, or nobody, where that may be enough.
+    fn caller(
+        &self,
+        parts: &Parts,
+        kind: Option<Unsigned>,
+    ) -> Result<Authenticated<Caller>, S3Error> {
+        match kind {
+            None => Ok(auth::authenticate(
+                parts,
+                &self.credentials,
+                &self.auth_settings,
+                SystemTime::now(),
+            )?),
+            Some(Unsigned::Anonymous | Unsigned::Form) if self.config.anonymous.is_empty() => {
+                Err(policy::refusal())
+            }
+            Some(_) => Ok(auth::anonymous(parts, &self.auth_settings)?),
+        }
     }
 }
 
@@ -186,6 +239,7 @@ fn error_response(
     error: &S3Error,
     resource: &str,
     request_id: &str,
+    host_id: &str,
     method: &Method,
 ) -> Response<ResponseBody> {
     if *method == Method::HEAD || error.status == http::StatusCode::NOT_MODIFIED {
@@ -201,6 +255,7 @@ fn error_response(
         message: &error.message,
         resource: Some(resource),
         request_id,
+        host_id,
         details: &details,
     }
     .to_document();

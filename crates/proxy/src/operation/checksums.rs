@@ -66,17 +66,22 @@ pub(super) fn asked_for(exchange: &Exchange) -> bool {
         .is_some_and(|mode| mode.eq_ignore_ascii_case("ENABLED"))
 }
 
-/// Adds a checksum and its type to an answer; a composite one ends in the number of its parts.
+/// A checksum as headers and documents show it: a composite one ends in the number of its parts.
+pub(super) fn text(checksum: &Checksum, checksum_type: ChecksumType, parts: usize) -> String {
+    match checksum_type {
+        ChecksumType::FullObject => checksum.to_base64(),
+        ChecksumType::Composite => format!("{}-{parts}", checksum.to_base64()),
+    }
+}
+
+/// Adds a checksum and its type to an answer.
 pub(super) fn to_answer(
     checksum: &Checksum,
     checksum_type: ChecksumType,
     parts: usize,
     answer: &mut HeaderMap,
 ) {
-    let mut text = checksum.to_base64();
-    if checksum_type == ChecksumType::Composite {
-        text = format!("{text}-{parts}");
-    }
+    let text = text(checksum, checksum_type, parts);
     if let Ok(name) = HeaderName::from_bytes(checksum.algorithm().header_name().as_bytes()) {
         headers::insert_text(answer, name, &text);
     }

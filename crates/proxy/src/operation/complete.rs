@@ -137,6 +137,7 @@ fn late_document(exchange: &Exchange, outcome: Result<Completed, S3Error>) -> Do
                 message: &error.message,
                 resource: Some(exchange.path.wire_path()),
                 request_id: &exchange.request_id,
+                host_id: &exchange.gateway.host_id,
                 details: &[],
             }
             .to_document()
@@ -145,8 +146,7 @@ fn late_document(exchange: &Exchange, outcome: Result<Completed, S3Error>) -> Do
 }
 
 fn describe(exchange: &Exchange, completed: &Completed) -> Document {
-    let host = &exchange.caller.host;
-    let location = format!("http://{host}{}", exchange.path.wire_path());
+    let location = exchange.location();
     let parts = completed.record.parts().len();
     let shown = completed
         .record

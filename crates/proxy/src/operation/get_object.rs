@@ -5,7 +5,7 @@ use sealgate_envelope::commit::CommitRecord;
 
 use super::{Exchange, ResponseBody, checksums, empty, headers, metadata, named};
 use crate::{
-    body::ChecksumType,
+    body::{Checksum, ChecksumType},
     byte_range::{ByteRange, ByteRangeSpec},
     error::S3Error,
     object::{self, ObjectRequest, SealedHead, SealedObject, Wanted, fetch},
@@ -139,7 +139,7 @@ fn wanted(exchange: &Exchange) -> Result<Wanted, S3Error> {
     }
 }
 
-fn version_id(exchange: &Exchange) -> Result<Option<String>, S3Error> {
+pub(super) fn version_id(exchange: &Exchange) -> Result<Option<String>, S3Error> {
     let version_id = exchange
         .query
         .unique("versionId")
@@ -166,28 +166,48 @@ fn object_headers(exchange: &Exchange, object: &SealedObject, upstream: &HeaderM
     answer
 }
 
+/// A checksum that is kept with an object.
+pub(super) struct KeptChecksum {
+    pub(super) checksum: Checksum,
+    pub(super) checksum_type: ChecksumType,
+    parts: usize,
+}
+
+impl KeptChecksum {
+    /// As headers and documents show it: a composite one ends in the number of its parts.
+    pub(super) fn text(&self) -> String {
+        checksums::text(&self.checksum, self.checksum_type, self.parts)
+    }
+}
+
 /// The object's checksum: known up front and sealed in the header, or in the commit record.
-fn checksum_headers(object: &SealedObject, record: Option<&CommitRecord>, answer: &mut HeaderMap) {
-    match record.map(CommitRecord::checksum) {
+pub(super) fn kept_checksum(
+    object: &SealedObject,
+    record: Option<&CommitRecord>,
+) -> Option<KeptChecksum> {
+    match record {
         None => {
-            let sealed = object.opened.metadata().checksums().next();
-            if let Some(checksum) = sealed.as_ref().and_then(checksums::from_sealed) {
-                checksums::to_answer(&checksum, ChecksumType::FullObject, 1, answer);
-            }
+            let sealed = object.opened.metadata().checksums().next()?;
+            Some(KeptChecksum {
+                checksum: checksums::from_sealed(&sealed)?,
+                checksum_type: ChecksumType::FullObject,
+                parts: 1,
+            })
         }
-        Some(found) => {
-            let parts = record.map_or(1, |record| record.parts().len());
-            if let Some(found) = found
-                && let Some(checksum) = checksums::from_sealed(&found.checksum)
-            {
-                checksums::to_answer(
-                    &checksum,
-                    checksums::from_sealed_type(found.r#type),
-                    parts,
-                    answer,
-                );
-            }
+        Some(record) => {
+            let found = record.checksum()?;
+            Some(KeptChecksum {
+                checksum: checksums::from_sealed(&found.checksum)?,
+                checksum_type: checksums::from_sealed_type(found.r#type),
+                parts: record.parts().len(),
+            })
         }
+    }
+}
+
+fn checksum_headers(object: &SealedObject, record: Option<&CommitRecord>, answer: &mut HeaderMap) {
+    if let Some(kept) = kept_checksum(object, record) {
+        checksums::to_answer(&kept.checksum, kept.checksum_type, kept.parts, answer);
     }
 }
 

@@ -45,10 +45,8 @@ const PLACEMENT: [&str; 18] = [
     "x-amz-source-expected-bucket-owner",
 ];
 
-/// Headers of an upstream's answer that are true of the plaintext object as well.
-const ANSWER: [&str; 31] = [
-    "last-modified",
-    "retry-after",
+/// What tells a browser, and the caches on the way, who may read an answer.
+const CORS: [&str; 7] = [
     "access-control-allow-credentials",
     "access-control-allow-headers",
     "access-control-allow-methods",
@@ -56,6 +54,12 @@ const ANSWER: [&str; 31] = [
     "access-control-expose-headers",
     "access-control-max-age",
     "vary",
+];
+
+/// Headers of an upstream's answer that are true of the plaintext object as well.
+const ANSWER: [&str; 24] = [
+    "last-modified",
+    "retry-after",
     "x-amz-abort-date",
     "x-amz-abort-rule-id",
     "x-amz-bucket-arn",
@@ -98,10 +102,21 @@ fn copy_named(names: &[&'static str], from: &HeaderMap, to: &mut HeaderMap) {
     }
 }
 
-/// Headers that go with any request on behalf of a client.
+/// Headers that go with any request on behalf of a client. The origin makes the upstream say whether a browser may show the answer to the page
+/// that asked.
 pub(super) fn common(client: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::new();
     copy_named(&ALWAYS, client, &mut headers);
+    if let Some(origin) = client.get(header::ORIGIN) {
+        headers.insert(header::ORIGIN, origin.clone());
+    }
+    headers
+}
+
+/// The headers of an upstream's answer that are about CORS.
+pub(crate) fn cors(upstream: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    copy_named(&CORS, upstream, &mut headers);
     headers
 }
 
@@ -135,13 +150,7 @@ pub(super) fn passed(client: &HeaderMap) -> HeaderMap {
             headers.append(name.clone(), value.clone());
         }
     }
-    for name in [
-        header::CONTENT_TYPE,
-        header::IF_MATCH,
-        header::ORIGIN,
-        header::ACCESS_CONTROL_REQUEST_METHOD,
-        header::ACCESS_CONTROL_REQUEST_HEADERS,
-    ] {
+    for name in [header::CONTENT_TYPE, header::IF_MATCH, header::ORIGIN] {
         if let Some(value) = client.get(&name) {
             headers.insert(name, value.clone());
         }
@@ -151,7 +160,7 @@ pub(super) fn passed(client: &HeaderMap) -> HeaderMap {
 
 /// The headers of the upstream's answer that a client gets, with the entity tag as clients see it.
 pub(super) fn answer(upstream: &HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+    let mut headers = cors(upstream);
     copy_named(&ANSWER, upstream, &mut headers);
     if let Some(tag) = upstream
         .get(header::ETAG)

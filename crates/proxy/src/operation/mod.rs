@@ -8,14 +8,19 @@ mod complete;
 mod copy_object;
 mod delete;
 mod get_object;
+mod get_object_attributes;
 mod headers;
 mod list_uploads;
 mod listings;
 mod metadata;
 mod multipart;
+mod options_object;
 mod pass;
+mod post_object;
 mod put_object;
 mod upload_part;
+
+pub(crate) use self::{headers::cors as cors_headers, post_object::post_object};
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -23,13 +28,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
-use hyper::body::Incoming;
 use md5::{Digest, Md5};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     auth::{Authenticated, Caller},
-    body::{Algorithm, BodySettings, MissingLength, PlaintextBody},
+    body::{Algorithm, BodySettings, ClientBody, MissingLength, PlaintextBody},
     config::DomainRule,
     error::S3Error,
     gateway::Gateway,
@@ -58,7 +62,7 @@ pub struct Exchange {
     /// The query as it goes upstream: percent-encoded, without the parameters of a presigned URL.
     pub(crate) wire_query: String,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Option<Incoming>,
+    pub(crate) body: Option<ClientBody>,
     /// Its place among the concurrent requests, which work that outlives the client's connection goes on occupying.
     pub(crate) _place: Arc<OwnedSemaphorePermit>,
 }
@@ -71,6 +75,7 @@ pub struct Exchange {
 pub async fn run(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
     match exchange.operation.clone() {
         Operation::ListBuckets => buckets::list(exchange).await,
+        Operation::OptionsObject => options_object::options_object(exchange).await,
         Operation::CreateBucket
         | Operation::DeleteBucket
         | Operation::HeadBucket
@@ -85,6 +90,9 @@ pub async fn run(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> 
         Operation::PutObject => put_object::put_object(exchange).await,
         Operation::GetObject => get_object::get_object(exchange).await,
         Operation::HeadObject => get_object::head_object(exchange).await,
+        Operation::GetObjectAttributes => {
+            get_object_attributes::get_object_attributes(exchange).await
+        }
         Operation::CopyObject => copy_object::copy_object(exchange).await,
         Operation::CreateMultipartUpload => multipart::create(exchange).await,
         Operation::UploadPart { upload_id, number } => {
@@ -146,6 +154,15 @@ impl Exchange {
         }
     }
 
+    /// The URL of the object at the gateway.
+    pub(crate) fn location(&self) -> String {
+        let scheme = match self.gateway.config.listener.tls {
+            Some(_) => "https",
+            None => "http",
+        };
+        format!("{scheme}://{}{}", self.caller.host, self.path.wire_path())
+    }
+
     /// The domain of the request's object.
     pub(crate) fn domain(&self) -> DomainRule {
         self.gateway.config.domain_for(self.bucket(), self.key())
@@ -156,7 +173,7 @@ impl Exchange {
         &mut self,
         limit: u64,
         missing_length: MissingLength,
-    ) -> Result<PlaintextBody<Incoming>, S3Error> {
+    ) -> Result<PlaintextBody<ClientBody>, S3Error> {
         let body = self.take_body()?;
         let settings = self.body_settings(limit, missing_length);
         let payload = &self.caller.payload;
@@ -200,7 +217,7 @@ impl Exchange {
         Ok((answer_headers, document))
     }
 
-    fn take_body(&mut self) -> Result<Incoming, S3Error> {
+    fn take_body(&mut self) -> Result<ClientBody, S3Error> {
         self.body
             .take()
             .ok_or_else(|| S3Error::internal("the request's body was taken twice"))

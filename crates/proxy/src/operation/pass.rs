@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, StreamBody};
 use super::{Exchange, ResponseBody, content_md5, empty, headers, insert_length};
 use crate::{
     error::S3Error,
+    route::Operation,
     upstream::{AnswerBody, BodyFailure, UpstreamRequest},
 };
 
@@ -33,10 +34,15 @@ pub(super) async fn pass(mut exchange: Exchange) -> Result<Response<ResponseBody
     let answer = exchange.gateway.upstream.call(request).await?;
     let status = answer.status();
     let mut answer_headers = headers::answer(answer.headers());
-    for name in [header::CONTENT_TYPE, header::LOCATION, header::ALLOW] {
+    for name in [header::CONTENT_TYPE, header::ALLOW] {
         if let Some(value) = answer.headers().get(&name) {
             answer_headers.insert(name, value.clone());
         }
+    }
+    // AWS names the bucket's own host here, outside us-east-1, and that would lead around the gateway.
+    if exchange.operation == Operation::CreateBucket {
+        let location = format!("/{}", exchange.bucket());
+        headers::insert_text(&mut answer_headers, header::LOCATION, &location);
     }
     insert_length(&mut answer_headers, answer.content_length());
     let (_, body) = answer.into_parts();

@@ -4,6 +4,10 @@
 //! without an [`UnwrapPermit`], and [`permit_open`] and [`permit_seal`] are the only places of the gateway that issue one, after the intent has
 //! been recorded (operators.md, "Audit": here a log line).
 
+mod anonymous;
+
+pub use anonymous::{conceal_absence, permit_anonymous, refusal, strip_anonymous};
+
 use sealgate_envelope::key_service::UnwrapPermit;
 
 use crate::{

@@ -3,115 +3,45 @@
 //! The sorting follows one rule: what stores or serves object bytes is transformed, what only names objects is rewritten, what configures a
 //! bucket or labels an object passes with a new signature, and everything that could store plaintext unseen is refused with its reason.
 
-mod subresource;
+mod operation;
+mod passed;
+mod refused;
+mod unsigned;
 
-pub use subresource::{BUCKET_CONFIGURATION, OBJECT_LABELS, may_pass};
+#[cfg(test)]
+mod table_tests;
 
+pub use operation::{Operation, Treatment};
+pub use passed::may_pass;
+pub use unsigned::{Unsigned, unsigned};
+
+use self::passed::Passed;
 use http::{HeaderMap, Method};
 
 use crate::{
     auth::{Authenticated, Caller},
     error::S3Error,
-    object_key::{BucketName, ObjectKey, ObjectPath, Target},
+    object_key::{ObjectPath, Target},
     query_string::QueryString,
 };
 
-/// What a request asks for. One variant an operation of the S3 API, except for those that pass unread.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each variant is the S3 operation of its name")]
-pub enum Operation {
-    ListBuckets,
-    CreateBucket,
-    DeleteBucket,
-    HeadBucket,
-    GetBucketLocation,
-    ListObjects,
-    ListObjectsV2,
-    ListObjectVersions,
-    ListMultipartUploads,
-    DeleteObjects,
-    PutObject,
-    GetObject,
-    HeadObject,
-    DeleteObject,
-    CopyObject,
-    CreateMultipartUpload,
-    UploadPart {
-        upload_id: String,
-        number: u16,
-    },
-    UploadPartCopy {
-        upload_id: String,
-        number: u16,
-    },
-    ListParts {
-        upload_id: String,
-    },
-    CompleteMultipartUpload {
-        upload_id: String,
-    },
-    AbortMultipartUpload {
-        upload_id: String,
-    },
-    /// A bucket's configuration, or an object's labels (tags, ACL, retention, legal hold, restore): passed with a new signature.
-    Pass(&'static str),
-}
+/// The most bytes of a query parameter's name that an answer repeats.
+const MAXIMUM_NAME_SHOWN: usize = 64;
 
-impl Operation {
-    /// The operation's name, for logs and metrics.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::ListBuckets => "ListBuckets",
-            Self::CreateBucket => "CreateBucket",
-            Self::DeleteBucket => "DeleteBucket",
-            Self::HeadBucket => "HeadBucket",
-            Self::GetBucketLocation => "GetBucketLocation",
-            Self::ListObjects => "ListObjects",
-            Self::ListObjectsV2 => "ListObjectsV2",
-            Self::ListObjectVersions => "ListObjectVersions",
-            Self::ListMultipartUploads => "ListMultipartUploads",
-            Self::DeleteObjects => "DeleteObjects",
-            Self::PutObject => "PutObject",
-            Self::GetObject => "GetObject",
-            Self::HeadObject => "HeadObject",
-            Self::DeleteObject => "DeleteObject",
-            Self::CopyObject => "CopyObject",
-            Self::CreateMultipartUpload => "CreateMultipartUpload",
-            Self::UploadPart { .. } => "UploadPart",
-            Self::UploadPartCopy { .. } => "UploadPartCopy",
-            Self::ListParts { .. } => "ListParts",
-            Self::CompleteMultipartUpload { .. } => "CompleteMultipartUpload",
-            Self::AbortMultipartUpload { .. } => "AbortMultipartUpload",
-            Self::Pass(name) => name,
-        }
-    }
-
-    /// Whether the operation changes what is stored. Those run to their end even when the client goes away.
-    pub fn writes(&self) -> bool {
-        match self {
-            Self::ListBuckets
-            | Self::HeadBucket
-            | Self::GetBucketLocation
-            | Self::ListObjects
-            | Self::ListObjectsV2
-            | Self::ListObjectVersions
-            | Self::ListMultipartUploads
-            | Self::GetObject
-            | Self::HeadObject
-            | Self::ListParts { .. } => false,
-            Self::CreateBucket
-            | Self::DeleteBucket
-            | Self::DeleteObjects
-            | Self::PutObject
-            | Self::DeleteObject
-            | Self::CopyObject
-            | Self::CreateMultipartUpload
-            | Self::UploadPart { .. }
-            | Self::UploadPartCopy { .. }
-            | Self::CompleteMultipartUpload { .. }
-            | Self::AbortMultipartUpload { .. }
-            | Self::Pass(_) => true,
-        }
+/// Where a request points. `host` is the one that decides about virtual-host style: the signed one, where there is a signature.
+///
+/// # Errors
+///
+/// What is no path of S3, and the one operation that has a path of its own.
+pub fn locate(
+    host: Option<&str>,
+    base_domains: &[String],
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<ObjectPath, S3Error> {
+    match refused::anywhere(path, headers) {
+        Some(why) => Err(S3Error::not_implemented(why)),
+        None => Ok(ObjectPath::parse(host, base_domains, path)?),
     }
 }
 
@@ -127,72 +57,72 @@ pub fn route(
     query: &QueryString,
     headers: &HeaderMap,
 ) -> Result<Operation, S3Error> {
+    choose(method, path, query, headers)
+}
+
+fn choose(
+    method: &Method,
+    path: &ObjectPath,
+    query: &QueryString,
+    headers: &HeaderMap,
+) -> Result<Operation, S3Error> {
     query
         .refuse_duplicates()
         .map_err(|error| S3Error::invalid_argument(error.to_string()))?;
     match path.target() {
-        Target::Service => service(method, query),
-        Target::Bucket(bucket) => on_bucket(method, bucket, query),
-        Target::Object(_, key) => on_object(method, key, query, headers),
+        Target::Service => on_service(method, query),
+        Target::Bucket(_) => on_bucket(method, query),
+        Target::Object(..) => on_object(method, query, headers),
     }
 }
 
-fn service(method: &Method, query: &QueryString) -> Result<Operation, S3Error> {
+fn on_service(method: &Method, query: &QueryString) -> Result<Operation, S3Error> {
+    if let Some(why) = refused::on_service(query) {
+        return Err(S3Error::not_implemented(why));
+    }
     match *method {
-        Method::GET if query.contains("x-directoryBuckets") => Err(S3Error::not_implemented(
-            "ListDirectoryBuckets is refused: session credentials of directory buckets would go around the gateway.",
-        )),
         Method::GET => Ok(Operation::ListBuckets),
         _ => Err(method_not_allowed()),
     }
 }
 
-fn on_bucket(
-    method: &Method,
-    _bucket: &BucketName,
-    query: &QueryString,
-) -> Result<Operation, S3Error> {
-    if let Some(refusal) = subresource::refused_on_bucket(query) {
-        return Err(S3Error::not_implemented(refusal));
+fn on_bucket(method: &Method, query: &QueryString) -> Result<Operation, S3Error> {
+    if let Some(why) = refused::on_bucket(query) {
+        return Err(S3Error::not_implemented(why));
     }
-    if let Some(name) = subresource::bucket_configuration(query) {
-        return passed(query, name, subresource::configurable(method, name));
+    if let Some(passed) = passed::on_bucket(method, query) {
+        return decided(passed);
     }
     match *method {
         Method::GET if query.contains("location") => Ok(Operation::GetBucketLocation),
         Method::GET if query.contains("uploads") => Ok(Operation::ListMultipartUploads),
         Method::GET if query.contains("versions") => Ok(Operation::ListObjectVersions),
-        Method::GET
-            if query
-                .unique("list-type")
-                .is_ok_and(|value| value == Some("2")) =>
-        {
-            Ok(Operation::ListObjectsV2)
-        }
+        Method::GET if query.unique("list-type") == Ok(Some("2")) => Ok(Operation::ListObjectsV2),
         Method::GET => Ok(Operation::ListObjects),
         Method::HEAD => Ok(Operation::HeadBucket),
         Method::PUT if unknown(query).is_none() => Ok(Operation::CreateBucket),
         Method::DELETE if unknown(query).is_none() => Ok(Operation::DeleteBucket),
         Method::POST if query.contains("delete") => Ok(Operation::DeleteObjects),
-        Method::POST => Err(S3Error::not_implemented(
-            "Browser uploads by POST policy forms are not supported by this version of the gateway; use a presigned PUT.",
+        Method::POST if query.parameters().is_empty() => Err(S3Error::new(
+            http::StatusCode::PRECONDITION_FAILED,
+            "PreconditionFailed",
+            "Bucket POST must be of the enclosure-type multipart/form-data, and signed by its policy alone.",
         )),
-        Method::PUT | Method::DELETE => Err(unknown_subresource(query)),
+        Method::PUT | Method::DELETE | Method::POST => Err(unknown_subresource(query)),
         _ => Err(method_not_allowed()),
     }
 }
 
 fn on_object(
     method: &Method,
-    _key: &ObjectKey,
     query: &QueryString,
     headers: &HeaderMap,
 ) -> Result<Operation, S3Error> {
-    if let Some(refusal) = subresource::refused_on_object(query, headers) {
-        return Err(S3Error::not_implemented(refusal));
+    if let Some(why) = refused::on_object(method, query, headers) {
+        return Err(S3Error::not_implemented(why));
     }
-    if let Some(name) = subresource::object_label(query) {
-        return passed(query, name, subresource::labellable(method, name));
+    if let Some(passed) = passed::on_object(method, query) {
+        return decided(passed);
     }
     let upload_id = query.unique("uploadId").ok().flatten();
     let copies = headers.contains_key("x-amz-copy-source");
@@ -222,6 +152,7 @@ fn on_object(
         )),
         (&Method::PUT, None) if copies => Ok(Operation::CopyObject),
         (&Method::PUT, None) => Ok(Operation::PutObject),
+        (&Method::GET, None) if query.contains("attributes") => Ok(Operation::GetObjectAttributes),
         (&Method::GET, None) => Ok(Operation::GetObject),
         (&Method::HEAD, _) => Ok(Operation::HeadObject),
         (&Method::DELETE, None) => Ok(Operation::DeleteObject),
@@ -231,18 +162,13 @@ fn on_object(
 }
 
 /// A request that passes unread must mean one thing only, to us and to every storage.
-fn passed(
-    query: &QueryString,
-    name: &'static str,
-    is_operation: bool,
-) -> Result<Operation, S3Error> {
-    if !is_operation {
-        return Err(method_not_allowed());
-    }
-    match subresource::beside_passed(query, name) {
-        None => Ok(Operation::Pass(name)),
-        Some(other) => Err(S3Error::invalid_argument(format!(
-            "The query parameters {name:?} and {other:?} cannot be used together."
+fn decided(passed: Passed) -> Result<Operation, S3Error> {
+    match passed {
+        Passed::Operation(name) => Ok(Operation::Pass(name)),
+        Passed::NoSuchMethod => Err(method_not_allowed()),
+        Passed::Ambiguous(name, other) => Err(S3Error::invalid_argument(format!(
+            "The query parameters {name:?} and {:?} cannot be used together.",
+            shown(&other)
         ))),
     }
 }
@@ -268,14 +194,41 @@ fn unknown(query: &QueryString) -> Option<&str> {
         .parameters()
         .iter()
         .map(|parameter| parameter.name.as_str())
-        .find(|name| !subresource::harmless(name))
+        .find(|name| !is_harmless(name))
+}
+
+/// Parameters that change nothing about where bytes go.
+const HARMLESS: [&str; 13] = [
+    "delete",
+    "list-type",
+    "partNumber",
+    "response-cache-control",
+    "response-content-disposition",
+    "response-content-encoding",
+    "response-content-language",
+    "response-content-type",
+    "response-expires",
+    "uploadId",
+    "uploads",
+    "versionId",
+    "x-id",
+];
+
+/// Whether a parameter may accompany an operation that carries a body.
+fn is_harmless(name: &str) -> bool {
+    // Presigned URLs may carry what other requests send as headers.
+    HARMLESS.contains(&name) || name.to_ascii_lowercase().starts_with("x-amz-")
 }
 
 fn unknown_subresource(query: &QueryString) -> S3Error {
-    let name = unknown(query).unwrap_or("(none)");
+    let name = shown(unknown(query).unwrap_or("(none)"));
     S3Error::not_implemented(format!(
         "A request with the query parameter {name:?} is refused: the gateway does not know it, and it could store data in the clear."
     ))
+}
+
+fn shown(name: &str) -> String {
+    name.chars().take(MAXIMUM_NAME_SHOWN).collect()
 }
 
 fn method_not_allowed() -> S3Error {
@@ -291,15 +244,13 @@ mod tests {
     use super::*;
 
     fn on_data(method: &Method, path: &str, query: &str) -> Result<Operation, S3Error> {
-        let query = QueryString::parse(Some(query)).unwrap();
-        query
-            .refuse_duplicates()
-            .map_err(|error| S3Error::invalid_argument(error.to_string()))?;
-        match ObjectPath::parse(None, &[], path).unwrap().target() {
-            Target::Service => service(method, &query),
-            Target::Bucket(bucket) => on_bucket(method, bucket, &query),
-            Target::Object(_, key) => on_object(method, key, &query, &HeaderMap::new()),
-        }
+        let path = ObjectPath::parse(None, &[], path).unwrap();
+        choose(
+            method,
+            &path,
+            &QueryString::parse(Some(query)).unwrap(),
+            &HeaderMap::new(),
+        )
     }
 
     fn passes(method: &Method, path: &str, query: &str) -> bool {
@@ -366,6 +317,7 @@ mod tests {
             (Method::DELETE, "versioning"),
             (Method::PUT, "policyStatus"),
             (Method::POST, "acl"),
+            (Method::PUT, "metadataConfiguration"),
             (Method::GET, "acl&versions"),
             (Method::GET, "policy&list-type=2"),
             (Method::PUT, "acl&delete"),

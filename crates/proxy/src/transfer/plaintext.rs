@@ -1,11 +1,10 @@
 //! Where plaintext comes from: a client's verified body, or an object that is being copied.
 
 use bytes::Bytes;
-use hyper::body::Incoming;
 
 use super::OpeningStream;
 use crate::{
-    body::{Algorithm, Checksum, Hasher, PlaintextBody},
+    body::{Algorithm, Checksum, ClientBody, Hasher, PlaintextBody},
     error::S3Error,
 };
 
@@ -19,7 +18,7 @@ pub struct Plaintext {
 }
 
 enum Source {
-    Client(Box<PlaintextBody<Incoming>>),
+    Client(Box<PlaintextBody<ClientBody>>),
     Object(Box<ObjectSource>),
 }
 
@@ -53,7 +52,7 @@ impl VerifiedPlaintext {
 
 impl Plaintext {
     /// A client's body.
-    pub fn of_client(body: PlaintextBody<Incoming>) -> Self {
+    pub fn of_client(body: PlaintextBody<ClientBody>) -> Self {
         Self {
             length: body.length(),
             source: Source::Client(Box::new(body)),

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::{UpstreamError, cause_chain, limits::MAX_ERROR_LENGTH};
-use crate::{entity_tag::EntityTag, error::S3Error, xml};
+use crate::{entity_tag::EntityTag, error::S3Error, operation, xml};
 
 /// An answer of the upstream: its head, and a body that has not been read yet.
 #[derive(Debug)]
@@ -84,7 +84,8 @@ impl Answer {
     /// Turns an answer that is not a success into an error for our client: the upstream's code, status and message, nothing else of it.
     pub async fn into_error(self) -> S3Error {
         let status = self.status();
-        let mut kept = HeaderMap::new();
+        // Without these a page cannot see which error it was.
+        let mut kept = operation::cors_headers(self.headers());
         for name in [
             header::RETRY_AFTER,
             header::LAST_MODIFIED,
@@ -117,7 +118,7 @@ impl Answer {
                     document.code, document.message
                 ))
             }
-            Ok(document) => S3Error::new(status, document.code, document.message),
+            Ok(document) => of_upstream(status, document),
             Err(_) => without_document(status),
         };
         error.headers = kept;
@@ -136,6 +137,19 @@ const OUR_OWN_FAULTS: [&str; 8] = [
     "TokenRefreshRequired",
     "XAmzContentSHA256Mismatch",
 ];
+
+/// The upstream's code and message, unless the message tells a client about hosts and accounts that are none of its business.
+fn of_upstream(status: StatusCode, document: xml::upstream_answers::UpstreamError) -> S3Error {
+    let tells = ["arn:", "://", ".amazonaws.com"];
+    if !tells.iter().any(|mark| document.message.contains(mark)) {
+        return S3Error::new(status, document.code, document.message);
+    }
+    let message = format!(
+        "The storage behind the gateway answered {}. Its message names accounts or hosts of its own and is in the gateway's log.",
+        document.code
+    );
+    S3Error::new(status, document.code, message).with_detail(document.message)
+}
 
 /// HEAD answers and some proxies send no error document: the status has to do.
 fn without_document(status: StatusCode) -> S3Error {

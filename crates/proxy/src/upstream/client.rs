@@ -96,6 +96,7 @@ pub struct UpstreamRequest {
     headers: HeaderMap,
     body: OutgoingBody,
     ambiguity_is_handled: bool,
+    is_unsigned: bool,
 }
 
 enum OutgoingBody {
@@ -114,7 +115,15 @@ impl UpstreamRequest {
             headers: HeaderMap::new(),
             body: OutgoingBody::Replayable(Bytes::new()),
             ambiguity_is_handled: false,
+            is_unsigned: false,
         }
+    }
+
+    /// Sends the request without a signature: it has no more rights than anybody's.
+    #[must_use]
+    pub fn unsigned(mut self) -> Self {
+        self.is_unsigned = true;
+        self
     }
 
     /// Lets a conditional write be tried again when the connection breaks. The caller has to look at [`Answer::was_repeated`]: a 412 may be
@@ -239,10 +248,12 @@ impl Upstream {
             headers,
             body,
             ambiguity_is_handled,
+            is_unsigned,
         } = request;
         let uri = self.uri(&target, &query)?;
+        let is_signed = !is_unsigned;
         match body {
-            OutgoingBody::Stream(body) => self.attempt(method, uri, headers, body).await,
+            OutgoingBody::Stream(body) => self.attempt(method, uri, headers, body, is_signed).await,
             OutgoingBody::Replayable(bytes) => {
                 let attempts = if ambiguity_is_handled || may_repeat(&method, &headers) {
                     ATTEMPTS
@@ -257,6 +268,7 @@ impl Upstream {
                             uri.clone(),
                             headers.clone(),
                             full_body(bytes.clone()),
+                            is_signed,
                         )
                         .await;
                     match outcome {
@@ -292,8 +304,8 @@ impl Upstream {
         uri: Uri,
         headers: HeaderMap,
         body: RequestBody,
+        is_signed: bool,
     ) -> Result<Answer, UpstreamError> {
-        let credentials = self.settings.credentials.current().await?;
         let progress = Progress::default();
         let length = body.size_hint().exact();
         let mut request = Request::new(());
@@ -308,14 +320,17 @@ impl Upstream {
                 .headers
                 .insert(http::header::CONTENT_LENGTH, length.into());
         }
-        auth::sign(
-            &mut parts,
-            &credentials,
-            &self.settings.region,
-            "UNSIGNED-PAYLOAD",
-            SystemTime::now(),
-        )
-        .map_err(|error| UpstreamError::Request(error.to_string()))?;
+        if is_signed {
+            let credentials = self.settings.credentials.current().await?;
+            auth::sign(
+                &mut parts,
+                &credentials,
+                &self.settings.region,
+                "UNSIGNED-PAYLOAD",
+                SystemTime::now(),
+            )
+            .map_err(|error| UpstreamError::Request(error.to_string()))?;
+        }
         let body = Watched {
             body,
             progress: progress.clone(),
@@ -330,9 +345,13 @@ impl Upstream {
                 .headers()
                 .get(http::header::LOCATION)
                 .and_then(|value| value.to_str().ok());
-            return Err(UpstreamError::Redirect(
-                location.unwrap_or("another endpoint").to_owned(),
-            ));
+            return Err(UpstreamError::Redirect {
+                location: location.unwrap_or("another endpoint").to_owned(),
+                is_temporary: matches!(
+                    response.status(),
+                    http::StatusCode::FOUND | http::StatusCode::TEMPORARY_REDIRECT
+                ),
+            });
         }
         Ok(Answer::new(response, self.settings.timeouts.idle))
     }

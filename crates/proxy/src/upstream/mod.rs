@@ -62,9 +62,14 @@ pub enum UpstreamError {
     Malformed(String),
     /// A redirect, which is never followed: it could lead around the gateway, or to another server.
     #[error(
-        "the upstream redirects to {0}; set its final endpoint and region in the configuration"
+        "the upstream redirects to {location}; set its final endpoint and region in the configuration"
     )]
-    Redirect(String),
+    Redirect {
+        /// Where to, in the upstream's words.
+        location: String,
+        /// Whether it says that this will pass (302, 307), as while AWS makes a new bucket known.
+        is_temporary: bool,
+    },
 }
 
 /// The innermost causes say most ("connection refused"), the outermost least ("client error").

@@ -18,6 +18,8 @@ pub struct ErrorAnswer<'a> {
     pub resource: Option<&'a str>,
     /// Our request id.
     pub request_id: &'a str,
+    /// Which gateway it is, as in the header `x-amz-id-2`.
+    pub host_id: &'a str,
     /// Further elements, such as `("Key", …)` with NoSuchKey.
     pub details: &'a [(&'static str, &'a str)],
 }
@@ -33,6 +35,32 @@ impl ErrorAnswer<'_> {
             }
             writer.optional("Resource", self.resource);
             writer.leaf("RequestId", self.request_id);
+            writer.leaf("HostId", self.host_id);
+        })
+    }
+}
+
+/// What a form's upload answers with `success_action_status` 201 (S3 API reference, "POST Object").
+#[derive(Debug, Clone, Copy)]
+pub struct PostAnswer<'a> {
+    /// URL of the object at the gateway.
+    pub location: &'a str,
+    /// Bucket.
+    pub bucket: &'a str,
+    /// Key.
+    pub key: &'a str,
+    /// The client-visible tag, quotes included.
+    pub entity_tag: &'a str,
+}
+
+impl PostAnswer<'_> {
+    /// Writes `<PostResponse>`, which has no namespace.
+    pub fn to_document(&self) -> Document {
+        ElementWriter::document("PostResponse", None, |writer| {
+            writer.leaf("Location", self.location);
+            writer.leaf("Bucket", self.bucket);
+            writer.leaf("Key", self.key);
+            writer.leaf("ETag", self.entity_tag);
         })
     }
 }
@@ -153,11 +181,12 @@ mod tests {
             message: "no <such> key",
             resource: Some("/b/a&b"),
             request_id: "r1",
+            host_id: "h1",
             details: &[("Key", "a&b")],
         };
         assert_eq!(
             text(error.to_document()),
-            "<Error><Code>NoSuchKey</Code><Message>no &lt;such&gt; key</Message><Key>a&amp;b</Key><Resource>/b/a&amp;b</Resource><RequestId>r1</RequestId></Error>"
+            "<Error><Code>NoSuchKey</Code><Message>no &lt;such&gt; key</Message><Key>a&amp;b</Key><Resource>/b/a&amp;b</Resource><RequestId>r1</RequestId><HostId>h1</HostId></Error>"
         );
     }
 

@@ -10,6 +10,7 @@
 //! name, because servers disagree about namespaces. Nothing here does IO.
 
 pub mod answers;
+pub mod attributes_answer;
 pub mod checksum_value;
 mod elements;
 pub mod listing;

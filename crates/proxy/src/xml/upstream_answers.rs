@@ -357,6 +357,7 @@ mod tests {
         };
         assert_eq!(parse_copied(copied), Ok(Outcome::Done(expected)));
         let error = ErrorAnswer {
+            host_id: "h",
             code: "SlowDown",
             message: "m",
             resource: None,

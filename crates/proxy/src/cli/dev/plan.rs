@@ -112,6 +112,7 @@ impl Plan {
             (None, None) => bail!("there is neither a KMS nor an embedded key server"),
         };
         Ok(Config {
+            anonymous: Vec::new(),
             deployment: self.deployment.clone(),
             listener: ListenerConfig {
                 address: self.listen,

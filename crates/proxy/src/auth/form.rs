@@ -1,0 +1,212 @@
+//! The signature of a POST policy, which stands among the fields of a form (S3 API, "Authenticating Requests in Browser-Based Uploads Using
+//! POST").
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::request::Parts;
+
+use super::authenticate::{AuthSettings, Authenticated, Caller};
+use super::canonical::ALGORITHM;
+use super::claim::ClaimedCredential;
+use super::credentials::CredentialStore;
+use super::error::AuthError;
+use super::keys::Signature;
+use super::limits::MAX_CLOCK_SKEW;
+use super::payload::PayloadMode;
+use super::timestamp::AmzDate;
+use super::{anonymous, authenticate};
+
+/// What a form says of its signature; each of it is a field.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PolicyClaim<'a> {
+    /// The policy in base64, as it stands in the form: that text is signed.
+    pub policy: Option<&'a str>,
+    /// `x-amz-algorithm`.
+    pub algorithm: Option<&'a str>,
+    /// `x-amz-credential`.
+    pub credential: Option<&'a str>,
+    /// `x-amz-date`.
+    pub date: Option<&'a str>,
+    /// `x-amz-signature`.
+    pub signature: Option<&'a str>,
+    /// Whether there is an `x-amz-security-token`.
+    pub has_security_token: bool,
+}
+
+/// Verifies who signed a form's policy. Whether the form keeps to the policy is for [`crate::form::Policy`] to say.
+///
+/// # Errors
+/// The S3 error to answer with. An unknown access key costs as much as a wrong signature.
+pub fn authenticate_form(
+    claim: &PolicyClaim<'_>,
+    parts: &Parts,
+    credentials: &CredentialStore,
+    settings: &AuthSettings,
+    now: SystemTime,
+) -> Result<Authenticated<Caller>, AuthError> {
+    let Some(policy) = claim.policy else {
+        return Err(AuthError::access_denied(
+            "Access Denied. A form needs a signed policy.",
+        ));
+    };
+    if claim.has_security_token {
+        return Err(AuthError::InvalidToken);
+    }
+    if claim.algorithm != Some(ALGORITHM) {
+        return Err(AuthError::invalid_request(
+            "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
+        ));
+    }
+    let missing = |name: &str| {
+        AuthError::invalid_argument(format!("Bucket POST must contain a field named '{name}'."))
+    };
+    let credential = claim
+        .credential
+        .ok_or_else(|| missing("x-amz-credential"))?;
+    let credential = ClaimedCredential::parse(credential)
+        .map_err(|reason| AuthError::invalid_argument(reason.to_string()))?;
+    let date = claim
+        .date
+        .and_then(AmzDate::parse)
+        .ok_or_else(|| missing("x-amz-date"))?;
+    let signature = claim.signature.ok_or_else(|| missing("x-amz-signature"))?;
+    let signature = Signature::from_hex(signature).ok_or(AuthError::SignatureDoesNotMatch)?;
+    if credential.day != date.day() {
+        return Err(AuthError::invalid_argument(
+            "The day of x-amz-credential is not that of x-amz-date.",
+        ));
+    }
+    let skew = i64::try_from(MAX_CLOCK_SKEW.as_secs()).unwrap_or(i64::MAX);
+    if date.unix_seconds() > authenticate::unix_seconds(now).saturating_add(skew) {
+        return Err(AuthError::access_denied("Request is not valid yet"));
+    }
+    authenticate::check_region(&credential, settings).map_err(AuthError::invalid_argument)?;
+    let entry = credentials.find(&credential.access_key_id);
+    let key = match entry {
+        Some(entry) => entry.signing_key(&credential.day, &credential.region),
+        None => credentials.stand_in_key(&credential.day, &credential.region),
+    };
+    let is_signed = key.sign(&[policy.as_bytes()]) == signature;
+    let entry = entry.ok_or(AuthError::InvalidAccessKeyId)?;
+    if !is_signed {
+        return Err(AuthError::SignatureDoesNotMatch);
+    }
+    entry.remember(&credential.day, &credential.region, &key);
+    let host = anonymous(parts, settings)?.host.clone();
+    Ok(Authenticated::new(Caller {
+        is_anonymous: false,
+        identity: Arc::clone(&entry.identity),
+        access_key_id: Arc::clone(&entry.access_key_id),
+        region: credential.region.clone().into_owned(),
+        host,
+        presigned: false,
+        payload: PayloadMode::Unsigned,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::super::{Credential, SecretAccessKey};
+    use super::*;
+
+    /// S3 API, "Example: Browser-Based Upload using HTTP POST (Using AWS Signature Version 4)": the published policy and signature.
+    const POLICY: &str = "eyAiZXhwaXJhdGlvbiI6ICIyMDE1LTEyLTMwVDEyOjAwOjAwLjAwMFoiLA0KICAiY29uZGl0aW9ucyI6IFsNCiAgICB7ImJ1Y2tldCI6ICJzaWd2NGV4YW1wbGVidWNrZXQifSwNCiAgICBbInN0YXJ0cy13aXRoIiwgIiRrZXkiLCAidXNlci91c2VyMS8iXSwNCiAgICB7ImFjbCI6ICJwdWJsaWMtcmVhZCJ9LA0KICAgIHsic3VjY2Vzc19hY3Rpb25fcmVkaXJlY3QiOiAiaHR0cDovL3NpZ3Y0ZXhhbXBsZWJ1Y2tldC5zMy5hbWF6b25hd3MuY29tL3N1Y2Nlc3NmdWxfdXBsb2FkLmh0bWwifSwNCiAgICBbInN0YXJ0cy13aXRoIiwgIiRDb250ZW50LVR5cGUiLCAiaW1hZ2UvIl0sDQogICAgeyJ4LWFtei1tZXRhLXV1aWQiOiAiMTQzNjUxMjM2NTEyNzQifSwNCiAgICB7IngtYW16LXNlcnZlci1zaWRlLWVuY3J5cHRpb24iOiAiQUVTMjU2In0sDQogICAgWyJzdGFydHMtd2l0aCIsICIkeC1hbXotbWV0YS10YWciLCAiIl0sDQoNCiAgICB7IngtYW16LWNyZWRlbnRpYWwiOiAiQUtJQUlPU0ZPRE5ON0VYQU1QTEUvMjAxNTEyMjkvdXMtZWFzdC0xL3MzL2F3czRfcmVxdWVzdCJ9LA0KICAgIHsieC1hbXotYWxnb3JpdGhtIjogIkFXUzQtSE1BQy1TSEEyNTYifSwNCiAgICB7IngtYW16LWRhdGUiOiAiMjAxNTEyMjlUMDAwMDAwWiIgfQ0KICBdDQp9";
+    const SIGNATURE: &str = "8afdbf4008c03f22c2cd3cdb72e4afbb1f6a588f3255ac628749a66d7f09699e";
+
+    fn published() -> PolicyClaim<'static> {
+        PolicyClaim {
+            policy: Some(POLICY),
+            algorithm: Some("AWS4-HMAC-SHA256"),
+            credential: Some("AKIAIOSFODNN7EXAMPLE/20151229/us-east-1/s3/aws4_request"),
+            date: Some("20151229T000000Z"),
+            signature: Some(SIGNATURE),
+            has_security_token: false,
+        }
+    }
+
+    fn verify(claim: &PolicyClaim<'_>, secret: &str) -> Result<Authenticated<Caller>, AuthError> {
+        let store = CredentialStore::new(vec![Credential {
+            access_key_id: "AKIAIOSFODNN7EXAMPLE".to_owned(),
+            secret: SecretAccessKey::new(secret),
+            identity: "alice".to_owned(),
+        }])
+        .unwrap();
+        let (parts, ()) = Request::builder()
+            .header("host", "s3.example.org")
+            .body(())
+            .unwrap()
+            .into_parts();
+        // 2015-12-29T00:00:00Z, the date of the example.
+        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_hours(403_152);
+        authenticate_form(claim, &parts, &store, &AuthSettings::default(), now)
+    }
+
+    const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
+    #[test]
+    fn rule_25_the_published_policy_verifies() {
+        let caller = verify(&published(), SECRET).unwrap();
+        assert_eq!(&*caller.identity, "alice");
+        assert_eq!(caller.host, "s3.example.org");
+        assert!(!caller.is_anonymous);
+    }
+
+    #[test]
+    fn rule_25_whatever_is_altered_or_missing_is_refused() {
+        let refused = |claim: PolicyClaim<'_>| verify(&claim, SECRET).unwrap_err();
+        let one = published();
+        assert_eq!(
+            verify(&one, "another secret").unwrap_err(),
+            AuthError::SignatureDoesNotMatch
+        );
+        let altered = POLICY.replacen("eyAi", "eyai", 1);
+        assert_eq!(
+            refused(PolicyClaim {
+                policy: Some(&altered),
+                ..one
+            }),
+            AuthError::SignatureDoesNotMatch
+        );
+        let other = "AKIAOTHER/20151229/us-east-1/s3/aws4_request";
+        assert_eq!(
+            refused(PolicyClaim {
+                credential: Some(other),
+                ..one
+            }),
+            AuthError::InvalidAccessKeyId
+        );
+        let other_day = "AKIAIOSFODNN7EXAMPLE/20151228/us-east-1/s3/aws4_request";
+        for claim in [
+            PolicyClaim {
+                policy: None,
+                ..one
+            },
+            PolicyClaim {
+                signature: None,
+                ..one
+            },
+            PolicyClaim { date: None, ..one },
+            PolicyClaim {
+                date: Some("20151229T001501Z"),
+                ..one
+            },
+            PolicyClaim {
+                algorithm: None,
+                ..one
+            },
+            PolicyClaim {
+                credential: Some(other_day),
+                ..one
+            },
+            PolicyClaim {
+                has_security_token: true,
+                ..one
+            },
+        ] {
+            let _ = refused(claim);
+        }
+    }
+}

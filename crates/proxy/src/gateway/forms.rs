@@ -1,0 +1,180 @@
+//! A browser's form on its way to its operation. It is authenticated by what stands in its body, so the fields are read first, bounded; the
+//! file after them is not touched before policy and signature have been verified.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response, StatusCode, header, request::Parts};
+use http_body_util::{BodyExt, Full};
+use time::OffsetDateTime;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Gateway, LogLine, guarded};
+use crate::{
+    auth::{self, Authenticated, Caller, PolicyClaim},
+    body::ClientBody,
+    error::S3Error,
+    form::{self, Fields, Form, Policy},
+    object_key::{BucketName, ObjectKey, ObjectPath, Target},
+    operation::{self, Exchange, ResponseBody},
+    policy,
+    query_string::QueryString,
+    route::{self, Operation},
+};
+
+impl Gateway {
+    /// Answers a form.
+    pub(super) async fn answer_form(
+        self: Arc<Self>,
+        parts: Parts,
+        body: ClientBody,
+        request_id: &str,
+        line: &mut LogLine,
+        place: Arc<OwnedSemaphorePermit>,
+    ) -> Result<Response<ResponseBody>, S3Error> {
+        line.operation = "PostObject";
+        let bucket = self.bucket_of_form(&parts)?;
+        let idle_timeout = self.config.limits.idle_timeout;
+        let form = form::read(&parts.headers, body, idle_timeout).await?;
+        let caller = self.caller_of_form(&parts, &form.fields)?;
+        line.identity = Some(Arc::clone(&caller.identity));
+        let policy = Policy::parse(form.fields.get("policy").unwrap_or_default())?;
+        policy.check(&form.fields, bucket.as_str(), OffsetDateTime::now_utc())?;
+        let path = path_of_form(&bucket, &form.fields)?;
+        let mut headers = form.fields.to_headers()?;
+        let query = QueryString::default();
+        // The fields were signed, but may still make another operation of it: a copy, or one that is refused by design.
+        let operation = route::route(&caller, &Method::PUT, &path, &query, &headers)?;
+        if operation != Operation::PutObject {
+            return Err(S3Error::invalid_request(format!(
+                "A form can only upload its file; its fields ask for {}.",
+                operation.name()
+            )));
+        }
+        let success = form.fields.success();
+        let (body, length, is_exact) = self.file_of_form(form, idle_timeout).await?;
+        policy.check_length(length)?;
+        headers.insert(header::CONTENT_LENGTH, length.into());
+        if let Some(origin) = parts.headers.get(header::ORIGIN) {
+            headers.insert(header::ORIGIN, origin.clone());
+        }
+        let exchange = Exchange {
+            gateway: Arc::clone(&self),
+            caller,
+            request_id: request_id.to_owned(),
+            operation,
+            method: Method::PUT,
+            path,
+            query,
+            wire_query: String::new(),
+            headers,
+            body: Some(body),
+            _place: Arc::clone(&place),
+        };
+        let response = tokio::spawn(operation::post_object(exchange, success))
+            .await
+            .map_err(|error| S3Error::internal(format!("the operation panicked: {error}")))?
+            .map_err(|error| of_length(error, is_exact))?;
+        Ok(guarded::hold(response, place))
+    }
+
+    fn bucket_of_form(&self, parts: &Parts) -> Result<BucketName, S3Error> {
+        let nobody = auth::anonymous(parts, &self.auth_settings)?;
+        let domains = &self.config.listener.base_domains;
+        let path = route::locate(
+            Some(&nobody.host),
+            domains,
+            parts.uri.path(),
+            &HeaderMap::new(),
+        )?;
+        match path.target() {
+            Target::Bucket(bucket) => {
+                policy::guard_bucket(bucket.as_str(), self.state.name())?;
+                Ok(bucket.clone())
+            }
+            _ => Err(S3Error::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "MethodNotAllowed",
+                "A form is posted to its bucket; the key is one of its fields.",
+            )),
+        }
+    }
+
+    fn caller_of_form(
+        &self,
+        parts: &Parts,
+        fields: &Fields,
+    ) -> Result<Authenticated<Caller>, S3Error> {
+        let claim = PolicyClaim {
+            policy: fields.get("policy"),
+            algorithm: fields.get("x-amz-algorithm"),
+            credential: fields.get("x-amz-credential"),
+            date: fields.get("x-amz-date"),
+            signature: fields.get("x-amz-signature"),
+            has_security_token: fields.get("x-amz-security-token").is_some(),
+        };
+        let now = SystemTime::now();
+        let (credentials, settings) = (&self.credentials, &self.auth_settings);
+        Ok(auth::authenticate_form(
+            &claim,
+            parts,
+            credentials,
+            settings,
+            now,
+        )?)
+    }
+
+    /// The file as a body, its length, and whether that length is known or follows from how forms usually end.
+    async fn file_of_form(
+        &self,
+        form: Form,
+        idle_timeout: Duration,
+    ) -> Result<(ClientBody, u64, bool), S3Error> {
+        let is_small = form.remaining <= self.config.limits.small_object;
+        if is_small
+            && let Ok(bytes) = u32::try_from(form.remaining)
+            && let Ok(memory) = self.small_object_memory.try_acquire_many(bytes)
+        {
+            let (_, file) = form.collect(idle_timeout).await?;
+            drop(memory);
+            let length = file.len() as u64;
+            return Ok((full(file), length, true));
+        }
+        let length = form.probable_length();
+        Ok((form.file.boxed(), length, false))
+    }
+}
+
+fn full(file: Bytes) -> ClientBody {
+    Full::new(file).map_err(|never| match never {}).boxed()
+}
+
+fn path_of_form(bucket: &BucketName, fields: &Fields) -> Result<ObjectPath, S3Error> {
+    let key = fields.get("key").ok_or_else(|| {
+        S3Error::invalid_argument(
+            "Bucket POST must contain a field named 'key'. If it is specified, please check the order of the fields.",
+        )
+    })?;
+    let key = ObjectKey::new(key)?;
+    Ok(ObjectPath::parse(
+        None,
+        &[],
+        &format!("/{bucket}/{}", key.to_wire()),
+    )?)
+}
+
+/// A large file whose length is another than the usual end of a form promises.
+fn of_length(error: S3Error, is_exact: bool) -> S3Error {
+    if is_exact || error.code != "IncompleteBody" {
+        return error;
+    }
+    S3Error::new(
+        error.status,
+        error.code.clone(),
+        "The form ended too early, or something follows its file. A file that is streamed must be the very last field, and the form must end with its closing boundary and a line end; give a submit button no name.",
+    )
+    .with_detail(error)
+}
