@@ -1,0 +1,1 @@
+"""The client suite of versitygw against bare storage and through the gateway."""

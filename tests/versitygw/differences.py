@@ -1,0 +1,121 @@
+"""The declared list: cases that pass against bare storage and must fail through the gateway, each with the reason.
+
+An entry that passes through the gateway fails the run, so the list cannot outlive its reasons.
+"""
+
+# Why several cases differ alike.
+ENTITY_TAG = (
+    "It takes entity tags for MD5s of the plaintext. Ours are not: they would tell the storage which contents are equal."
+)
+METADATA_NAME = (
+    "It has user metadata with a name of 256 bytes. A sealed header holds names of up to 253 (FORMAT.md, section 3); a"
+    " longer one is refused as MetadataTooLarge."
+)
+DIRECTORY = (
+    "versitygw keeps a key that ends in a slash as a directory, which has no bytes. A sealed object always has some, if"
+    " only its commit region, so that storage cannot hold sealed directory objects."
+)
+ADMINISTRATION = (
+    "It asks versitygw's own administration, which is no part of S3. Users of the storage are no users of the gateway,"
+    " whose clients stand in its configuration."
+)
+LISTED_CHECKSUM = (
+    "It wants to see in a listing which checksum an object was stored with. That is sealed with the object, and a listing"
+    " opens none; HeadObject and GetObjectAttributes tell it."
+)
+NOT_MODIFIED = (
+    "It wants 304 where a copy's source matches If-None-Match or was not modified since. S3 answers a copy with 412 then"
+    " (API reference, CopyObject and UploadPartCopy), and so do we."
+)
+SIZES_SWAPPED = (
+    "The text that it wants for a wrong x-amz-mp-object-size takes the size that was computed for the one that was sent."
+)
+VERSION_OF_A_SOURCE = (
+    "MinIO says NoSuchVersion of a copy's source and InvalidArgument to a read of the same version; the gateway reads."
+)
+DOTS = (
+    "It wants keys with the segments . and .. refused as a copy's source, which a file system can't hold. They are legal in"
+    " S3, and the gateway leaves it to the storage to have none."
+)
+QUESTION_MARK = (
+    "It wants %3F in a copy's source taken for the question mark before versionId. That is how a question mark in a key is"
+    " written (API reference, CopyObject)."
+)
+ROLLED_UP_TWICE = (
+    "It wants a common prefix, on which a page ended, on the next page again. S3 shows each once, and so do we."
+)
+
+# By upstream; "both" holds for either.
+DECLARED = {
+    "both": {
+        "CopyObject_with_metadata": METADATA_NAME,
+        "ListObjectsV2_with_checksum": LISTED_CHECKSUM,
+        "PutObject_with_metadata": METADATA_NAME,
+    },
+    "minio": {
+        "Versioning_CopyObject_non_existing_version_id": VERSION_OF_A_SOURCE,
+        "Versioning_UploadPartCopy_non_existing_versionId": VERSION_OF_A_SOURCE,
+    },
+    "posix": {
+        "CompleteMultipartUpload_mpu_object_size": SIZES_SWAPPED,
+        "CompleteMultipartUpload_racey_data_integrity": ENTITY_TAG,
+        "CopyObject_conditional_reads": NOT_MODIFIED,
+        "CopyObject_invalid_copy_source": DOTS,
+        "CopyObject_overwrite_same_dir_object": DIRECTORY,
+        "CopyObject_overwrite_same_file_object": DIRECTORY,
+        "CopyObject_should_replace_meta_props": METADATA_NAME,
+        "CreateMultipartUpload_with_metadata": METADATA_NAME,
+        "DeleteObject_directory_object": DIRECTORY,
+        "DeleteObject_directory_object_noslash": DIRECTORY,
+        "DeleteObject_non_empty_dir_obj": DIRECTORY,
+        "GetObject_dir_object_checksum": DIRECTORY,
+        "GetObject_dir_with_range": DIRECTORY,
+        "GetObject_directory_object_noslash": DIRECTORY,
+        "GetObject_directory_success": DIRECTORY,
+        "HeadObject_dir_with_range": DIRECTORY,
+        "HeadObject_directory_object_noslash": DIRECTORY,
+        "IAM_CreateBucket_empty_owner_header": ADMINISTRATION,
+        "IAM_CreateBucket_non_existing_user": ADMINISTRATION,
+        "IAM_ListBuckets": ADMINISTRATION,
+        "ListMultipartUploads_delimiter_truncated": ROLLED_UP_TWICE,
+        "ListObjectVersions_checksum": LISTED_CHECKSUM,
+        "ListObjectVersions_containing_null_versionId_obj": LISTED_CHECKSUM,
+        "ListObjectVersions_list_multiple_object_versions": LISTED_CHECKSUM,
+        "ListObjectVersions_list_single_object_versions": LISTED_CHECKSUM,
+        "ListObjectVersions_multiple_object_versions_truncated": LISTED_CHECKSUM,
+        "ListObjectVersions_with_delete_markers": LISTED_CHECKSUM,
+        "ListObjectsV2_single_dir_object_with_delim_and_prefix": DIRECTORY,
+        "ListObjectsV2_with_owner": DIRECTORY,
+        "ListObjects_check_owner": DIRECTORY,
+        "ListObjects_nested_dir_file_objs": DIRECTORY,
+        "ListObjects_with_checksum": LISTED_CHECKSUM,
+        "PutObject_dir_object_checksums_success": DIRECTORY,
+        "PutObject_dir_object_default_checksum": DIRECTORY,
+        "PutObject_overwrite_dir_obj": DIRECTORY,
+        "PutObject_overwrite_file_obj": DIRECTORY,
+        "PutObject_success": ENTITY_TAG,
+        "PutObject_tagging": DIRECTORY,
+        "PutObject_with_slashes": ENTITY_TAG,
+        "UploadPartCopy_conditional_reads": NOT_MODIFIED,
+        "UploadPartCopy_invalid_copy_source": DOTS,
+        "Versioning_CopyObject_encoded_versionid_separator_invalid_versionId": QUESTION_MARK,
+        "Versioning_CopyObject_success": LISTED_CHECKSUM,
+        "Versioning_DeleteObject_suspended": LISTED_CHECKSUM,
+        "Versioning_DeleteObjects_success": LISTED_CHECKSUM,
+        "Versioning_Multipart_Upload_overwrite_an_object": LISTED_CHECKSUM,
+        "Versioning_PutObject_null_versionId_obj": LISTED_CHECKSUM,
+        "Versioning_PutObject_overwrite_null_versionId_obj": LISTED_CHECKSUM,
+        "Versioning_WORM_CompleteMultipartUpload_overwrite_locked_object": LISTED_CHECKSUM,
+        "Versioning_WORM_CopyObject_overwrite_locked_object": LISTED_CHECKSUM,
+        "Versioning_WORM_PutObject_overwrite_locked_object": LISTED_CHECKSUM,
+        "Versioning_UploadPartCopy_encoded_versionid_separator_invalid_versionId": QUESTION_MARK,
+        "Versioning_WORM_delete_marker_locked_object_compliance_retention": LISTED_CHECKSUM,
+        "Versioning_WORM_delete_marker_locked_object_governance_retention": LISTED_CHECKSUM,
+        "Versioning_WORM_delete_marker_locked_object_legal_hold": LISTED_CHECKSUM,
+    },
+}
+
+
+def declared(upstream):
+    """The declared cases of an upstream with their reasons."""
+    return {**DECLARED["both"], **DECLARED[upstream]}
