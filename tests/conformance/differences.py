@@ -11,7 +11,8 @@ DECLARED = {
     "entity tag of a part": "It names the attempt at the part, which has a key of its own; an MD5 would leak equality.",
     "entity tag of a multipart object": "The storage's tag is of what lies there: ciphertext, with one part more for the"
     " commit region, so the number behind the hyphen need not be that of the client's parts.",
-    "room for user metadata": "User metadata is sealed in one header of 1,500 bytes, so less of it fits than 2 KB.",
+    "room for user metadata": "User metadata is sealed in one header of 1,500 bytes, so less of it fits than 2 KB,"
+    " and its names have at most 253 bytes.",
 }
 
 # Cases that the bare storage is known to fail, so that failing through the gateway is no news.
@@ -35,6 +36,8 @@ MISSING = {
         "rule 21: attributes of a multipart object, with its parts page by page": "A composite checksum lacks the number of"
         " its parts.",
         "surface: the redirect of a website's object comes back": "The header is dropped.",
+        "multipart: a bucket made anew has no uploads of the one before": "Uploads outlive their bucket.",
+        "range: the last bytes of an empty object are all of it": "The status is 206.",
         "object: a reader of the old body is not disturbed by a new one": "The reader's connection is cut.",
     },
     "devstore": {
@@ -52,5 +55,7 @@ MISSING = {
         "rule 25: an altered policy or signature is refused": "The status is 400.",
         "rule 25: a form for another bucket is refused": "The status is 400.",
         "listing: versions of a bucket without versioning": "ListObjectVersions is not offered.",
+        "range: the last bytes of an empty object are all of it": "The answer is InvalidRange.",
+        "range: one with blanks is ignored": "The answer is InvalidArgument.",
     },
 }

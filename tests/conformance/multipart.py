@@ -334,3 +334,28 @@ def part_number_of_single(target):
     target.put("multipart/single", b"single")
     equal(target.get("multipart/single", PartNumber=1)["Body"].read(), b"single", "body")
     refused(lambda: target.get("multipart/single", PartNumber=2), 416, "InvalidPartNumber")
+
+
+@case("multipart: a single PUT has no number of parts")
+def no_number_of_parts(target):
+    target.put("multipart/single-without-parts", b"single")
+    for answer in (target.get, target.head):
+        equal(answer("multipart/single-without-parts", PartNumber=1).get("PartsCount"), None, "number of parts")
+
+
+@case("multipart: a bucket made anew has no uploads of the one before")
+def new_bucket(target):
+    bucket = target.new_bucket()
+    target.client.create_multipart_upload(Bucket=bucket, Key="multipart/of-the-former")
+    target.client.delete_bucket(Bucket=bucket)
+    target.client.create_bucket(Bucket=bucket)
+    found = target.client.list_multipart_uploads(Bucket=bucket, Prefix="multipart/of-the-former")
+    equal(found.get("Uploads", []), [], "uploads")
+
+
+@case("multipart: uploads in a bucket that is missing are NoSuchBucket")
+def missing_bucket(target):
+    place = {"Bucket": f"{target.bucket}-missing"[:63], "Key": "k", "UploadId": "bm90LW91cnM"}
+    refused(lambda: target.client.list_parts(**place), 404, "NoSuchBucket")
+    refused(lambda: target.client.abort_multipart_upload(**place), 404, "NoSuchBucket")
+    refused(lambda: target.client.upload_part(**place, PartNumber=1, Body=b"x"), 404, "NoSuchBucket")

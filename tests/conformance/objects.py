@@ -133,6 +133,17 @@ def most_metadata(target):
         equal(target.head("most-metadata")["Metadata"], metadata, "metadata")
 
 
+@case("object: user metadata with a name of 256 bytes is kept or refused as too large")
+def long_name(target):
+    metadata = {"n" * 256: "value"}
+    if target.difference("room for user metadata"):
+        refused(lambda: target.put("long-name", b"x", Metadata=metadata), 400, "MetadataTooLarge")
+        refused(lambda: target.head("long-name"), 404)
+    else:
+        target.put("long-name", b"x", Metadata=metadata)
+        equal(target.head("long-name")["Metadata"], metadata, "metadata")
+
+
 @case("object: more than 2 KB of user metadata are refused")
 def too_much_metadata(target):
     refused(lambda: target.put("too-much", b"x", Metadata={f"n{i}": "v" * 500 for i in range(8)}), 400, "MetadataTooLarge")

@@ -102,3 +102,18 @@ def empty(target):
     target.put("range/empty", b"")
     refused(lambda: target.get("range/empty", Range="bytes=0-0"), 416, "InvalidRange")
     equal(target.body("range/empty"), b"", "body")
+
+
+@case("range: the last bytes of an empty object are all of it")
+def last_of_nothing(target):
+    target.put("range/empty-suffix", b"")
+    found = target.get("range/empty-suffix", Range="bytes=-5")
+    equal((found["ResponseMetadata"]["HTTPStatusCode"], found["Body"].read()), (200, b""), "answer")
+
+
+@case("range: one with blanks is ignored")
+def blanks(target):
+    target.put("range/blanks", b"hello world")
+    for header in ("bytes= -1", "bytes=0 -1"):
+        found = target.get("range/blanks", Range=header)
+        equal((found["ResponseMetadata"]["HTTPStatusCode"], found["Body"].read()), (200, b"hello world"), header)

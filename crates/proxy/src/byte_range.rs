@@ -82,7 +82,8 @@ impl ByteRangeSpec {
         if !unit.trim().eq_ignore_ascii_case(UNIT) {
             return None;
         }
-        let (first, last) = set.trim().split_once('-')?;
+        // No blanks: S3 ignores a range that has some.
+        let (first, last) = set.split_once('-')?;
         match (Offset::parse(first)?, Offset::parse(last)?) {
             (Offset::At(first), Offset::At(last)) => {
                 (first <= last).then_some(Self::Bounded { first, last })
@@ -90,6 +91,18 @@ impl ByteRangeSpec {
             (Offset::At(first), Offset::Absent) => Some(Self::From { first }),
             (Offset::Absent, Offset::At(length)) => Some(Self::Suffix { length }),
             (Offset::Absent, Offset::Absent) => None,
+        }
+    }
+
+    /// As [`resolve`](Self::resolve), for a read: `None` stands for the whole object, which S3 serves where the last bytes of an empty one
+    /// are asked for.
+    ///
+    /// # Errors
+    /// [`Unsatisfiable`] as there.
+    pub fn resolve_read(self, size: u64) -> Result<Option<ByteRange>, Unsatisfiable> {
+        match self {
+            Self::Suffix { length: 1.. } if size == 0 => Ok(None),
+            range => range.resolve(size).map(Some),
         }
     }
 
@@ -136,7 +149,6 @@ impl Offset {
     ///
     /// More digits than fit in 64 bits saturate: such an offset lies beyond any object.
     fn parse(digits: &str) -> Option<Self> {
-        let digits = digits.trim_matches([' ', '\t']);
         if digits.is_empty() {
             return Some(Self::Absent);
         }
@@ -219,7 +231,7 @@ mod tests {
         assert_eq!(resolve("bytes=9-", 10), Some(Ok((9, 9))));
         assert_eq!(resolve("bytes=-3", 10), Some(Ok((7, 9))));
         assert_eq!(resolve("bytes=-30", 10), Some(Ok((0, 9))));
-        assert_eq!(resolve("BYTES = 2 - 5", 10), Some(Ok((2, 5))));
+        assert_eq!(resolve("BYTES=2-5", 10), Some(Ok((2, 5))));
         assert_eq!(
             resolve("bytes=0-99999999999999999999999", 10),
             Some(Ok((0, 9)))
@@ -239,6 +251,8 @@ mod tests {
             "items=0-1",
             "bytes=+1-2",
             "bytes=1--2",
+            "bytes= -1",
+            "bytes=0 -1",
             "0-4",
         ] {
             assert_eq!(resolve(header, 10), None, "{header}");
@@ -262,6 +276,14 @@ mod tests {
             );
         }
         assert_eq!(Unsatisfiable { size: 7 }.content_range(), "bytes */7");
+    }
+
+    #[test]
+    fn the_last_bytes_of_nothing_are_all_of_it() {
+        let read = |header| ByteRangeSpec::parse(header).unwrap().resolve_read(0);
+        assert_eq!(read("bytes=-5"), Ok(None));
+        assert_eq!(read("bytes=-0"), Err(Unsatisfiable { size: 0 }));
+        assert_eq!(read("bytes=0-"), Err(Unsatisfiable { size: 0 }));
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl S3Error {
         Self::new(
             StatusCode::NOT_FOUND,
             "NoSuchUpload",
-            "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.",
+            "The specified multipart upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.",
         )
     }
 
@@ -120,7 +120,7 @@ impl S3Error {
         Self::new(
             StatusCode::NOT_FOUND,
             "NoSuchBucket",
-            "The specified bucket does not exist",
+            "The specified bucket does not exist.",
         )
     }
 
@@ -138,7 +138,7 @@ impl S3Error {
         Self::new(
             StatusCode::PRECONDITION_FAILED,
             "PreconditionFailed",
-            "At least one of the pre-conditions you specified did not hold",
+            "At least one of the pre-conditions you specified did not hold.",
         )
     }
 
@@ -157,7 +157,7 @@ impl S3Error {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "InternalError",
-            "We encountered an internal error. Please try again.",
+            "We encountered an internal error, please try again.",
         )
         .with_detail(detail)
     }

@@ -129,12 +129,15 @@ pub fn authenticate(
     let presigned;
     let claim = match (authorization, is_presigned(query)) {
         (None, false) => {
-            return Err(AuthError::access_denied(
-                "Access Denied. Requests must be signed.",
-            ));
+            return Err(AuthError::AccessDenied {
+                reason: "Access Denied.".into(),
+                elements: vec![("Reason", "Requests must be signed.".to_owned())],
+            });
         }
         (Some(_), true) => {
             return Err(AuthError::invalid_argument(
+                "Authorization",
+                "",
                 "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string \
                  parameter or the Authorization header should be specified",
             ));
@@ -144,7 +147,9 @@ pub fn authenticate(
             presigned = parse_presigned_query(query)?;
             check_presigned_time(&presigned.date, presigned.lifetime, now)?;
             if presigned.has_security_token {
-                return Err(AuthError::InvalidToken);
+                return Err(AuthError::query_malformed(
+                    "Authorization with X-Amz-Security-Token is not supported",
+                ));
             }
             let header = single_header(&parts.headers, "x-amz-content-sha256")?;
             let payload_hash = presigned
@@ -222,14 +227,14 @@ fn claim_from_header<'a>(
             .and_then(|text| AmzDate::parse(text).or_else(|| AmzDate::from_http_date(text))),
     }
     .ok_or_else(|| {
-        AuthError::access_denied("AWS authentication requires a valid Date or x-amz-date header")
+        AuthError::access_denied("AWS authentication requires a valid Date or x-amz-date header.")
     })?;
     let skew = unix_seconds(now).abs_diff(date.unix_seconds());
     if skew > MAX_CLOCK_SKEW.as_secs() {
         return Err(AuthError::RequestTimeTooSkewed {
             request_time: date.to_string(),
             server_time: AmzDate::from_system_time(now)
-                .map(|now| now.to_string())
+                .map(|now| now.to_iso8601())
                 .unwrap_or_default(),
         });
     }
@@ -254,33 +259,50 @@ fn check_presigned_time(
 ) -> Result<(), AuthError> {
     let age = i128::from(unix_seconds(now)) - i128::from(date.unix_seconds());
     if age < -i128::from(MAX_CLOCK_SKEW.as_secs()) {
-        return Err(AuthError::access_denied("Request is not valid yet"));
+        return Err(AuthError::access_denied("Request is not valid yet."));
     }
     if age > i128::from(lifetime.as_secs()) {
-        return Err(AuthError::access_denied("Request has expired"));
+        let text = |date: Option<AmzDate>| date.map(|date| date.to_iso8601()).unwrap_or_default();
+        return Err(AuthError::AccessDenied {
+            reason: "Request has expired.".into(),
+            elements: vec![
+                ("X-Amz-Expires", lifetime.as_secs().to_string()),
+                ("Expires", text(date.after(lifetime))),
+                ("ServerTime", text(AmzDate::from_system_time(now))),
+            ],
+        });
     }
     Ok(())
 }
 
 /// The day must be the request's own, the region one of ours.
 fn check_scope(claim: &Claim<'_>, settings: &AuthSettings) -> Result<(), AuthError> {
-    let malformed = |reason: String| {
+    if claim.credential.day != claim.date.day() {
+        let reason = format!(
+            "Invalid credential date \"{}\". This date is not the same as X-Amz-Date: \"{}\".",
+            claim.credential.day,
+            claim.date.day()
+        );
+        return Err(if claim.presigned {
+            AuthError::query_malformed(reason)
+        } else {
+            AuthError::header_malformed(reason)
+        });
+    }
+    check_region(&claim.credential, settings).map_err(|reason| {
         if claim.presigned {
             AuthError::query_malformed(format!(
                 "Error parsing the X-Amz-Credential parameter; {reason}"
             ))
         } else {
-            AuthError::header_malformed(reason)
+            let regions = settings.regions.as_deref().unwrap_or_default();
+            AuthError::AuthorizationHeaderMalformed {
+                reason: reason.into(),
+                // SDKs sign again for the region that this names.
+                region: regions.first().cloned(),
+            }
         }
-    };
-    if claim.credential.day != claim.date.day() {
-        return Err(malformed(format!(
-            "Invalid credential date \"{}\". This date is not the same as X-Amz-Date: \"{}\".",
-            claim.credential.day,
-            claim.date.day()
-        )));
-    }
-    check_region(&claim.credential, settings).map_err(malformed)
+    })
 }
 
 /// The region must be one of ours, where ours are configured; else the reason for the answer.
@@ -291,9 +313,9 @@ pub(super) fn check_region(
     match settings.regions.as_deref() {
         Some(regions) if !regions.iter().any(|region| *region == credential.region) => {
             Err(format!(
-                "the region '{}' is wrong; expecting '{}'",
+                "the region \"{}\" is wrong; expecting \"{}\"",
                 credential.region,
-                regions.join("' or '")
+                regions.join("\" or \"")
             ))
         }
         _ => Ok(()),
@@ -306,7 +328,7 @@ fn check_unsigned_headers(
     headers: &HeaderMap,
     signed: &SignedHeaders<'_>,
 ) -> Result<(), AuthError> {
-    let unsigned: Vec<&str> = headers
+    let mut unsigned: Vec<&str> = headers
         .keys()
         .map(http::HeaderName::as_str)
         .filter(|name| {
@@ -316,10 +338,11 @@ fn check_unsigned_headers(
     if unsigned.is_empty() {
         return Ok(());
     }
-    Err(AuthError::access_denied(format!(
-        "There were headers present in the request which were not signed: {}",
-        unsigned.join(", ")
-    )))
+    unsigned.sort_unstable();
+    Err(AuthError::AccessDenied {
+        reason: "There were headers present in the request which were not signed".into(),
+        elements: vec![("HeadersNotSigned", unsigned.join(", "))],
+    })
 }
 
 fn verify(
@@ -358,7 +381,9 @@ fn verify(
             break;
         }
     }
-    let entry = entry.ok_or(AuthError::InvalidAccessKeyId)?;
+    let entry = entry.ok_or_else(|| AuthError::InvalidAccessKeyId {
+        access_key_id: access_key_id.to_string(),
+    })?;
     let host = signed_host.ok_or(AuthError::SignatureDoesNotMatch)?;
     entry.remember(day, region, &key);
     let payload = match claim.payload {

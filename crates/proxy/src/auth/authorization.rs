@@ -6,6 +6,9 @@ use super::error::AuthError;
 use super::keys::Signature;
 use super::limits::MAX_AUTHORIZATION_LENGTH;
 
+/// Credential, SignedHeaders and Signature.
+const COMPONENTS: usize = 3;
+
 /// The parts of an `Authorization` header, well-formed but not yet verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorization<'a> {
@@ -31,38 +34,51 @@ pub fn parse_authorization(header: &str) -> Result<Authorization<'_>, AuthError>
             "it is longer than {MAX_AUTHORIZATION_LENGTH} bytes."
         )));
     }
-    let (scheme, fields) = header.split_once(' ').unwrap_or((header, ""));
+    let (scheme, fields) = header.split_once(' ').ok_or_else(|| {
+        AuthError::invalid_argument(
+            "Authorization",
+            header,
+            "Authorization header is invalid -- one and only one ' ' (space) required.",
+        )
+    })?;
     match scheme {
         ALGORITHM => {}
         "AWS" => return Err(signature_version_2()),
         "AWS4-ECDSA-P256-SHA256" => return Err(signature_version_4a()),
         _ => {
             return Err(AuthError::invalid_argument(
+                "Authorization",
+                scheme,
                 "Unsupported Authorization Type",
             ));
         }
     }
+    if fields.split(',').count() != COMPONENTS {
+        return Err(AuthError::header_malformed(
+            "the authorization header requires three components: Credential, SignedHeaders, and Signature.",
+        ));
+    }
     let (mut credential, mut signed_headers, mut signature) = (None, None, None);
     for field in fields.split(',') {
-        let (name, value) = field.trim().split_once('=').ok_or_else(|| {
-            AuthError::header_malformed("every part must be in the form name=value.")
+        let field = field.trim();
+        let (name, value) = field.split_once('=').ok_or_else(|| {
+            AuthError::header_malformed(format!(
+                "the authorization component \"{field}\" is malformed."
+            ))
         })?;
         let slot = match name {
             "Credential" => &mut credential,
             "SignedHeaders" => &mut signed_headers,
             "Signature" => &mut signature,
-            _ => {
-                return Err(AuthError::header_malformed(
-                    "only Credential, SignedHeaders and Signature may occur.",
-                ));
-            }
+            // Of three components one is missing then, and is named below.
+            _ => continue,
         };
         if slot.replace(value).is_some() {
             return Err(AuthError::header_malformed(format!("{name} occurs twice.")));
         }
     }
     let required = |part: Option<_>, name: &'static str| {
-        part.ok_or_else(|| AuthError::header_malformed(format!("{name} is missing.")))
+        part.ok_or_else(|| AuthError::header_malformed(format!("missing {name}.")))
     };
     let credential = ClaimedCredential::parse(required(credential, "Credential")?);
     let signed_headers = SignedHeaders::parse(required(signed_headers, "SignedHeaders")?.into());
@@ -120,27 +136,36 @@ mod tests {
     #[test]
     fn each_fault_has_its_error() {
         let malformed = |text: &str, fault: &str| match parse_authorization(text) {
-            Err(AuthError::AuthorizationHeaderMalformed { reason }) => {
+            Err(AuthError::AuthorizationHeaderMalformed { reason, .. }) => {
                 assert!(reason.contains(fault), "{text}: {reason}");
             }
             other => panic!("{text}: {other:?}"),
         };
-        malformed("AWS4-HMAC-SHA256", "name=value");
-        malformed("AWS4-HMAC-SHA256 Credential", "name=value");
-        malformed("AWS4-HMAC-SHA256 Other=1", "only");
-        malformed("AWS4-HMAC-SHA256 Signature=1,Signature=2", "twice");
         malformed(
-            "AWS4-HMAC-SHA256 Signature=1,SignedHeaders=host",
-            "Credential is missing",
+            "AWS4-HMAC-SHA256 Credential=1,Signature=2",
+            "three components",
         );
         malformed(
-            &format!("AWS4-HMAC-SHA256 Credential={CREDENTIAL},Signature=1"),
-            "SignedHeaders is missing",
+            "AWS4-HMAC-SHA256 Credential,a=1,b=2",
+            "\"Credential\" is malformed",
+        );
+        malformed("AWS4-HMAC-SHA256 Signature=1,Signature=2,a=3", "twice");
+        malformed(
+            "AWS4-HMAC-SHA256 Signature=1,SignedHeaders=host,Other=1",
+            "missing Credential",
         );
         malformed(
-            &format!("AWS4-HMAC-SHA256 Credential={CREDENTIAL},SignedHeaders=host"),
-            "Signature is missing",
+            &format!("AWS4-HMAC-SHA256 Credential={CREDENTIAL},Signature=1,Other=1"),
+            "missing SignedHeaders",
         );
+        malformed(
+            &format!("AWS4-HMAC-SHA256 Credential={CREDENTIAL},SignedHeaders=host,Other=1"),
+            "missing Signature",
+        );
+        assert!(matches!(
+            parse_authorization("AWS4-HMAC-SHA256"),
+            Err(AuthError::InvalidArgument { .. })
+        ));
         malformed(&"A".repeat(MAX_AUTHORIZATION_LENGTH + 1), "longer");
         let text =
             format!("AWS4-HMAC-SHA256 Credential={CREDENTIAL},SignedHeaders=host,Signature=00");

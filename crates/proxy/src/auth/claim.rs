@@ -19,6 +19,7 @@ pub struct ClaimedCredential<'a> {
 impl<'a> ClaimedCredential<'a> {
     /// Reads `KEY/DAY/REGION/s3/aws4_request`; the key itself may hold slashes.
     pub(super) fn parse(text: &'a str) -> Result<Self, Cow<'static, str>> {
+        const MALFORMED: &str = "the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".";
         let mut elements = text.rsplitn(5, '/');
         let (Some(terminator), Some(service), Some(region), Some(day), Some(access_key_id)) = (
             elements.next(),
@@ -27,18 +28,28 @@ impl<'a> ClaimedCredential<'a> {
             elements.next(),
             elements.next(),
         ) else {
-            return Err("the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".".into());
+            return Err(MALFORMED.into());
         };
         if terminator != SCOPE_TERMINATOR {
-            return Err("the Credential must end in \"aws4_request\".".into());
+            // With more elements than a scope has, it is not to be known which of them was meant to be the last.
+            return Err(if access_key_id.contains('/') {
+                MALFORMED.into()
+            } else {
+                format!("incorrect terminal \"{terminator}\". This endpoint uses \"aws4_request\".")
+                    .into()
+            });
         }
         if service != SERVICE {
-            return Err(
-                "incorrect service in the Credential. This endpoint belongs to \"s3\".".into(),
-            );
+            return Err(format!(
+                "incorrect service \"{service}\". This endpoint belongs to \"s3\"."
+            )
+            .into());
         }
         if day.len() != 8 || !day.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err("the date in the Credential must be in the form \"YYYYMMDD\".".into());
+            return Err(format!(
+                "incorrect date format \"{day}\". This date in the credential must be in the format \"yyyyMMdd\"."
+            )
+            .into());
         }
         let region_name = |byte: u8| byte.is_ascii_graphic();
         if region.is_empty() || region.len() > MAX_REGION_LENGTH || !region.bytes().all(region_name)
@@ -134,7 +145,8 @@ mod tests {
             ("AKIA/20130524/us-east-1/s3", "mal-formed"),
             ("AKIA/20130524/us-east-1/s3/aws4", "aws4_request"),
             ("AKIA/20130524/us-east-1/kms/aws4_request", "service"),
-            ("AKIA/2013-5-24/us-east-1/s3/aws4_request", "YYYYMMDD"),
+            ("AKIA/2013-5-24/us-east-1/s3/aws4_request", "yyyyMMdd"),
+            ("A/B/20130524/us-east-1/s3/aws4", "mal-formed"),
             ("AKIA/20130524//s3/aws4_request", "region"),
             ("/20130524/us-east-1/s3/aws4_request", "access key id"),
         ] {

@@ -4,6 +4,11 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
+use super::limits::MAX_CLOCK_SKEW;
+
+/// An element of the error document beside code and message, such as `ArgumentName`, and its text.
+pub type ErrorElement = (&'static str, String);
+
 /// A request that is refused before its body is read. Variants bear the names of the S3 error codes they become;
 /// the text is what the client may see, and never holds a secret or a signature.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -13,12 +18,16 @@ pub enum AuthError {
     AccessDenied {
         /// What was refused.
         reason: Cow<'static, str>,
+        /// What S3 adds.
+        elements: Vec<ErrorElement>,
     },
     /// 400. The `Authorization` header cannot be used as it is.
     #[error("The authorization header is malformed; {reason}")]
     AuthorizationHeaderMalformed {
         /// What is wrong with it.
         reason: Cow<'static, str>,
+        /// The region to sign for, where another one was signed for.
+        region: Option<String>,
     },
     /// 400. The `X-Amz-*` query parameters of a presigned URL cannot be used as they are.
     #[error("{reason}")]
@@ -28,12 +37,19 @@ pub enum AuthError {
     },
     /// 403. No such access key.
     #[error("The AWS Access Key Id you provided does not exist in our records.")]
-    InvalidAccessKeyId,
+    InvalidAccessKeyId {
+        /// What was signed with.
+        access_key_id: String,
+    },
     /// 400. A header or parameter has a value that S3 does not know.
     #[error("{reason}")]
     InvalidArgument {
-        /// Which one, and what it may be.
+        /// What it may be.
         reason: Cow<'static, str>,
+        /// Which one.
+        name: &'static str,
+        /// What it is.
+        value: String,
     },
     /// 400. The request contradicts itself or lacks something it needs.
     #[error("{reason}")]
@@ -53,13 +69,11 @@ pub enum AuthError {
         reason: Cow<'static, str>,
     },
     /// 403. The request's date is more than 15 minutes from our clock.
-    #[error(
-        "The difference between the request time and the current time is too large. The request says {request_time}, the server {server_time}, the limit is 15 minutes."
-    )]
+    #[error("The difference between the request time and the current time is too large.")]
     RequestTimeTooSkewed {
         /// The date in the request, `YYYYMMDDTHHMMSSZ`.
         request_time: String,
-        /// Our clock, in the same form.
+        /// Our clock, `YYYY-MM-DDTHH:MM:SSZ`.
         server_time: String,
     },
     /// 403. The signature is not the one that this secret gives for this request.
@@ -73,12 +87,14 @@ impl AuthError {
     pub(super) fn access_denied(reason: impl Into<Cow<'static, str>>) -> Self {
         Self::AccessDenied {
             reason: reason.into(),
+            elements: Vec::new(),
         }
     }
 
     pub(super) fn header_malformed(reason: impl Into<Cow<'static, str>>) -> Self {
         Self::AuthorizationHeaderMalformed {
             reason: reason.into(),
+            region: None,
         }
     }
 
@@ -88,15 +104,51 @@ impl AuthError {
         }
     }
 
-    pub(super) fn invalid_argument(reason: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn invalid_argument(
+        name: &'static str,
+        value: &str,
+        reason: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::InvalidArgument {
             reason: reason.into(),
+            name,
+            value: value.to_owned(),
         }
     }
 
     pub(super) fn invalid_request(reason: impl Into<Cow<'static, str>>) -> Self {
         Self::InvalidRequest {
             reason: reason.into(),
+        }
+    }
+
+    /// What S3 adds to code and message in the error document (S3 API Reference, "Error responses").
+    pub fn elements(&self) -> Vec<ErrorElement> {
+        match self {
+            Self::AccessDenied { elements, .. } => elements.clone(),
+            Self::AuthorizationHeaderMalformed {
+                region: Some(region),
+                ..
+            } => vec![("Region", region.clone())],
+            Self::InvalidAccessKeyId { access_key_id } => {
+                vec![("AWSAccessKeyId", access_key_id.clone())]
+            }
+            Self::InvalidArgument { name, value, .. } => vec![
+                ("ArgumentName", (*name).to_owned()),
+                ("ArgumentValue", value.clone()),
+            ],
+            Self::RequestTimeTooSkewed {
+                request_time,
+                server_time,
+            } => vec![
+                ("RequestTime", request_time.clone()),
+                ("ServerTime", server_time.clone()),
+                (
+                    "MaxAllowedSkewMilliseconds",
+                    MAX_CLOCK_SKEW.as_millis().to_string(),
+                ),
+            ],
+            _ => Vec::new(),
         }
     }
 }

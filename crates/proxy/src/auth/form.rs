@@ -34,6 +34,9 @@ pub struct PolicyClaim<'a> {
     pub has_security_token: bool,
 }
 
+/// The field that says who signed.
+const CREDENTIAL: &str = "x-amz-credential";
+
 /// Verifies who signed a form's policy. Whether the form keeps to the policy is for [`crate::form::Policy`] to say.
 ///
 /// # Errors
@@ -58,14 +61,15 @@ pub fn authenticate_form(
             "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
         ));
     }
-    let missing = |name: &str| {
-        AuthError::invalid_argument(format!("Bucket POST must contain a field named '{name}'."))
+    let missing = |name: &'static str| {
+        let reason = format!(
+            "Bucket POST must contain a field named '{name}'.  If it is specified, please check the order of the fields."
+        );
+        AuthError::invalid_argument(name, "", reason)
     };
-    let credential = claim
-        .credential
-        .ok_or_else(|| missing("x-amz-credential"))?;
-    let credential = ClaimedCredential::parse(credential)
-        .map_err(|reason| AuthError::invalid_argument(reason.to_string()))?;
+    let claimed = claim.credential.ok_or_else(|| missing(CREDENTIAL))?;
+    let bad_credential = |reason| AuthError::invalid_argument(CREDENTIAL, claimed, reason);
+    let credential = ClaimedCredential::parse(claimed).map_err(bad_credential)?;
     let date = claim
         .date
         .and_then(AmzDate::parse)
@@ -73,22 +77,25 @@ pub fn authenticate_form(
     let signature = claim.signature.ok_or_else(|| missing("x-amz-signature"))?;
     let signature = Signature::from_hex(signature).ok_or(AuthError::SignatureDoesNotMatch)?;
     if credential.day != date.day() {
-        return Err(AuthError::invalid_argument(
-            "The day of x-amz-credential is not that of x-amz-date.",
+        return Err(bad_credential(
+            "The day of x-amz-credential is not that of x-amz-date.".into(),
         ));
     }
     let skew = i64::try_from(MAX_CLOCK_SKEW.as_secs()).unwrap_or(i64::MAX);
     if date.unix_seconds() > authenticate::unix_seconds(now).saturating_add(skew) {
-        return Err(AuthError::access_denied("Request is not valid yet"));
+        return Err(AuthError::access_denied("Request is not valid yet."));
     }
-    authenticate::check_region(&credential, settings).map_err(AuthError::invalid_argument)?;
+    authenticate::check_region(&credential, settings)
+        .map_err(|reason| bad_credential(reason.into()))?;
     let entry = credentials.find(&credential.access_key_id);
     let key = match entry {
         Some(entry) => entry.signing_key(&credential.day, &credential.region),
         None => credentials.stand_in_key(&credential.day, &credential.region),
     };
     let is_signed = key.sign(&[policy.as_bytes()]) == signature;
-    let entry = entry.ok_or(AuthError::InvalidAccessKeyId)?;
+    let entry = entry.ok_or_else(|| AuthError::InvalidAccessKeyId {
+        access_key_id: credential.access_key_id.to_string(),
+    })?;
     if !is_signed {
         return Err(AuthError::SignatureDoesNotMatch);
     }
@@ -176,7 +183,9 @@ mod tests {
                 credential: Some(other),
                 ..one
             }),
-            AuthError::InvalidAccessKeyId
+            AuthError::InvalidAccessKeyId {
+                access_key_id: "AKIAOTHER".to_owned()
+            }
         );
         let other_day = "AKIAIOSFODNN7EXAMPLE/20151228/us-east-1/s3/aws4_request";
         for claim in [

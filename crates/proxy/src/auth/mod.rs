@@ -36,7 +36,7 @@ pub use authenticate::{
 pub use authorization::{Authorization, parse_authorization};
 pub use claim::{ClaimedCredential, SignedHeaders};
 pub use credentials::{Credential, CredentialError, CredentialStore};
-pub use error::AuthError;
+pub use error::{AuthError, ErrorElement};
 pub use form::{PolicyClaim, authenticate_form};
 pub use keys::{SecretAccessKey, Signature, SigningKey};
 pub use payload::{ChunkSigner, PayloadMode};

@@ -117,8 +117,11 @@ impl DeclaredPayload {
             _ if text.starts_with(STREAMING_ASYMMETRIC) => Err(super::authorization::signature_version_4a()),
             _ => decode_digest(text).map(Self::Sha256).ok_or_else(|| {
                 AuthError::invalid_argument(
+                    "x-amz-content-sha256",
+                    text,
                     "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, \
-                     STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.",
+                     STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, \
+                     STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER or a valid sha256 value.",
                 )
             }),
         }

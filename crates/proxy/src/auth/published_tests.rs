@@ -169,21 +169,22 @@ fn a_presigned_request() {
         assert!(caller.presigned);
         assert!(matches!(caller.payload, PayloadMode::Unsigned));
     }
+    let late = last_second + Duration::from_secs(1);
+    let expired = authenticate(&parts, &store, &settings, late).unwrap_err();
+    assert_eq!(expired.to_string(), "Request has expired.");
     assert_eq!(
-        authenticate(
-            &parts,
-            &store,
-            &settings,
-            last_second + Duration::from_secs(1)
-        )
-        .unwrap_err(),
-        AuthError::access_denied("Request has expired")
+        expired.elements(),
+        [
+            ("X-Amz-Expires", "86400".to_owned()),
+            ("Expires", "2013-05-25T00:00:00Z".to_owned()),
+            ("ServerTime", "2013-05-25T00:00:01Z".to_owned()),
+        ]
     );
     let early = signing_time() - Duration::from_mins(15);
     assert!(authenticate(&parts, &store, &settings, early).is_ok());
     assert_eq!(
         authenticate(&parts, &store, &settings, early - Duration::from_secs(1)).unwrap_err(),
-        AuthError::access_denied("Request is not valid yet")
+        AuthError::access_denied("Request is not valid yet.")
     );
 }
 

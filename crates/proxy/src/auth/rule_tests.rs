@@ -148,7 +148,9 @@ fn unsigned_amz_headers_are_refused_in_both_modes() {
             assert!(verify(&parts).is_ok());
             set(&mut parts, name, "/other/secret");
             match refusal(&parts) {
-                AuthError::AccessDenied { reason } => assert!(reason.contains(name), "{reason}"),
+                AuthError::AccessDenied { elements, .. } => {
+                    assert_eq!(elements, [("HeadersNotSigned", name.to_owned())]);
+                }
                 other => panic!("{name}: {other:?}"),
             }
         }
@@ -185,7 +187,8 @@ fn the_region_may_be_restricted_and_the_day_must_agree() {
     assert!(authenticate(&parts, &example_store(), &settings("us-east-1"), now()).is_ok());
     assert!(matches!(
         authenticate(&parts, &example_store(), &settings("eu-west-1"), now()).unwrap_err(),
-        AuthError::AuthorizationHeaderMalformed { reason } if reason.contains("expecting 'eu-west-1'")
+        AuthError::AuthorizationHeaderMalformed { reason, region: Some(region) }
+            if reason.contains("expecting \"eu-west-1\"") && region == "eu-west-1"
     ));
     let mut other_day = signed("UNSIGNED-PAYLOAD", |_| {});
     let text = other_day.headers["authorization"]
@@ -195,7 +198,7 @@ fn the_region_may_be_restricted_and_the_day_must_agree() {
     set(&mut other_day, "authorization", &text);
     assert!(matches!(
         refusal(&other_day),
-        AuthError::AuthorizationHeaderMalformed { reason } if reason.contains("date")
+        AuthError::AuthorizationHeaderMalformed { reason, .. } if reason.contains("date")
     ));
 }
 
@@ -224,7 +227,7 @@ fn an_unknown_key_is_named_as_such() {
     let store = CredentialStore::new(Vec::new()).unwrap();
     let parts = signed("UNSIGNED-PAYLOAD", |_| {});
     let error = authenticate(&parts, &store, &AuthSettings::default(), now()).unwrap_err();
-    assert_eq!(error, AuthError::InvalidAccessKeyId);
+    assert!(matches!(error, AuthError::InvalidAccessKeyId { .. }));
 }
 
 #[test]
@@ -263,7 +266,10 @@ fn session_tokens_are_refused() {
         "host",
         &[("host", "gateway.example")],
     );
-    assert_eq!(refusal(&in_query), AuthError::InvalidToken);
+    assert!(matches!(
+        refusal(&in_query),
+        AuthError::AuthorizationQueryParametersError { reason } if reason.contains("X-Amz-Security-Token")
+    ));
 }
 
 #[test]
@@ -350,7 +356,7 @@ fn a_date_is_required_in_one_of_two_headers() {
     set(&mut parts, "authorization", &text);
     parts.headers.remove("x-amz-date");
     assert!(
-        matches!(refusal(&parts), AuthError::AccessDenied { reason } if reason.contains("Date"))
+        matches!(refusal(&parts), AuthError::AccessDenied { reason, .. } if reason.contains("Date"))
     );
     set(&mut parts, "date", "Mon, 21 Sep 2026 14:13:20 GMT");
     // The date is fine now, but the signature covered x-amz-date.

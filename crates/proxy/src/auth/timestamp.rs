@@ -1,7 +1,7 @@
 //! The one date format that Signature Version 4 signs.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use time::format_description::well_known::Rfc2822;
 use time::macros::format_description;
@@ -73,6 +73,18 @@ impl AmzDate {
             instant.second()
         );
         Some(Self { text, instant })
+    }
+
+    /// The point in time that is so much later. `None` for years that four digits cannot hold.
+    pub fn after(&self, duration: Duration) -> Option<Self> {
+        let duration = duration.try_into().ok()?;
+        Self::from_instant(self.instant.checked_add(duration)?)
+    }
+
+    /// The same as `YYYY-MM-DDTHH:MM:SSZ`, which is the form of S3's error documents.
+    pub fn to_iso8601(&self) -> String {
+        let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+        self.instant.format(&format).unwrap_or_default()
     }
 
     /// The whole text, 16 characters.

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use super::error::BodyError;
 use super::limits::{
     MAX_CHUNK_HEADER_LENGTH, MAX_CHUNK_SIZE_DIGITS, MAX_TRAILER_LINE_LENGTH, MAX_TRAILERS,
+    MIN_CHUNK_LENGTH,
 };
 use crate::auth::{ChunkSigner, Signature};
 
@@ -56,6 +57,8 @@ pub struct Decoder {
     signatures: Option<Signatures>,
     has_trailer: bool,
     state: State,
+    /// Chunks that have begun, and the size of the last of them.
+    chunks: (u64, u64),
     /// The line being read, without its end.
     line: Vec<u8>,
     trailers: Vec<Trailer>,
@@ -116,6 +119,7 @@ impl Decoder {
             signatures,
             has_trailer,
             state: State::ChunkHeader,
+            chunks: (0, MIN_CHUNK_LENGTH),
             line: Vec::new(),
             trailers: Vec::new(),
             failure: None,
@@ -248,6 +252,14 @@ impl Decoder {
             }
         }
         self.state = if size > 0 {
+            let (chunk, before) = self.chunks;
+            if before < MIN_CHUNK_LENGTH {
+                return Err(BodyError::InvalidChunkSizeError {
+                    chunk,
+                    size: before,
+                });
+            }
+            self.chunks = (chunk.saturating_add(1), size);
             State::Data { remaining: size }
         } else {
             self.verify_chunk()?;
@@ -310,7 +322,7 @@ impl Decoder {
                 return Err(malformed("there is a line after the trailer's signature"));
             }
             if name == TRAILER_SIGNATURE {
-                return signatures.verify_trailer(value);
+                return signatures.verify_trailer(value, self.trailers.is_empty());
             }
             signatures.trailer.update(line);
             signatures.trailer.update(b"\n");
@@ -333,11 +345,19 @@ impl Decoder {
 }
 
 impl Signatures {
-    fn verify_trailer(&mut self, claimed: &str) -> Result<(), BodyError> {
+    fn verify_trailer(&mut self, claimed: &str, is_empty: bool) -> Result<(), BodyError> {
         let digest = self.trailer.finalize_reset().into();
         let expected = self.signer.sign_trailer(self.previous, &digest);
-        if Signature::from_hex(claimed) != Some(expected) {
-            return Err(BodyError::SignatureDoesNotMatch);
+        let claimed = Signature::from_hex(claimed)
+            .ok_or(incomplete("the trailer's signature is malformed"))?;
+        if claimed != expected {
+            return Err(if is_empty {
+                BodyError::MalformedTrailerError {
+                    reason: "nothing stands before its signature",
+                }
+            } else {
+                BodyError::SignatureDoesNotMatch
+            });
         }
         self.trailer_verified = true;
         Ok(())

@@ -1,7 +1,7 @@
 //! What a request's headers say about its body, read and checked before the body is polled.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine as _, alphabet};
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 
@@ -67,7 +67,9 @@ impl Declared {
         let checksum = declared_checksum(headers, payload)?;
         let md5 = match single(headers, "content-md5")? {
             None => None,
-            Some(text) => Some(parse_md5(text).ok_or(BodyError::InvalidDigest)?),
+            Some(text) => Some(parse_md5(text).ok_or_else(|| BodyError::InvalidDigest {
+                value: text.to_owned(),
+            })?),
         };
         Ok(Self {
             length,
@@ -109,18 +111,26 @@ fn parse_length(headers: &HeaderMap, name: &'static str) -> Result<Option<u64>, 
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(length) if digits => Ok(Some(length)),
+        // S3 takes a length of the plaintext that it cannot read for none.
+        _ if name != CONTENT_LENGTH.as_str() => Err(BodyError::MissingContentLength),
         _ => Err(BodyError::invalid_request(format!(
             "The value of {name} must be a number of bytes."
         ))),
     }
 }
 
+/// Base64 as S3 reads it: without a look at the bits that are left over.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
 fn parse_md5(text: &str) -> Option<[u8; MD5_LENGTH]> {
     // The base64 of 16 bytes; anything longer is not worth decoding.
     if text.len() != 24 {
         return None;
     }
-    BASE64.decode(text).ok()?.try_into().ok()
+    LENIENT.decode(text).ok()?.try_into().ok()
 }
 
 fn declared_checksum(

@@ -3,6 +3,10 @@
 /// Bytes of a chunk header line: 16 hexadecimal digits, `;chunk-signature=`, 64 digits, and as much again.
 pub const MAX_CHUNK_HEADER_LENGTH: usize = 256;
 
+/// Bytes of data that every chunk but the last has at least (Amazon S3 API Reference, "Signature Calculations: Transferring Payload in
+/// Multiple Chunks"). Smaller ones cost more to verify than they carry.
+pub const MIN_CHUNK_LENGTH: u64 = 8_192;
+
 /// Digits of a chunk size: what fits 64 bits.
 pub const MAX_CHUNK_SIZE_DIGITS: usize = 16;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use data_encoding::{BASE64, HEXLOWER};
 use http::HeaderMap;
 use http_body::Body;
 use md5::Md5;
@@ -15,7 +16,7 @@ use super::algorithm::Algorithm;
 use super::aws_chunked::{Decoder, Trailer};
 use super::checksum::Checksum;
 use super::declared::{Declared, DeclaredChecksum, MD5_LENGTH, MissingLength};
-use super::error::BodyError;
+use super::error::{BodyError, CONTENT_MD5};
 use super::hasher::Hasher;
 use crate::auth::PayloadMode;
 
@@ -86,6 +87,7 @@ where
         let declared = Declared::read(headers, payload, settings.missing_length)?;
         if declared.length > settings.maximum_length {
             return Err(BodyError::EntityTooLarge {
+                proposed: declared.length,
                 maximum: settings.maximum_length,
             });
         }
@@ -148,7 +150,12 @@ where
         let maximum = limit as u64;
         let capacity = match usize::try_from(self.length()) {
             Ok(length) if length <= limit => length,
-            _ => return Err(BodyError::EntityTooLarge { maximum }),
+            _ => {
+                return Err(BodyError::EntityTooLarge {
+                    proposed: self.length(),
+                    maximum,
+                });
+            }
         };
         let mut whole = BytesMut::with_capacity(capacity);
         while let Some(data) = self.next().await? {
@@ -176,7 +183,11 @@ where
             if let Some(data) = self.take_pending()? {
                 self.received = self.received.saturating_add(data.len() as u64);
                 if self.received > self.declared.length {
-                    return Err(BodyError::IncompleteBody {
+                    // What has arrived may show that the framing is broken, which says more.
+                    if let Some(decoder) = &mut self.decoder {
+                        while decoder.decode(&mut self.pending)?.is_some() {}
+                    }
+                    return Err(BodyError::OtherLength {
                         reason: "it is longer than declared",
                     });
                 }
@@ -230,7 +241,7 @@ where
             None => &[],
         };
         if self.received != self.declared.length {
-            return Err(BodyError::IncompleteBody {
+            return Err(BodyError::OtherLength {
                 reason: "it is shorter than declared",
             });
         }
@@ -323,12 +334,21 @@ impl Digests {
     ) -> Result<u64, BodyError> {
         let crc64nvme = self.crc64nvme.finalize();
         let sha256: Option<[u8; 32]> = self.sha256.take().map(|hash| hash.finalize().into());
-        if self.signed.is_some() && self.signed != sha256 {
-            return Err(BodyError::XAmzContentSHA256Mismatch);
+        if let (Some(signed), Some(computed)) = (self.signed, sha256)
+            && signed != computed
+        {
+            return Err(BodyError::XAmzContentSHA256Mismatch {
+                signed: HEXLOWER.encode(&signed),
+                computed: HEXLOWER.encode(&computed),
+            });
         }
-        if md5 != self.md5.take().map(|hash| hash.finalize().into()) {
+        let computed: Option<[u8; MD5_LENGTH]> = self.md5.take().map(|hash| hash.finalize().into());
+        if let (Some(declared), Some(computed)) = (md5, computed)
+            && declared != computed
+        {
             return Err(BodyError::BadDigest {
-                what: "Content-MD5",
+                what: CONTENT_MD5,
+                digests: Some((BASE64.encode(&declared), BASE64.encode(&computed))),
             });
         }
         if let Some(promised) = promised {

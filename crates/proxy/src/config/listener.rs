@@ -20,6 +20,8 @@ pub struct ListenerConfig {
     /// Hosts (`name` or `name:port`, in lower case) that clients may have signed instead of the one this gateway sees,
     /// because a load balancer in front rewrites the `Host` header.
     pub external_hosts: Vec<String>,
+    /// Regions that clients may sign for; `None` accepts any.
+    pub regions: Option<Vec<String>>,
 }
 
 /// PEM files of a TLS server.
@@ -58,6 +60,7 @@ pub(super) fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Opti
     }
     let base_domains = read_hosts(table.take("base_domains"), PortRule::Refused);
     let external_hosts = read_hosts(table.take("external_hosts"), PortRule::Allowed);
+    let regions = table.take("regions").map(|value| read_regions(&value));
     table.finish();
     Some(ListenerConfig {
         address: address?,
@@ -67,6 +70,10 @@ pub(super) fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Opti
         },
         base_domains: base_domains?,
         external_hosts: external_hosts?,
+        regions: match regions {
+            Some(regions) => Some(regions?),
+            None => None,
+        },
     })
 }
 
@@ -95,6 +102,21 @@ fn read_address(value: &Value<'_>) -> Option<SocketAddr> {
             "write an IP address and a port, such as \"127.0.0.1:8014\"",
         )
     })
+}
+
+fn read_regions(value: &Value<'_>) -> Option<Vec<String>> {
+    let regions: Vec<String> = value
+        .texts()?
+        .iter()
+        .filter_map(|value| value.text().map(str::to_owned))
+        .collect();
+    if regions.is_empty() || regions.iter().any(String::is_empty) {
+        return value.problem(
+            "names no region, so that nobody could sign",
+            "write regions = [\"us-east-1\"], or leave it out to accept any",
+        );
+    }
+    Some(regions)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -481,6 +481,11 @@ fn host_names_of_the_listener_are_checked() {
             .unwrap();
     assert_eq!(config.listener.base_domains, ["s3.example.org"]);
     assert_eq!(config.listener.external_hosts, ["lb.example.org:8443"]);
+    assert_eq!(config.listener.regions, None);
+    let one = with("regions = [\"eu-central-1\"]").unwrap();
+    assert_eq!(one.listener.regions, Some(vec!["eu-central-1".to_owned()]));
+    let none = with("regions = []").unwrap_err().to_string();
+    assert!(none.contains("nobody could sign"), "{none}");
     assert!(
         with("base_domains = [\"a:1\"]")
             .unwrap_err()

@@ -10,13 +10,20 @@ use crate::{
     byte_range::{CopySourceRangeError, Unsatisfiable},
     copy_source::CopySourceError,
     entity_tag::EntityTagError,
-    object_key::ObjectPathError,
+    object_key::{MAX_KEY_BYTES, ObjectPathError},
     upstream::UpstreamError,
     xml::{XmlError, requests::RequestDocumentError},
 };
 
-fn bad_request(code: &'static str, error: &impl ToString) -> S3Error {
-    S3Error::new(StatusCode::BAD_REQUEST, code, error.to_string())
+/// In S3's own words, by which clients tell errors apart, with our more precise ones beside them.
+fn bad_request(code: &'static str, message: &'static str, reason: &impl ToString) -> S3Error {
+    S3Error::new(StatusCode::BAD_REQUEST, code, message).with_element("Reason", reason.to_string())
+}
+
+const COPY_SOURCE: &str = "x-amz-copy-source";
+
+fn bad_argument(name: &'static str, message: &'static str, reason: &impl ToString) -> S3Error {
+    bad_request("InvalidArgument", message, reason).with_element("ArgumentName", name)
 }
 
 impl From<AuthError> for S3Error {
@@ -29,7 +36,7 @@ impl From<AuthError> for S3Error {
             AuthError::AuthorizationQueryParametersError { .. } => {
                 (StatusCode::BAD_REQUEST, "AuthorizationQueryParametersError")
             }
-            AuthError::InvalidAccessKeyId => (StatusCode::FORBIDDEN, "InvalidAccessKeyId"),
+            AuthError::InvalidAccessKeyId { .. } => (StatusCode::FORBIDDEN, "InvalidAccessKeyId"),
             AuthError::InvalidArgument { .. } => (StatusCode::BAD_REQUEST, "InvalidArgument"),
             AuthError::InvalidRequest { .. } => (StatusCode::BAD_REQUEST, "InvalidRequest"),
             AuthError::InvalidToken => (StatusCode::BAD_REQUEST, "InvalidToken"),
@@ -39,7 +46,9 @@ impl From<AuthError> for S3Error {
             }
             AuthError::SignatureDoesNotMatch => (StatusCode::FORBIDDEN, "SignatureDoesNotMatch"),
         };
-        Self::new(status, code, error.to_string())
+        let mut answer = Self::new(status, code, error.to_string());
+        answer.elements = error.elements();
+        answer
     }
 }
 
@@ -48,10 +57,13 @@ impl From<BodyError> for S3Error {
         let (status, code) = match &error {
             BodyError::BadDigest { .. } => (StatusCode::BAD_REQUEST, "BadDigest"),
             BodyError::EntityTooLarge { .. } => (StatusCode::BAD_REQUEST, "EntityTooLarge"),
-            BodyError::IncompleteBody { .. } | BodyError::Transport(_) => {
-                (StatusCode::BAD_REQUEST, "IncompleteBody")
+            BodyError::IncompleteBody { .. }
+            | BodyError::OtherLength { .. }
+            | BodyError::Transport(_) => (StatusCode::BAD_REQUEST, "IncompleteBody"),
+            BodyError::InvalidChunkSizeError { .. } => {
+                (StatusCode::BAD_REQUEST, "InvalidChunkSizeError")
             }
-            BodyError::InvalidDigest => (StatusCode::BAD_REQUEST, "InvalidDigest"),
+            BodyError::InvalidDigest { .. } => (StatusCode::BAD_REQUEST, "InvalidDigest"),
             BodyError::InvalidRequest { .. } => (StatusCode::BAD_REQUEST, "InvalidRequest"),
             BodyError::MalformedTrailerError { .. } => {
                 (StatusCode::BAD_REQUEST, "MalformedTrailerError")
@@ -61,23 +73,56 @@ impl From<BodyError> for S3Error {
             }
             BodyError::RequestTimeout { .. } => (StatusCode::BAD_REQUEST, "RequestTimeout"),
             BodyError::SignatureDoesNotMatch => (StatusCode::FORBIDDEN, "SignatureDoesNotMatch"),
-            BodyError::XAmzContentSHA256Mismatch => {
+            BodyError::XAmzContentSHA256Mismatch { .. } => {
                 (StatusCode::BAD_REQUEST, "XAmzContentSHA256Mismatch")
             }
         };
-        Self::new(status, code, error.to_string())
+        let mut answer = Self::new(status, code, error.to_string());
+        if let Some(reason) = error.reason() {
+            answer = answer.with_element("Reason", reason);
+        }
+        match &error {
+            BodyError::EntityTooLarge { proposed, maximum } => answer
+                .with_element("ProposedSize", proposed.to_string())
+                .with_element("MaxSizeAllowed", maximum.to_string()),
+            BodyError::BadDigest {
+                digests: Some((expected, calculated)),
+                ..
+            } => answer
+                .with_element("ExpectedDigest", expected.clone())
+                .with_element("CalculatedDigest", calculated.clone()),
+            BodyError::InvalidDigest { value } => answer.with_element("Content-MD5", value.clone()),
+            BodyError::XAmzContentSHA256Mismatch { signed, computed } => answer
+                .with_element("ClientComputedContentSHA256", signed.clone())
+                .with_element("S3ComputedContentSHA256", computed.clone()),
+            BodyError::InvalidChunkSizeError { chunk, size } => answer
+                .with_element("Chunk", chunk.to_string())
+                .with_element("BadChunkSize", size.to_string()),
+            _ => answer,
+        }
     }
 }
 
 impl From<ObjectPathError> for S3Error {
     fn from(error: ObjectPathError) -> Self {
-        let code = match &error {
-            ObjectPathError::InvalidBucketName { .. } => "InvalidBucketName",
-            ObjectPathError::KeyTooLong { .. } => "KeyTooLongError",
-            ObjectPathError::EmptyKey => "InvalidArgument",
-            ObjectPathError::InvalidUri { .. } => "InvalidURI",
-        };
-        bad_request(code, &error)
+        match &error {
+            ObjectPathError::InvalidBucketName { .. } => bad_request(
+                "InvalidBucketName",
+                "The specified bucket is not valid.",
+                &error,
+            ),
+            ObjectPathError::KeyTooLong { length } => {
+                bad_request("KeyTooLongError", "Your key is too long.", &error)
+                    .with_element("Size", length.to_string())
+                    .with_element("MaxSizeAllowed", MAX_KEY_BYTES.to_string())
+            }
+            ObjectPathError::EmptyKey => Self::invalid_argument(error.to_string()),
+            ObjectPathError::InvalidUri { .. } => bad_request(
+                "InvalidURI",
+                "The specified URI couldn't be parsed.",
+                &error,
+            ),
+        }
     }
 }
 
@@ -85,7 +130,19 @@ impl From<CopySourceError> for S3Error {
     fn from(error: CopySourceError) -> Self {
         match error {
             CopySourceError::Arn => Self::not_implemented(error.to_string()),
+            CopySourceError::Path(ObjectPathError::InvalidBucketName { .. }) => {
+                bad_argument(COPY_SOURCE, "Invalid copy source bucket name", &error)
+            }
+            CopySourceError::Path(ObjectPathError::InvalidUri { .. }) => {
+                bad_argument(COPY_SOURCE, "Invalid copy source encoding", &error)
+            }
+            CopySourceError::Path(ObjectPathError::EmptyKey) | CopySourceError::NotBucketAndKey => {
+                bad_argument(COPY_SOURCE, "Invalid copy source object key", &error)
+            }
             CopySourceError::Path(error) => error.into(),
+            CopySourceError::InvalidVersion => {
+                bad_argument("versionId", "Invalid version id specified", &error)
+            }
             error => Self::invalid_argument(error.to_string()),
         }
     }
@@ -93,7 +150,19 @@ impl From<CopySourceError> for S3Error {
 
 impl From<CopySourceRangeError> for S3Error {
     fn from(error: CopySourceRangeError) -> Self {
-        Self::invalid_argument(error.to_string())
+        const NAME: &str = "x-amz-copy-source-range";
+        match error {
+            CopySourceRangeError::BeyondSource { size, .. } => Self::invalid_argument(format!(
+                "Range specified is not valid for source object of size: {size}"
+            ))
+            .with_element("ArgumentName", NAME),
+            CopySourceRangeError::Malformed => bad_argument(
+                NAME,
+                "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the \
+                 first and last bytes to copy",
+                &error,
+            ),
+        }
     }
 }
 
@@ -122,9 +191,17 @@ impl From<RequestDocumentError> for S3Error {
         match error {
             RequestDocumentError::Malformed(_) => bad_request(
                 "MalformedXML",
-                &format!("The XML you provided was not well-formed: {error}"),
+                "The XML you provided was not well-formed or did not validate against our published schema.",
+                &error,
             ),
-            RequestDocumentError::PartOrder { .. } => bad_request("InvalidPartOrder", &error),
+            RequestDocumentError::PartOrder { .. } => bad_request(
+                "InvalidPartOrder",
+                "The list of parts was not in ascending order. Parts must be ordered by part number.",
+                &error,
+            ),
+            RequestDocumentError::PartNumber { number: ..1 } => {
+                bad_argument("PartNumber", "PartNumber must be >= 1", &error)
+            }
             error => Self::invalid_argument(error.to_string()),
         }
     }
@@ -172,9 +249,12 @@ impl From<EnvelopeError> for S3Error {
             EnvelopeError::MetadataTooLarge { length, limit } => Self::new(
                 StatusCode::BAD_REQUEST,
                 "MetadataTooLarge",
+                "Your metadata headers exceed the maximum allowed metadata size",
+            )
+            .with_element(
+                "Reason",
                 format!(
-                    "Your metadata headers exceed the maximum allowed metadata size: sealed, they take {length} bytes and there is room for {limit}. \
-                     Use shorter names and values."
+                    "Sealed, they take {length} bytes and there is room for {limit}. Use shorter names and values."
                 ),
             )
             .with_element("Size", length.to_string())

@@ -61,7 +61,7 @@ impl Gateway {
             credentials: credentials(&config)?,
             auth_settings: AuthSettings {
                 external_hosts: config.listener.external_hosts.clone(),
-                regions: None,
+                regions: config.listener.regions.clone(),
                 default_port: if config.listener.tls.is_some() {
                     443
                 } else {

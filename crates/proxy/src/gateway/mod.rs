@@ -20,7 +20,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use http::{HeaderValue, Method, Request, Response, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use sealgate_envelope::keyring::Keyring;
@@ -32,6 +32,7 @@ use crate::{
     error::S3Error,
     listener::ConnectionInfo,
     object::CommitCache,
+    object_key::ObjectPath,
     operation::{self, Exchange, empty, named},
     policy,
     query_string::QueryString,
@@ -43,6 +44,9 @@ use crate::{
 
 pub(crate) use self::assembly::{key_service, now_in_milliseconds, upstream};
 pub use crate::operation::ResponseBody;
+
+/// The most bytes of names and values in the headers of one request.
+const MAXIMUM_HEADER_SECTION: usize = 8 << 10;
 
 /// A running gateway: configuration, keys and connections. Everything that it remembers may vanish at any time without loss.
 pub struct Gateway {
@@ -118,6 +122,18 @@ impl Gateway {
         response
     }
 
+    /// What S3 says of a request before it looks at the signature. The host that it takes is not proven yet, and decides nothing else.
+    fn misfit(&self, parts: &Parts) -> Option<S3Error> {
+        let host = parts
+            .headers
+            .get(http::header::HOST)
+            .and_then(|host| host.to_str().ok());
+        let path =
+            ObjectPath::parse(host, &self.config.listener.base_domains, parts.uri.path()).ok()?;
+        let query = QueryString::parse(parts.uri.query()).ok()?;
+        route::misfit(&parts.method, path.target(), &query, &parts.headers)
+    }
+
     async fn answer(
         self: Arc<Self>,
         parts: Parts,
@@ -125,10 +141,14 @@ impl Gateway {
         request_id: &str,
         line: &mut LogLine,
     ) -> Result<Response<ResponseBody>, S3Error> {
+        check_header_section(&parts.headers)?;
         let place = Arc::clone(&self.requests)
             .try_acquire_owned()
             .map_err(|_| S3Error::slow_down("the bound on concurrent requests is reached"))?;
         let place = Arc::new(place);
+        if let Some(error) = self.misfit(&parts) {
+            return Err(error);
+        }
         let query = parts.uri.query().unwrap_or_default();
         let kind = route::unsigned(&parts.method, query, &parts.headers);
         let body = body.map_err(Into::into).boxed();
@@ -222,6 +242,23 @@ impl Gateway {
     }
 }
 
+/// Refuses what S3 refuses: names and values of more bytes than any of its operations takes (S3 API Reference, PutObject).
+fn check_header_section(headers: &HeaderMap) -> Result<(), S3Error> {
+    let length: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    if length <= MAXIMUM_HEADER_SECTION {
+        return Ok(());
+    }
+    Err(S3Error::new(
+        StatusCode::BAD_REQUEST,
+        "RequestHeaderSectionTooLarge",
+        "Your request header section exceeds the maximum allowed size.",
+    )
+    .with_element("MaxSizeAllowed", MAXIMUM_HEADER_SECTION.to_string()))
+}
+
 /// 16 random hexadecimal digits.
 fn new_request_id() -> String {
     let mut bytes = [0_u8; 8];
@@ -295,5 +332,23 @@ impl LogLine {
                 "request"
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_section_has_at_most_8_kib() {
+        let with = |length: usize| {
+            let mut headers = HeaderMap::new();
+            let value = HeaderValue::from_str(&"d".repeat(length)).unwrap();
+            headers.insert(named("x-amz-meta-a"), value);
+            check_header_section(&headers)
+        };
+        assert!(with(8_192 - "x-amz-meta-a".len()).is_ok());
+        let error = with(8_193 - "x-amz-meta-a".len()).unwrap_err();
+        assert_eq!(error.code, "RequestHeaderSectionTooLarge");
     }
 }

@@ -71,6 +71,7 @@ fn start_with(tls: Option<TlsFiles>, limits: &LimitsConfig) -> Running {
         tls,
         base_domains: Vec::new(),
         external_hosts: Vec::new(),
+        regions: None,
     };
     let listener = Listener::bind(&config, limits).unwrap();
     let address = listener.address();
@@ -356,6 +357,7 @@ fn an_address_in_use_says_so() {
             tls: None,
             base_domains: Vec::new(),
             external_hosts: Vec::new(),
+            regions: None,
         };
         let error = Listener::bind(&config, &LimitsConfig::default())
             .err()

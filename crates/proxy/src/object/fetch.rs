@@ -128,8 +128,8 @@ async fn fetch_once(
     let (range, parts_count) = match wanted {
         Wanted::Whole => (None, None),
         Wanted::Range(_) if whole_anyway => (None, None),
-        Wanted::Range(spec) => (Some(spec.resolve(plaintext_length)?), None),
-        Wanted::Part(number) => (part_range(&layout, number)?, Some(layout.parts().len())),
+        Wanted::Range(spec) => (spec.resolve_read(plaintext_length)?, None),
+        Wanted::Part(number) => (part_range(&layout, number)?, object.parts_count(&layout)),
     };
     let plaintext = match (range, wanted) {
         (Some(range), _) => range.start..range.end_inclusive + 1,
@@ -347,7 +347,7 @@ pub fn part_range(layout: &ObjectLayout, number: u16) -> Result<Option<ByteRange
             S3Error::new(
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 "InvalidPartNumber",
-                "The requested partnumber is not satisfiable",
+                "The requested partnumber is not satisfiable.",
             )
             .with_element("ActualPartCount", layout.parts().len().to_string())
             .with_element("PartNumberRequested", number.to_string())

@@ -6,6 +6,8 @@ use sealgate_envelope::{
     header::{HEADER_METADATA_NAME, Header, OpenedHeader},
     key_service::UnwrapPermit,
     layout,
+    object::Body,
+    parts::ObjectLayout,
 };
 use sha2::{Digest, Sha256};
 
@@ -188,5 +190,10 @@ impl SealedObject {
                     self.identity.sealed_length
                 ))
             })
+    }
+
+    /// How many parts the client made it of; none where it was a single PUT (S3 API, GetObject, `x-amz-mp-parts-count`).
+    pub fn parts_count(&self, layout: &ObjectLayout) -> Option<usize> {
+        (self.opened.body() == Body::Multipart).then(|| layout.parts().len())
     }
 }

@@ -334,6 +334,19 @@ fn check_declared(exchange: &Exchange, record: &CommitRecord) -> Result<(), S3Er
     if let Some(size) = exchange.header("x-amz-mp-object-size")
         && size.parse() != Ok(record.plaintext_length())
     {
+        match size.parse::<i64>() {
+            Ok(..0) => {
+                return Err(S3Error::invalid_request(format!(
+                    "Value for x-amz-mp-object-size header is less than zero: '{size}'"
+                )));
+            }
+            Err(_) => {
+                return Err(S3Error::invalid_request(format!(
+                    "Value for x-amz-mp-object-size header is invalid: '{size}'"
+                )));
+            }
+            Ok(_) => {}
+        }
         return Err(S3Error::invalid_request(format!(
             "The provided 'x-amz-mp-object-size' header value {size} does not match what was computed: {}",
             record.plaintext_length()
@@ -359,7 +372,7 @@ fn check_declared(exchange: &Exchange, record: &CommitRecord) -> Result<(), S3Er
         "BadDigest",
         format!(
             "The {} you specified did not match the calculated checksum.",
-            computed.algorithm().name().to_ascii_lowercase()
+            computed.algorithm().name()
         ),
     ))
 }

@@ -42,7 +42,8 @@ pub(super) async fn copy_object(exchange: Exchange) -> Result<Response<ResponseB
         .ok_or_else(|| S3Error::invalid_argument("x-amz-copy-source is not text."))?;
     let source = CopySource::parse(source)?;
     policy::guard_bucket(source.bucket.as_str(), exchange.gateway.state.name())?;
-    let replaces_metadata = replaces_metadata(&exchange)?;
+    let replaces_metadata = replaces(&exchange, "x-amz-metadata-directive")?;
+    replaces(&exchange, "x-amz-tagging-directive")?;
     let onto_itself = source.bucket.as_str() == exchange.bucket()
         && source.key.as_str() == exchange.key()
         && source.version_id.is_none();
@@ -52,6 +53,8 @@ pub(super) async fn copy_object(exchange: Exchange) -> Result<Response<ResponseB
              website redirect location or encryption attributes.",
         ));
     }
+    // Refused also where it is not used.
+    metadata::of_request(&exchange)?;
     let object = head(&exchange, &source).await?;
     let rule = exchange.domain();
     let here = Domain::new(rule.name.as_str())?;
@@ -91,12 +94,24 @@ pub(super) async fn copy_object(exchange: Exchange) -> Result<Response<ResponseB
     ))
 }
 
-fn replaces_metadata(exchange: &Exchange) -> Result<bool, S3Error> {
-    match exchange.header("x-amz-metadata-directive") {
+/// Whether a directive asks for the request's own values in place of the source's.
+fn replaces(exchange: &Exchange, name: &'static str) -> Result<bool, S3Error> {
+    match exchange.header(name) {
         None => Ok(false),
         Some(directive) if directive.eq_ignore_ascii_case("COPY") => Ok(false),
         Some(directive) if directive.eq_ignore_ascii_case("REPLACE") => Ok(true),
-        Some(_) => Err(S3Error::invalid_argument("Unknown metadata directive.")),
+        Some(value) => {
+            let what = if name == "x-amz-tagging-directive" {
+                "tagging"
+            } else {
+                "metadata"
+            };
+            Err(
+                S3Error::invalid_argument(format!("Unknown {what} directive."))
+                    .with_element("ArgumentName", name)
+                    .with_element("ArgumentValue", value),
+            )
+        }
     }
 }
 
@@ -107,14 +122,21 @@ async fn head(exchange: &Exchange, source: &CopySource) -> Result<SealedObject, 
     if let Some(version_id) = &source.version_id {
         append_query(&mut query, "versionId", version_id);
     }
-    let request = UpstreamRequest::new(Method::HEAD, target_of(source))
-        .query(query)
-        .headers(multipart::copy_conditions(exchange)?);
-    let head = match gateway.upstream.call(request).await {
-        Err(error) if error.status == StatusCode::NOT_FOUND => {
-            return Err(what_is_missing(exchange, source, error).await);
+    let conditions = multipart::copy_conditions(exchange)?;
+    let request = |method| {
+        UpstreamRequest::new(method, target_of(source))
+            .query(query.clone())
+            .headers(conditions.clone())
+    };
+    let head = match gateway.upstream.call(request(Method::HEAD)).await {
+        Ok(head) => head,
+        Err(error) => {
+            // The answer to a HEAD has no document that says what is wrong with the source: the object, its bucket or its version. A GET does.
+            let first_byte = HeaderValue::from_static("bytes=0-0");
+            let get = request(Method::GET).header(header::RANGE, first_byte);
+            let said = gateway.upstream.call(get).await.err();
+            return Err(multipart::copy_failure(said.unwrap_or(error)));
         }
-        answer => answer.map_err(multipart::copy_failure)?,
     };
     let permit = policy::permit_open(&source_intent(exchange, source));
     let rule = gateway
@@ -123,16 +145,6 @@ async fn head(exchange: &Exchange, source: &CopySource) -> Result<SealedObject, 
     SealedHead::read(&head)?
         .open(gateway, &permit, &rule, source.key.as_str())
         .await
-}
-
-/// The answer to a HEAD has no document that says whether the object is missing or its bucket, so that is asked for.
-async fn what_is_missing(exchange: &Exchange, source: &CopySource, error: S3Error) -> S3Error {
-    let target = Target::bucket(source.bucket.as_str());
-    let request = UpstreamRequest::new(Method::HEAD, target);
-    match exchange.gateway.upstream.call(request).await {
-        Err(bucket) if bucket.status == StatusCode::NOT_FOUND => S3Error::no_such_bucket(),
-        _ => error,
-    }
 }
 
 fn target_of(source: &CopySource) -> Target {

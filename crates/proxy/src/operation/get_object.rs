@@ -95,15 +95,14 @@ pub(super) async fn head_object(exchange: Exchange) -> Result<Response<ResponseB
     let length = object.plaintext_length()?;
     let range = match wanted {
         Wanted::Whole => None,
-        Wanted::Range(spec) => Some(spec.resolve(length)?),
+        Wanted::Range(spec) => spec.resolve_read(length)?,
         Wanted::Part(number) => {
             let layout = object
                 .layout(&gateway.commits, &gateway.upstream, &exchange.target())
                 .await?;
-            answer.insert(
-                named("x-amz-mp-parts-count"),
-                HeaderValue::from(layout.parts().len()),
-            );
+            if let Some(parts) = object.parts_count(&layout) {
+                answer.insert(named("x-amz-mp-parts-count"), HeaderValue::from(parts));
+            }
             object::part_range(&layout, number)?
         }
     };
@@ -134,7 +133,7 @@ fn wanted(exchange: &Exchange) -> Result<Wanted, S3Error> {
     match part.parse() {
         Ok(number @ 1..=10_000) => Ok(Wanted::Part(number)),
         _ => Err(S3Error::invalid_argument(
-            "Part number must be an integer between 1 and 10000, inclusive",
+            "Part number must be an integer between 1 and 10000, inclusive.",
         )),
     }
 }

@@ -2,14 +2,16 @@
 //! bucket as none by design.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use time::OffsetDateTime;
 
-use super::{Exchange, ResponseBody, checksums, document, get_object::intent};
+use super::{Exchange, ResponseBody, append_query, checksums, document, get_object::intent};
 use crate::{
     error::S3Error,
+    object_key::ObjectKey,
     policy,
-    state::OpenUpload,
+    state::{OpenUpload, UploadId},
+    upstream::{Target, UpstreamRequest},
     xml::multipart_answers::{ListedUpload, UploadsAnswer},
 };
 
@@ -34,10 +36,7 @@ pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S
     // A bucket that does not exist has no uploads, and says so.
     gateway
         .upstream
-        .call(crate::upstream::UpstreamRequest::new(
-            http::Method::HEAD,
-            exchange.target(),
-        ))
+        .call(UpstreamRequest::new(Method::HEAD, exchange.target()))
         .await
         .map_err(|error| {
             if error.status == StatusCode::NOT_FOUND {
@@ -62,12 +61,19 @@ pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S
                 .uploads
                 .open_named(&exchange_ref.gateway, &permit, &name, wanted)
                 .await?;
-            Ok::<_, S3Error>(upload.map(|upload| shown(&upload)))
+            match upload {
+                Some(upload) if is_open(exchange_ref, &upload).await? => {
+                    Ok::<_, S3Error>(Some(shown(&upload)))
+                }
+                _ => Ok(None),
+            }
         })
         .buffer_unordered(CONCURRENT_READS)
         .try_collect()
         .await?;
-    let page = page(found.into_iter().flatten().collect(), &asked);
+    let found: Vec<ListedUpload> = found.into_iter().flatten().collect();
+    check_marker(&found, &asked)?;
+    let page = page(found, &asked);
     let encoded = exchange.query.unique("encoding-type").ok().flatten() == Some("url");
     let result = UploadsAnswer {
         bucket: exchange.bucket(),
@@ -90,6 +96,41 @@ pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S
     ))
 }
 
+/// Whether the upstream knows the upload too. A record outlives the upload where the bucket was deleted, a lifecycle rule aborted it, or somebody
+/// else did, until `sealgate gc` comes; and a bucket of the same name would inherit it.
+async fn is_open(exchange: &Exchange, upload: &OpenUpload) -> Result<bool, S3Error> {
+    let key = ObjectKey::new(upload.record.object_key.as_str())?;
+    let mut query = String::from("max-parts=1");
+    append_query(&mut query, "uploadId", &upload.id.upstream);
+    let request = UpstreamRequest::new(
+        Method::GET,
+        Target::object(exchange.bucket(), key.to_wire()),
+    )
+    .query(query);
+    match exchange.gateway.upstream.call(request).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.code == "NoSuchUpload" => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// A marker is an upload id of ours, and of the key that it comes with. It need not be open any more: uploads end between two pages.
+fn check_marker(found: &[ListedUpload], asked: &Asked) -> Result<(), S3Error> {
+    let marker = asked.upload_id_marker.as_str();
+    if marker.is_empty() || asked.key_marker.is_empty() {
+        return Ok(());
+    }
+    let of_another_key = found
+        .iter()
+        .any(|upload| upload.upload_id == marker && upload.key != asked.key_marker);
+    if of_another_key || UploadId::parse(marker).is_none() {
+        return Err(S3Error::invalid_argument("Invalid uploadId marker")
+            .with_element("ArgumentName", "upload-id-marker")
+            .with_element("ArgumentValue", marker));
+    }
+    Ok(())
+}
+
 fn asked(exchange: &Exchange) -> Result<Asked, S3Error> {
     let text = |name: &str| {
         exchange
@@ -101,14 +142,7 @@ fn asked(exchange: &Exchange) -> Result<Asked, S3Error> {
     };
     let max_uploads = match text("max-uploads").filter(|text| !text.is_empty()) {
         None => 1_000,
-        Some(text) => text
-            .parse::<u32>()
-            .map_err(|_| {
-                S3Error::invalid_argument(
-                    "Provided max-uploads not an integer or within integer range",
-                )
-            })?
-            .min(1_000),
+        Some(text) => limit_of("max-uploads", &text)?.min(1_000),
     };
     Ok(Asked {
         prefix: text("prefix").unwrap_or_default(),
@@ -117,6 +151,24 @@ fn asked(exchange: &Exchange) -> Result<Asked, S3Error> {
         upload_id_marker: text("upload-id-marker").unwrap_or_default(),
         max_uploads,
     })
+}
+
+/// The value of a parameter that limits a listing, such as `max-uploads`.
+pub(super) fn limit_of(name: &'static str, text: &str) -> Result<u32, S3Error> {
+    let limit: i32 = text.parse().map_err(|_| {
+        let message = format!("Provided {text} not an integer or within integer range");
+        bad_limit(name, text, message)
+    })?;
+    u32::try_from(limit).map_err(|_| {
+        let message = format!("Argument {text} must be an integer between 0 and 2147483647");
+        bad_limit(name, text, message)
+    })
+}
+
+fn bad_limit(name: &'static str, text: &str, message: String) -> S3Error {
+    S3Error::invalid_argument(message)
+        .with_element("ArgumentName", name)
+        .with_element("ArgumentValue", text)
 }
 
 fn shown(upload: &OpenUpload) -> ListedUpload {
@@ -228,6 +280,29 @@ mod tests {
             upload_id_marker: String::new(),
             max_uploads,
         }
+    }
+
+    #[test]
+    fn a_marker_belongs_to_its_key_and_may_be_of_an_upload_that_has_ended() {
+        let id = |byte| {
+            UploadId {
+                object_id: sealgate_envelope::ObjectId::from_bytes([byte; 16]),
+                upstream: "u".to_owned(),
+            }
+            .to_string()
+        };
+        let found = [upload("a", &id(1)), upload("b", &id(2))];
+        let check = |key: &str, id: &str| {
+            let mut asked = asked(None, 10);
+            (asked.key_marker, asked.upload_id_marker) = (key.to_owned(), id.to_owned());
+            check_marker(&found, &asked)
+        };
+        assert!(check("a", &id(1)).is_ok());
+        assert!(check("a", &id(3)).is_ok());
+        assert!(check("a", &id(2)).is_err());
+        assert!(check("a", "no id of ours").is_err());
+        // Without a key it means nothing (S3 API, ListMultipartUploads).
+        assert!(check("", "no id of ours").is_ok());
     }
 
     #[test]

@@ -8,7 +8,9 @@ use crate::{error::S3Error, xml::listing};
 
 pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
     let request_headers = headers::passed(&exchange.headers);
-    let (answer_headers, document) = exchange.upstream_document(request_headers).await?;
+    let (answer_headers, document) = exchange
+        .upstream_document(exchange.wire_query.clone(), request_headers)
+        .await?;
     let mut foreign = 0_u64;
     let rewritten = listing::rewrite_objects(&document, |sealed| {
         layout::plaintext_length(sealed).unwrap_or_else(|| {

@@ -1,6 +1,6 @@
 //! What is sealed with an object beside its bytes: content headers, user metadata and checksums.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sealgate_envelope::metadata::Metadata;
 
 use super::{Exchange, headers};
@@ -8,6 +8,9 @@ use crate::error::S3Error;
 
 /// The token of S3's own framing in `Content-Encoding`; it describes the request, not the object.
 const FRAMING: &str = "aws-chunked";
+
+/// The longest name of user metadata that a sealed header holds: 255 bytes, less the two that mark user metadata (FORMAT.md, section 3).
+const MAXIMUM_NAME_LENGTH: usize = 253;
 
 /// What S3 says of an object that was stored without a content type.
 const DEFAULT_CONTENT_TYPE: HeaderValue = HeaderValue::from_static("binary/octet-stream");
@@ -33,9 +36,26 @@ pub(super) fn of_request(exchange: &Exchange) -> Result<Metadata, S3Error> {
         }
     }
     for (name, values) in user_metadata(&exchange.headers) {
+        if name.len() > MAXIMUM_NAME_LENGTH {
+            return Err(name_too_long(name));
+        }
         metadata.insert_user(name, values)?;
     }
     Ok(metadata)
+}
+
+fn name_too_long(name: &str) -> S3Error {
+    S3Error::new(
+        StatusCode::BAD_REQUEST,
+        "MetadataTooLarge",
+        "Your metadata headers exceed the maximum allowed metadata size",
+    )
+    .with_element(
+        "Reason",
+        format!("The name of user metadata may have {MAXIMUM_NAME_LENGTH} bytes behind x-amz-meta-; use a shorter one."),
+    )
+    .with_element("Size", name.len().to_string())
+    .with_element("MaxSizeAllowed", MAXIMUM_NAME_LENGTH.to_string())
 }
 
 /// User metadata by name, several values of one name joined by commas as S3 does.

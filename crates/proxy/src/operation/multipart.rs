@@ -1,6 +1,6 @@
 //! The frame of a multipart upload: beginning it, listing its parts, aborting it. See `upload_part` and `complete` for what lies between.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, header};
 use sealgate_envelope::{
@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 
 use super::{
     Exchange, ResponseBody, append_query, checksums, document, empty, get_object::intent, headers,
-    metadata, named, put_object,
+    list_uploads, metadata, named, put_object,
 };
 use crate::{
     body::{Algorithm, ChecksumType},
@@ -21,7 +21,7 @@ use crate::{
     error::S3Error,
     policy,
     state::{OpenUpload, StoredPart, UploadReference},
-    upstream::{MAX_DOCUMENT_LENGTH, UpstreamRequest},
+    upstream::{MAX_DOCUMENT_LENGTH, Target, UpstreamRequest},
     xml::{
         checksum_value::ChecksumValue,
         multipart_answers::{InitiatedAnswer, ListedPart, PartsAnswer},
@@ -144,7 +144,21 @@ pub(super) async fn open(
         rule: &exchange.domain(),
         fresh,
     };
-    gateway.uploads.open(gateway, &permit, &reference).await
+    match gateway.uploads.open(gateway, &permit, &reference).await {
+        Err(error) if error.code == "NoSuchUpload" => Err(missing_bucket(exchange)
+            .await
+            .unwrap_or_else(|| error.with_element("UploadId", upload_id))),
+        opened => opened,
+    }
+}
+
+/// The error to answer with where the request's bucket does not exist, which S3 looks at first.
+pub(super) async fn missing_bucket(exchange: &Exchange) -> Option<S3Error> {
+    let bucket = UpstreamRequest::new(Method::HEAD, Target::bucket(exchange.bucket()));
+    match exchange.gateway.upstream.call(bucket).await {
+        Err(error) if error.status == StatusCode::NOT_FOUND => Some(S3Error::no_such_bucket()),
+        _ => None,
+    }
 }
 
 /// AbortMultipartUpload: at the upstream first, so that no part can come after its state has gone.
@@ -153,6 +167,11 @@ pub(super) async fn abort(
     upload_id: &str,
 ) -> Result<Response<ResponseBody>, S3Error> {
     let upload = open(&exchange, upload_id, true).await?;
+    if let Some(date) = exchange.header("x-amz-if-match-initiated-time")
+        && !initiated_at(&upload, date)?
+    {
+        return Err(S3Error::precondition_failed());
+    }
     match abort_upstream(&exchange, &upload.id.upstream).await {
         // Aborted before, by a request that did not come as far as the state.
         Err(error) if error.code == "NoSuchUpload" => {}
@@ -160,6 +179,21 @@ pub(super) async fn abort(
     }
     exchange.gateway.uploads.forget(upload.id.hash()).await?;
     Ok(empty(StatusCode::NO_CONTENT, HeaderMap::new()))
+}
+
+/// Whether an upload began at this time (S3 API, AbortMultipartUpload, `x-amz-if-match-initiated-time`). A time to come is no condition.
+fn initiated_at(upload: &OpenUpload, date: &str) -> Result<bool, S3Error> {
+    let asked = httpdate::parse_http_date(date).map_err(|_| {
+        S3Error::invalid_argument("x-amz-if-match-initiated-time is not an HTTP date.")
+    })?;
+    if asked > SystemTime::now() {
+        return Ok(true);
+    }
+    let seconds = |time: SystemTime| {
+        time.duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |age| age.as_secs())
+    };
+    Ok(seconds(asked) == upload.record.created / 1_000)
 }
 
 async fn abort_upstream(exchange: &Exchange, upstream_id: &str) -> Result<(), S3Error> {
@@ -176,13 +210,9 @@ pub(super) async fn list_parts(
     exchange: Exchange,
     upload_id: &str,
 ) -> Result<Response<ResponseBody>, S3Error> {
-    let number = |name: &str| -> Result<Option<u32>, S3Error> {
+    let number = |name: &'static str| -> Result<Option<u32>, S3Error> {
         match exchange.query.unique(name) {
-            Ok(Some(text)) if !text.is_empty() => text.parse().map(Some).map_err(|_| {
-                S3Error::invalid_argument(format!(
-                    "Provided {name} not an integer or within integer range"
-                ))
-            }),
+            Ok(Some(text)) if !text.is_empty() => list_uploads::limit_of(name, text).map(Some),
             _ => Ok(None),
         }
     };

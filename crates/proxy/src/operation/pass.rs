@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{Response, StatusCode, header};
+use http::{HeaderMap, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
@@ -20,7 +20,8 @@ pub(super) async fn pass(mut exchange: Exchange) -> Result<Response<ResponseBody
     let body = exchange.document().await?;
     refuse_select(&exchange, &body)?;
     let mut request_headers = headers::passed(&exchange.headers);
-    if !body.is_empty() {
+    // Also of nothing, where the client has sent a digest: without one the storage would name its absence and not the missing document.
+    if !body.is_empty() || has_digest(&exchange.headers) {
         headers::insert_text(
             &mut request_headers,
             super::named("content-md5"),
@@ -53,6 +54,14 @@ pub(super) async fn pass(mut exchange: Exchange) -> Result<Response<ResponseBody
     *response.status_mut() = status;
     *response.headers_mut() = answer_headers;
     Ok(response)
+}
+
+fn has_digest(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        *name == "content-md5"
+            || *name == "x-amz-sdk-checksum-algorithm"
+            || name.as_str().starts_with("x-amz-checksum-")
+    })
 }
 
 /// RestoreObject of the type SELECT would write query results, in whatever form, to another place.

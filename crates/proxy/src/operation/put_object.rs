@@ -29,6 +29,9 @@ use crate::{
 /// The largest object in one request: the upstream takes 5 GiB (S3 API, PutObject), of which our overhead is a part.
 pub(super) const MAXIMUM_SINGLE_LENGTH: u64 = (5 << 30) - (3 << 20);
 
+/// The size of a stored object, in the answer to the request that made it.
+const OBJECT_SIZE: &str = "x-amz-object-size";
+
 pub(super) async fn put_object(mut exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
     let metadata = metadata::of_request(&exchange)?;
     let mut upstream_headers = headers::placement(&exchange.headers);
@@ -40,8 +43,13 @@ pub(super) async fn put_object(mut exchange: Exchange) -> Result<Response<Respon
         request: UpstreamRequest::new(Method::PUT, target).headers(upstream_headers),
         metadata,
     };
+    let length = body.length();
     let (answer, checksum) = put.send(Plaintext::of_client(body)).await?;
     let mut answer_headers = headers::answer(answer.headers());
+    if answer.headers().contains_key(OBJECT_SIZE) {
+        // Some storages say how long the object is that they got; clients sent another one.
+        answer_headers.insert(named(OBJECT_SIZE), length.into());
+    }
     checksums::to_answer(&checksum, ChecksumType::FullObject, 1, &mut answer_headers);
     Ok(empty(StatusCode::OK, answer_headers))
 }

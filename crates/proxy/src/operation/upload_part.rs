@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     body::{Algorithm, Checksum, MissingLength},
-    byte_range::ByteRange,
+    byte_range::{ByteRange, CopySourceRangeError},
     copy_source::CopySource,
     entity_tag::EntityTag,
     error::S3Error,
@@ -81,12 +81,18 @@ pub(super) async fn upload_part_copy(
     upload_id: &str,
     number: u16,
 ) -> Result<Response<ResponseBody>, S3Error> {
-    let upload = multipart::open(&exchange, upload_id, false).await?;
     let source = exchange
         .header("x-amz-copy-source")
         .ok_or_else(|| S3Error::invalid_argument("x-amz-copy-source is not text."))?;
-    let source = CopySource::parse(source)?;
+    let source = match CopySource::parse(source) {
+        Ok(source) => source,
+        Err(error) => {
+            let missing = multipart::missing_bucket(&exchange).await;
+            return Err(missing.unwrap_or_else(|| error.into()));
+        }
+    };
     policy::guard_bucket(source.bucket.as_str(), exchange.gateway.state.name())?;
+    let upload = multipart::open(&exchange, upload_id, false).await?;
     let range = exchange
         .header("x-amz-copy-source-range")
         .map(parse_range)
@@ -114,14 +120,16 @@ pub(super) async fn upload_part_copy(
     };
     let fetched = object::fetch(&exchange.gateway, &request)
         .await
-        .map_err(multipart::copy_failure)?;
+        .map_err(multipart::copy_failure)
+        .map_err(|error| beyond_source(error, range))?;
     if let (Some(wanted), Some(found)) = (range, fetched.range)
         && wanted != found
     {
-        return Err(S3Error::invalid_argument(format!(
-            "Range specified is not valid for source object of size: {}",
-            fetched.plaintext_length
-        )));
+        return Err(CopySourceRangeError::BeyondSource {
+            last: wanted.end_inclusive,
+            size: fetched.plaintext_length,
+        }
+        .into());
     }
     if fetched.length > MAXIMUM_SINGLE_LENGTH {
         return Err(S3Error::invalid_request(
@@ -150,6 +158,24 @@ pub(super) async fn upload_part_copy(
         checksum_type: None,
     };
     Ok(document(StatusCode::OK, answer, result.to_part_document()))
+}
+
+/// A range that a read would not satisfy is an argument that a copy does not take.
+fn beyond_source(error: S3Error, range: Option<ByteRange>) -> S3Error {
+    let size = error
+        .headers
+        .get(header::CONTENT_RANGE)
+        .and_then(|value| value.to_str().ok()?.rsplit_once('/')?.1.parse().ok());
+    match (range, size) {
+        (Some(range), Some(size)) if error.status == StatusCode::RANGE_NOT_SATISFIABLE => {
+            CopySourceRangeError::BeyondSource {
+                last: range.end_inclusive,
+                size,
+            }
+            .into()
+        }
+        _ => error,
+    }
 }
 
 /// The range must have both ends; whether it lies in the source is seen when the source is read.

@@ -82,7 +82,7 @@ pub fn strip_anonymous(headers: &mut HeaderMap) {
 
 /// The answer to what needs a signature.
 pub fn refusal() -> S3Error {
-    S3Error::access_denied("Access Denied. Requests must be signed.")
+    S3Error::access_denied("Access Denied.").with_element("Reason", "Requests must be signed.")
 }
 
 fn allows(

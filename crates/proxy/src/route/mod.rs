@@ -3,6 +3,7 @@
 //! The sorting follows one rule: what stores or serves object bytes is transformed, what only names objects is rewritten, what configures a
 //! bucket or labels an object passes with a new signature, and everything that could store plaintext unseen is refused with its reason.
 
+mod misfit;
 mod operation;
 mod passed;
 mod refused;
@@ -11,6 +12,7 @@ mod unsigned;
 #[cfg(test)]
 mod table_tests;
 
+pub use misfit::misfit;
 pub use operation::{Operation, Treatment};
 pub use passed::may_pass;
 pub use unsigned::{Unsigned, unsigned};
@@ -183,7 +185,7 @@ fn part_number(query: &QueryString) -> Result<u16, S3Error> {
         .filter(|number| (1..=10_000).contains(number))
         .ok_or_else(|| {
             S3Error::invalid_argument(
-                "Part number must be an integer between 1 and 10000, inclusive",
+                "Part number must be an integer between 1 and 10000, inclusive.",
             )
         })
 }

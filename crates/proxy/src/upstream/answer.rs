@@ -156,7 +156,7 @@ fn without_document(status: StatusCode) -> S3Error {
     match status {
         StatusCode::NOT_FOUND => S3Error::no_such_key(),
         StatusCode::PRECONDITION_FAILED => S3Error::precondition_failed(),
-        StatusCode::FORBIDDEN => S3Error::access_denied("Access Denied"),
+        StatusCode::FORBIDDEN => S3Error::access_denied("Access Denied."),
         StatusCode::NOT_MODIFIED => S3Error::new(status, "NotModified", "Not Modified"),
         StatusCode::RANGE_NOT_SATISFIABLE => S3Error::new(
             status,

@@ -54,7 +54,7 @@ fn read_part(reader: &mut ElementReader<'_>) -> Result<ListedPart, XmlError> {
         match child {
             "PartNumber" => set_once(
                 &mut number,
-                reader.number::<u64>("PartNumber")?,
+                reader.number::<i64>("PartNumber")?,
                 "PartNumber",
             )?,
             "LastModified" => set_once(

@@ -119,6 +119,7 @@ impl Plan {
                 tls: None,
                 base_domains: Vec::new(),
                 external_hosts: Vec::new(),
+                regions: None,
             },
             upstream,
             state: StateConfig {

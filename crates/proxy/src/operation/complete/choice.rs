@@ -136,7 +136,7 @@ fn invalid_part(part: &CompletedPart) -> S3Error {
     S3Error::new(
         StatusCode::BAD_REQUEST,
         "InvalidPart",
-        "One or more of the specified parts could not be found. The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.",
+        "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.",
     )
     .with_element("PartNumber", part.number.to_string())
     .with_element("ETag", part.entity_tag.to_string())

@@ -3,7 +3,7 @@
 use super::{RequestDocumentError, unexpected};
 use crate::entity_tag::EntityTag;
 use crate::xml::checksum_value::ChecksumValue;
-use crate::xml::elements::{ElementReader, set_once};
+use crate::xml::elements::{ElementReader, parse_number, set_once};
 use crate::xml::write::{Document, ElementWriter};
 use crate::xml::{NAMESPACE, XmlError};
 
@@ -95,11 +95,15 @@ fn read_completed_part(
     let (mut number, mut entity_tag, mut checksums) = (None, None, Vec::new());
     while let Some(child) = reader.child()? {
         match child {
-            "PartNumber" => set_once(
-                &mut number,
-                reader.number::<u64>("PartNumber")?,
-                "PartNumber",
-            )?,
+            "PartNumber" => {
+                let text = reader.text("PartNumber")?;
+                // A negative one is a wrong number and not a malformed document.
+                let value = match text.trim().strip_prefix('-') {
+                    Some(digits) => -parse_number::<i64>("PartNumber", digits)?,
+                    None => parse_number("PartNumber", text.trim())?,
+                };
+                set_once(&mut number, value, "PartNumber")?;
+            }
             "ETag" => set_once(
                 &mut entity_tag,
                 EntityTag::parse(&reader.text("ETag")?),
@@ -130,7 +134,7 @@ fn read_completed_part(
 ///
 /// # Errors
 /// [`RequestDocumentError::PartNumber`] outside of 1 to [`MAX_PARTS`].
-pub fn part_number(number: u64) -> Result<u16, RequestDocumentError> {
+pub fn part_number(number: i64) -> Result<u16, RequestDocumentError> {
     u16::try_from(number)
         .ok()
         .filter(|&number| number >= 1 && usize::from(number) <= MAX_PARTS)
@@ -173,7 +177,7 @@ mod tests {
     #[test]
     fn order_and_numbers_of_parts_are_checked() {
         let part =
-            |number: u64| format!("<Part><PartNumber>{number}</PartNumber><ETag>x</ETag></Part>");
+            |number: i64| format!("<Part><PartNumber>{number}</PartNumber><ETag>x</ETag></Part>");
         assert_eq!(
             complete(&(part(2) + &part(1))),
             Err(RequestDocumentError::PartOrder {
@@ -188,7 +192,7 @@ mod tests {
                 previous: 2
             })
         );
-        for number in [0, 10_001, 65_537, u64::MAX] {
+        for number in [-4, 0, 10_001, 65_537, i64::MAX] {
             assert_eq!(
                 complete(&part(number)),
                 Err(RequestDocumentError::PartNumber { number })

@@ -24,7 +24,7 @@ pub struct ObjectToDelete {
     pub size: Option<u64>,
 }
 
-/// The body of DeleteObjects: at least one key, at most [`MAX_DELETED_KEYS`].
+/// The body of DeleteObjects: at most [`MAX_DELETED_KEYS`]. Whether there must be one is for the storage to say; AWS demands it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeleteObjects {
     /// Whether only failures are to be answered.
@@ -57,13 +57,6 @@ impl DeleteObjects {
             }
         }
         reader.finish()?;
-        if objects.is_empty() {
-            return Err(XmlError::MissingElement {
-                element: "Object",
-                parent: "Delete",
-            }
-            .into());
-        }
         Ok(Self {
             quiet: quiet.unwrap_or(false),
             objects,
@@ -182,7 +175,6 @@ mod tests {
     #[test]
     fn malformed_deletions_are_refused() {
         for content in [
-            "",
             "<Object/>",
             "<Object><Key></Key></Object>",
             "<Object><Key>a</Key><Key>b</Key></Object>",

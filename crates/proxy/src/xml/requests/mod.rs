@@ -35,7 +35,7 @@ pub enum RequestDocumentError {
     #[error("part number {number} is not between 1 and {MAX_PARTS}")]
     PartNumber {
         /// The number given.
-        number: u64,
+        number: i64,
     },
     /// Answer 400 `InvalidArgument`.
     #[error("the ETag of a key to delete cannot be read: {0}")]
