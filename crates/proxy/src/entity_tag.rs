@@ -105,6 +105,27 @@ impl EntityTag {
         }
     }
 
+    /// The tag that clients see for an object that was never sealed, in a place that is marked migrating: its own, because it is of the
+    /// plaintext. A tag that reads like one of [`Self::to_client`] gets the suffix too, so that [`Self::to_upstream_of_either`] stays its inverse.
+    #[must_use]
+    pub fn to_client_in_the_clear(&self) -> Self {
+        if self.opaque.ends_with(SUFFIX) {
+            self.to_client()
+        } else {
+            self.clone()
+        }
+    }
+
+    /// The upstream tag behind a tag of [`Self::to_client`] or [`Self::to_client_in_the_clear`]; `None` where it is neither.
+    ///
+    /// It says nothing of the kind of the object: whoever knows the object compares tags as the client sees them.
+    pub fn to_upstream_of_either(&self) -> Option<Self> {
+        match self.to_upstream() {
+            None if !self.opaque.ends_with(SUFFIX) => Some(self.clone()),
+            sealed => sealed,
+        }
+    }
+
     /// The upstream tag behind this client tag, or `None` where no object of ours can have it (a plain MD5, for example).
     pub fn to_upstream(&self) -> Option<Self> {
         let opaque = match self.opaque.strip_suffix(SUFFIX) {
@@ -229,6 +250,34 @@ impl TagCondition {
                     mapped.push(EntityTag::strong(MATCHES_NOTHING).to_string());
                 }
                 mapped.join(", ")
+            }
+        }
+    }
+
+    /// The same condition on a write to a place that is marked migrating, where a tag may also be that of an object that was never sealed:
+    /// every tag in the form that [`Self::to_upstream_header`] maps to the upstream's.
+    #[must_use]
+    pub fn of_either(self) -> Self {
+        match self {
+            Self::Any => Self::Any,
+            Self::Tags(tags) => Self::Tags(
+                tags.into_iter()
+                    .map(|tag| {
+                        tag.to_upstream_of_either()
+                            .map_or(tag, |upstream| upstream.to_client())
+                    })
+                    .collect(),
+            ),
+        }
+    }
+
+    /// The header value that reads as this condition.
+    pub fn to_header(&self) -> String {
+        match self {
+            Self::Any => "*".to_owned(),
+            Self::Tags(tags) => {
+                let tags: Vec<String> = tags.iter().map(EntityTag::to_string).collect();
+                tags.join(", ")
             }
         }
     }
@@ -414,7 +463,40 @@ mod tests {
         }
     }
 
+    #[test]
+    fn where_both_kinds_live_a_plain_tag_is_that_of_an_object_in_the_clear() {
+        let condition = |value: &str| {
+            TagCondition::parse(value)
+                .unwrap()
+                .of_either()
+                .to_upstream_header()
+        };
+        assert_eq!(condition(MD5), format!("\"{MD5}\""));
+        assert_eq!(condition(&format!("\"{MD5}-01\"")), format!("\"{MD5}\""));
+        assert_eq!(condition("\"x-3\", *"), "\"x-3\", \"*\"");
+        assert_eq!(condition("*"), "*");
+        assert_eq!(
+            condition("\"x-3-01\""),
+            format!("\"{MATCHES_NOTHING}\""),
+            "neither kind shows such a tag"
+        );
+        assert_eq!(
+            EntityTag::strong(MD5).to_client_in_the_clear().opaque(),
+            MD5
+        );
+    }
+
     proptest! {
+        #[test]
+        fn every_tag_of_either_kind_comes_back(opaque in "[ -!#-~]{0,40}(-0?[0-9]{1,5})?(-01)?", weak in any::<bool>()) {
+            let upstream = EntityTag { opaque, weak };
+            prop_assert_eq!(upstream.to_client().to_upstream_of_either(), Some(upstream.clone()));
+            let clear = upstream.to_client_in_the_clear();
+            prop_assert_eq!(clear.to_upstream_of_either(), Some(upstream.clone()));
+            let condition = TagCondition::Tags(vec![clear]).of_either();
+            prop_assert_eq!(TagCondition::parse(&condition.to_header()).unwrap().to_upstream_header(), upstream.to_string());
+        }
+
         #[test]
         fn every_upstream_tag_comes_back(opaque in "[ -!#-~]{0,40}(-0?[0-9]{1,5})?", weak in any::<bool>()) {
             let upstream = EntityTag { opaque, weak };

@@ -28,6 +28,7 @@ pub mod form;
 pub mod gateway;
 pub mod listener;
 pub mod logging;
+pub mod migration;
 pub mod object;
 pub mod object_key;
 pub mod operation;

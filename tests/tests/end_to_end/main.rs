@@ -3,8 +3,10 @@
 mod bad_input;
 mod conformance;
 mod dev;
+mod export;
 mod key_server_down;
 mod main_job;
+mod migration;
 mod restart;
 mod second_reader;
 mod surface;

@@ -85,6 +85,14 @@ fn local_findings(config: &Config) -> Vec<Finding> {
             findings.push(finding(property, LocalKeyService::open(file).err()));
         }
     }
+    for table in &config.migrating {
+        findings.push(Finding {
+            property: format!("every object is sealed in {table}"),
+            supported: false,
+            required: false,
+            detail: "it is marked [[migrating]]: objects without a sealed header are served in the clear, and whoever can write to the storage can plant some; run `sealgate migrate`, and remove the mark when nothing is left to seal".to_owned(),
+        });
+    }
     findings
 }
 

@@ -2,14 +2,17 @@
 
 mod check;
 mod dev;
+mod export;
 mod files;
 mod gc;
 mod init;
 mod inspect;
 mod key_file;
 mod kms;
+mod migrate;
 mod open;
 mod output;
+mod pace;
 mod permit;
 mod seal;
 mod serve;
@@ -34,6 +37,8 @@ enum Command {
     Check(check::CheckArguments),
     Serve(serve::ServeArguments),
     Gc(gc::GcArguments),
+    Migrate(migrate::MigrateArguments),
+    Export(export::ExportArguments),
     Seal(seal::SealArguments),
     Open(open::OpenArguments),
     Inspect(inspect::InspectArguments),
@@ -51,6 +56,8 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => return check::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Gc(arguments) => gc::run(&arguments),
+        Command::Migrate(arguments) => migrate::run(arguments),
+        Command::Export(arguments) => export::run(arguments),
         Command::Seal(arguments) => seal::run(arguments),
         Command::Open(arguments) => open::run(arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),

@@ -186,7 +186,7 @@ fn read(table: &mut Table<'_>) -> Option<DomainConfig> {
     })
 }
 
-fn read_patterns(value: &Value<'_>) -> Option<Vec<String>> {
+pub(super) fn read_patterns(value: &Value<'_>) -> Option<Vec<String>> {
     let patterns = value.texts()?;
     if patterns.is_empty() {
         return value.problem(

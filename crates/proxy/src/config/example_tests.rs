@@ -53,6 +53,8 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
         config.domain_for("logs-eu", "other").name,
         "0f3c7a5e9b1d4c62a8e0f1b2c3d4e5f6/logs-eu"
     );
+    assert!(config.is_migrating("photos", "before-2026/a"));
+    assert!(!config.is_migrating("photos", "a"));
 }
 
 /// Every table there is, each with one key too many.
@@ -80,6 +82,8 @@ strange = 1
 [[anonymous]]
 strange = 1
 [[domain]]
+strange = 1
+[[migrating]]
 strange = 1
 [limits]
 strange = 1

@@ -10,6 +10,7 @@ mod key_service;
 mod limits;
 mod listener;
 mod log;
+mod migrating;
 mod problem;
 mod quantity;
 mod secret;
@@ -31,7 +32,9 @@ pub use key_service::{AwsKmsConfig, KeyServiceConfig, KeyServiceTimeouts};
 pub use limits::LimitsConfig;
 pub use listener::{ListenerConfig, TlsFiles};
 pub use log::{LogConfig, LogFormat, LogLevel};
+pub use migrating::MigratingConfig;
 pub use problem::{ConfigError, Problem};
+pub(crate) use quantity::parse_size;
 pub use secret::{Secret, Surroundings};
 pub use upstream::{
     Addressing, CredentialSource, StateConfig, StaticCredentials, UpstreamConfig,
@@ -57,6 +60,8 @@ pub struct Config {
     pub anonymous: Vec<AnonymousConfig>,
     /// Rules about domains, the first that matches counts.
     pub domains: Vec<DomainConfig>,
+    /// Where objects that were never sealed are still served.
+    pub migrating: Vec<MigratingConfig>,
     /// Bounds.
     pub limits: LimitsConfig,
     /// Logging.
@@ -134,6 +139,16 @@ impl Config {
     pub fn domain_for(&self, bucket: &str, key: &str) -> DomainRule {
         domain::resolve(&self.deployment, &self.domains, bucket, key)
     }
+
+    /// Whether an object that has no sealed header is served as it is: a `[[migrating]]` covers it.
+    pub fn is_migrating(&self, bucket: &str, key: &str) -> bool {
+        self.migrating.iter().any(|table| table.covers(bucket, key))
+    }
+
+    /// Whether a bucket may hold such objects.
+    pub fn has_migrating_keys(&self, bucket: &str) -> bool {
+        self.migrating.iter().any(|table| table.touches(bucket))
+    }
 }
 
 fn read_file(path: &Path) -> Result<String, String> {
@@ -173,6 +188,7 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
     let identities = identity::read_all(&mut root, surroundings);
     let anonymous = anonymous::read_all(&mut root);
     let domains = domain::read_all(&mut root);
+    let migrating = migrating::read_all(&mut root);
     let limits = match root.take("limits") {
         Some(value) => value.table().and_then(limits::read),
         None => Some(LimitsConfig::default()),
@@ -191,6 +207,7 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         identities: identities?,
         anonymous: anonymous?,
         domains: domains?,
+        migrating: migrating?,
         limits: limits?,
         log: log?,
     })

@@ -19,7 +19,7 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// `4096 B`, `512 KiB`, `1 MiB`, `2 GiB`: a whole number and a unit. `None` for anything else and above 2^64 bytes.
-pub(super) fn parse_size(text: &str) -> Option<u64> {
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
     parse(text, &SIZE_UNITS)
 }
 

@@ -56,6 +56,12 @@ impl Gateway {
         let keyring = keyring(&config, &state).await?;
         let host_id = host_id()?;
         tracing::info!(%host_id, "the id of this gateway in its answers, x-amz-id-2");
+        for table in &config.migrating {
+            tracing::warn!(
+                places = %table,
+                "objects without a sealed header are served in the clear here, so whoever can write to the storage can plant some: run `sealgate migrate`, and remove [[migrating]] when nothing is left to seal"
+            );
+        }
         Ok(Arc::new(Self {
             host_id,
             credentials: credentials(&config)?,

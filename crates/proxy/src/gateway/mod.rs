@@ -20,7 +20,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use sealgate_envelope::keyring::Keyring;
@@ -29,6 +29,7 @@ use tokio::sync::Semaphore;
 use crate::{
     auth::{self, AuthSettings, Authenticated, Caller, CredentialStore},
     config::Config,
+    entity_tag::TagCondition,
     error::S3Error,
     listener::ConnectionInfo,
     object::CommitCache,
@@ -134,6 +135,13 @@ impl Gateway {
         route::misfit(&parts.method, path.target(), &query, &parts.headers)
     }
 
+    fn is_migrating(&self, path: &ObjectPath) -> bool {
+        match (path.bucket(), path.key()) {
+            (Some(bucket), Some(key)) => self.config.is_migrating(bucket.as_str(), key.as_str()),
+            _ => false,
+        }
+    }
+
     async fn answer(
         self: Arc<Self>,
         parts: Parts,
@@ -189,6 +197,9 @@ impl Gateway {
         let is_anonymous = caller.is_anonymous;
         let asked = (path.clone(), operation.clone());
         let writes = operation.writes();
+        if writes && self.is_migrating(&path) {
+            admit_tags_in_the_clear(&mut headers);
+        }
         let exchange = Exchange {
             gateway: Arc::clone(&self),
             caller,
@@ -257,6 +268,21 @@ fn check_header_section(headers: &HeaderMap) -> Result<(), S3Error> {
         "Your request header section exceeds the maximum allowed size.",
     )
     .with_element("MaxSizeAllowed", MAXIMUM_HEADER_SECTION.to_string()))
+}
+
+/// Translates the conditions of a write to a place that is migrating, so that they may name an object that was never sealed by its own tag.
+/// What cannot be read is left for the operation to refuse.
+fn admit_tags_in_the_clear(headers: &mut HeaderMap) {
+    for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
+        let condition = headers
+            .get(&name)
+            .and_then(|value| TagCondition::parse(value.to_str().ok()?).ok());
+        let admitted = condition
+            .and_then(|condition| HeaderValue::from_str(&condition.of_either().to_header()).ok());
+        if let Some(admitted) = admitted {
+            headers.insert(name, admitted);
+        }
+    }
 }
 
 /// 16 random hexadecimal digits.

@@ -2,11 +2,14 @@
 //!
 //! Everything that reads an object, for a client or for a copy, goes through [`SealedObject`].
 
+mod clear;
 mod commit;
 mod fetch;
 mod guess;
 mod sealed;
 
+pub use clear::ClearHead;
+pub(crate) use clear::version_query;
 pub use commit::CommitCache;
 pub use fetch::{Fetched, ObjectRequest, Wanted, fetch, part_range};
 pub use sealed::{SealedHead, SealedObject, UpstreamIdentity, open_header};

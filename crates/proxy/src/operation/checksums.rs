@@ -28,7 +28,7 @@ pub(super) fn from_sealed_algorithm(algorithm: sealed::ChecksumAlgorithm) -> Opt
 }
 
 /// A checksum for the envelope.
-pub(super) fn to_sealed(checksum: &Checksum) -> Result<sealed::Checksum, S3Error> {
+pub(crate) fn to_sealed(checksum: &Checksum) -> Result<sealed::Checksum, S3Error> {
     Ok(sealed::Checksum::new(
         to_sealed_algorithm(checksum.algorithm()),
         checksum.value().to_vec(),

@@ -12,7 +12,9 @@ use sealgate_envelope::{
 use time::OffsetDateTime;
 
 use super::{
-    Exchange, ResponseBody, append_query, checksums, document,
+    Exchange, ResponseBody, append_query, checksums,
+    clear::{self, ClearSource},
+    document,
     get_object::intent,
     headers, metadata, multipart, named,
     put_object::{self, MAXIMUM_SINGLE_LENGTH, Put},
@@ -25,7 +27,7 @@ use crate::{
     object::{self, ObjectRequest, SealedHead, SealedObject, Wanted},
     policy::{self, Intent},
     transfer::Plaintext,
-    upstream::{MAX_DOCUMENT_LENGTH, Target, UpstreamRequest},
+    upstream::{Answer, MAX_DOCUMENT_LENGTH, Target, UpstreamRequest},
     xml::{
         answers::CopyAnswer,
         checksum_value::ChecksumValue,
@@ -55,6 +57,9 @@ pub(super) async fn copy_object(exchange: Exchange) -> Result<Response<ResponseB
     }
     // Refused also where it is not used.
     metadata::of_request(&exchange)?;
+    if let Some(clear) = clear::source(&exchange, &source).await? {
+        return copy_clear(&exchange, &clear, replaces_metadata).await;
+    }
     let object = head(&exchange, &source).await?;
     let rule = exchange.domain();
     let here = Domain::new(rule.name.as_str())?;
@@ -92,6 +97,71 @@ pub(super) async fn copy_object(exchange: Exchange) -> Result<Response<ResponseB
         answer_headers,
         result.to_object_document(),
     ))
+}
+
+/// A source that was never sealed is read, and sealed at its new place.
+async fn copy_clear(
+    exchange: &Exchange,
+    source: &ClearSource,
+    replaces: bool,
+) -> Result<Response<ResponseBody>, S3Error> {
+    if source.head.length > MAXIMUM_SINGLE_LENGTH {
+        return Err(too_large_to_copy());
+    }
+    let mut request_headers = headers::placement(&exchange.headers);
+    headers::conditions(&exchange.headers, &mut request_headers)?;
+    // For the storage it is a PUT, so the tags that a copy takes along have to be given.
+    let directive = request_headers.remove("x-amz-tagging-directive");
+    if directive.is_none_or(|directive| directive != "REPLACE")
+        && let Some(value) = source.tagging(exchange).await?
+    {
+        request_headers.insert(named("x-amz-tagging"), value);
+    }
+    let put = Put {
+        exchange,
+        request: UpstreamRequest::new(Method::PUT, exchange.target()).headers(request_headers),
+        metadata: if replaces {
+            metadata::of_request(exchange)?
+        } else {
+            metadata::of_headers(&source.head.headers)?
+        },
+    };
+    let plaintext = source.plaintext(exchange, None).await?;
+    let (answer, checksum) = put.send(plaintext).await?;
+    let mut answer_headers = headers::answer(answer.headers());
+    answer_headers.remove(header::ETAG);
+    if let Some(version_id) = &source.head.version_id {
+        headers::insert_text(
+            &mut answer_headers,
+            named("x-amz-copy-source-version-id"),
+            version_id,
+        );
+    }
+    let checksum = ChecksumValue::new(checksum.algorithm().name(), &checksum.to_base64());
+    let result = CopyAnswer {
+        entity_tag: &tag_of(&answer)?.to_client(),
+        last_modified: OffsetDateTime::now_utc(),
+        checksums: checksum.as_slice(),
+        checksum_type: checksum.as_ref().map(|_| "FULL_OBJECT"),
+    };
+    Ok(document(
+        StatusCode::OK,
+        answer_headers,
+        result.to_object_document(),
+    ))
+}
+
+fn tag_of(answer: &Answer) -> Result<EntityTag, S3Error> {
+    let tag = answer
+        .text(header::ETAG)
+        .ok_or_else(|| S3Error::internal("the upstream gave the object no entity tag"))?;
+    Ok(EntityTag::parse(tag))
+}
+
+fn too_large_to_copy() -> S3Error {
+    S3Error::invalid_request(
+        "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120. Copy it in parts.",
+    )
 }
 
 /// Whether a directive asks for the request's own values in place of the source's.
@@ -314,9 +384,7 @@ async fn reseal(
             .with_detail("the source of a copy was replaced while it was being copied"));
     }
     if fetched.length > MAXIMUM_SINGLE_LENGTH || layout::sealed_length(fetched.length).is_none() {
-        return Err(S3Error::invalid_request(
-            "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120. Copy it in parts.",
-        ));
+        return Err(too_large_to_copy());
     }
     let mut metadata = metadata_of_copy(exchange, object, replaces)?;
     for checksum in object.opened.metadata().checksums() {
@@ -330,11 +398,8 @@ async fn reseal(
     let (answer, _) = put
         .send(Plaintext::of_object(fetched.plaintext, fetched.length))
         .await?;
-    let tag = answer
-        .text(header::ETAG)
-        .ok_or_else(|| S3Error::internal("the upstream gave the object no entity tag"))?;
     let copied = Copied {
-        entity_tag: EntityTag::parse(tag),
+        entity_tag: tag_of(&answer)?,
         last_modified: None,
     };
     Ok((copied, headers::answer(answer.headers())))

@@ -5,6 +5,7 @@ use sealgate_envelope::layout;
 
 use super::{Exchange, ResponseBody, append_query, content_md5, empty, headers, named, whole};
 use crate::{
+    entity_tag::TagCondition,
     error::S3Error,
     upstream::{MAX_DOCUMENT_LENGTH, UpstreamRequest},
     xml::requests::DeleteObjects,
@@ -49,6 +50,15 @@ pub(super) async fn delete_objects(
 ) -> Result<Response<ResponseBody>, S3Error> {
     let body = exchange.document().await?;
     let mut request = DeleteObjects::parse(&body)?;
+    for object in &mut request.objects {
+        if exchange
+            .gateway
+            .config
+            .is_migrating(exchange.bucket(), &object.key)
+        {
+            object.entity_tag = object.entity_tag.take().map(TagCondition::of_either);
+        }
+    }
     for size in request
         .objects
         .iter_mut()

@@ -9,14 +9,15 @@ use sealgate_envelope::{
 };
 
 use super::{
-    Exchange, ResponseBody, append_query, checksums, document,
+    Exchange, ResponseBody, append_query, checksums, clear, document,
     get_object::{intent, kept_checksum, version_id},
     headers,
 };
 use crate::{
+    body::{Algorithm, ChecksumType},
     entity_tag::EntityTag,
     error::S3Error,
-    object::{SealedHead, SealedObject},
+    object::{ClearHead, SealedHead, SealedObject},
     policy,
     upstream::{Answer, UpstreamRequest},
     xml::{
@@ -42,6 +43,9 @@ pub(super) async fn get_object_attributes(
         .unwrap_or(MAXIMUM_PAGE)
         .min(MAXIMUM_PAGE);
     let marker = number(&exchange, "x-amz-part-number-marker")?.unwrap_or(0);
+    if let Some(head) = clear::attributes(&exchange).await? {
+        return Ok(describe_clear(&wanted, &head));
+    }
     let Found {
         head,
         object,
@@ -91,6 +95,35 @@ pub(super) async fn get_object_attributes(
         answer_headers,
         answer.to_document(),
     ))
+}
+
+/// The answer for an object that was never sealed, from its head alone. Its parts, if it has some, the storage alone knows; it is answered
+/// like an object without parts, as it will be when it is sealed.
+fn describe_clear(wanted: &Wanted, head: &ClearHead) -> Response<ResponseBody> {
+    let text = |name: &str| head.headers.get(name)?.to_str().ok();
+    let kept = Algorithm::ALL
+        .into_iter()
+        .find_map(|algorithm| ChecksumValue::new(algorithm.name(), text(algorithm.header_name())?));
+    let checksum_type = text("x-amz-checksum-type")
+        .and_then(ChecksumType::from_name)
+        .unwrap_or(ChecksumType::FullObject)
+        .name();
+    let tag = head.entity_tag.to_client_in_the_clear();
+    let answer = AttributesAnswer {
+        entity_tag: wanted.entity_tag.then_some(&tag),
+        checksum: kept
+            .as_ref()
+            .filter(|_| wanted.checksum)
+            .map(|value| (value, checksum_type)),
+        parts: None,
+        storage_class: wanted
+            .storage_class
+            .then(|| text("x-amz-storage-class").unwrap_or(DEFAULT_STORAGE_CLASS)),
+        size: wanted.size.then_some(head.length),
+    };
+    let mut answer_headers = headers::answer(&head.headers);
+    answer_headers.remove(header::ETAG);
+    document(StatusCode::OK, answer_headers, answer.to_document())
 }
 
 /// What the answer is made of, all of one version.

@@ -120,6 +120,18 @@ pub(crate) fn cors(upstream: &HeaderMap) -> HeaderMap {
     headers
 }
 
+/// Headers for a request that reads the source of a copy.
+pub(super) fn of_source(client: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Some(owner) = client.get("x-amz-source-expected-bucket-owner") {
+        headers.insert(
+            HeaderName::from_static("x-amz-expected-bucket-owner"),
+            owner.clone(),
+        );
+    }
+    headers
+}
+
 /// Headers for a request that makes an object.
 pub(super) fn placement(client: &HeaderMap) -> HeaderMap {
     let mut headers = common(client);

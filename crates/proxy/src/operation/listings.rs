@@ -3,10 +3,17 @@
 use http::{Response, StatusCode};
 use sealgate_envelope::layout;
 
-use super::{Exchange, ResponseBody, headers, whole};
+use super::{Exchange, ResponseBody, clear, headers, whole};
 use crate::{error::S3Error, xml::listing};
 
 pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
+    if exchange
+        .gateway
+        .config
+        .has_migrating_keys(exchange.bucket())
+    {
+        return clear::list(&exchange).await;
+    }
     let request_headers = headers::passed(&exchange.headers);
     let (answer_headers, document) = exchange
         .upstream_document(exchange.wire_query.clone(), request_headers)

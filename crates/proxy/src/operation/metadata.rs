@@ -21,10 +21,15 @@ const DEFAULT_CONTENT_TYPE: HeaderValue = HeaderValue::from_static("binary/octet
 ///
 /// `InvalidArgument` for user metadata in our own namespace.
 pub(super) fn of_request(exchange: &Exchange) -> Result<Metadata, S3Error> {
-    headers::refuse_own_metadata(&exchange.headers)?;
+    of_headers(&exchange.headers)
+}
+
+/// As [`of_request`], for an object that was never sealed: from the headers that it is served with.
+pub(crate) fn of_headers(source: &HeaderMap) -> Result<Metadata, S3Error> {
+    headers::refuse_own_metadata(source)?;
     let mut metadata = Metadata::new();
     for name in headers::SEALED {
-        let Some(value) = exchange.headers.get(&name) else {
+        let Some(value) = source.get(&name) else {
             continue;
         };
         if name == header::CONTENT_ENCODING {
@@ -35,7 +40,7 @@ pub(super) fn of_request(exchange: &Exchange) -> Result<Metadata, S3Error> {
             metadata.insert(name.as_str(), value.as_bytes())?;
         }
     }
-    for (name, values) in user_metadata(&exchange.headers) {
+    for (name, values) in user_metadata(source) {
         if name.len() > MAXIMUM_NAME_LENGTH {
             return Err(name_too_long(name));
         }
@@ -87,7 +92,7 @@ fn without_framing(value: &HeaderValue) -> Option<String> {
 }
 
 /// Adds an object's sealed headers and user metadata to an answer.
-pub(super) fn to_answer(metadata: &Metadata, answer: &mut HeaderMap) {
+pub(crate) fn to_answer(metadata: &Metadata, answer: &mut HeaderMap) {
     answer.insert(header::CONTENT_TYPE, DEFAULT_CONTENT_TYPE);
     for name in headers::SEALED {
         if let Some(value) = metadata

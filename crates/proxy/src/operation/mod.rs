@@ -4,6 +4,7 @@
 
 mod buckets;
 mod checksums;
+mod clear;
 mod complete;
 mod copy_object;
 mod delete;
@@ -21,6 +22,9 @@ mod put_object;
 mod upload_part;
 
 pub(crate) use self::{headers::cors as cors_headers, post_object::post_object};
+pub(crate) use checksums::to_sealed as checksum_to_sealed;
+pub(crate) use metadata::{of_headers as metadata_of_headers, to_answer as metadata_to_answer};
+pub(crate) use put_object::{commit_region, of_keyring};
 
 use std::{convert::Infallible, sync::Arc};
 

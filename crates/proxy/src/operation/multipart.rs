@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode, header};
+use http::{HeaderMap, Method, Response, StatusCode, header};
 use sealgate_envelope::{
     checksum::ChecksumKind,
     layout::MAXIMUM_PARTS,
@@ -339,6 +339,13 @@ pub(super) async fn upstream_parts(
 
 /// The conditions on a copy's source, as conditions of the request that reads it.
 pub(super) fn copy_conditions(exchange: &Exchange) -> Result<HeaderMap, S3Error> {
+    let mut request = headers::of_source(&exchange.headers);
+    headers::conditions(&plain_copy_conditions(&exchange.headers), &mut request)?;
+    Ok(request)
+}
+
+/// The conditions on a copy's source under the names that they have for a read, entity tags as the client knows them.
+pub(super) fn plain_copy_conditions(client: &HeaderMap) -> HeaderMap {
     let mut plain = HeaderMap::new();
     for (copy, read) in [
         ("x-amz-copy-source-if-match", header::IF_MATCH),
@@ -352,19 +359,11 @@ pub(super) fn copy_conditions(exchange: &Exchange) -> Result<HeaderMap, S3Error>
             header::IF_UNMODIFIED_SINCE,
         ),
     ] {
-        if let Some(value) = exchange.headers.get(copy) {
+        if let Some(value) = client.get(copy) {
             plain.insert(read, value.clone());
         }
     }
-    let mut request = HeaderMap::new();
-    if let Some(owner) = exchange.headers.get("x-amz-source-expected-bucket-owner") {
-        request.insert(
-            HeaderName::from_static("x-amz-expected-bucket-owner"),
-            owner.clone(),
-        );
-    }
-    headers::conditions(&plain, &mut request)?;
-    Ok(request)
+    plain
 }
 
 /// Whatever condition of a copy's source does not hold, the answer is 412 (S3 API, CopyObject).

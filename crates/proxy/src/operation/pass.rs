@@ -75,7 +75,7 @@ fn refuse_select(exchange: &Exchange, body: &[u8]) -> Result<(), S3Error> {
 }
 
 /// The upstream's body as our own, piece by piece.
-fn relay(body: AnswerBody) -> ResponseBody {
+pub(super) fn relay(body: AnswerBody) -> ResponseBody {
     let pieces = stream::try_unfold(body, |mut body| async move {
         let piece: Option<Bytes> = body
             .next()

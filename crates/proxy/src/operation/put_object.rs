@@ -167,7 +167,10 @@ fn sealed_length(length: u64) -> Result<u64, S3Error> {
 }
 
 /// The commit region of an object of one part.
-fn commit_region(secrets: &ObjectSecrets, checksum: Option<&Checksum>) -> Result<Vec<u8>, S3Error> {
+pub(crate) fn commit_region(
+    secrets: &ObjectSecrets,
+    checksum: Option<&Checksum>,
+) -> Result<Vec<u8>, S3Error> {
     let checksum = checksum.map(checksums::to_sealed).transpose()?;
     Ok(CommitRecord::single(secrets, checksum)?.seal_region(secrets)?)
 }
@@ -192,7 +195,7 @@ pub(super) async fn seal_header(
 }
 
 /// A working key of the keyring, as a header takes it.
-pub(super) fn of_keyring(key: &SealingKey) -> sealed_header::HeaderKey<'_> {
+pub(crate) fn of_keyring(key: &SealingKey) -> sealed_header::HeaderKey<'_> {
     sealed_header::HeaderKey {
         id: key.id(),
         key: key.key(),

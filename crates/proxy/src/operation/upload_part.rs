@@ -18,8 +18,8 @@ use sealgate_envelope::{
 use time::OffsetDateTime;
 
 use super::{
-    Exchange, ResponseBody, append_query, checksums, document, empty, get_object::intent, headers,
-    multipart, named, put_object::MAXIMUM_SINGLE_LENGTH,
+    Exchange, ResponseBody, append_query, checksums, clear, document, empty, get_object::intent,
+    headers, multipart, named, put_object::MAXIMUM_SINGLE_LENGTH,
 };
 use crate::{
     body::{Algorithm, Checksum, MissingLength},
@@ -97,6 +97,17 @@ pub(super) async fn upload_part_copy(
         .header("x-amz-copy-source-range")
         .map(parse_range)
         .transpose()?;
+    if let Some(clear) = clear::source(&exchange, &source).await? {
+        let plaintext = clear.plaintext(&exchange, range).await?;
+        return copy_part(
+            &exchange,
+            &upload,
+            number,
+            plaintext,
+            clear.head.version_id.as_deref(),
+        )
+        .await;
+    }
     let request = ObjectRequest {
         target: Target::object(source.bucket.as_str(), source.key.to_wire()),
         version_id: source.version_id.as_deref(),
@@ -131,21 +142,39 @@ pub(super) async fn upload_part_copy(
         }
         .into());
     }
-    if fetched.length > MAXIMUM_SINGLE_LENGTH {
+    let version_id = fetched.object.identity.version_id.clone();
+    let plaintext = Plaintext::of_object(fetched.plaintext, fetched.length);
+    copy_part(&exchange, &upload, number, plaintext, version_id.as_deref()).await
+}
+
+/// Sends a part whose bytes are those of another object, and answers as for a copy.
+async fn copy_part(
+    exchange: &Exchange,
+    upload: &Arc<OpenUpload>,
+    number: u16,
+    plaintext: Plaintext,
+    version_id: Option<&str>,
+) -> Result<Response<ResponseBody>, S3Error> {
+    if plaintext.length() > MAXIMUM_SINGLE_LENGTH {
         return Err(S3Error::invalid_request(
             "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120",
         ));
     }
-    let algorithm = multipart::part_algorithm(&upload);
-    let version_id = fetched.object.identity.version_id.clone();
-    let plaintext = Plaintext::of_object(fetched.plaintext, fetched.length).want(algorithm);
-    let part = send_part(&exchange, &upload, number, plaintext, algorithm).await?;
+    let algorithm = multipart::part_algorithm(upload);
+    let part = send_part(
+        exchange,
+        upload,
+        number,
+        plaintext.want(algorithm),
+        algorithm,
+    )
+    .await?;
     let mut answer = HeaderMap::new();
     if let Some(version_id) = version_id {
         headers::insert_text(
             &mut answer,
             named("x-amz-copy-source-version-id"),
-            &version_id,
+            version_id,
         );
     }
     let shown = upload.checksum_kind().and_then(|_| {

@@ -13,11 +13,14 @@ pub mod answers;
 pub mod attributes_answer;
 pub mod checksum_value;
 mod elements;
+pub mod labels;
 pub mod listing;
+pub mod mixed_listing;
 pub mod multipart_answers;
 pub mod requests;
 pub mod upstream_answers;
 pub mod upstream_listings;
+pub mod upstream_versions;
 pub mod url_encoding;
 mod write;
 

@@ -267,13 +267,13 @@ fn read_object(reader: &mut ElementReader<'_>) -> Result<ListedObject, XmlError>
 
 /// Whether the names of a listing are encoded; said once per document, often after the names.
 #[derive(Default)]
-struct NameEncoding {
+pub(super) struct NameEncoding {
     is_url: bool,
 }
 
 impl NameEncoding {
     /// Reads `<EncodingType>`, whose start was just read.
-    fn read(&mut self, reader: &mut ElementReader<'_>) -> Result<(), XmlError> {
+    pub(super) fn read(&mut self, reader: &mut ElementReader<'_>) -> Result<(), XmlError> {
         let text = reader.text("EncodingType")?;
         match text.trim() {
             "" => {}
@@ -283,7 +283,7 @@ impl NameEncoding {
         Ok(())
     }
 
-    fn decode_all<'a>(
+    pub(super) fn decode_all<'a>(
         &self,
         names: impl IntoIterator<Item = &'a mut String>,
         element: &'static str,
@@ -316,7 +316,7 @@ fn read_prefixes(
     Ok(())
 }
 
-fn non_empty(text: String) -> Option<String> {
+pub(super) fn non_empty(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 

@@ -135,6 +135,7 @@ impl Plan {
                 }],
             }],
             domains: Vec::new(),
+            migrating: Vec::new(),
             limits: LimitsConfig::default(),
             log: LogConfig::default(),
         })

@@ -35,12 +35,20 @@ pub(super) fn is_stream(path: &Path) -> bool {
 /// Runs a command to its end, or until a signal asks for it. What the command holds is then dropped, temporary files with
 /// it; a read that blocks is not waited for.
 pub(super) fn run(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    run_until_stopped(command, "interrupted before the end; no file was written")
+}
+
+/// As [`run`], for a command that says itself what a signal leaves behind.
+pub(super) fn run_until_stopped(
+    command: impl Future<Output = anyhow::Result<()>>,
+    interrupted: &'static str,
+) -> anyhow::Result<()> {
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
         let mut signals = StopSignals::catch()?;
         tokio::select! {
             outcome = command => outcome,
-            () = signals.received() => bail!("interrupted before the end; no file was written"),
+            () = signals.received() => bail!(interrupted),
         }
     });
     runtime.shutdown_background();

@@ -33,6 +33,11 @@ impl Progress {
         self.0.inc(count as u64);
     }
 
+    /// Runs what writes to the terminal, with the bar out of the way.
+    pub(in crate::cli) fn suspend(&self, write: impl FnOnce()) {
+        self.0.suspend(write);
+    }
+
     /// Takes the bar away.
     pub(in crate::cli) fn finish(&self) {
         self.0.finish_and_clear();

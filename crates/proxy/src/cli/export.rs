@@ -1,0 +1,290 @@
+//! `sealgate export`: the data back, in files or in another bucket.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::{ArgGroup, Args};
+use serde_json::json;
+
+use super::files;
+use super::pace::{PaceArguments, tell};
+use super::{output, permit};
+use crate::config::{Addressing, Config, CredentialSource, Endpoint, UpstreamConfig};
+use crate::gateway::{self, Gateway};
+use crate::logging;
+use crate::migration::export::{Bucket, Destination, Export, ExportReport, ExportSettings};
+
+/// Decrypt a bucket to files, or to another bucket
+///
+/// Every object is verified while it streams; nothing that did not verify, and nothing partial, appears under its name.
+/// Keys become paths below the directory, escaped where they would be unsafe; the journal says which key is in which
+/// file, with its content headers, metadata, tags and SHA-256. Run again, the command goes on where it stopped, and takes
+/// what has changed since.
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("target").required(true).args(["to_directory", "to_bucket"]),
+    after_help = "Examples:\n  sealgate export --bucket photos --to-directory ./photos\n  sealgate export --bucket photos --to-bucket photos-clear\n  sealgate export --bucket photos --to-bucket photos --to-endpoint https://s3.example.org --to-region eu-1\n  sealgate export --bucket photos --to-bucket photos --to-config other.toml"
+)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command line"
+)]
+pub(super) struct ExportArguments {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "sealgate.toml")]
+    config: PathBuf,
+
+    /// The bucket
+    #[arg(long, value_name = "NAME")]
+    bucket: String,
+
+    /// Only keys that begin with this
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    prefix: String,
+
+    /// Only keys behind this one in the bucket's listing
+    #[arg(long, value_name = "KEY")]
+    resume_from: Option<String>,
+
+    /// Older versions too, as NAME%@VERSION beside the current ones
+    #[arg(long, conflicts_with = "to_bucket")]
+    versions: bool,
+
+    /// Write files below this directory
+    #[arg(long, value_name = "DIRECTORY")]
+    to_directory: Option<PathBuf>,
+
+    /// Write to this bucket, in the clear unless --to-config is given
+    #[arg(long, value_name = "NAME")]
+    to_bucket: Option<String>,
+
+    /// The storage of the target bucket. Default: that of the configuration, with its credentials
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "to_bucket",
+        conflicts_with = "to_config"
+    )]
+    to_endpoint: Option<String>,
+
+    /// Its region
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "us-east-1",
+        requires = "to_endpoint"
+    )]
+    to_region: String,
+
+    /// The profile of the AWS configuration files with its credentials. Default: the standard AWS chain
+    #[arg(long, value_name = "NAME", requires = "to_endpoint")]
+    to_profile: Option<String>,
+
+    /// Allow an http:// endpoint on another machine: the data crosses the network in the clear
+    #[arg(long, requires = "to_endpoint")]
+    allow_plaintext: bool,
+
+    /// Seal the objects in the target bucket as this other configuration says
+    #[arg(long, value_name = "FILE", requires = "to_bucket")]
+    to_config: Option<PathBuf>,
+
+    /// The journal of an export to a bucket. Default: sealgate-export-BUCKET-TARGET.jsonl
+    #[arg(long, value_name = "FILE", requires = "to_bucket")]
+    journal: Option<PathBuf>,
+
+    /// Replace files or objects at the target that are not of this export
+    #[arg(long)]
+    overwrite: bool,
+
+    /// Say what would be exported, and write nothing but an empty journal
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    pace: PaceArguments,
+
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: ExportArguments) -> anyhow::Result<()> {
+    let config = Config::load(&arguments.config)?;
+    logging::start(config.log)?;
+    let interrupted = "interrupted: what is complete stays, and another run goes on";
+    files::run_until_stopped(export(arguments, config), interrupted)
+}
+
+async fn export(arguments: ExportArguments, config: Config) -> anyhow::Result<()> {
+    let settings = ExportSettings {
+        bucket: arguments.bucket.clone(),
+        prefix: arguments.prefix.clone(),
+        start_after: arguments.resume_from.clone(),
+        versions: arguments.versions,
+        dry_run: arguments.dry_run,
+        concurrency: arguments.pace.concurrency(),
+        part_length: arguments.pace.part_length(),
+    };
+    let destination = destination(&arguments, &config).await?;
+    let gateway = Gateway::start(Arc::new(config)).await?;
+    let (pace, progress) = arguments.pace.start(&arguments.bucket);
+    let export = Export::prepare(gateway, settings, destination, pace, permit::for_command).await?;
+    let report = export.run(|entry, failure| {
+        let (cause, fix) = (&failure.cause, failure.fix);
+        tell(
+            &progress,
+            &format!("sealgate: {:?}: {cause}; {fix}", entry.key),
+        );
+    });
+    let report = report.await;
+    progress.finish();
+    let report = report?;
+    output::line(&if arguments.json {
+        serde_json::to_string_pretty(&as_json(&arguments, &report))?
+    } else {
+        as_text(arguments.dry_run, &report)
+    })?;
+    if report.failed > 0 {
+        bail!("{} objects failed; each is named above", report.failed);
+    }
+    Ok(())
+}
+
+async fn destination(arguments: &ExportArguments, config: &Config) -> anyhow::Result<Destination> {
+    let Some(name) = arguments.to_bucket.clone() else {
+        return Ok(Destination::Directory {
+            path: arguments.to_directory.clone().unwrap_or_default(),
+            overwrite: arguments.overwrite,
+        });
+    };
+    let journal = arguments.journal.clone().unwrap_or_else(|| {
+        PathBuf::from(format!("sealgate-export-{}-{name}.jsonl", arguments.bucket))
+    });
+    let (upstream, gateway) = match (&arguments.to_config, &arguments.to_endpoint) {
+        (Some(path), _) => {
+            let gateway = sealing_gateway(path).await?;
+            (gateway.upstream.clone(), Some(gateway))
+        }
+        (None, Some(endpoint)) => {
+            let target = target_upstream(arguments, endpoint)?;
+            let upstream = gateway::upstream(&target, &config.limits)
+                .await
+                .context("--to-endpoint")?;
+            (upstream, None)
+        }
+        (None, None) => {
+            let upstream = gateway::upstream(&config.upstream, &config.limits).await?;
+            (upstream, None)
+        }
+    };
+    let bucket = Bucket {
+        upstream,
+        name,
+        gateway,
+        overwrite: arguments.overwrite,
+    };
+    Ok(Destination::Bucket(Box::new(bucket), journal))
+}
+
+async fn sealing_gateway(path: &Path) -> anyhow::Result<Arc<Gateway>> {
+    let config = Config::load(path)?;
+    Gateway::start(Arc::new(config))
+        .await
+        .with_context(|| format!("{}", path.display()))
+}
+
+fn target_upstream(arguments: &ExportArguments, endpoint: &str) -> anyhow::Result<UpstreamConfig> {
+    let endpoint = Endpoint::parse(endpoint).with_context(|| {
+        format!("{endpoint} is no endpoint; write scheme, host and port: https://s3.example.org")
+    })?;
+    let crosses_the_network =
+        endpoint.scheme() == crate::config::Scheme::Http && !endpoint.is_loopback();
+    if crosses_the_network && !arguments.allow_plaintext {
+        bail!(
+            "{endpoint} is plaintext http to another machine; use https, or say --allow-plaintext if the network is trusted"
+        );
+    }
+    Ok(UpstreamConfig {
+        endpoint,
+        region: arguments.to_region.clone(),
+        addressing: Addressing::Path,
+        ca_file: None,
+        credentials: CredentialSource::Chain {
+            profile: arguments.to_profile.clone(),
+        },
+    })
+}
+
+fn as_text(dry_run: bool, report: &ExportReport) -> String {
+    let ExportReport {
+        exported,
+        bytes,
+        skipped,
+        gone,
+        renamed,
+        failed,
+        ..
+    } = report;
+    let word = if dry_run {
+        "would be exported"
+    } else {
+        "exported"
+    };
+    let mut lines = vec![format!("{exported} objects {word}, {bytes} bytes")];
+    for (count, what) in [
+        (skipped, "were exported before"),
+        (gone, "were deleted meanwhile"),
+        (
+            renamed,
+            "have files of another name than their key; the journal says which",
+        ),
+        (failed, "failed"),
+    ] {
+        if *count > 0 {
+            lines.push(format!("{count} {what}"));
+        }
+    }
+    lines.join("\n")
+}
+
+fn as_json(arguments: &ExportArguments, report: &ExportReport) -> serde_json::Value {
+    let failures = report
+        .failures
+        .iter()
+        .map(|(key, failure)| json!({ "key": key, "cause": failure.cause, "fix": failure.fix }));
+    json!({
+        "bucket": arguments.bucket,
+        "dry_run": arguments.dry_run,
+        "exported": report.exported,
+        "bytes": report.bytes,
+        "skipped": report.skipped,
+        "deleted_meanwhile": report.gone,
+        "renamed": report.renamed,
+        "failed": report.failed,
+        "failures": failures.collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_happened_is_told() {
+        let report = ExportReport {
+            exported: 3,
+            bytes: 10,
+            renamed: 1,
+            ..ExportReport::default()
+        };
+        assert_eq!(
+            as_text(false, &report),
+            "3 objects exported, 10 bytes\n1 have files of another name than their key; the journal says which"
+        );
+        assert_eq!(
+            as_text(true, &ExportReport::default()),
+            "0 objects would be exported, 0 bytes"
+        );
+    }
+}

@@ -1,0 +1,296 @@
+//! The way back: every object decrypted, verified and written to files or to another bucket, because the data is the user's.
+//!
+//! Nothing that did not verify appears under its name: a file gets its name when it is complete, and an object exists when the last of its bytes,
+//! which leave only after all of them verified, have arrived. What was done is noted line by line in a journal, from which another run goes on.
+
+mod bucket;
+mod files;
+mod journal;
+mod path;
+mod source;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, ensure};
+use futures_util::{StreamExt as _, stream};
+use sealgate_envelope::layout;
+
+use self::{files::Files, journal::Journal, path::PathMapper};
+use super::{
+    Entry, Failure, Pace, PermitIssuer,
+    listing::{Entries, Listing},
+    preflight::{self, Versioning},
+};
+use crate::{error::S3Error, gateway::Gateway};
+
+pub use self::bucket::Bucket;
+
+/// Failures that are kept in a report; more are only counted.
+const MAXIMUM_NAMED_FAILURES: usize = 10_000;
+
+/// What to export, and how.
+#[derive(Debug, Clone)]
+pub struct ExportSettings {
+    /// The bucket.
+    pub bucket: String,
+    /// What keys begin with.
+    pub prefix: String,
+    /// Only keys behind this one, in the order of the listing.
+    pub start_after: Option<String>,
+    /// Older versions too.
+    pub versions: bool,
+    /// Only say what would be exported.
+    pub dry_run: bool,
+    /// Objects that are worked on at once.
+    pub concurrency: usize,
+    /// Objects longer than this go to a bucket in parts of this length.
+    pub part_length: u64,
+}
+
+/// Where to.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    /// Files below a directory.
+    Directory {
+        /// The directory; it is made if it does not exist.
+        path: PathBuf,
+        /// Replace files that are not of this export.
+        overwrite: bool,
+    },
+    /// A bucket, and the file of the journal.
+    Bucket(Box<Bucket>, PathBuf),
+}
+
+enum Place {
+    Files(Files),
+    Bucket(Box<Bucket>),
+}
+
+/// An export under way.
+pub struct Export {
+    gateway: Arc<Gateway>,
+    settings: ExportSettings,
+    place: Place,
+    journal: Journal,
+    pace: Arc<Pace>,
+    permit: PermitIssuer,
+}
+
+/// What became of one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exported {
+    /// It was exported, or would be: so many bytes, in a dry run as far as the listing tells.
+    Done(u64),
+    /// It was exported before, and has not changed.
+    Skipped,
+    /// It was deleted meanwhile.
+    Gone,
+}
+
+/// All of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExportReport {
+    /// Objects that were exported, or would be.
+    pub exported: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Objects that had been exported before.
+    pub skipped: u64,
+    /// Objects that were deleted meanwhile.
+    pub gone: u64,
+    /// Files whose name is not the key's own; the journal has both.
+    pub renamed: u64,
+    /// How many failed.
+    pub failed: u64,
+    /// The first of those: key, cause and fix.
+    pub failures: Vec<(String, Failure)>,
+}
+
+impl Export {
+    /// Looks at both sides.
+    ///
+    /// # Errors
+    ///
+    /// The cause, with its fix.
+    pub async fn prepare(
+        gateway: Arc<Gateway>,
+        settings: ExportSettings,
+        destination: Destination,
+        pace: Pace,
+        permit: PermitIssuer,
+    ) -> anyhow::Result<Arc<Self>> {
+        let bucket = settings.bucket.as_str();
+        let versioning = preflight::versioning(&gateway.upstream, bucket)
+            .await
+            .with_context(|| format!("the bucket {bucket} cannot be looked at"))?;
+        let (place, journal) = match destination {
+            Destination::Directory { path, overwrite } => {
+                let files = Files::prepare(&path, overwrite)?;
+                let journal = files.journal();
+                (Place::Files(files), journal)
+            }
+            Destination::Bucket(target, journal) => {
+                let is_itself = target.name == bucket
+                    && target.upstream.settings().endpoint == gateway.upstream.settings().endpoint;
+                ensure!(
+                    !is_itself,
+                    "{bucket} cannot be exported onto itself; name another bucket"
+                );
+                preflight::versioning(&target.upstream, &target.name)
+                    .await
+                    .with_context(|| {
+                        format!("the target bucket {} cannot be looked at", target.name)
+                    })?;
+                (Place::Bucket(target), journal)
+            }
+        };
+        let settings = ExportSettings {
+            versions: settings.versions && versioning != Versioning::Off,
+            ..settings
+        };
+        Ok(Arc::new(Self {
+            journal: Journal::open(&journal)?,
+            gateway,
+            settings,
+            place,
+            pace: Arc::new(pace),
+            permit,
+        }))
+    }
+
+    /// Goes through the bucket. `on_failure` hears of every object that could not be exported.
+    ///
+    /// # Errors
+    ///
+    /// When the bucket cannot be listed to its end. What was exported until then is complete.
+    pub async fn run(
+        self: &Arc<Self>,
+        mut on_failure: impl FnMut(&Entry, &Failure),
+    ) -> anyhow::Result<ExportReport> {
+        let listing = Listing {
+            upstream: self.gateway.upstream.clone(),
+            bucket: self.settings.bucket.clone(),
+            prefix: self.settings.prefix.clone(),
+            start_after: self.settings.start_after.clone(),
+            versions: self.settings.versions,
+        };
+        let listed = stream::try_unfold(listing.entries(), async |mut entries: Entries| {
+            Ok::<_, S3Error>(entries.next().await?.map(|entry| (entry, entries)))
+        });
+        // One after the other, in the order of the listing: which name is free follows from the keys before.
+        let mut names = PathMapper::default();
+        let mut renamed = 0;
+        let tasks = listed.map(|entry| {
+            let named = entry.map(|entry| {
+                let older = entry.version_id.as_deref().filter(|_| !entry.is_current);
+                let path = names.path_for(&entry.key, older);
+                renamed += u64::from(path != Path::new(&entry.key));
+                (entry, path)
+            });
+            let export = Arc::clone(self);
+            tokio::spawn(async move {
+                let (entry, path) = named?;
+                export.pace.object().await;
+                let outcome = export.process(&entry, &path).await;
+                Ok::<_, S3Error>((entry, outcome))
+            })
+        });
+        let mut report = ExportReport::default();
+        {
+            let mut outcomes =
+                std::pin::pin!(tasks.buffer_unordered(self.settings.concurrency.max(1)));
+            while let Some(joined) = outcomes.next().await {
+                let (entry, outcome) = joined
+                    .context("a task ended by a fault of its own")?
+                    .context("the bucket cannot be listed; run the command again")?;
+                if let Err(failure) = &outcome {
+                    on_failure(&entry, failure);
+                }
+                report.add(&entry.key, outcome);
+            }
+        }
+        if matches!(self.place, Place::Files(_)) {
+            report.renamed = renamed;
+        }
+        Ok(report)
+    }
+
+    async fn process(&self, entry: &Entry, path: &Path) -> Result<Exported, Failure> {
+        let target = match &self.place {
+            Place::Files(_) => path.to_string_lossy().into_owned(),
+            Place::Bucket(_) => entry.key.clone(),
+        };
+        if self.is_done(entry, path, &target).await? {
+            return Ok(Exported::Skipped);
+        }
+        if self.settings.dry_run {
+            let length = layout::plaintext_length(entry.size).unwrap_or(entry.size);
+            return Ok(Exported::Done(length));
+        }
+        let Some(source) = self.open(entry).await? else {
+            return Ok(Exported::Gone);
+        };
+        let mut line = source.line(entry, target);
+        let is_owned = self.journal.owns(&line.target);
+        let hash = match &self.place {
+            Place::Files(files) => files.write(path, source, is_owned, &self.pace).await?,
+            Place::Bucket(bucket) => {
+                self.write_to_bucket(bucket, entry, source, is_owned)
+                    .await?
+            }
+        };
+        line.sha256 = data_encoding::HEXLOWER.encode(&hash);
+        self.journal.append(&line).map_err(|error| {
+            Failure::new(
+                format!("{error:#}"),
+                "make room for the journal, and run the command again",
+            )
+        })?;
+        Ok(Exported::Done(line.size))
+    }
+
+    /// Whether the journal knows this very object, and what it was exported to is still there.
+    async fn is_done(&self, entry: &Entry, path: &Path, target: &str) -> Result<bool, Failure> {
+        let Some(tag) = &entry.entity_tag else {
+            return Ok(false);
+        };
+        let version_id = entry.version_id.as_deref();
+        if !self
+            .journal
+            .has(target, &entry.key, version_id, tag.opaque())
+        {
+            return Ok(false);
+        }
+        Ok(match &self.place {
+            Place::Files(files) => {
+                // What is listed is the length of a sealed object, or of one in the clear.
+                let lengths = [Some(entry.size), layout::plaintext_length(entry.size)];
+                let lengths: Vec<u64> = lengths.into_iter().flatten().collect();
+                files.has(path, &lengths)
+            }
+            Place::Bucket(bucket) => bucket.has(&entry.key).await?,
+        })
+    }
+}
+
+impl ExportReport {
+    fn add(&mut self, key: &str, outcome: Result<Exported, Failure>) {
+        match outcome {
+            Ok(Exported::Done(bytes)) => {
+                self.exported += 1;
+                self.bytes += bytes;
+            }
+            Ok(Exported::Skipped) => self.skipped += 1,
+            Ok(Exported::Gone) => self.gone += 1,
+            Err(failure) => {
+                self.failed += 1;
+                if self.failures.len() < MAXIMUM_NAMED_FAILURES {
+                    self.failures.push((key.to_owned(), failure));
+                }
+            }
+        }
+    }
+}

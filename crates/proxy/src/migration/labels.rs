@@ -1,0 +1,140 @@
+//! What belongs to an object beside its bytes and its metadata, and stays visible to the storage: class, retention, tags, grants.
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use crate::{
+    error::S3Error,
+    object::ClearHead,
+    operation::{append_query, content_md5, named},
+    upstream::{MAX_DOCUMENT_LENGTH, Target, Upstream, UpstreamRequest},
+    xml::labels::{Tag, grants_beyond_the_owner, parse_tags},
+};
+
+/// Headers of an object that are given again to the one that takes its place.
+const KEPT: [&str; 8] = [
+    "x-amz-object-lock-legal-hold",
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-bucket-key-enabled",
+    "x-amz-storage-class",
+    "x-amz-website-redirect-location",
+];
+
+/// The labels of one object.
+#[derive(Debug, Default)]
+pub(super) struct Labels {
+    /// As headers of the request that makes its successor.
+    pub(super) headers: HeaderMap,
+    /// Its access control list as the storage gave it, if it says more than that its owner may do everything.
+    grants: Option<bytes::Bytes>,
+}
+
+impl Labels {
+    /// Asks for what the head does not hold.
+    pub(super) async fn read(
+        upstream: &Upstream,
+        target: &Target,
+        head: &ClearHead,
+    ) -> Result<Self, S3Error> {
+        let mut headers = HeaderMap::new();
+        for name in KEPT {
+            if let Some(value) = head.headers.get(name) {
+                headers.insert(named(name), value.clone());
+            }
+        }
+        let version_id = head.version_id.as_deref();
+        let tags = tags(upstream, target, version_id, &head.headers).await?;
+        if let Some(value) = tagging(&tags)? {
+            headers.insert(named("x-amz-tagging"), value);
+        }
+        Ok(Self {
+            headers,
+            grants: grants(upstream, target, version_id).await?,
+        })
+    }
+
+    /// Gives the grants again. Until then only the owner may read: less than before, and never more.
+    pub(super) async fn restore_grants(
+        &self,
+        upstream: &Upstream,
+        target: &Target,
+        version_id: Option<&str>,
+    ) -> Result<(), S3Error> {
+        let Some(document) = &self.grants else {
+            return Ok(());
+        };
+        let md5 = HeaderValue::from_str(&content_md5(document)).map_err(S3Error::internal)?;
+        let request = UpstreamRequest::new(Method::PUT, target.clone())
+            .query(subresource("acl", version_id))
+            .header(named("content-md5"), md5)
+            .bytes(document.clone());
+        upstream.call(request).await.map(drop)
+    }
+}
+
+/// The tags of an object, if its head says that it has some.
+pub(crate) async fn tags(
+    upstream: &Upstream,
+    target: &Target,
+    version_id: Option<&str>,
+    head: &HeaderMap,
+) -> Result<Vec<Tag>, S3Error> {
+    let has_tags = head
+        .get("x-amz-tagging-count")
+        .is_some_and(|count| count != "0");
+    if !has_tags {
+        return Ok(Vec::new());
+    }
+    let request =
+        UpstreamRequest::new(Method::GET, target.clone()).query(subresource("tagging", version_id));
+    let answer = upstream.call(request).await?;
+    Ok(parse_tags(&answer.document(MAX_DOCUMENT_LENGTH).await?)?)
+}
+
+/// Tags as a request that makes an object carries them.
+pub(crate) fn tagging(tags: &[Tag]) -> Result<Option<HeaderValue>, S3Error> {
+    let mut text = String::new();
+    for tag in tags {
+        append_query(&mut text, &tag.key, &tag.value);
+    }
+    let value = (!text.is_empty()).then(|| HeaderValue::from_str(&text));
+    value.transpose().map_err(S3Error::internal)
+}
+
+/// The access control list, where the storage shows one that says something. Many have none, or do not let us see it.
+async fn grants(
+    upstream: &Upstream,
+    target: &Target,
+    version_id: Option<&str>,
+) -> Result<Option<bytes::Bytes>, S3Error> {
+    let request =
+        UpstreamRequest::new(Method::GET, target.clone()).query(subresource("acl", version_id));
+    let answer = match upstream.call(request).await {
+        Ok(answer) => answer,
+        Err(error)
+            if matches!(
+                error.status,
+                StatusCode::NOT_IMPLEMENTED
+                    | StatusCode::FORBIDDEN
+                    | StatusCode::METHOD_NOT_ALLOWED
+                    | StatusCode::BAD_REQUEST
+                    | StatusCode::NOT_FOUND
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let document = answer.document(MAX_DOCUMENT_LENGTH).await?;
+    Ok(grants_beyond_the_owner(&document)?.then_some(document))
+}
+
+fn subresource(name: &str, version_id: Option<&str>) -> String {
+    let mut query = format!("{name}=");
+    if let Some(version_id) = version_id {
+        append_query(&mut query, "versionId", version_id);
+    }
+    query
+}
