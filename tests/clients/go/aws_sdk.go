@@ -169,7 +169,12 @@ func awsObjects(ctx context.Context, client *s3.Client) {
 			ChecksumSHA256: aws.String("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="),
 		})
 		_, head := client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &name})
-		return first(awsRefused(err, "BadDigest", http.StatusBadRequest), awsRefused(head, "NotFound", http.StatusNotFound))
+		refused := awsRefused(err, "BadDigest", http.StatusBadRequest)
+		if refused != nil {
+			// MinIO's own name for it.
+			refused = awsRefused(err, "XAmzContentChecksumMismatch", http.StatusBadRequest)
+		}
+		return first(refused, awsRefused(head, "NotFound", http.StatusNotFound))
 	})
 
 	step("conditional writes and reads", func() error {

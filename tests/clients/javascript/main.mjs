@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 
 import { CreateBucketCommand, ListBucketsCommand } from "@aws-sdk/client-s3";
 
+import { attributes } from "./attributes.mjs";
 import { errors } from "./errors.mjs";
 import { objects } from "./objects.mjs";
 import { presigned } from "./presigned.mjs";
@@ -19,6 +20,7 @@ await step("make a bucket and find it", async () => {
 });
 await objects(client);
 await uploads(client);
+await attributes(client);
 await presigned(client);
 await errors(client);
 await virtualHost();

@@ -12,6 +12,7 @@ NPM = "is the npm registry reachable? Node.js 20 or later comes with npm (https:
 MAVEN = "is Maven Central reachable? It needs a JDK, 17 or later, and Maven (Debian, Ubuntu: apt-get install maven)"
 JDK = "it needs a JDK, 17 or later (Debian, Ubuntu: apt-get install openjdk-17-jdk-headless)"
 GO = "is the Go module proxy reachable? It needs Go 1.26 or later (https://go.dev/dl)"
+CARGO = "is crates.io reachable? It needs Rust 1.95 or later (https://rustup.rs)"
 # A program that runs for seconds gains nothing from a compiler that takes longer than that.
 JVM = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"]
 
@@ -107,6 +108,27 @@ def install_go(cache):
     return cache.once(f"client-go-{identity(*files, tool=version(GO, 'go', 'version'))}", make) / "clients"
 
 
+# --- Rust ---
+
+
+def install_rust(cache):
+    """The program. What cargo compiled of others is kept when the program changes."""
+    sources = SOURCES / "rust"
+    target = cache.directory / "client-rust-target"
+
+    def make(directory):
+        run(
+            ["cargo", "build", "--locked", "--manifest-path", sources / "Cargo.toml"],
+            CARGO,
+            CARGO_TARGET_DIR=str(target),
+        )
+        shutil.copy(target / "debug" / "sealgate-client-rust", directory)
+
+    files = [*(sources / "src").glob("*.rs"), sources / "Cargo.toml", sources / "Cargo.lock"]
+    name = f"client-rust-{identity(*files, tool=version(CARGO, 'rustc', '--version'))}"
+    return cache.once(name, make) / "sealgate-client-rust"
+
+
 def argument(name):
     """A scenario of a program that knows several clients."""
     return lambda session: session.run_program(session.tool, name)
@@ -117,4 +139,7 @@ CLIENTS = [
     Client("aws-sdk-for-java", "2.57.8", install_java, java),
     Client("aws-sdk-for-go", "1.47.7", install_go, argument("aws-sdk-go-v2")),
     Client("minio-go", "7.4.1", install_go, argument("minio-go")),
+    Client("aws-sdk-for-rust", "1.157.0", install_rust, argument("aws-sdk-s3")),
+    Client("object-store", "0.14.2", install_rust, argument("object_store")),
+    Client("opendal", "0.59.5", install_rust, argument("opendal")),
 ]
