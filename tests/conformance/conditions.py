@@ -63,7 +63,7 @@ def precedence(target):
     equal(target.body("condition/precedence", IfMatch=tag, IfUnmodifiedSince=PAST), b"x", "body")
 
 
-@case("condition: PUT If-None-Match * writes only what is not there")
+@case("rule 27: PUT If-None-Match * writes only what is not there")
 def put_new(target):
     for body in (b"small", pattern(7, 2 * MIB)):
         key = f"condition/new-{len(body)}"
@@ -83,7 +83,7 @@ def put_over(target):
     refused(lambda: target.put("condition/over", b"third", IfMatch=tag), 412, "PreconditionFailed")
 
 
-@case("condition: PUT If-Match where nothing is, is NoSuchKey")
+@case("rule 27: PUT If-Match where nothing is, is NoSuchKey")
 def put_over_nothing(target):
     refused(lambda: target.put("condition/nothing", b"x", IfMatch='"0123"'), 404, "NoSuchKey")
 

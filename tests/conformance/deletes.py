@@ -43,7 +43,7 @@ def many(target):
     refused(lambda: target.head("delete/many-7"), 404)
 
 
-@case("delete: 1,001 keys at once are refused")
+@case("rule 24: 1,001 keys at once are refused")
 def too_many(target):
     target.put("delete/too-many-7", b"x")
     refused(lambda: _delete(target, *[f"delete/too-many-{index}" for index in range(1_001)]), 400, "MalformedXML")

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_forms_resolve() {
+    fn rule_20_the_three_forms_resolve() {
         assert_eq!(resolve("bytes=0-0", 10), Some(Ok((0, 0))));
         assert_eq!(resolve("bytes=2-5", 10), Some(Ok((2, 5))));
         assert_eq!(resolve("bytes=2-500", 10), Some(Ok((2, 9))));
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_outside_is_unsatisfiable() {
+    fn rule_20_what_lies_outside_is_unsatisfiable() {
         for (header, size) in [
             ("bytes=10-", 10),
             ("bytes=10-12", 10),

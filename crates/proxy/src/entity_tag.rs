@@ -346,7 +346,7 @@ mod tests {
     const MD5: &str = "5d41402abc4b2a76b9719d911017c592";
 
     #[test]
-    fn a_single_put_tag_gets_the_suffix_and_a_multipart_tag_stays() {
+    fn rule_17_a_single_put_tag_gets_the_suffix_and_a_multipart_tag_stays() {
         assert_eq!(
             EntityTag::parse(&format!("\"{MD5}\""))
                 .to_client()
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_are_mapped_in_lists_weak_bare_and_star() {
+    fn rule_17_conditions_are_mapped_in_lists_weak_bare_and_star() {
         let condition = |value: &str| TagCondition::parse(value).unwrap().to_upstream_header();
         assert_eq!(condition("*"), "*");
         assert_eq!(

@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_decoded_once_and_never_normalised() {
+    fn rule_07_keys_are_decoded_once_and_never_normalised() {
         assert_eq!(key("/photos/a//./../b"), "a//./../b");
         assert_eq!(key("/photos/%2E%2e/%252F+%2b"), "../%2F++");
         assert_eq!(key("/photos/%00"), "\0");
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn virtual_hosts_name_the_bucket() {
+    fn rule_06_virtual_hosts_name_the_bucket() {
         let domains = ["example.com".to_owned(), "s3.example.com".to_owned()];
         let bucket = |host: &str, path: &str| {
             let path = ObjectPath::parse(Some(host), &domains, path).unwrap();

@@ -180,7 +180,7 @@ async fn headers_that_the_signature_does_not_cover() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_that_are_not_what_was_announced() -> Result<()> {
+async fn rule_11_bodies_that_are_not_what_was_announced() -> Result<()> {
     with_rig(LIMIT, async |rig| {
         let (_, bare) = start(rig).await?;
         let gateway = &rig.gateway.endpoint;
@@ -303,7 +303,7 @@ async fn bodies_that_end_early() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refusals_reach_clients_that_are_still_sending() -> Result<()> {
+async fn rule_13_refusals_reach_clients_that_are_still_sending() -> Result<()> {
     with_rig(LIMIT, async |rig| {
         let (through, bare) = start(rig).await?;
         let gateway = &rig.gateway.endpoint;

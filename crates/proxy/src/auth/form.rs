@@ -7,7 +7,6 @@ use std::time::SystemTime;
 use http::request::Parts;
 
 use super::authenticate::{AuthSettings, Authenticated, Caller};
-use super::canonical::ALGORITHM;
 use super::claim::ClaimedCredential;
 use super::credentials::CredentialStore;
 use super::error::AuthError;
@@ -18,20 +17,16 @@ use super::timestamp::AmzDate;
 use super::{anonymous, authenticate};
 
 /// What a form says of its signature; each of it is a field.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct PolicyClaim<'a> {
     /// The policy in base64, as it stands in the form: that text is signed.
-    pub policy: Option<&'a str>,
-    /// `x-amz-algorithm`.
-    pub algorithm: Option<&'a str>,
+    pub policy: &'a str,
     /// `x-amz-credential`.
-    pub credential: Option<&'a str>,
+    pub credential: &'a str,
     /// `x-amz-date`.
-    pub date: Option<&'a str>,
+    pub date: &'a AmzDate,
     /// `x-amz-signature`.
-    pub signature: Option<&'a str>,
-    /// Whether there is an `x-amz-security-token`.
-    pub has_security_token: bool,
+    pub signature: &'a str,
 }
 
 /// The field that says who signed.
@@ -48,34 +43,10 @@ pub fn authenticate_form(
     settings: &AuthSettings,
     now: SystemTime,
 ) -> Result<Authenticated<Caller>, AuthError> {
-    let Some(policy) = claim.policy else {
-        return Err(AuthError::access_denied(
-            "Access Denied. A form needs a signed policy.",
-        ));
-    };
-    if claim.has_security_token {
-        return Err(AuthError::InvalidToken);
-    }
-    if claim.algorithm != Some(ALGORITHM) {
-        return Err(AuthError::invalid_request(
-            "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
-        ));
-    }
-    let missing = |name: &'static str| {
-        let reason = format!(
-            "Bucket POST must contain a field named '{name}'.  If it is specified, please check the order of the fields."
-        );
-        AuthError::invalid_argument(name, "", reason)
-    };
-    let claimed = claim.credential.ok_or_else(|| missing(CREDENTIAL))?;
-    let bad_credential = |reason| AuthError::invalid_argument(CREDENTIAL, claimed, reason);
-    let credential = ClaimedCredential::parse(claimed).map_err(bad_credential)?;
-    let date = claim
-        .date
-        .and_then(AmzDate::parse)
-        .ok_or_else(|| missing("x-amz-date"))?;
-    let signature = claim.signature.ok_or_else(|| missing("x-amz-signature"))?;
-    let signature = Signature::from_hex(signature).ok_or(AuthError::SignatureDoesNotMatch)?;
+    let bad_credential = |reason| AuthError::invalid_argument(CREDENTIAL, claim.credential, reason);
+    let credential = ClaimedCredential::parse(claim.credential).map_err(bad_credential)?;
+    let date = claim.date;
+    let signature = Signature::from_hex(claim.signature).ok_or(AuthError::SignatureDoesNotMatch)?;
     if credential.day != date.day() {
         return Err(bad_credential(
             "The day of x-amz-credential is not that of x-amz-date.".into(),
@@ -92,7 +63,7 @@ pub fn authenticate_form(
         Some(entry) => entry.signing_key(&credential.day, &credential.region),
         None => credentials.stand_in_key(&credential.day, &credential.region),
     };
-    let is_signed = key.sign(&[policy.as_bytes()]) == signature;
+    let is_signed = key.sign(&[claim.policy.as_bytes()]) == signature;
     let entry = entry.ok_or_else(|| AuthError::InvalidAccessKeyId {
         access_key_id: credential.access_key_id.to_string(),
     })?;
@@ -118,19 +89,22 @@ mod tests {
 
     use super::super::{Credential, SecretAccessKey};
     use super::*;
+    use crate::error::S3Error;
 
     /// S3 API, "Example: Browser-Based Upload using HTTP POST (Using AWS Signature Version 4)": the published policy and signature.
     const POLICY: &str = "eyAiZXhwaXJhdGlvbiI6ICIyMDE1LTEyLTMwVDEyOjAwOjAwLjAwMFoiLA0KICAiY29uZGl0aW9ucyI6IFsNCiAgICB7ImJ1Y2tldCI6ICJzaWd2NGV4YW1wbGVidWNrZXQifSwNCiAgICBbInN0YXJ0cy13aXRoIiwgIiRrZXkiLCAidXNlci91c2VyMS8iXSwNCiAgICB7ImFjbCI6ICJwdWJsaWMtcmVhZCJ9LA0KICAgIHsic3VjY2Vzc19hY3Rpb25fcmVkaXJlY3QiOiAiaHR0cDovL3NpZ3Y0ZXhhbXBsZWJ1Y2tldC5zMy5hbWF6b25hd3MuY29tL3N1Y2Nlc3NmdWxfdXBsb2FkLmh0bWwifSwNCiAgICBbInN0YXJ0cy13aXRoIiwgIiRDb250ZW50LVR5cGUiLCAiaW1hZ2UvIl0sDQogICAgeyJ4LWFtei1tZXRhLXV1aWQiOiAiMTQzNjUxMjM2NTEyNzQifSwNCiAgICB7IngtYW16LXNlcnZlci1zaWRlLWVuY3J5cHRpb24iOiAiQUVTMjU2In0sDQogICAgWyJzdGFydHMtd2l0aCIsICIkeC1hbXotbWV0YS10YWciLCAiIl0sDQoNCiAgICB7IngtYW16LWNyZWRlbnRpYWwiOiAiQUtJQUlPU0ZPRE5ON0VYQU1QTEUvMjAxNTEyMjkvdXMtZWFzdC0xL3MzL2F3czRfcmVxdWVzdCJ9LA0KICAgIHsieC1hbXotYWxnb3JpdGhtIjogIkFXUzQtSE1BQy1TSEEyNTYifSwNCiAgICB7IngtYW16LWRhdGUiOiAiMjAxNTEyMjlUMDAwMDAwWiIgfQ0KICBdDQp9";
     const SIGNATURE: &str = "8afdbf4008c03f22c2cd3cdb72e4afbb1f6a588f3255ac628749a66d7f09699e";
 
-    fn published() -> PolicyClaim<'static> {
+    fn date(text: &str) -> AmzDate {
+        AmzDate::parse(text).unwrap()
+    }
+
+    fn published(date: &AmzDate) -> PolicyClaim<'_> {
         PolicyClaim {
-            policy: Some(POLICY),
-            algorithm: Some("AWS4-HMAC-SHA256"),
-            credential: Some("AKIAIOSFODNN7EXAMPLE/20151229/us-east-1/s3/aws4_request"),
-            date: Some("20151229T000000Z"),
-            signature: Some(SIGNATURE),
-            has_security_token: false,
+            policy: POLICY,
+            credential: "AKIAIOSFODNN7EXAMPLE/20151229/us-east-1/s3/aws4_request",
+            date,
+            signature: SIGNATURE,
         }
     }
 
@@ -155,67 +129,67 @@ mod tests {
 
     #[test]
     fn rule_25_the_published_policy_verifies() {
-        let caller = verify(&published(), SECRET).unwrap();
+        let caller = verify(&published(&date("20151229T000000Z")), SECRET).unwrap();
         assert_eq!(&*caller.identity, "alice");
         assert_eq!(caller.host, "s3.example.org");
         assert!(!caller.is_anonymous);
     }
 
     #[test]
-    fn rule_25_whatever_is_altered_or_missing_is_refused() {
+    fn rule_25_whatever_is_altered_is_refused() {
         let refused = |claim: PolicyClaim<'_>| verify(&claim, SECRET).unwrap_err();
-        let one = published();
-        assert_eq!(
-            verify(&one, "another secret").unwrap_err(),
-            AuthError::SignatureDoesNotMatch
-        );
+        let (now, later) = (date("20151229T000000Z"), date("20151229T001501Z"));
+        let one = published(&now);
         let altered = POLICY.replacen("eyAi", "eyai", 1);
-        assert_eq!(
-            refused(PolicyClaim {
-                policy: Some(&altered),
-                ..one
-            }),
-            AuthError::SignatureDoesNotMatch
-        );
-        let other = "AKIAOTHER/20151229/us-east-1/s3/aws4_request";
-        assert_eq!(
-            refused(PolicyClaim {
-                credential: Some(other),
-                ..one
-            }),
-            AuthError::InvalidAccessKeyId {
-                access_key_id: "AKIAOTHER".to_owned()
-            }
-        );
         let other_day = "AKIAIOSFODNN7EXAMPLE/20151228/us-east-1/s3/aws4_request";
-        for claim in [
-            PolicyClaim {
-                policy: None,
-                ..one
-            },
-            PolicyClaim {
-                signature: None,
-                ..one
-            },
-            PolicyClaim { date: None, ..one },
-            PolicyClaim {
-                date: Some("20151229T001501Z"),
-                ..one
-            },
-            PolicyClaim {
-                algorithm: None,
-                ..one
-            },
-            PolicyClaim {
-                credential: Some(other_day),
-                ..one
-            },
-            PolicyClaim {
-                has_security_token: true,
-                ..one
-            },
+        let nobody = "AKIAOTHER/20151229/us-east-1/s3/aws4_request";
+        for (claim, code) in [
+            (
+                PolicyClaim {
+                    policy: &altered,
+                    ..one
+                },
+                "SignatureDoesNotMatch",
+            ),
+            (
+                PolicyClaim {
+                    signature: "none",
+                    ..one
+                },
+                "SignatureDoesNotMatch",
+            ),
+            (
+                PolicyClaim {
+                    credential: nobody,
+                    ..one
+                },
+                "InvalidAccessKeyId",
+            ),
+            (
+                PolicyClaim {
+                    credential: other_day,
+                    ..one
+                },
+                "InvalidArgument",
+            ),
+            (
+                PolicyClaim {
+                    credential: "none",
+                    ..one
+                },
+                "InvalidArgument",
+            ),
+            (
+                PolicyClaim {
+                    date: &later,
+                    ..one
+                },
+                "AccessDenied",
+            ),
         ] {
-            let _ = refused(claim);
+            assert_eq!(S3Error::from(refused(claim)).code, code, "{claim:?}");
         }
+        let error = S3Error::from(verify(&one, "another secret").unwrap_err());
+        assert_eq!(error.code, "SignatureDoesNotMatch");
     }
 }

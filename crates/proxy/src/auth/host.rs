@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_default_port_may_come_and_go() {
+    fn rule_03_only_the_default_port_may_come_and_go() {
         assert_eq!(
             forms("/", &["a.example"], &settings(80)).unwrap(),
             ["a.example", "a.example:80"]

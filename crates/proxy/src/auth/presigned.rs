@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn lifetimes_are_one_second_to_seven_days() {
+    fn rule_04_lifetimes_are_one_second_to_seven_days() {
         for good in ["1", "604800", "000001"] {
             assert!(parse_presigned_query(&query(good)).is_ok(), "{good}");
         }
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn stripping_leaves_the_rest_as_it_was() {
+    fn rule_04_stripping_leaves_the_rest_as_it_was() {
         let raw = format!(
             "versionId=a%2Fb&{}&x-id=PutObject&x-amz-checksum-crc32=AAAAAA%3D%3D&flag&e=",
             query("60")

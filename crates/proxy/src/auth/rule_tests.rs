@@ -103,7 +103,7 @@ fn set(parts: &mut Parts, name: &'static str, value: &str) {
 }
 
 #[test]
-fn everything_that_is_signed_is_bound() {
+fn rule_01_everything_that_is_signed_is_bound() {
     let good = || signed("UNSIGNED-PAYLOAD", |parts| set(parts, "x-amz-meta-a", "1"));
     assert!(verify(&good()).is_ok());
     let tampered: [fn(&mut Parts); 7] = [
@@ -130,7 +130,7 @@ fn everything_that_is_signed_is_bound() {
 }
 
 #[test]
-fn unsigned_amz_headers_are_refused_in_both_modes() {
+fn rule_02_unsigned_amz_headers_are_refused_in_both_modes() {
     let modes = || {
         [
             signed("UNSIGNED-PAYLOAD", |_| {}),
@@ -203,7 +203,7 @@ fn the_region_may_be_restricted_and_the_day_must_agree() {
 }
 
 #[test]
-fn clocks_may_differ_by_fifteen_minutes() {
+fn rule_05_clocks_may_differ_by_fifteen_minutes() {
     let parts = signed("UNSIGNED-PAYLOAD", |_| {});
     let at = |now| authenticate(&parts, &example_store(), &AuthSettings::default(), now);
     let limit = Duration::from_mins(15);

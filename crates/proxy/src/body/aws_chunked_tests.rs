@@ -117,7 +117,7 @@ fn data_is_not_copied() {
 }
 
 #[test]
-fn every_changed_byte_of_a_signed_body_is_found() {
+fn rule_09_every_changed_byte_of_a_signed_body_is_found() {
     for trailer in [false, true] {
         let body = published_body(trailer);
         // All of the framing, and some of the data.
@@ -218,7 +218,7 @@ fn a_signed_trailer_needs_its_signature() {
 }
 
 #[test]
-fn minio_go_framing_is_understood() {
+fn rule_08_minio_go_framing_is_understood() {
     // It ends trailer lines with a line feed alone and adds an empty line.
     let text = String::from_utf8(published_body(true)).unwrap();
     let body = text.replace("sOO8/Q==\r\n", "sOO8/Q==\n\r\n");
@@ -234,7 +234,7 @@ fn minio_go_framing_is_understood() {
 }
 
 #[test]
-fn unsigned_bodies_as_sdks_send_them() {
+fn rule_08_unsigned_bodies_as_sdks_send_them() {
     let (plaintext, trailers) =
         unsigned("5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n").unwrap();
     assert_eq!(

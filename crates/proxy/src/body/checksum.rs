@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_combined_is_refused() {
+    fn rule_16_what_cannot_be_combined_is_refused() {
         let crc = checksum(Algorithm::Crc32, b"a");
         let sha = checksum(Algorithm::Sha256, b"a");
         let nvme = checksum(Algorithm::Crc64Nvme, b"a");
@@ -265,7 +265,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn combining_equals_hashing_the_whole(
+        fn rule_09_combining_equals_hashing_the_whole(
             parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 1..6)
         ) {
             for algorithm in [Algorithm::Crc32, Algorithm::Crc32c, Algorithm::Crc64Nvme] {

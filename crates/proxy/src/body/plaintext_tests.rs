@@ -106,7 +106,7 @@ fn a_plain_body_is_passed_and_summed() {
 }
 
 #[test]
-fn lengths_are_exact_both_ways() {
+fn rule_10_lengths_are_exact_both_ways() {
     for length in ["4", "6"] {
         let result = read(HELLO, &[("content-length", length)], &PayloadMode::Unsigned);
         assert!(
@@ -129,7 +129,7 @@ fn lengths_are_exact_both_ways() {
 }
 
 #[test]
-fn a_length_is_required() {
+fn rule_10_a_length_is_required() {
     let refused =
         |pairs: &[(&str, &str)], payload: &PayloadMode| open(HELLO, pairs, payload).unwrap_err();
     let unsigned = PayloadMode::Unsigned;
@@ -210,7 +210,7 @@ fn a_missing_length_may_mean_no_body() {
 }
 
 #[test]
-fn too_much_is_refused_before_reading() {
+fn rule_23_too_much_is_refused_before_reading() {
     let too_much = (1_u64 << 20) + 1;
     let error = open(
         HELLO,
@@ -227,7 +227,7 @@ fn too_much_is_refused_before_reading() {
 }
 
 #[test]
-fn the_signed_hash_is_verified() {
+fn rule_01_the_signed_hash_is_verified() {
     let length = [("content-length", "5")];
     let good = PayloadMode::SignedSha256(Sha256::digest(HELLO).into());
     assert!(read(HELLO, &length, &good).is_ok());

@@ -15,7 +15,7 @@ mod reader;
 
 pub use fields::{Fields, Success};
 pub use policy::Policy;
-pub use reader::{FileBody, Form, read};
+pub use reader::{FileBody, Form, is_form, read};
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub const MAXIMUM_BOUNDARY_LENGTH: usize = 70;
 #[non_exhaustive]
 pub enum FormError {
     /// Not `multipart/form-data` as RFC 7578 has it.
-    #[error("The body of your POST request is not well-formed multipart/form-data: {0}.")]
+    #[error("The body of your POST request is not well-formed multipart/form-data.")]
     Malformed(&'static str),
     /// More than [`MAXIMUM_FIELDS_LENGTH`].
     #[error(
@@ -43,9 +43,7 @@ pub enum FormError {
     )]
     FieldsTooLong,
     /// No file.
-    #[error(
-        "POST requires exactly one file upload per request, as the last field, named \"file\"."
-    )]
+    #[error("POST requires exactly one file upload per request.")]
     NoFile,
     /// Fields that a form must have once.
     #[error("The form field {0:?} occurs more than once.")]
@@ -68,8 +66,7 @@ impl From<FormError> for S3Error {
         let code = match &error {
             FormError::Malformed(_) => "MalformedPOSTRequest",
             FormError::FieldsTooLong => "MaxPostPreDataLengthExceededError",
-            FormError::NoFile => "IncorrectNumberOfFilesInPostRequest",
-            FormError::Duplicate(_) => "InvalidArgument",
+            FormError::NoFile | FormError::Duplicate(_) => "InvalidArgument",
             FormError::Incomplete(_) => "IncompleteBody",
             FormError::Idle(_) => "RequestTimeout",
             FormError::MissingContentLength => "MissingContentLength",
@@ -78,6 +75,11 @@ impl From<FormError> for S3Error {
             FormError::MissingContentLength => StatusCode::LENGTH_REQUIRED,
             _ => StatusCode::BAD_REQUEST,
         };
-        Self::new(status, code, error.to_string())
+        let answer = Self::new(status, code, error.to_string());
+        match error {
+            FormError::Malformed(reason) => answer.with_element("Reason", reason),
+            FormError::NoFile => answer.with_element("ArgumentName", "file"),
+            _ => answer,
+        }
     }
 }

@@ -4,7 +4,6 @@ use std::ops::RangeInclusive;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::StatusCode;
-use serde::Deserialize;
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -29,16 +28,17 @@ pub struct Policy {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Condition {
-    Equals { field: String, value: String },
-    StartsWith { field: String, prefix: String },
+    Equals {
+        field: String,
+        value: String,
+        /// Written as an object, which S3 shows another way.
+        is_simple: bool,
+    },
+    StartsWith {
+        field: String,
+        prefix: String,
+    },
     Length(RangeInclusive<u64>),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    expiration: String,
-    conditions: Vec<Value>,
 }
 
 impl Policy {
@@ -50,22 +50,40 @@ impl Policy {
     pub fn parse(text: &str) -> Result<Self, S3Error> {
         // Line ends are allowed in what people paste into pages.
         let compact: String = text.split_ascii_whitespace().collect();
+        if compact.is_empty() {
+            return Err(invalid("Expecting '{' but found End-of-Input"));
+        }
         let bytes = STANDARD
             .decode(compact)
-            .map_err(|_| invalid("it is not base64"))?;
-        let document: Document = serde_json::from_slice(&bytes)
-            .map_err(|error| invalid(format!("it is not a policy: {error}")))?;
-        let expiration = OffsetDateTime::parse(&document.expiration, &Rfc3339)
-            .map_err(|_| invalid("its expiration is not of the form 2026-01-01T12:00:00.000Z"))?;
-        if document.conditions.len() > MAXIMUM_CONDITIONS {
+            .map_err(|_| invalid("invalid Base64 encoding."))?;
+        let Ok(Value::Object(document)) = serde_json::from_slice(&bytes) else {
+            return Err(invalid("Invalid JSON."));
+        };
+        if let Some(name) = document
+            .keys()
+            .find(|name| !matches!(name.as_str(), "expiration" | "conditions"))
+        {
+            return Err(invalid(format!("Unexpected: {name:?}")));
+        }
+        let expiration = match document.get("expiration") {
+            None => return Err(invalid("Policy missing expiration.")),
+            Some(Value::String(text)) => OffsetDateTime::parse(text, &Rfc3339)
+                .map_err(|_| invalid(format!("Invalid 'expiration' value: '{text}'")))?,
+            Some(value) => return Err(invalid(format!("Invalid 'expiration' value: '{value}'"))),
+        };
+        let conditions = match document.get("conditions") {
+            None => return Err(invalid("Policy missing conditions.")),
+            Some(Value::Array(conditions)) => conditions,
+            Some(_) => return Err(invalid("Invalid 'conditions' value: must be a List.")),
+        };
+        if conditions.len() > MAXIMUM_CONDITIONS {
             return Err(invalid(format!(
-                "it has more than {MAXIMUM_CONDITIONS} conditions"
+                "it has more than {MAXIMUM_CONDITIONS} conditions."
             )));
         }
         Ok(Self {
             expiration,
-            conditions: document
-                .conditions
+            conditions: conditions
                 .iter()
                 .map(Condition::read)
                 .collect::<Result<_, _>>()?,
@@ -144,43 +162,66 @@ impl Condition {
             Value::Object(members) => {
                 let mut members = members.iter();
                 let (Some((field, value)), None) = (members.next(), members.next()) else {
-                    return Err(invalid("a simple condition must have exactly one property"));
+                    return Err(invalid(
+                        "Invalid Simple-Condition: Simple-Conditions must have exactly one property specified.",
+                    ));
                 };
                 Ok(Self::Equals {
                     field: field.to_ascii_lowercase(),
-                    value: text(value)?,
+                    value: text(value).ok_or_else(|| {
+                        invalid("Invalid Simple-Condition: value must be a string.")
+                    })?,
+                    is_simple: true,
                 })
             }
-            Value::Array(items) => {
-                let [operator, first, second] = items.as_slice() else {
-                    return Err(invalid(
-                        "a condition must have an operator and two operands",
-                    ));
-                };
-                let operator = text(operator)?.to_ascii_lowercase();
-                if operator == "content-length-range" {
-                    return Ok(Self::Length(number(first)?..=number(second)?));
-                }
-                let field = text(first)?
-                    .strip_prefix('$')
-                    .ok_or_else(|| invalid("the field of a condition must begin with $"))?
-                    .to_ascii_lowercase();
-                match operator.as_str() {
-                    "eq" => Ok(Self::Equals {
-                        field,
-                        value: text(second)?,
-                    }),
-                    "starts-with" => Ok(Self::StartsWith {
-                        field,
-                        prefix: text(second)?,
-                    }),
-                    _ => Err(invalid(
-                        "the operator of a condition must be eq, starts-with or content-length-range",
-                    )),
-                }
-            }
-            _ => Err(invalid("a condition must be an object or a list")),
+            Value::Array(items) => Self::read_list(items),
+            _ => Err(invalid("Invalid condition test: must be a List or Object.")),
         }
+    }
+
+    fn read_list(items: &[Value]) -> Result<Self, S3Error> {
+        let operator = items
+            .first()
+            .and_then(text)
+            .ok_or_else(|| invalid("Invalid Condition: missing operation identifier."))?;
+        let lower = operator.to_ascii_lowercase();
+        if !["eq", "starts-with", "content-length-range"].contains(&lower.as_str()) {
+            return Err(invalid(format!(
+                "Invalid Condition: unknown operation '{operator}'."
+            )));
+        }
+        let [_, first, second] = items else {
+            return Err(invalid(format!(
+                "Invalid {operator}: wrong number of arguments."
+            )));
+        };
+        let (Some(first), Some(second)) = (text(first), text(second)) else {
+            return Err(invalid("Invalid JSON."));
+        };
+        if lower == "content-length-range" {
+            let (Ok(minimum), Ok(maximum)) = (first.parse(), second.parse()) else {
+                return Err(invalid("Invalid JSON."));
+            };
+            return Ok(Self::Length(minimum..=maximum));
+        }
+        let Some(field) = first.strip_prefix('$').map(str::to_ascii_lowercase) else {
+            // It names no field, so it cannot hold.
+            return Err(S3Error::access_denied(format!(
+                "Invalid according to Policy: Policy Condition failed: [{operator:?},{first:?},{second:?}]"
+            )));
+        };
+        Ok(if lower == "eq" {
+            Self::Equals {
+                field,
+                value: second,
+                is_simple: false,
+            }
+        } else {
+            Self::StartsWith {
+                field,
+                prefix: second,
+            }
+        })
     }
 
     /// Whether it holds. The length of the file is looked at once it is known.
@@ -190,7 +231,7 @@ impl Condition {
             field => fields.get(field),
         };
         match self {
-            Self::Equals { field, value } => found(field) == Some(value),
+            Self::Equals { field, value, .. } => found(field) == Some(value),
             // A list of types is one only if each of them is (S3 API, "POST Policy").
             Self::StartsWith { field, prefix } if field == "content-type" => found(field)
                 .is_some_and(|types| {
@@ -217,11 +258,16 @@ impl Condition {
 impl std::fmt::Display for Condition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Equals { field, value } => {
-                write!(f, "[\"eq\", \"${field}\", {value:?}]")
+            Self::Equals {
+                field,
+                value,
+                is_simple,
+            } => {
+                let gap = if *is_simple { " " } else { "" };
+                write!(f, "[\"eq\",{gap}\"${field}\",{gap}{value:?}]")
             }
             Self::StartsWith { field, prefix } => {
-                write!(f, "[\"starts-with\", \"${field}\", {prefix:?}]")
+                write!(f, "[\"starts-with\",\"${field}\",{prefix:?}]")
             }
             Self::Length(range) => {
                 write!(
@@ -235,25 +281,19 @@ impl std::fmt::Display for Condition {
     }
 }
 
-fn text(value: &Value) -> Result<String, S3Error> {
+fn text(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Number(number) => Ok(number.to_string()),
-        _ => Err(invalid("the operands of a condition must be texts")),
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
     }
-}
-
-fn number(value: &Value) -> Result<u64, S3Error> {
-    text(value)?
-        .parse()
-        .map_err(|_| invalid("the operands of content-length-range must be numbers of bytes"))
 }
 
 fn invalid(reason: impl std::fmt::Display) -> S3Error {
     S3Error::new(
         StatusCode::BAD_REQUEST,
         "InvalidPolicyDocument",
-        format!("Invalid Policy: {reason}."),
+        format!("Invalid Policy: {reason}"),
     )
 }
 
@@ -284,6 +324,8 @@ mod tests {
     #[test]
     fn rule_25_every_condition_is_verified() {
         let key = [("key", "user/a")];
+        let nowhere = check(r#"["eq","key","user/a"]"#, &key).unwrap_err();
+        assert!(nowhere.message.ends_with(r#"["eq","key","user/a"]"#));
         for good in [
             r#"{"key":"user/a"}"#,
             r#"["eq","$key","user/a"]"#,
@@ -362,8 +404,8 @@ mod tests {
     fn policies_that_are_not_understood_are_refused() {
         for conditions in [
             r#"["ends-with","$key","x"]"#,
-            r#"["eq","key","x"]"#,
             r#"["eq","$key"]"#,
+            "[]",
             r#"["eq","$key",null]"#,
             r#"["content-length-range",-1,5]"#,
             r#"{"key":"a","acl":"b"}"#,

@@ -30,6 +30,15 @@ pub struct Form {
     pub remaining: u64,
 }
 
+/// Whether a request says of its body that it is a form.
+pub fn is_form(headers: &HeaderMap) -> bool {
+    const TYPE: &str = "multipart/form-data";
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok()?.get(..TYPE.len()))
+        .is_some_and(|kind| kind.eq_ignore_ascii_case(TYPE))
+}
+
 /// Reads the fields of a form.
 ///
 /// # Errors

@@ -14,10 +14,10 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Gateway, LogLine, guarded};
 use crate::{
-    auth::{self, Authenticated, Caller, PolicyClaim},
+    auth::{self, AmzDate, Authenticated, Caller, PolicyClaim},
     body::ClientBody,
     error::S3Error,
-    form::{self, Fields, Form, Policy},
+    form::{self, Fields, Form, FormError, Policy},
     object_key::{BucketName, ObjectKey, ObjectPath, Target},
     operation::{self, Exchange, ResponseBody},
     policy,
@@ -37,8 +37,16 @@ impl Gateway {
     ) -> Result<Response<ResponseBody>, S3Error> {
         line.operation = "PostObject";
         let bucket = self.bucket_of_form(&parts)?;
+        if !form::is_form(&parts.headers) {
+            return Err(route::no_form());
+        }
         let idle_timeout = self.config.limits.idle_timeout;
-        let form = form::read(&parts.headers, body, idle_timeout).await?;
+        // Nobody is known yet, so the fields have to come as fast as the head of a request.
+        let limit = self.config.limits.header_timeout;
+        let fields = form::read(&parts.headers, body, idle_timeout);
+        let form = tokio::time::timeout(limit, fields)
+            .await
+            .map_err(|_| FormError::Idle(limit))??;
         let caller = self.caller_of_form(&parts, &form.fields)?;
         line.identity = Some(Arc::clone(&caller.identity));
         let policy = Policy::parse(form.fields.get("policy").unwrap_or_default())?;
@@ -108,22 +116,21 @@ impl Gateway {
         parts: &Parts,
         fields: &Fields,
     ) -> Result<Authenticated<Caller>, S3Error> {
+        let date = checked_fields(fields)?;
+        let field = |name: &str| fields.get(name).unwrap_or_default();
         let claim = PolicyClaim {
-            policy: fields.get("policy"),
-            algorithm: fields.get("x-amz-algorithm"),
-            credential: fields.get("x-amz-credential"),
-            date: fields.get("x-amz-date"),
-            signature: fields.get("x-amz-signature"),
-            has_security_token: fields.get("x-amz-security-token").is_some(),
+            policy: field("policy"),
+            credential: field("x-amz-credential"),
+            date: &date,
+            signature: field("x-amz-signature"),
         };
-        let now = SystemTime::now();
         let (credentials, settings) = (&self.credentials, &self.auth_settings);
         Ok(auth::authenticate_form(
             &claim,
             parts,
             credentials,
             settings,
-            now,
+            SystemTime::now(),
         )?)
     }
 
@@ -148,16 +155,54 @@ impl Gateway {
     }
 }
 
+/// Makes sure that everything is there that signs a form, and returns the date of the signature.
+fn checked_fields(fields: &Fields) -> Result<AmzDate, S3Error> {
+    const SIGNING: [&str; 5] = [
+        "policy",
+        "x-amz-algorithm",
+        "x-amz-credential",
+        "x-amz-date",
+        "x-amz-signature",
+    ];
+    if SIGNING.iter().all(|name| fields.get(name).is_none()) {
+        return Err(policy::refusal());
+    }
+    if let Some(name) = SIGNING.iter().find(|name| fields.get(name).is_none()) {
+        return Err(missing_field(name));
+    }
+    if fields.get("x-amz-security-token").is_some() {
+        return Err(auth::AuthError::InvalidToken.into());
+    }
+    let argument = |message, name, value: &str| {
+        S3Error::invalid_argument(message)
+            .with_element("ArgumentName", name)
+            .with_element("ArgumentValue", value)
+    };
+    let algorithm = fields.get("x-amz-algorithm").unwrap_or_default();
+    if algorithm != auth::canonical::ALGORITHM {
+        let message = "Only AWS4-HMAC-SHA256 is supported";
+        return Err(argument(message, "X-Amz-Algorithm", algorithm));
+    }
+    let date = fields.get("x-amz-date").unwrap_or_default();
+    AmzDate::parse(date).ok_or_else(|| {
+        let message = "X-Amz-Date must be formated via ISO8601 Long format";
+        argument(message, "X-Amz-Date", date)
+    })
+}
+
+fn missing_field(name: &str) -> S3Error {
+    S3Error::invalid_argument(format!(
+        "Bucket POST must contain a field named '{name}'.  If it is specified, please check the order of the fields."
+    ))
+    .with_element("ArgumentName", name)
+}
+
 fn full(file: Bytes) -> ClientBody {
     Full::new(file).map_err(|never| match never {}).boxed()
 }
 
 fn path_of_form(bucket: &BucketName, fields: &Fields) -> Result<ObjectPath, S3Error> {
-    let key = fields.get("key").ok_or_else(|| {
-        S3Error::invalid_argument(
-            "Bucket POST must contain a field named 'key'. If it is specified, please check the order of the fields.",
-        )
-    })?;
+    let key = fields.get("key").ok_or_else(|| missing_field("key"))?;
     let key = ObjectKey::new(key)?;
     Ok(ObjectPath::parse(
         None,

@@ -240,6 +240,11 @@ impl Wanted {
     }
 
     fn parse(names: &str) -> Result<Self, S3Error> {
+        if names.trim().is_empty() {
+            return Err(S3Error::invalid_request(
+                "The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty",
+            ));
+        }
         let mut wanted = Self::default();
         for name in names.split(',').map(str::trim) {
             match name {
@@ -248,10 +253,12 @@ impl Wanted {
                 "ObjectParts" => wanted.parts = true,
                 "StorageClass" => wanted.storage_class = true,
                 "ObjectSize" => wanted.size = true,
-                _ => {
-                    return Err(S3Error::invalid_argument(
-                        "Invalid attribute name specified. Name one or more of ETag, Checksum, ObjectParts, StorageClass and ObjectSize in x-amz-object-attributes.",
-                    ));
+                name => {
+                    return Err(
+                        S3Error::invalid_argument("Invalid attribute name specified.")
+                            .with_element("ArgumentName", "x-amz-object-attributes")
+                            .with_element("ArgumentValue", name),
+                    );
                 }
             }
         }

@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_object_takes_its_placement_along_and_nothing_that_describes_the_plaintext() {
+    fn rule_12_a_new_object_takes_its_placement_along_and_nothing_that_describes_the_plaintext() {
         let client = headers(&[
             ("x-amz-storage-class", "STANDARD_IA"),
             ("x-amz-tagging", "a=b"),
@@ -291,6 +291,22 @@ mod tests {
         assert_eq!(upstream.len(), 2);
         assert_eq!(upstream["x-amz-storage-class"], "STANDARD_IA");
         assert_eq!(upstream["x-amz-tagging"], "a=b");
+    }
+
+    #[test]
+    fn whose_bucket_it_is_and_who_pays_is_said_with_every_request() {
+        let client = headers(&[
+            ("x-amz-expected-bucket-owner", "111122223333"),
+            ("x-amz-request-payer", "requester"),
+            ("origin", "https://app.example.org"),
+            ("range", "bytes=0-1"),
+        ]);
+        for upstream in [common(&client), placement(&client), passed(&client)] {
+            assert_eq!(upstream.len(), 3, "{upstream:?}");
+            assert_eq!(upstream["x-amz-expected-bucket-owner"], "111122223333");
+            assert_eq!(upstream["x-amz-request-payer"], "requester");
+            assert_eq!(upstream["origin"], "https://app.example.org");
+        }
     }
 
     #[test]
@@ -326,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn checksums_of_the_ciphertext_and_its_metadata_never_reach_a_client() {
+    fn rule_15_checksums_of_the_ciphertext_and_its_metadata_never_reach_a_client() {
         let upstream = headers(&[
             ("x-amz-checksum-crc32", "AAAAAA=="),
             ("x-amz-meta-sealgate", "U0dIRA"),

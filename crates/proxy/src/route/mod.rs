@@ -105,11 +105,7 @@ fn on_bucket(method: &Method, query: &QueryString) -> Result<Operation, S3Error>
         Method::PUT if unknown(query).is_none() => Ok(Operation::CreateBucket),
         Method::DELETE if unknown(query).is_none() => Ok(Operation::DeleteBucket),
         Method::POST if query.contains("delete") => Ok(Operation::DeleteObjects),
-        Method::POST if query.parameters().is_empty() => Err(S3Error::new(
-            http::StatusCode::PRECONDITION_FAILED,
-            "PreconditionFailed",
-            "Bucket POST must be of the enclosure-type multipart/form-data, and signed by its policy alone.",
-        )),
+        Method::POST if query.parameters().is_empty() => Err(no_form()),
         Method::PUT | Method::DELETE | Method::POST => Err(unknown_subresource(query)),
         _ => Err(method_not_allowed()),
     }
@@ -229,6 +225,14 @@ fn unknown_subresource(query: &QueryString) -> S3Error {
     ))
 }
 
+/// The answer to a POST to a bucket that is no form, or that is signed as forms are not.
+pub fn no_form() -> S3Error {
+    S3Error::precondition_failed().with_element(
+        "Condition",
+        "Bucket POST must be of the enclosure-type multipart/form-data",
+    )
+}
+
 fn shown(name: &str) -> String {
     name.chars().take(MAXIMUM_NAME_SHOWN).collect()
 }
@@ -303,6 +307,26 @@ mod tests {
                 on_data(&method, "/data/k", query).is_err(),
                 "{method} {query}"
             );
+        }
+    }
+
+    #[test]
+    fn rule_26_keys_of_clients_are_refused() {
+        for name in [
+            "x-amz-server-side-encryption-customer-algorithm",
+            "x-amz-server-side-encryption-customer-key",
+            "x-amz-copy-source-server-side-encryption-customer-key",
+        ] {
+            let headers = HeaderMap::from_iter([(
+                http::HeaderName::from_static(name),
+                http::HeaderValue::from_static("x"),
+            )]);
+            let path = ObjectPath::parse(None, &[], "/data/k").unwrap();
+            for method in [Method::GET, Method::HEAD, Method::PUT] {
+                let error = choose(&method, &path, &QueryString::default(), &headers).unwrap_err();
+                assert_eq!(error.code, "NotImplemented", "{method} {name}");
+                assert!(!may_pass(name), "{name} does not pass either");
+            }
         }
     }
 

@@ -462,7 +462,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_addressed_by_path_or_by_host() {
+    fn rule_06_a_target_is_addressed_by_path_or_by_host() {
         let object = Target::object("bucket", "a%20b//c/../d");
         assert_eq!(
             locate(Addressing::Path, "s3:9000", &object),
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn only_requests_without_a_memory_are_repeated() {
+    fn rule_14_only_requests_without_a_memory_are_repeated() {
         let plain = HeaderMap::new();
         let conditional: HeaderMap = [(header::IF_NONE_MATCH, http::HeaderValue::from_static("*"))]
             .into_iter()

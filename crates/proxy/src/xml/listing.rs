@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_changes_in_sizes_tags_and_checksums_only() {
+    fn rule_18_a_listing_changes_in_sizes_tags_and_checksums_only() {
         let upstream = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>b</Name>\
             <KeyCount>2</KeyCount><EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>\
             <Contents><Key>a%2Bb+c</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>&quot;5d41402abc4b2a76b9719d911017c592&quot;</ETag>\

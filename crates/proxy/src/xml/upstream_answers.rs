@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_with_status_200_can_be_an_error() {
+    fn rule_19_a_copy_with_status_200_can_be_an_error() {
         let copied = b"<CopyObjectResult><LastModified>2026-01-02T03:04:05.000Z</LastModified><ETag>&#34;x&#34;</ETag><ChecksumCRC32>y</ChecksumCRC32></CopyObjectResult>";
         let expected = Copied {
             entity_tag: EntityTag::strong("x"),

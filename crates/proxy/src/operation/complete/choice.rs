@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_part_may_be_small_or_stashed() {
+    fn rule_23_only_the_last_part_may_be_small_or_stashed() {
         let records = [
             stored(1, 1, 10, PartLocation::Stash),
             stored(2, 2, LARGE, at_upstream("b")),

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_deletions_are_refused() {
+    fn rule_24_malformed_deletions_are_refused() {
         for content in [
             "<Object/>",
             "<Object><Key></Key></Object>",
