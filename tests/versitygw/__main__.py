@@ -130,17 +130,21 @@ def summary(comparisons):
             print(f"\ndeclared with {one.upstream}, but it passes: {name}")
         for name, where in one.flaky.items():
             print(f"\nflaky with {one.upstream}, {where}: {name}\n    {one.through[name].reason()}")
+        for name in one.open:
+            print(f"\nopen with {one.upstream}: {name}\n    {one.through[name].reason()}")
+        for name in one.mended:
+            print(f"\nmended with {one.upstream}, take it out of differences.OPEN: {name}")
         for name in one.declared:
             print(f"\ndeclared with {one.upstream}: {name}\n    {differences.declared(one.upstream)[name]}")
-    columns = "{:<8} {:>12} {:>12} {:>15} {:>15} {:>6} {:>9} {:>6} {:>6} {:>8}"
+    columns = "{:<8} {:>12} {:>12} {:>15} {:>15} {:>6} {:>6} {:>9} {:>6} {:>6} {:>8}"
     heads = ["storage", "bare passed", "bare failed", "through passed", "through failed"]
-    print("\n" + columns.format(*heads, "lost", "declared", "stale", "flaky", "seconds"))
+    print("\n" + columns.format(*heads, "lost", "open", "declared", "stale", "flaky", "seconds"))
     for one in comparisons:
         counts = []
         for outcomes in (one.bare, one.through):
             passed = sum(outcome.passed for outcome in outcomes.values())
             counts += [passed, len(outcomes) - passed]
-        row = [*counts, len(one.lost), len(one.declared), len(one.stale), len(one.flaky), round(one.seconds)]
+        row = [*counts, len(one.lost), len(one.open), len(one.declared), len(one.stale), len(one.flaky), round(one.seconds)]
         print(columns.format(one.upstream, *row))
 
 

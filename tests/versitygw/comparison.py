@@ -23,6 +23,10 @@ class Comparison:
     lost: list = dataclasses.field(default_factory=list)
     # Lost ones that are declared.
     declared: list = dataclasses.field(default_factory=list)
+    # Lost ones that are known defects.
+    open: list = dataclasses.field(default_factory=list)
+    # Known defects that pass.
+    mended: list = dataclasses.field(default_factory=list)
     # Declared ones that pass through the gateway: the entry has outlived its reason.
     stale: list = dataclasses.field(default_factory=list)
     # Cases that came out differently when they were repeated, with where.
@@ -105,17 +109,23 @@ def run_both(comparison, bare, through, names, everything, known_to_pass):
 def judge(comparison, bare, through, known_to_pass):
     """Sorts what failed through the gateway, and repeats it before it counts."""
     declared = differences.declared(comparison.upstream)
+    known = differences.still_open(comparison.upstream)
     for name, outcome in comparison.through.items():
         if outcome.passed:
             if name in declared and (name in known_to_pass or comparison.bare[name].passed):
                 comparison.stale.append(name)
+            if name in known:
+                comparison.mended.append(name)
             continue
-        if name in known_to_pass and name not in declared:
+        if name in known_to_pass and name not in declared and name not in known:
             comparison.bare[name] = bare.run(name)
         if name not in known_to_pass and not comparison.bare[name].passed:
             continue
         if name in declared:
             comparison.declared.append(name)
+            continue
+        if name in known:
+            comparison.open.append(name)
             continue
         if not comparison.bare[name].passed or not bare.run(name).passed:
             comparison.flaky[name] = "bare"

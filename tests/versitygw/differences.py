@@ -121,6 +121,20 @@ DECLARED = {
 }
 
 
+# Defects that are known and not mended yet. They neither fail a run nor are they forgotten: each run names those that are still lost, and
+# those that pass by now and are to be taken out.
+OPEN = {
+    "both": {},
+    "minio": {},
+    "posix": {},
+}
+
+
+def still_open(upstream):
+    """The defects of an upstream that are known."""
+    return {**OPEN["both"], **OPEN[upstream]}
+
+
 def declared(upstream):
     """The declared cases of an upstream with their reasons."""
     return {**DECLARED["both"], **DECLARED[upstream]}

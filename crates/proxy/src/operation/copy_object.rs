@@ -16,7 +16,7 @@ use super::{
     clear::{self, ClearSource},
     document,
     get_object::intent,
-    headers, metadata, multipart, named,
+    head, headers, metadata, multipart, named,
     put_object::{self, MAXIMUM_SINGLE_LENGTH, Put},
 };
 use crate::{
@@ -60,7 +60,7 @@ pub(super) async fn copy_object(exchange: Exchange) -> Result<Response<ResponseB
     if let Some(clear) = clear::source(&exchange, &source).await? {
         return copy_clear(&exchange, &clear, replaces_metadata).await;
     }
-    let object = head(&exchange, &source).await?;
+    let object = open_source(&exchange, &source).await?;
     let rule = exchange.domain();
     let here = Domain::new(rule.name.as_str())?;
     let (copied, mut answer_headers) =
@@ -186,28 +186,16 @@ fn replaces(exchange: &Exchange, name: &'static str) -> Result<bool, S3Error> {
 }
 
 /// The source's header, opened, under the conditions of the copy.
-async fn head(exchange: &Exchange, source: &CopySource) -> Result<SealedObject, S3Error> {
+async fn open_source(exchange: &Exchange, source: &CopySource) -> Result<SealedObject, S3Error> {
     let gateway = &exchange.gateway;
     let mut query = String::new();
     if let Some(version_id) = &source.version_id {
         append_query(&mut query, "versionId", version_id);
     }
     let conditions = multipart::copy_conditions(exchange)?;
-    let request = |method| {
-        UpstreamRequest::new(method, target_of(source))
-            .query(query.clone())
-            .headers(conditions.clone())
-    };
-    let head = match gateway.upstream.call(request(Method::HEAD)).await {
-        Ok(head) => head,
-        Err(error) => {
-            // The answer to a HEAD has no document that says what is wrong with the source: the object, its bucket or its version. A GET does.
-            let first_byte = HeaderValue::from_static("bytes=0-0");
-            let get = request(Method::GET).header(header::RANGE, first_byte);
-            let said = gateway.upstream.call(get).await.err();
-            return Err(multipart::copy_failure(said.unwrap_or(error)));
-        }
-    };
+    let head = head::explained(gateway, target_of(source), query, conditions)
+        .await
+        .map_err(multipart::copy_failure)?;
     let permit = policy::permit_open(&source_intent(exchange, source));
     let rule = gateway
         .config

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Method, Response, StatusCode, header};
+use http::{Response, StatusCode, header};
 use sealgate_envelope::{
     commit::{CommitPart, CommitRecord},
     object::Body,
@@ -11,7 +11,7 @@ use sealgate_envelope::{
 use super::{
     Exchange, ResponseBody, append_query, checksums, clear, document,
     get_object::{intent, kept_checksum, version_id},
-    headers,
+    head, headers,
 };
 use crate::{
     body::{Algorithm, ChecksumType},
@@ -19,7 +19,7 @@ use crate::{
     error::S3Error,
     object::{ClearHead, SealedHead, SealedObject},
     policy,
-    upstream::{Answer, UpstreamRequest},
+    upstream::Answer,
     xml::{
         attributes_answer::{AttributedPart, AttributesAnswer, PartsPage},
         checksum_value::ChecksumValue,
@@ -167,11 +167,8 @@ async fn open(exchange: &Exchange) -> Result<(Answer, SealedObject), S3Error> {
     if let Some(version_id) = version_id(exchange)? {
         append_query(&mut query, "versionId", &version_id);
     }
-    let request = UpstreamRequest::new(Method::HEAD, exchange.target())
-        .query(query)
-        .headers(request_headers);
     let gateway = &exchange.gateway;
-    let head = gateway.upstream.call(request).await?;
+    let head = head::explained(gateway, exchange.target(), query, request_headers).await?;
     let permit = policy::permit_open(&intent(exchange));
     let object = SealedHead::read(&head)?
         .open(gateway, &permit, &exchange.domain(), exchange.key())

@@ -10,6 +10,7 @@ mod copy_object;
 mod delete;
 mod get_object;
 mod get_object_attributes;
+mod head;
 mod headers;
 mod list_uploads;
 mod listings;

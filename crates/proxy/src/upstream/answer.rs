@@ -140,8 +140,9 @@ const OUR_OWN_FAULTS: [&str; 8] = [
 
 /// The upstream's code and message, unless the message tells a client about hosts and accounts that are none of its business.
 fn of_upstream(status: StatusCode, document: xml::upstream_answers::UpstreamError) -> S3Error {
-    let tells = ["arn:", "://", ".amazonaws.com"];
-    if !tells.iter().any(|mark| document.message.contains(mark)) {
+    let tells = ["arn:", ".amazonaws.com"];
+    let message = &document.message;
+    if !tells.iter().any(|mark| message.contains(mark)) && !names_a_url(message) {
         return S3Error::new(status, document.code, document.message);
     }
     let message = format!(
@@ -149,6 +150,13 @@ fn of_upstream(status: StatusCode, document: xml::upstream_answers::UpstreamErro
         document.code
     );
     S3Error::new(status, document.code, message).with_detail(document.message)
+}
+
+/// Whether a text holds a URL, and not only the beginning of one, as in "must have a prefix of 'http://'".
+fn names_a_url(text: &str) -> bool {
+    text.split("://")
+        .skip(1)
+        .any(|rest| rest.starts_with(|next: char| next.is_alphanumeric() || next == '['))
 }
 
 /// HEAD answers and some proxies send no error document: the status has to do.
@@ -220,4 +228,27 @@ async fn read_limited(mut body: AnswerBody, limit: usize) -> Result<Bytes, Upstr
         whole.extend_from_slice(&piece);
     }
     Ok(whole.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_with_a_url_is_withheld_and_one_about_urls_is_not() {
+        for tells in [
+            "see https://storage.example/help",
+            "http://[::1]/",
+            "a://b and 'http://'",
+        ] {
+            assert!(names_a_url(tells), "{tells}");
+        }
+        for harmless in [
+            "must have a prefix of 'http://' or 'https://' or '/'.",
+            "no URL",
+            "http://",
+        ] {
+            assert!(!names_a_url(harmless), "{harmless}");
+        }
+    }
 }
