@@ -45,6 +45,7 @@ class Target:
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"sealgate-versitygw-{upstream}-"))
         self.generation = 0
         self.processes = []
+        self.closed = False
         self.endpoint = None
         self.storage = None
         _open.add(self)
@@ -79,6 +80,10 @@ class Target:
     def launch(self, name, command, directory, **variables):
         process = Process(name, command, directory, variables)
         self.processes.append(process)
+        if self.closed:
+            # Ended in the middle of a start by another thread, which may not have seen this process.
+            process.end()
+            raise RuntimeError(f"{self.name} was closed")
         return process
 
     def start_minio(self, place):
@@ -197,6 +202,7 @@ secret_access_key = "env:SUITE_SECRET"
 
     def close(self):
         """Ends the processes and removes the directory."""
+        self.closed = True
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
         _open.discard(self)

@@ -22,7 +22,7 @@ pub enum BodyError {
     BadDigest {
         /// `Content-MD5` or the name of the algorithm.
         what: &'static str,
-        /// What was declared and what was computed, in base64, where S3 tells both.
+        /// What was declared, in hexadecimal digits, and what was computed, in base64: where S3 tells both, it does it so.
         digests: Option<(String, String)>,
     },
     /// 400. The declared length is more than the operation allows.

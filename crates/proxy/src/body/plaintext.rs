@@ -348,7 +348,7 @@ impl Digests {
         {
             return Err(BodyError::BadDigest {
                 what: CONTENT_MD5,
-                digests: Some((BASE64.encode(&declared), BASE64.encode(&computed))),
+                digests: Some((HEXLOWER.encode(&declared), BASE64.encode(&computed))),
             });
         }
         if let Some(promised) = promised {

@@ -141,7 +141,7 @@ impl Policy {
             } else if length > *range.end() {
                 (
                     "EntityTooLarge",
-                    "Your proposed upload exceeds the maximum allowed size",
+                    "Your proposed upload exceeds the maximum allowed object size.",
                     "MaxSizeAllowed",
                     range.end(),
                 )

@@ -226,7 +226,7 @@ async fn join(
         return Err(S3Error::new(
             StatusCode::BAD_REQUEST,
             "EntityTooLarge",
-            "Your proposed upload exceeds the maximum allowed size.",
+            "Your proposed upload exceeds the maximum allowed object size.",
         ));
     }
     check_declared(exchange, &record)?;
