@@ -13,6 +13,7 @@ import sys
 import time
 
 from . import (  # importing a module registers its cases
+    addressing,
     attributes,
     buckets,
     checksums,
@@ -21,13 +22,18 @@ from . import (  # importing a module registers its cases
     deletes,
     forms,
     keys,
+    labels,
     listings,
+    locks,
     multipart,
     objects,
+    parts,
+    precedence,
     presigned,
     ranges,
     surface,
     tagging,
+    versions,
 )
 from .suite import Target, cases
 
@@ -50,7 +56,7 @@ def main():
         results.append({"name": name, "failure": failure, "seconds": seconds})
         print(f"{'ok  ' if failure is None else 'FAIL'} {name}{'' if failure is None else ': ' + failure}", flush=True)
     with open(options.report, "w", encoding="utf-8") as file:
-        json.dump({"results": results, "missing": target.missing}, file)
+        json.dump({"results": results, "missing": target.missing, "mended": target.mended}, file)
     failed = sum(result["failure"] is not None for result in results)
     print(f"{len(results)} cases, {failed} failed")
     return 0 if results else 1

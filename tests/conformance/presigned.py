@@ -1,10 +1,12 @@
 """Presigned URLs, used without an SDK."""
 
+import datetime
+import re
 import urllib.error
 import urllib.parse
 import urllib.request
 
-from .suite import MIB, case, equal, expect, pattern, same_bytes
+from .suite import MIB, PART, case, equal, expect, pattern, same_bytes
 
 
 def _url(target, operation, key, expires=300, client=None, **parameters):
@@ -22,6 +24,11 @@ def _fetch(url, method="GET", body=None, **headers):
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.headers, error.read()
+
+
+def _signed_headers(url):
+    """The headers that whoever uses the URL must send; signers move others into the query."""
+    return urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)["X-Amz-SignedHeaders"][0].split(";")
 
 
 @case("presigned: GET")
@@ -136,3 +143,142 @@ def metadata(target):
     equal(status, 200, f"status ({answer[:200]})")
     head = target.head("presigned/metadata")
     equal((head["Metadata"], head["ContentType"]), ({"k": "v"}, "text/m"))
+
+
+@case("presigned: a whole multipart upload")
+def multipart(target):
+    key = "presigned/multipart"
+    body = pattern(32, PART + 1_000)
+    status, _, answer = _fetch(_url(target, "create_multipart_upload", key), method="POST", body=b"", Content_Type="")
+    equal(status, 200, f"status of Create ({answer[:200]})")
+    upload = re.search("<UploadId>(.*)</UploadId>", answer.decode())[1]
+    document = "<CompleteMultipartUpload>"
+    for number, part in enumerate((body[:PART], body[PART:]), 1):
+        url = _url(target, "upload_part", key, UploadId=upload, PartNumber=number)
+        status, headers, answer = _fetch(url, method="PUT", body=part, Content_Type="")
+        equal(status, 200, f"status of part {number} ({answer[:200]})")
+        document += f"<Part><PartNumber>{number}</PartNumber><ETag>{headers['etag']}</ETag></Part>"
+    status, _, answer = _fetch(_url(target, "list_parts", key, UploadId=upload))
+    equal((status, answer.count(b"<Part>")), (200, 2), "ListParts")
+    document = f"{document}</CompleteMultipartUpload>".encode()
+    url = _url(target, "complete_multipart_upload", key, UploadId=upload)
+    status, _, answer = _fetch(url, method="POST", body=document, Content_Type="")
+    equal(status, 200, f"status of Complete ({answer[:200]})")
+    same_bytes(target.body(key), body)
+    for part, expected in ((1, body[:PART]), (2, body[PART:])):
+        status, headers, found = _fetch(_url(target, "get_object", key, PartNumber=part))
+        equal((status, headers["x-amz-mp-parts-count"]), (206, "2"), f"GET of part {part}")
+        same_bytes(found, expected)
+
+
+@case("presigned: abort of a multipart upload")
+def abort(target):
+    key = "presigned/abort"
+    upload = target.client.create_multipart_upload(Bucket=target.bucket, Key=key)["UploadId"]
+    url = _url(target, "abort_multipart_upload", key, UploadId=upload)
+    equal(_fetch(url, method="DELETE")[0], 204, "status")
+    equal(target.client.list_multipart_uploads(Bucket=target.bucket, Prefix=key).get("Uploads"), None, "uploads")
+
+
+@case("presigned: GET and HEAD with every response header of its own")
+def every_override(target):
+    target.put("presigned/overrides", b"x", ContentType="text/own", CacheControl="no-store")
+    own = {
+        "ResponseContentType": "text/override; charset=utf-8",
+        "ResponseContentLanguage": "fr",
+        "ResponseCacheControl": "private, max-age=1",
+        "ResponseContentDisposition": "attachment; filename=\"a b+c.txt\"",
+        "ResponseContentEncoding": "identity",
+        "ResponseExpires": datetime.datetime(2031, 1, 2, 3, 4, 5),
+    }
+    for operation, method in (("get_object", "GET"), ("head_object", "HEAD")):
+        status, headers, _ = _fetch(_url(target, operation, "presigned/overrides", **own), method=method)
+        equal(status, 200, "status")
+        for name, value in own.items():
+            name = re.sub("(?<!^)([A-Z])", r"-\1", name.removeprefix("Response")).lower()
+            expected = "Thu, 02 Jan 2031 03:04:05 GMT" if name == "expires" else value
+            equal(headers[name], expected, f"{name} of {method}")
+
+
+@case("presigned: GET, HEAD and DELETE of a version")
+def version(target):
+    bucket = target.new_bucket()
+    client = target.client
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    versions = [client.put_object(Bucket=bucket, Key="k", Body=body)["VersionId"] for body in (b"first", b"second")]
+
+    def sign(operation, version):
+        parameters = {"Bucket": bucket, "Key": "k", "VersionId": version}
+        return client.generate_presigned_url(operation, Params=parameters, ExpiresIn=300)
+
+    for version, body in zip(versions, (b"first", b"second")):
+        status, headers, found = _fetch(sign("get_object", version))
+        equal((status, headers["x-amz-version-id"], found), (200, version, body), "GET")
+        status, headers, _ = _fetch(sign("head_object", version), method="HEAD")
+        equal((status, headers["x-amz-version-id"], headers["content-length"]), (200, version, str(len(body))), "HEAD")
+    altered = sign("get_object", versions[0]).replace(versions[0], versions[1])
+    equal(_fetch(altered)[0], 403, "status of a URL for another version")
+    equal(_fetch(sign("delete_object", versions[1]), method="DELETE")[0], 204, "DELETE")
+    equal(client.get_object(Bucket=bucket, Key="k")["Body"].read(), b"first", "body")
+
+
+@case("presigned: PUT with a checksum of the body")
+def checksum(target):
+    for name, right, wrong in (
+        ("ChecksumCRC32", "DUoRhQ==", "AAAAAA=="),
+        ("ChecksumSHA256", "uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek=", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+    ):
+        header = f"x-amz-checksum-{name.removeprefix('Checksum').lower()}"
+        for value, status in ((right, 200), (wrong, 400)):
+            key = f"presigned/checksum-{name}-{status}"
+            url = _url(target, "put_object", key, **{name: value})
+            more = {header: value} if header in _signed_headers(url) else {}
+            found, _, answer = _fetch(url, method="PUT", body=b"hello world", Content_Type="", **more)
+            equal(found, status, f"status with {name} {value} ({answer[:300]})")
+            if status == 200:
+                equal(target.body(key), b"hello world", "body")
+            else:
+                equal(_fetch(_url(target, "head_object", key), method="HEAD")[0], 404, "status of HEAD")
+
+
+@case("presigned: PUT with tags, a class and an ACL in the signature")
+def labelled(target):
+    url = _url(
+        target, "put_object", "presigned/labelled", Tagging="a=b", ACL="private", StorageClass="REDUCED_REDUNDANCY"
+    )
+    headers = {"x-amz-tagging": "a=b", "x-amz-acl": "private", "x-amz-storage-class": "REDUCED_REDUNDANCY"}
+    sent = {name: value for name, value in headers.items() if name in _signed_headers(url)}
+    status, _, answer = _fetch(url, method="PUT", body=b"x", Content_Type="", **sent)
+    equal(status, 200, f"status ({answer[:200]})")
+    tags = target.client.get_object_tagging(Bucket=target.bucket, Key="presigned/labelled")["TagSet"]
+    equal(tags, [{"Key": "a", "Value": "b"}], "tags")
+    equal(target.head("presigned/labelled").get("StorageClass"), "REDUCED_REDUNDANCY", "class")
+
+
+@case("presigned: conditions travel as headers")
+def conditions(target):
+    tag = target.put("presigned/conditions", b"x")["ETag"]
+    url = _url(target, "get_object", "presigned/conditions")
+    equal(_fetch(url, If_None_Match=tag)[0], 304, "status")
+    equal(_fetch(url, If_Match='"0123"')[0], 412, "status")
+    equal(_fetch(url, If_Match=tag)[::2], (200, b"x"))
+
+
+@case("presigned: a header that was not signed makes no copy of a PUT")
+def unsigned_headers(target):
+    target.put("presigned/secret", b"secret")
+    url = _url(target, "put_object", "presigned/laundered")
+    source = f"/{target.bucket}/presigned/secret"
+    _fetch(url, method="PUT", body=b"", Content_Type="", x_amz_copy_source=source)
+    found = _fetch(_url(target, "get_object", "presigned/laundered"))[2]
+    expect(found != b"secret", "the object was copied")
+
+
+@case("presigned: listings and deletions of a bucket")
+def bucket_operations(target):
+    target.put("presigned/listed", b"x")
+    url = target.client.generate_presigned_url(
+        "list_objects_v2", Params={"Bucket": target.bucket, "Prefix": "presigned/listed"}
+    )
+    status, _, answer = _fetch(url)
+    equal((status, b"<Key>presigned/listed</Key>" in answer, b"<Size>1</Size>" in answer), (200, True, True))

@@ -117,3 +117,48 @@ def blanks(target):
     for header in ("bytes= -1", "bytes=0 -1"):
         found = target.get("range/blanks", Range=header)
         equal((found["ResponseMetadata"]["HTTPStatusCode"], found["Body"].read()), (200, b"hello world"), header)
+
+
+def _register_odd():
+    for kind in ("11 bytes", "3 MiB"):
+
+        @case(f"range: what can't be read as one range is not looked at, on {kind}")
+        def unreadable(target, kind=kind):
+            key, body = _store(target, kind)
+            for header in ("bytes=a-b", "items=0-1", "bytes=", "bytes", "bytes=-", "bytes=1-x", "0-1"):
+                found = target.get(key, Range=header)
+                equal(found["ResponseMetadata"]["HTTPStatusCode"], 200, f"status of {header}")
+                same_bytes(found["Body"].read(), body, f"body of {header}")
+
+        @case(f"range: an end before the start is not looked at, on {kind}")
+        def backwards(target, kind=kind):
+            key, body = _store(target, kind)
+            same_bytes(target.body(key, Range="bytes=5-2"), body)
+
+        @case(f"range: several at once are not looked at, on {kind}")
+        def several(target, kind=kind):
+            key, body = _store(target, kind)
+            found = target.get(key, Range="bytes=0-1,4-5")
+            equal(found["ResponseMetadata"]["HTTPStatusCode"], 200, "status")
+            same_bytes(found["Body"].read(), body)
+
+        @case(f"range: the last no bytes are InvalidRange on {kind}")
+        def none(target, kind=kind):
+            key, _ = _store(target, kind)
+            refused(lambda: target.get(key, Range="bytes=-0"), 416, "InvalidRange")
+
+
+_register_odd()
+
+
+@case("range: HEAD beyond the object is 416")
+def head_beyond(target):
+    key, body = _store(target, "11 bytes")
+    refused(lambda: target.head(key, Range=f"bytes={len(body)}-"), 416)
+
+
+@case("range: the answer to one beyond the object says how long it is")
+def actual_size(target):
+    key, body = _store(target, "200 KB")
+    answer = refused(lambda: target.get(key, Range="bytes=999999-"), 416, "InvalidRange")
+    equal(answer["ResponseMetadata"]["HTTPHeaders"].get("content-range"), f"bytes */{len(body)}", "Content-Range")

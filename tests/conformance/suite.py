@@ -33,6 +33,17 @@ def cases(text):
     return [(name, check) for name, check in _cases if text in name]
 
 
+def _expand(names):
+    """A name that ends in * stands for all cases that begin so."""
+    expanded = {}
+    for name, reason in names.items():
+        found = [known for known, _ in _cases if known == name or name[-1] == "*" and known.startswith(name[:-1])]
+        if not found:
+            raise KeyError(f"no case is called {name!r}")
+        expanded |= dict.fromkeys(found, reason)
+    return expanded
+
+
 class Target:
     """An endpoint, a bucket on it, and what is declared to differ there."""
 
@@ -42,8 +53,9 @@ class Target:
         self.sealed = sealed
         self.client = self.connect()
         self.bucket = self.new_bucket()
-        # Cases that the storage itself is known not to pass, with the reason.
-        self.missing = differences.MISSING[store]
+        # Cases that the storage itself is known not to pass, with the reason, and those that pass through the gateway all the same.
+        self.missing = _expand(differences.MISSING[store])
+        self.mended = [*_expand(dict.fromkeys(differences.MENDED[store]))]
 
     def connect(self, **settings):
         """A client without retries, so that every answer is seen."""
@@ -170,14 +182,15 @@ def shorten(value):
 
 
 def refused(call, status, *codes):
-    """The call must end with this status and, where any are named, one of these codes."""
+    """The call must end with this status, or one of several, and, where any are named, one of these codes."""
+    statuses = status if isinstance(status, tuple) else (status,)
     try:
         answer = call()
     except ClientError as error:
         found = error.response["ResponseMetadata"]["HTTPStatusCode"]
         code = error.response["Error"].get("Code")
         expect(
-            found == status and (not codes or code in codes),
+            found in statuses and (not codes or code in codes),
             f"answered {describe(error)}, expected {status} {' or '.join(codes)}",
         )
         return error.response

@@ -15,6 +15,9 @@ use aws_smithy_http_client::tls::{TlsContext, TrustStore};
 /// The region that all servers of the rig are told.
 pub const REGION: &str = "us-east-1";
 
+/// The domain below which storage and gateway find buckets in the host's name (tests/conformance/addressing.py has it too).
+pub const BASE_DOMAIN: &str = "s3.localhost";
+
 /// The longest that one request of the Rust client may take.
 const REQUEST_LIMIT: std::time::Duration = std::time::Duration::from_mins(2);
 

@@ -145,11 +145,12 @@ impl RawRequest {
     /// # Errors
     /// If there is no answer with a head.
     pub async fn send(&self, endpoint: &Endpoint) -> Result<RawAnswer> {
-        let bytes = self.encode(endpoint);
+        let bytes = self.to_bytes(endpoint);
         exchange(endpoint, &bytes).await
     }
 
-    fn encode(&self, endpoint: &Endpoint) -> Vec<u8> {
+    /// The request as it goes over the wire: the head, and what was given as the body.
+    pub fn to_bytes(&self, endpoint: &Endpoint) -> Vec<u8> {
         let is_host = |(name, _): &(String, String)| name.eq_ignore_ascii_case("host");
         let host = ("host".to_owned(), endpoint.authority().to_owned());
         let host = (!self.headers.iter().any(is_host)).then_some(&host);

@@ -1,10 +1,23 @@
-//! Conditional requests that the gateway decides itself, such as those on the source of a copy (RFC 9110, section 13; S3 API reference, CopyObject).
+//! Conditions on reads, which the gateway decides itself: those of GET and HEAD, and those on the source of a copy (RFC 9110, section 13; S3 API
+//! reference, GetObject and CopyObject).
 //!
-//! Tags are compared as clients see them, so a header needs no mapping here.
+//! Tags are compared as clients see them, so a header needs no mapping here. Conditions on writes are not decided here: between a look and
+//! a write another writer may come, so only the storage can.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::entity_tag::{EntityTag, EntityTagError, TagCondition};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+use crate::{
+    entity_tag::{EntityTag, EntityTagError, TagCondition},
+    error::S3Error,
+};
+
+/// Headers of an answer that a refusal repeats: they say which object it is about (RFC 9110, section 15.4.5).
+const OF_THE_OBJECT: [HeaderName; 2] = [
+    header::LAST_MODIFIED,
+    HeaderName::from_static("x-amz-version-id"),
+];
 
 /// The raw values of the four condition headers of one request.
 #[derive(Debug, Clone, Copy, Default)]
@@ -88,9 +101,83 @@ impl Conditions {
         }
     }
 
-    /// Whether a copy may read a source with this client-visible tag and modification time; if not, answer 412 `PreconditionFailed`.
-    pub fn allow_copy(&self, entity_tag: &EntityTag, last_modified: SystemTime) -> bool {
-        self.evaluate(entity_tag, last_modified) == Decision::Proceed
+    /// Decides by the head of the upstream's answer. A storage that gives no time of modification is taken at its word about dates.
+    ///
+    /// # Errors
+    /// 304 `NotModified` or 412 `PreconditionFailed`, with the headers that say which object the answer was about.
+    pub fn hold(&self, answer: &HeaderMap) -> Result<(), S3Error> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let text = |name| answer.get(name).and_then(|value| value.to_str().ok());
+        let entity_tag = EntityTag::parse(text(header::ETAG).unwrap_or_default()).to_client();
+        let modified = text(header::LAST_MODIFIED)
+            .and_then(|date| httpdate::parse_http_date(date.trim()).ok());
+        let decision = match modified {
+            Some(modified) => self.evaluate(&entity_tag, modified),
+            None => self.without_dates().evaluate(&entity_tag, UNIX_EPOCH),
+        };
+        let mut refusal = match decision {
+            Decision::Proceed => return Ok(()),
+            Decision::NotModified => {
+                S3Error::new(StatusCode::NOT_MODIFIED, "NotModified", "Not Modified")
+            }
+            Decision::PreconditionFailed => S3Error::precondition_failed(),
+        };
+        for name in OF_THE_OBJECT {
+            if let Some(value) = answer.get(&name) {
+                refusal.headers.insert(name, value.clone());
+            }
+        }
+        if let Ok(value) = HeaderValue::from_str(&entity_tag.to_string()) {
+            refusal.headers.insert(header::ETAG, value);
+        }
+        Err(refusal)
+    }
+
+    fn without_dates(&self) -> Self {
+        Self {
+            modified_since: None,
+            unmodified_since: None,
+            ..self.clone()
+        }
+    }
+
+    /// The one condition that the upstream may decide too, with its header: such that no storage misreads it, and that what it refuses
+    /// would be refused by [`Self::evaluate`] in the same way.
+    pub fn for_upstream(&self) -> Option<(HeaderName, String)> {
+        // What is decided first (RFC 9110, section 13.2.2) must not be overtaken by what is decided later.
+        match (&self.matching, self.unmodified_since) {
+            (Some(condition), _) => {
+                return simple(condition, false).map(|value| (header::IF_MATCH, value));
+            }
+            (None, Some(date)) => {
+                return Some((header::IF_UNMODIFIED_SINCE, httpdate::fmt_http_date(date)));
+            }
+            (None, None) => {}
+        }
+        match (&self.none_matching, self.modified_since) {
+            (Some(condition), _) => {
+                simple(condition, true).map(|value| (header::IF_NONE_MATCH, value))
+            }
+            (None, Some(date)) => Some((header::IF_MODIFIED_SINCE, httpdate::fmt_http_date(date))),
+            (None, None) => None,
+        }
+    }
+}
+
+/// A condition of one tag in the upstream's form. In a weak comparison the mark of weakness means nothing, and in a strong one such a tag
+/// matches nothing, whatever a storage makes of it.
+fn simple(condition: &TagCondition, is_weak_comparison: bool) -> Option<String> {
+    match condition {
+        TagCondition::Any => Some("*".to_owned()),
+        TagCondition::Tags(tags) => match tags.as_slice() {
+            [tag] if is_weak_comparison || !tag.is_weak() => {
+                let tag = EntityTag::strong(tag.opaque());
+                Some(TagCondition::Tags(vec![tag]).to_upstream_header())
+            }
+            _ => None,
+        },
     }
 }
 
@@ -219,17 +306,105 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_needs_every_condition() {
-        let conditions = |value| {
-            Conditions::parse(ConditionHeaders {
-                if_none_match: Some(value),
-                ..Default::default()
+    fn an_answer_that_a_storage_should_not_have_given_is_refused_with_what_it_is_about() {
+        let answer = HeaderMap::from_iter([
+            (header::ETAG, HeaderValue::from_static("\"tag\"")),
+            (header::LAST_MODIFIED, HeaderValue::from_static(SAME)),
+            (
+                HeaderName::from_static("x-amz-version-id"),
+                HeaderValue::from_static("v"),
+            ),
+            (
+                HeaderName::from_static("x-amz-meta-a"),
+                HeaderValue::from_static("b"),
+            ),
+        ]);
+        let hold = |headers| Conditions::parse(headers).unwrap().hold(&answer);
+        let none = ConditionHeaders::default();
+        assert!(hold(none).is_ok());
+        let not_modified = hold(ConditionHeaders {
+            if_none_match: Some("\"tag-01\""),
+            ..none
+        })
+        .unwrap_err();
+        assert_eq!(not_modified.status, StatusCode::NOT_MODIFIED);
+        assert_eq!(not_modified.headers[header::ETAG], "\"tag-01\"");
+        assert_eq!(not_modified.headers[header::LAST_MODIFIED], SAME);
+        assert_eq!(not_modified.headers.len(), 3);
+        let failed = hold(ConditionHeaders {
+            if_match: Some("\"tag\""),
+            ..none
+        })
+        .unwrap_err();
+        assert_eq!(failed.code, "PreconditionFailed");
+        assert!(
+            hold(ConditionHeaders {
+                if_modified_since: Some(BEFORE),
+                ..none
             })
-            .unwrap()
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn one_simple_condition_goes_upstream() {
+        let sent = |headers| {
+            Conditions::parse(headers)
+                .unwrap()
+                .for_upstream()
+                .map(|(name, value)| format!("{name}: {value}"))
         };
-        assert!(!conditions("*").allow_copy(&EntityTag::strong("x"), UNIX_EPOCH));
-        assert!(conditions("\"y\"").allow_copy(&EntityTag::strong("x"), UNIX_EPOCH));
-        assert!(!conditions("*").is_empty() && Conditions::default().is_empty());
+        let none = ConditionHeaders::default();
+        assert_eq!(sent(none), None);
+        let matching = |value| ConditionHeaders {
+            if_match: Some(value),
+            ..none
+        };
+        let excluding = |value| ConditionHeaders {
+            if_none_match: Some(value),
+            ..none
+        };
+        let both = |a, b| ConditionHeaders {
+            if_none_match: Some(b),
+            ..matching(a)
+        };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(sent(matching("\"a-01\"")), text("if-match: \"a\""));
+        assert_eq!(sent(matching("a-3")), text("if-match: \"a-3\""));
+        assert_eq!(sent(matching("*")), text("if-match: *"));
+        assert_eq!(sent(matching("W/\"a-01\"")), None);
+        assert_eq!(sent(matching("\"a-01\", \"b-01\"")), None);
+        assert_eq!(sent(excluding("W/\"a-01\"")), text("if-none-match: \"a\""));
+        assert_eq!(sent(excluding("\"a-01\", \"b-01\"")), None);
+        // The storage must not answer 304 where 412 is due.
+        assert_eq!(sent(both("\"a-01\"", "*")), text("if-match: \"a\""));
+        assert_eq!(sent(both("W/\"a-01\"", "*")), None);
+        let dates = ConditionHeaders {
+            if_unmodified_since: Some(BEFORE),
+            if_modified_since: Some(AFTER),
+            ..none
+        };
+        assert_eq!(sent(dates), Some(format!("if-unmodified-since: {BEFORE}")));
+        let beside_tags = ConditionHeaders {
+            if_none_match: Some("\"a-01\""),
+            if_modified_since: Some(AFTER),
+            ..none
+        };
+        assert_eq!(sent(beside_tags), text("if-none-match: \"a\""));
+        let unreadable = ConditionHeaders {
+            if_modified_since: Some("yesterday"),
+            ..none
+        };
+        assert_eq!(sent(unreadable), None);
+    }
+
+    #[test]
+    fn no_conditions_are_told_from_some() {
+        let some = Conditions::parse(ConditionHeaders {
+            if_none_match: Some("*"),
+            ..Default::default()
+        });
+        assert!(!some.unwrap().is_empty() && Conditions::default().is_empty());
     }
 
     #[test]
@@ -253,7 +428,8 @@ mod tests {
             let excluding = ConditionHeaders { if_none_match: Some(&quoted), ..none };
             let matching = Conditions::parse(matching).unwrap();
             let excluding = Conditions::parse(excluding).unwrap();
-            prop_assert_ne!(matching.allow_copy(&current, UNIX_EPOCH), excluding.allow_copy(&current, UNIX_EPOCH));
+            let proceeds = |conditions: Conditions| conditions.evaluate(&current, UNIX_EPOCH) == Decision::Proceed;
+            prop_assert_ne!(proceeds(matching), proceeds(excluding));
         }
     }
 }

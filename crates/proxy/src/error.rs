@@ -133,6 +133,15 @@ impl S3Error {
         )
     }
 
+    /// 404: there is no such version of the object.
+    pub fn no_such_version() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "NoSuchVersion",
+            "The specified version does not exist.",
+        )
+    }
+
     /// 412: a condition of the request does not hold.
     pub fn precondition_failed() -> Self {
         Self::new(

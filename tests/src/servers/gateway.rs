@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    endpoint::{Endpoint, REGION},
+    endpoint::{BASE_DOMAIN, Endpoint, REGION},
     environment,
     process::Process,
     servers::key_server::KEY,
@@ -63,7 +63,10 @@ impl GatewaySettings {
             more,
         } = self;
         writeln!(text, "deployment = \"{deployment}\"\n")?;
-        writeln!(text, "[listener]\naddress = \"127.0.0.1:0\"")?;
+        writeln!(
+            text,
+            "[listener]\naddress = \"127.0.0.1:0\"\nbase_domains = [\"{BASE_DOMAIN}\"]"
+        )?;
         if let Some(files) = tls {
             let (certificate, key) = (files.certificate.display(), files.key.display());
             writeln!(

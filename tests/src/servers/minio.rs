@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
-    endpoint::Endpoint,
+    endpoint::{BASE_DOMAIN, Endpoint},
     environment,
     process::{Process, START_LIMIT, free_port},
 };
@@ -58,6 +58,7 @@ impl Minio {
             .env("MINIO_CI_CD", "1")
             .env("MINIO_BROWSER", "off")
             .env("MINIO_UPDATE", "off")
+            .env("MINIO_DOMAIN", BASE_DOMAIN)
             .env("MINIO_ROOT_USER", &endpoint.access_key_id)
             .env("MINIO_ROOT_PASSWORD", &endpoint.secret_access_key);
         let mut process = Process::start("minio", &mut command, directory)?;

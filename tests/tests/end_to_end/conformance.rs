@@ -11,15 +11,18 @@ use sealgate_tests::{
 use serde::Deserialize;
 
 /// How long the suite may take against one endpoint.
-const LIMIT: Duration = Duration::from_mins(10);
+const LIMIT: Duration = Duration::from_mins(20);
 
 /// The suite has more cases than this; fewer means that some did not register.
-const FEWEST_CASES: usize = 200;
+const FEWEST_CASES: usize = 400;
 
 #[derive(Debug, Deserialize)]
 struct Report {
     results: Vec<CaseResult>,
+    /// What the storage is known to fail, by case, with the reason.
     missing: BTreeMap<String, String>,
+    /// Those of them that must pass through the gateway, which makes up for the storage.
+    mended: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -58,7 +61,7 @@ fn run_suite(
     Ok(report)
 }
 
-/// What passes against the bare storage must pass through the gateway. What the storage itself fails is declared, all of it
+/// What passes against the bare storage must pass through the gateway, and so must what the gateway makes up for. What the storage itself fails is declared, all of it
 /// and nothing else: so a suite that fails for a reason of its own can't hide a defect.
 fn compare(storage: &Endpoint, store: &str, directory: &Path) -> Result<()> {
     let key_server = KeyServer::start(directory, None)?;
@@ -80,11 +83,13 @@ fn compare(storage: &Endpoint, store: &str, directory: &Path) -> Result<()> {
     let defects: Vec<_> = through
         .failures()
         .into_iter()
-        .filter(|(name, _)| !known.contains_key(name))
+        .filter(|(name, _)| {
+            !known.contains_key(name) || bare.mended.iter().any(|mended| mended == name)
+        })
         .collect();
     ensure!(
         defects.is_empty(),
-        "{} cases pass against bare {store} and fail through the gateway:\n{}",
+        "{} cases pass against bare {store}, or should be made up for, and fail through the gateway:\n{}",
         defects.len(),
         lines(&defects)
     );

@@ -3,6 +3,7 @@
 mod bad_input;
 mod conformance;
 mod dev;
+mod expect_continue;
 mod export;
 mod key_server_down;
 mod main_job;

@@ -105,6 +105,18 @@ impl Gateway {
             "not served: commit records cannot be read",
         ));
         findings.push(Finding::new("x-amz-copy-source-if-match", false, probe.copy_condition().await, "ignored: a copy could be of another version than was checked; it is verified afterwards all the same"));
+        findings.push(Finding::new(
+            "If-None-Match: * on CopyObject",
+            false,
+            probe.copy_if_none_match().await,
+            "ignored: a conditional copy of a client replaces what is there",
+        ));
+        findings.push(Finding::new(
+            "If-Match on DeleteObject",
+            false,
+            probe.delete_if_match().await,
+            "ignored: a conditional deletion of a client deletes what is there",
+        ));
         let (gaps, condition) = probe.multipart().await;
         findings.push(Finding::new(
             "gaps in part numbers",
@@ -162,6 +174,9 @@ async fn probe_key_service(config: &KeyServiceConfig) -> Result<bool, S3Error> {
     Ok(generated == opened)
 }
 
+/// The entity tag of no object.
+const ANOTHER_TAG: HeaderValue = HeaderValue::from_static("\"00000000000000000000000000000000\"");
+
 struct Probe<'a> {
     gateway: &'a Gateway,
     /// What the names of all probes begin with.
@@ -197,10 +212,9 @@ impl Probe<'_> {
     }
 
     async fn put_if_match(&self) -> Result<bool, S3Error> {
-        let other = HeaderValue::from_static("\"00000000000000000000000000000000\"");
         self.is_refused(
             self.request(Method::PUT, "once")
-                .header(header::IF_MATCH, other)
+                .header(header::IF_MATCH, ANOTHER_TAG)
                 .bytes("3"),
         )
         .await
@@ -237,21 +251,36 @@ impl Probe<'_> {
         Ok(partial && answer.document(100).await? == "6789")
     }
 
-    async fn copy_condition(&self) -> Result<bool, S3Error> {
-        let source = HeaderValue::from_str(&format!(
-            "/{}/{}/range",
-            self.gateway.state.name(),
-            self.prefix
-        ))
-        .map_err(S3Error::internal)?;
-        let request = self
+    /// A copy of the object that the probe of ranges wrote.
+    fn copy(&self) -> Result<UpstreamRequest, S3Error> {
+        let source = format!("/{}/{}/range", self.gateway.state.name(), self.prefix);
+        let source = HeaderValue::from_str(&source).map_err(S3Error::internal)?;
+        Ok(self
             .request(Method::PUT, "copy")
-            .header(HeaderName::from_static("x-amz-copy-source"), source)
-            .header(
-                HeaderName::from_static("x-amz-copy-source-if-match"),
-                HeaderValue::from_static("\"00000000000000000000000000000000\""),
-            );
+            .header(HeaderName::from_static("x-amz-copy-source"), source))
+    }
+
+    async fn copy_condition(&self) -> Result<bool, S3Error> {
+        let request = self.copy()?.header(
+            HeaderName::from_static("x-amz-copy-source-if-match"),
+            ANOTHER_TAG,
+        );
         self.is_refused(request).await
+    }
+
+    async fn copy_if_none_match(&self) -> Result<bool, S3Error> {
+        self.call(self.copy()?).await?;
+        let any = HeaderValue::from_static("*");
+        self.is_refused(self.copy()?.header(header::IF_NONE_MATCH, any))
+            .await
+    }
+
+    async fn delete_if_match(&self) -> Result<bool, S3Error> {
+        self.is_refused(
+            self.request(Method::DELETE, "copy")
+                .header(header::IF_MATCH, ANOTHER_TAG),
+        )
+        .await
     }
 
     /// Whether part numbers may have gaps, and whether a completion may be conditional.

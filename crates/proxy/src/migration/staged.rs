@@ -125,7 +125,7 @@ impl Migration {
         let request = UpstreamRequest::new(Method::HEAD, staged.clone());
         let at_stage = match self.gateway.state.upstream().call(request).await {
             Err(error) if error.status == StatusCode::NOT_FOUND => return Ok(false),
-            answer => SealedHead::read(&answer?)?,
+            answer => SealedHead::read(&answer?, None)?,
         };
         let Some(Found::Sealed(in_place)) = self.head(target).await? else {
             return Ok(false);
@@ -196,7 +196,7 @@ impl Found {
     fn read(answer: &Answer) -> Result<Self, S3Error> {
         match ClearHead::read(answer, None)? {
             Some(head) => Ok(Self::Clear(Box::new(head))),
-            None => SealedHead::read(answer).map(|head| Self::Sealed(Box::new(head))),
+            None => SealedHead::read(answer, None).map(|head| Self::Sealed(Box::new(head))),
         }
     }
 }

@@ -63,7 +63,7 @@ pub(super) async fn open_sealed(
     answer: Answer,
 ) -> Result<Opened, S3Error> {
     let permit = permit("an object that was migrated, or is exported");
-    let object = SealedHead::read(&answer)?
+    let object = SealedHead::read(&answer, None)?
         .open(gateway, &permit, home.rule, home.key)
         .await?;
     let layout = object

@@ -115,7 +115,7 @@ async fn fetch_suffix(
     if answer.status() != StatusCode::PARTIAL_CONTENT {
         return Err(S3Error::stored_data("the upstream ignored a range"));
     }
-    if SealedHead::read(&answer)?.identity != *identity {
+    if SealedHead::read(&answer, identity.version_id.as_deref())?.identity != *identity {
         return Err(S3Error::precondition_failed()
             .with_detail("the object was replaced between two requests"));
     }

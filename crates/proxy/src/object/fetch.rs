@@ -8,6 +8,7 @@ use sealgate_envelope::{key_service::UnwrapPermit, opener::Opener, parts::Object
 use super::{SealedHead, SealedObject, commit::text, guess};
 use crate::{
     byte_range::{ByteRange, ByteRangeSpec, Unsatisfiable},
+    conditions::Conditions,
     config::DomainRule,
     entity_tag::EntityTag,
     error::S3Error,
@@ -45,8 +46,21 @@ pub struct ObjectRequest<'a> {
     pub permit: UnwrapPermit,
     /// Conditions and ownership headers for the upstream, entity tags already translated.
     pub headers: HeaderMap,
+    /// All of the client's conditions, whatever the upstream makes of those that it gets.
+    pub conditions: Conditions,
     /// What is wanted.
     pub wanted: Wanted,
+}
+
+impl ObjectRequest<'_> {
+    /// The query that names the version; empty for the current one.
+    fn version_query(&self) -> String {
+        let mut query = String::new();
+        if let Some(version_id) = self.version_id {
+            crate::operation::append_query(&mut query, "versionId", version_id);
+        }
+        query
+    }
 }
 
 /// An object about to be read: verified as far as it can be before its segments are.
@@ -78,6 +92,14 @@ pub async fn fetch(gateway: &Gateway, request: &ObjectRequest<'_>) -> Result<Fet
     loop {
         match fetch_once(gateway, request, wanted).await {
             Err(Interrupted::RangeIsOfAnother) => wanted = Wanted::Whole,
+            Err(Interrupted::Failed(error)) if range_fails_unseen(request, wanted, &error) => {
+                let fetched = fetch_whole(gateway, request).await?;
+                return if if_range_holds(&request.headers, &fetched.headers) {
+                    Err(error)
+                } else {
+                    Ok(fetched)
+                };
+            }
             // Not a condition of the client, which the first answer settled: the object changed under our hands.
             Err(Interrupted::Replaced(_)) if attempt < ATTEMPTS => attempt += 1,
             Err(Interrupted::Replaced(error) | Interrupted::Failed(error)) => return Err(error),
@@ -101,13 +123,32 @@ impl<E: Into<S3Error>> From<E> for Interrupted {
     }
 }
 
+/// Whether the upstream refused a range without having looked at `If-Range`: of another version all is wanted, and no range.
+fn range_fails_unseen(request: &ObjectRequest<'_>, wanted: Wanted, error: &S3Error) -> bool {
+    matches!(wanted, Wanted::Range(_))
+        && error.status == StatusCode::RANGE_NOT_SATISFIABLE
+        && request.headers.contains_key(header::IF_RANGE)
+}
+
+/// The whole object, for which `If-Range` means nothing.
+async fn fetch_whole(gateway: &Gateway, request: &ObjectRequest<'_>) -> Result<Fetched, S3Error> {
+    match fetch_once(gateway, request, Wanted::Whole).await {
+        Ok(fetched) => Ok(fetched),
+        Err(Interrupted::Replaced(error) | Interrupted::Failed(error)) => Err(error),
+        Err(Interrupted::RangeIsOfAnother) => {
+            Err(S3Error::internal("a range that nobody asked for"))
+        }
+    }
+}
+
 async fn fetch_once(
     gateway: &Gateway,
     request: &ObjectRequest<'_>,
     wanted: Wanted,
 ) -> Result<Fetched, Interrupted> {
     let answer = first_answer(gateway, request, wanted).await?;
-    let head = SealedHead::read(&answer)?;
+    let head = SealedHead::read(&answer, request.version_id)?;
+    request.conditions.hold(answer.headers())?;
     if matches!(wanted, Wanted::Range(_))
         && answer.status() == StatusCode::PARTIAL_CONTENT
         && !if_range_holds(&request.headers, answer.headers())
@@ -173,12 +214,8 @@ async fn first_answer(
     request: &ObjectRequest<'_>,
     wanted: Wanted,
 ) -> Result<Answer, Interrupted> {
-    let mut query = String::new();
-    if let Some(version_id) = request.version_id {
-        crate::operation::append_query(&mut query, "versionId", version_id);
-    }
     let mut upstream = UpstreamRequest::new(Method::GET, request.target.clone())
-        .query(query)
+        .query(request.version_query())
         .headers(request.headers.clone());
     let range = match wanted {
         Wanted::Whole => None,
@@ -189,11 +226,17 @@ async fn first_answer(
     if let Some(range) = &range {
         upstream = upstream.header(header::RANGE, text(range)?);
     }
-    let answer = gateway
-        .upstream
-        .call(upstream)
-        .await
-        .map_err(|error| unsatisfiable_in_plaintext(error, wanted))?;
+    let answer = match gateway.upstream.call(upstream).await {
+        Err(error)
+            if error.status == StatusCode::RANGE_NOT_SATISFIABLE
+                && matches!(wanted, Wanted::Range(_)) =>
+        {
+            return Err(unsatisfiable_in_plaintext(gateway, request, &error)
+                .await
+                .into());
+        }
+        answer => answer?,
+    };
     let answered_range = answer.status() == StatusCode::PARTIAL_CONTENT;
     if range.is_some() && !answered_range && !request.headers.contains_key(header::IF_RANGE) {
         return Err(S3Error::stored_data("the upstream ignored a range").into());
@@ -227,15 +270,21 @@ fn if_range_holds(request: &HeaderMap, answer: &HeaderMap) -> bool {
     })
 }
 
-/// A range beyond the ciphertext is beyond the plaintext too; the client must see the plaintext's length.
-fn unsatisfiable_in_plaintext(error: S3Error, wanted: Wanted) -> S3Error {
-    if error.status != StatusCode::RANGE_NOT_SATISFIABLE || !matches!(wanted, Wanted::Range(_)) {
-        return error;
-    }
-    let sealed = error
+/// A range beyond the ciphertext is beyond the plaintext too; the client must see the plaintext's length. Where the upstream does not say how
+/// long the object is, as MinIO does not, it is asked.
+async fn unsatisfiable_in_plaintext(
+    gateway: &Gateway,
+    request: &ObjectRequest<'_>,
+    error: &S3Error,
+) -> S3Error {
+    let stated = error
         .headers
         .get(header::CONTENT_RANGE)
         .and_then(|value| value.to_str().ok()?.rsplit_once('/')?.1.parse().ok());
+    let sealed = match stated {
+        Some(length) => Some(length),
+        None => sealed_length(gateway, request).await,
+    };
     match sealed.and_then(sealgate_envelope::layout::plaintext_length) {
         Some(size) => Unsatisfiable { size }.into(),
         None => S3Error::new(
@@ -244,6 +293,14 @@ fn unsatisfiable_in_plaintext(error: S3Error, wanted: Wanted) -> S3Error {
             "The requested range is not satisfiable",
         ),
     }
+}
+
+/// The length of the object at the upstream, by a HEAD.
+async fn sealed_length(gateway: &Gateway, request: &ObjectRequest<'_>) -> Option<u64> {
+    let head = UpstreamRequest::new(Method::HEAD, request.target.clone())
+        .query(request.version_query())
+        .headers(request.headers.clone());
+    gateway.upstream.call(head).await.ok()?.content_length()
 }
 
 /// A further request for exactly these bytes of exactly this version.
@@ -280,7 +337,7 @@ async fn exact_answer(
         .call(upstream)
         .await
         .map_err(replaced_if_412)?;
-    if SealedHead::read(&answer)?.identity != *identity {
+    if SealedHead::read(&answer, identity.version_id.as_deref())?.identity != *identity {
         return Err(Interrupted::Replaced(
             S3Error::precondition_failed()
                 .with_detail("the object was replaced between two requests"),

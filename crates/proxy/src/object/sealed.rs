@@ -50,12 +50,13 @@ pub struct SealedHead {
 }
 
 impl SealedHead {
-    /// Reads identity and header of an answer to GET or HEAD.
+    /// Reads identity and header of an answer to GET or HEAD. `asked_for` is the version that the request named: an answer need not repeat it,
+    /// and MinIO's does not for the version `null`, but further requests have to name it again.
     ///
     /// # Errors
     ///
     /// When the answer is not that of a sealed object.
-    pub fn read(answer: &Answer) -> Result<Self, S3Error> {
+    pub fn read(answer: &Answer, asked_for: Option<&str>) -> Result<Self, S3Error> {
         let values: Vec<&str> = answer
             .headers()
             .get_all(HEADER_METADATA_NAME)
@@ -85,7 +86,10 @@ impl SealedHead {
         Ok(Self {
             identity: UpstreamIdentity {
                 entity_tag: entity_tag.to_owned(),
-                version_id: answer.text(named("x-amz-version-id")).map(str::to_owned),
+                version_id: answer
+                    .text(named("x-amz-version-id"))
+                    .or(asked_for)
+                    .map(str::to_owned),
                 sealed_length,
                 header_digest: Sha256::digest(values.concat().as_bytes()).into(),
             },

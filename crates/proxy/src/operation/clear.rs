@@ -120,11 +120,11 @@ async fn head(
     {
         return Ok(None);
     }
-    let version_id = get_object::version_id(exchange)?;
+    let version_id = exchange.version_id()?;
     let head = ClearHead::fetch(
         &gateway.upstream,
         exchange.target(),
-        version_id.as_deref(),
+        version_id,
         request_headers,
     )
     .await?;

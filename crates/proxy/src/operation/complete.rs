@@ -434,7 +434,7 @@ async fn already_completed(
         .ok()?;
     let answer_headers = headers::answer(head.headers());
     let permit = policy::permit_open(&intent(exchange));
-    let object = SealedHead::read(&head)
+    let object = SealedHead::read(&head, None)
         .ok()?
         .open(gateway, &permit, &exchange.domain(), exchange.key())
         .await

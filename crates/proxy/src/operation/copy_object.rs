@@ -192,21 +192,28 @@ async fn open_source(exchange: &Exchange, source: &CopySource) -> Result<SealedO
     if let Some(version_id) = &source.version_id {
         append_query(&mut query, "versionId", version_id);
     }
-    let conditions = multipart::copy_conditions(exchange)?;
-    let head = head::explained(gateway, target_of(source), query, conditions)
+    let (request_headers, conditions) = multipart::copy_conditions(exchange)?;
+    let target = target_of(exchange, source);
+    let head = head::explained(gateway, target, query, request_headers)
         .await
+        .map_err(multipart::copy_failure)?;
+    let sealed = SealedHead::read(&head, source.version_id.as_deref())?;
+    conditions
+        .hold(head.headers())
         .map_err(multipart::copy_failure)?;
     let permit = policy::permit_open(&source_intent(exchange, source));
     let rule = gateway
         .config
         .domain_for(source.bucket.as_str(), source.key.as_str());
-    SealedHead::read(&head)?
+    sealed
         .open(gateway, &permit, &rule, source.key.as_str())
         .await
 }
 
-fn target_of(source: &CopySource) -> Target {
+/// Where the source of a copy is at the upstream.
+pub(super) fn target_of(exchange: &Exchange, source: &CopySource) -> Target {
     Target::object(source.bucket.as_str(), source.key.to_wire())
+        .for_requester(headers::of_source(&exchange.headers))
 }
 
 fn source_intent<'a>(exchange: &'a Exchange, source: &'a CopySource) -> Intent<'a> {
@@ -244,7 +251,11 @@ async fn rebind(
     let gateway = &exchange.gateway;
     // What is copied has to be complete: a rejected upload must not become an object by way of a copy.
     object
-        .layout(&gateway.commits, &gateway.upstream, &target_of(source))
+        .layout(
+            &gateway.commits,
+            &gateway.upstream,
+            &target_of(exchange, source),
+        )
         .await?;
     let key = gateway.keyring.sealing_key(domain).await?;
     let header = HeaderBuilder::new(
@@ -308,7 +319,7 @@ async fn verify_copy(
     }
     let request = UpstreamRequest::new(Method::HEAD, exchange.target()).query(query);
     let head = gateway.upstream.call(request).await?;
-    let found = SealedHead::read(&head)?;
+    let found = SealedHead::read(&head, version_id)?;
     if found.header == source.header {
         return Err(S3Error::stored_data(
             "the upstream kept the source's metadata although the copy was to have its own",
@@ -344,7 +355,7 @@ async fn reseal(
 ) -> Result<(Copied, HeaderMap), S3Error> {
     let mut request_headers = headers::placement(&exchange.headers);
     headers::conditions(&exchange.headers, &mut request_headers)?;
-    let mut pinned = multipart::copy_conditions(exchange)?;
+    let (mut pinned, conditions) = multipart::copy_conditions(exchange)?;
     headers::insert_text(&mut pinned, header::IF_MATCH, &object.identity.entity_tag);
     let version_id = object
         .identity
@@ -352,7 +363,7 @@ async fn reseal(
         .as_deref()
         .or(source.version_id.as_deref());
     let request = ObjectRequest {
-        target: target_of(source),
+        target: target_of(exchange, source),
         version_id,
         key: source.key.as_str(),
         rule: exchange
@@ -361,6 +372,7 @@ async fn reseal(
             .domain_for(source.bucket.as_str(), source.key.as_str()),
         permit: policy::permit_open(&source_intent(exchange, source)),
         headers: pinned,
+        conditions,
         wanted: Wanted::Whole,
     };
     let fetched = object::fetch(&exchange.gateway, &request)

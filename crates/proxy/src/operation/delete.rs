@@ -28,11 +28,7 @@ pub(super) async fn delete_object(exchange: Exchange) -> Result<Response<Respons
     }
     // Nothing of the client's query but the version: another storage might read another operation out of the rest.
     let mut query = String::new();
-    if let Some(version_id) = exchange
-        .query
-        .unique("versionId")
-        .map_err(|error| S3Error::invalid_argument(error.to_string()))?
-    {
+    if let Some(version_id) = exchange.version_id()? {
         append_query(&mut query, "versionId", version_id);
     }
     let request = UpstreamRequest::new(Method::DELETE, exchange.target())

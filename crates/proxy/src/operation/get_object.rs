@@ -19,18 +19,19 @@ pub(super) async fn get_object(exchange: Exchange) -> Result<Response<ResponseBo
     }
     let wanted = wanted(&exchange)?;
     let mut request_headers = headers::common(&exchange.headers);
-    headers::conditions(&exchange.headers, &mut request_headers)?;
+    let conditions = headers::read_conditions(&exchange.headers, &mut request_headers)?;
     if matches!(wanted, Wanted::Range(_)) {
         headers::if_range(&exchange.headers, &mut request_headers);
     }
-    let version_id = version_id(&exchange)?;
+    let version_id = exchange.version_id()?;
     let request = ObjectRequest {
         target: exchange.target(),
-        version_id: version_id.as_deref(),
+        version_id,
         key: exchange.key(),
         rule: exchange.domain(),
         permit: policy::permit_open(&intent(&exchange)),
         headers: request_headers,
+        conditions,
         wanted,
     };
     let fetched = fetch(&exchange.gateway, &request).await?;
@@ -70,18 +71,21 @@ pub(super) async fn head_object(exchange: Exchange) -> Result<Response<ResponseB
     }
     let wanted = wanted(&exchange)?;
     let mut request_headers = headers::common(&exchange.headers);
-    headers::conditions(&exchange.headers, &mut request_headers)?;
+    let conditions = headers::read_conditions(&exchange.headers, &mut request_headers)?;
     let mut query = String::new();
-    if let Some(version_id) = version_id(&exchange)? {
-        super::append_query(&mut query, "versionId", &version_id);
+    let version_id = exchange.version_id()?;
+    if let Some(version_id) = version_id {
+        super::append_query(&mut query, "versionId", version_id);
     }
     let gateway = &exchange.gateway;
     let request = UpstreamRequest::new(Method::HEAD, exchange.target())
         .query(query)
         .headers(request_headers);
     let head = gateway.upstream.call(request).await?;
+    let sealed = SealedHead::read(&head, version_id)?;
+    conditions.hold(head.headers())?;
     let permit = policy::permit_open(&intent(&exchange));
-    let object = SealedHead::read(&head)?
+    let object = sealed
         .open(gateway, &permit, &exchange.domain(), exchange.key())
         .await?;
     let mut answer = object_headers(&exchange, &object, head.headers());
@@ -142,14 +146,6 @@ fn wanted(exchange: &Exchange) -> Result<Wanted, S3Error> {
             "Part number must be an integer between 1 and 10000, inclusive.",
         )),
     }
-}
-
-pub(super) fn version_id(exchange: &Exchange) -> Result<Option<String>, S3Error> {
-    let version_id = exchange
-        .query
-        .unique("versionId")
-        .map_err(|error| S3Error::invalid_argument(error.to_string()))?;
-    Ok(version_id.map(str::to_owned))
 }
 
 pub(super) fn intent(exchange: &Exchange) -> Intent<'_> {

@@ -10,7 +10,7 @@ use sealgate_envelope::{
 
 use super::{
     Exchange, ResponseBody, append_query, checksums, clear, document,
-    get_object::{intent, kept_checksum, version_id},
+    get_object::{intent, kept_checksum},
     head, headers,
 };
 use crate::{
@@ -162,15 +162,18 @@ async fn find(exchange: &Exchange, wants_record: bool) -> Result<Found, S3Error>
 
 async fn open(exchange: &Exchange) -> Result<(Answer, SealedObject), S3Error> {
     let mut request_headers = headers::common(&exchange.headers);
-    headers::conditions(&exchange.headers, &mut request_headers)?;
+    let conditions = headers::read_conditions(&exchange.headers, &mut request_headers)?;
     let mut query = String::new();
-    if let Some(version_id) = version_id(exchange)? {
-        append_query(&mut query, "versionId", &version_id);
+    let version_id = exchange.version_id()?;
+    if let Some(version_id) = version_id {
+        append_query(&mut query, "versionId", version_id);
     }
     let gateway = &exchange.gateway;
     let head = head::explained(gateway, exchange.target(), query, request_headers).await?;
+    let sealed = SealedHead::read(&head, version_id)?;
+    conditions.hold(head.headers())?;
     let permit = policy::permit_open(&intent(exchange));
-    let object = SealedHead::read(&head)?
+    let object = sealed
         .open(gateway, &permit, &exchange.domain(), exchange.key())
         .await?;
     Ok((head, object))

@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use sealgate_envelope::header::HEADER_METADATA_NAME;
 
 use crate::{
+    conditions::{ConditionHeaders, Conditions},
     entity_tag::{EntityTag, TagCondition, if_range_to_upstream},
     error::S3Error,
     route::may_pass,
@@ -15,10 +16,16 @@ pub(super) const USER_METADATA: &str = "x-amz-meta-";
 /// The names that are ours in a client's user metadata: the sealed header and everything that begins like it.
 const OWN_METADATA: &str = HEADER_METADATA_NAME;
 
+const BUCKET_OWNER: &str = "x-amz-expected-bucket-owner";
+const PAYER: &str = "x-amz-request-payer";
+
+/// Request headers that say whose bucket it must be and who pays.
+const REQUESTER: [&str; 2] = [BUCKET_OWNER, PAYER];
+
 /// Request headers that say whose request it is and who pays; they go with every operation.
 const ALWAYS: [&str; 4] = [
-    "x-amz-expected-bucket-owner",
-    "x-amz-request-payer",
+    BUCKET_OWNER,
+    PAYER,
     "x-amz-bypass-governance-retention",
     "x-amz-mfa",
 ];
@@ -120,14 +127,19 @@ pub(crate) fn cors(upstream: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Headers for a request that reads the source of a copy.
+/// Of these the ones that go even with requests that only the gateway needs.
+pub(super) fn requester(client: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    copy_named(&REQUESTER, client, &mut headers);
+    headers
+}
+
+/// The same for requests that read the source of a copy, whose bucket's owner is told by a header of its own.
 pub(super) fn of_source(client: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::new();
+    copy_named(&[PAYER], client, &mut headers);
     if let Some(owner) = client.get("x-amz-source-expected-bucket-owner") {
-        headers.insert(
-            HeaderName::from_static("x-amz-expected-bucket-owner"),
-            owner.clone(),
-        );
+        headers.insert(HeaderName::from_static(BUCKET_OWNER), owner.clone());
     }
     headers
 }
@@ -187,7 +199,7 @@ pub(super) fn answer(upstream: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Adds the client's conditions to an upstream request, entity tags translated.
+/// Adds the client's conditions on a write to an upstream request, entity tags translated. Only the upstream can decide them without a race.
 ///
 /// # Errors
 ///
@@ -202,6 +214,36 @@ pub(super) fn conditions(client: &HeaderMap, upstream: &mut HeaderMap) -> Result
         }
     }
     Ok(())
+}
+
+/// Adds the client's conditions on a read to an upstream request, as far as every storage understands them, and returns all of them, to be
+/// judged by the answer.
+///
+/// Storages differ in what they make of lists, of weak tags and of several conditions at once, and some look at none. So one simple condition
+/// at most goes along, which spares the body of an object that nobody wants; what the others mean is decided here
+/// ([`Conditions::hold`](crate::conditions::Conditions::hold)).
+///
+/// # Errors
+///
+/// `InvalidArgument` when a condition cannot be read.
+pub(super) fn read_conditions(
+    client: &HeaderMap,
+    upstream: &mut HeaderMap,
+) -> Result<Conditions, S3Error> {
+    let matching = whole_list(client, &header::IF_MATCH)?;
+    let none_matching = whole_list(client, &header::IF_NONE_MATCH)?;
+    let modified_since = whole_list(client, &header::IF_MODIFIED_SINCE)?;
+    let unmodified_since = whole_list(client, &header::IF_UNMODIFIED_SINCE)?;
+    let conditions = Conditions::parse(ConditionHeaders {
+        if_match: matching.as_deref(),
+        if_none_match: none_matching.as_deref(),
+        if_modified_since: modified_since.as_deref(),
+        if_unmodified_since: unmodified_since.as_deref(),
+    })?;
+    if let Some((name, value)) = conditions.for_upstream() {
+        insert_text(upstream, name, &value);
+    }
+    Ok(conditions)
 }
 
 /// Adds `If-Range`, translated.
@@ -220,17 +262,24 @@ pub(super) fn translate_condition(
     upstream: &mut HeaderMap,
     name: &HeaderName,
 ) -> Result<(), S3Error> {
-    if let Some(value) = client.get(name) {
-        let condition = value
-            .to_str()
-            .map_err(|_| S3Error::invalid_argument(format!("The header {name} is not text.")))
-            .and_then(|text| {
-                TagCondition::parse(text)
-                    .map_err(|error| S3Error::invalid_argument(format!("{name}: {error}")))
-            })?;
+    if let Some(text) = whole_list(client, name)? {
+        let condition = TagCondition::parse(&text)
+            .map_err(|error| S3Error::invalid_argument(format!("{name}: {error}")))?;
         insert_text(upstream, name.clone(), &condition.to_upstream_header());
     }
     Ok(())
+}
+
+/// The value of a header that may come in several lines, which are one list (RFC 9110, section 5.3).
+fn whole_list(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, S3Error> {
+    let lines: Result<Vec<&str>, _> = headers
+        .get_all(name)
+        .iter()
+        .map(HeaderValue::to_str)
+        .collect();
+    let lines =
+        lines.map_err(|_| S3Error::invalid_argument(format!("The header {name} is not text.")))?;
+    Ok((!lines.is_empty()).then(|| lines.join(", ")))
 }
 
 /// Inserts a value that was made from text; a value that no header can hold is left out.
@@ -339,6 +388,41 @@ mod tests {
         conditions(&client, &mut upstream).unwrap();
         assert_eq!(upstream["if-match"], "\"0123456789abcdef0123456789abcdef\"");
         assert_eq!(upstream["if-none-match"], "*");
+    }
+
+    #[test]
+    fn the_source_of_a_copy_has_an_owner_of_its_own() {
+        let client = headers(&[
+            ("x-amz-expected-bucket-owner", "1"),
+            ("x-amz-source-expected-bucket-owner", "2"),
+            ("x-amz-request-payer", "requester"),
+            ("x-amz-mfa", "m"),
+        ]);
+        let of_source = of_source(&client);
+        assert_eq!(of_source["x-amz-expected-bucket-owner"], "2");
+        assert_eq!(of_source["x-amz-request-payer"], "requester");
+        assert_eq!(of_source.len(), 2);
+        let own = requester(&client);
+        assert_eq!(own["x-amz-expected-bucket-owner"], "1");
+        assert_eq!(own.len(), 2);
+    }
+
+    #[test]
+    fn a_list_in_several_lines_is_one_list() {
+        let mut client = HeaderMap::new();
+        for tag in ["\"a-01\"", "\"b-01\""] {
+            client.append("if-none-match", HeaderValue::from_static(tag));
+        }
+        let mut upstream = HeaderMap::new();
+        let conditions = read_conditions(&client, &mut upstream).unwrap();
+        assert!(upstream.is_empty(), "{upstream:?}");
+        for (tag, holds) in [("\"a\"", false), ("\"b\"", false), ("\"c\"", true)] {
+            let answer = headers(&[("etag", tag)]);
+            assert_eq!(conditions.hold(&answer).is_ok(), holds, "{tag}");
+        }
+        let mut upstream = HeaderMap::new();
+        super::conditions(&client, &mut upstream).unwrap();
+        assert_eq!(upstream["if-none-match"], "\"a\", \"b\"");
     }
 
     #[test]

@@ -135,6 +135,21 @@ impl Exchange {
         found.value.clone()
     }
 
+    /// The version of the object that the request names. An empty one is refused: some storages take it for the current version, which a
+    /// client whose variable is empty does not mean.
+    pub(crate) fn version_id(&self) -> Result<Option<&str>, S3Error> {
+        let found = self
+            .query
+            .unique("versionId")
+            .map_err(|error| S3Error::invalid_argument(error.to_string()))?;
+        if found == Some("") {
+            return Err(S3Error::invalid_argument(
+                "Version id cannot be the empty string",
+            ));
+        }
+        Ok(found)
+    }
+
     /// The bucket's name; empty for ListBuckets, which has none.
     pub(crate) fn bucket(&self) -> &str {
         self.path
@@ -150,13 +165,14 @@ impl Exchange {
 
     /// Where the request's bucket or object is at the upstream.
     pub(crate) fn target(&self) -> upstream::Target {
-        match (self.path.bucket(), self.path.key()) {
+        let target = match (self.path.bucket(), self.path.key()) {
             (None, _) => upstream::Target::service(),
             (Some(bucket), None) => upstream::Target::bucket(bucket.as_str()),
             (Some(bucket), Some(_)) => {
                 upstream::Target::object(bucket.as_str(), self.path.wire_key())
             }
-        }
+        };
+        target.for_requester(headers::requester(&self.headers))
     }
 
     /// The URL of the object at the gateway.

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     body::{Algorithm, ChecksumType},
+    conditions::Conditions,
     entity_tag::EntityTag,
     error::S3Error,
     policy,
@@ -337,11 +338,12 @@ pub(super) async fn upstream_parts(
     }
 }
 
-/// The conditions on a copy's source, as conditions of the request that reads it.
-pub(super) fn copy_conditions(exchange: &Exchange) -> Result<HeaderMap, S3Error> {
+/// The conditions on a copy's source, as conditions of the request that reads it: what goes upstream, and all of them, to be judged by the answer.
+pub(super) fn copy_conditions(exchange: &Exchange) -> Result<(HeaderMap, Conditions), S3Error> {
     let mut request = headers::of_source(&exchange.headers);
-    headers::conditions(&plain_copy_conditions(&exchange.headers), &mut request)?;
-    Ok(request)
+    let plain = plain_copy_conditions(&exchange.headers);
+    let conditions = headers::read_conditions(&plain, &mut request)?;
+    Ok((request, conditions))
 }
 
 /// The conditions on a copy's source under the names that they have for a read, entity tags as the client knows them.
@@ -366,11 +368,14 @@ pub(super) fn plain_copy_conditions(client: &HeaderMap) -> HeaderMap {
     plain
 }
 
-/// Whatever condition of a copy's source does not hold, the answer is 412 (S3 API, CopyObject).
+/// What a failure to read a copy's source means for the copy: whatever condition does not hold, the answer is 412, and a delete marker cannot
+/// be named as a source (S3 API, CopyObject).
 pub(super) fn copy_failure(error: S3Error) -> S3Error {
-    if error.status == StatusCode::NOT_MODIFIED {
-        S3Error::precondition_failed()
-    } else {
-        error
+    match error.status {
+        StatusCode::NOT_MODIFIED => S3Error::precondition_failed(),
+        StatusCode::METHOD_NOT_ALLOWED => S3Error::invalid_request(
+            "The source of a copy request may not specifically refer to a delete marker by version id.",
+        ),
+        _ => error,
     }
 }

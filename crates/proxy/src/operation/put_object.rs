@@ -152,7 +152,7 @@ impl Put<'_> {
 async fn written_before(exchange: &Exchange, header: &Header) -> Option<Answer> {
     let head = UpstreamRequest::new(Method::HEAD, exchange.target());
     let answer = exchange.gateway.upstream.call(head).await.ok()?;
-    let found = SealedHead::read(&answer).ok()?;
+    let found = SealedHead::read(&answer, None).ok()?;
     (found.header == *header).then_some(answer)
 }
 

@@ -18,8 +18,8 @@ use sealgate_envelope::{
 use time::OffsetDateTime;
 
 use super::{
-    Exchange, ResponseBody, append_query, checksums, clear, document, empty, get_object::intent,
-    headers, multipart, named, put_object::MAXIMUM_SINGLE_LENGTH,
+    Exchange, ResponseBody, append_query, checksums, clear, copy_object::target_of, document,
+    empty, get_object::intent, headers, multipart, named, put_object::MAXIMUM_SINGLE_LENGTH,
 };
 use crate::{
     body::{Algorithm, Checksum, MissingLength},
@@ -31,7 +31,7 @@ use crate::{
     policy::{self, Intent},
     state::OpenUpload,
     transfer::{Plaintext, SealingStream},
-    upstream::{Target, UpstreamRequest},
+    upstream::UpstreamRequest,
     xml::{answers::CopyAnswer, checksum_value::ChecksumValue},
 };
 
@@ -108,8 +108,9 @@ pub(super) async fn upload_part_copy(
         )
         .await;
     }
+    let (headers, conditions) = multipart::copy_conditions(&exchange)?;
     let request = ObjectRequest {
-        target: Target::object(source.bucket.as_str(), source.key.to_wire()),
+        target: target_of(&exchange, &source),
         version_id: source.version_id.as_deref(),
         key: source.key.as_str(),
         rule: exchange
@@ -121,7 +122,8 @@ pub(super) async fn upload_part_copy(
             key: source.key.as_str(),
             ..intent(&exchange)
         }),
-        headers: multipart::copy_conditions(&exchange)?,
+        headers,
+        conditions,
         wanted: range.map_or(Wanted::Whole, |range| {
             Wanted::Range(crate::byte_range::ByteRangeSpec::Bounded {
                 first: range.start,

@@ -87,6 +87,7 @@ impl Answer {
         // Without these a page cannot see which error it was.
         let mut kept = operation::cors_headers(self.headers());
         for name in [
+            header::ALLOW,
             header::RETRY_AFTER,
             header::LAST_MODIFIED,
             // Of the ciphertext; whoever shows it to a client translates it first.
@@ -104,6 +105,11 @@ impl Answer {
             if let Some(value) = self.headers().get(name) {
                 kept.insert(HeaderName::from_static(name), value.clone());
             }
+        }
+        if status == StatusCode::METHOD_NOT_ALLOWED && kept.contains_key("x-amz-delete-marker") {
+            // S3 API, "Working with delete markers"; not every storage says it.
+            kept.entry(header::ALLOW)
+                .or_insert(HeaderValue::from_static("DELETE"));
         }
         if let Some(tag) = self.text(header::ETAG).map(EntityTag::parse)
             && let Ok(value) = HeaderValue::from_str(&tag.to_client().to_string())
@@ -165,6 +171,11 @@ fn without_document(status: StatusCode) -> S3Error {
         StatusCode::NOT_FOUND => S3Error::no_such_key(),
         StatusCode::PRECONDITION_FAILED => S3Error::precondition_failed(),
         StatusCode::FORBIDDEN => S3Error::access_denied("Access Denied."),
+        StatusCode::METHOD_NOT_ALLOWED => S3Error::new(
+            status,
+            "MethodNotAllowed",
+            "The specified method is not allowed against this resource.",
+        ),
         StatusCode::NOT_MODIFIED => S3Error::new(status, "NotModified", "Not Modified"),
         StatusCode::RANGE_NOT_SATISFIABLE => S3Error::new(
             status,

@@ -63,6 +63,8 @@ pub struct Target {
     pub bucket: Option<String>,
     /// The key as on the wire, without the slash in front; none for bucket operations.
     pub key: Option<String>,
+    /// Headers that say whose bucket it must be and who pays: they go with every request about it, also with those that only we need.
+    pub requester: HeaderMap,
 }
 
 impl Target {
@@ -75,7 +77,7 @@ impl Target {
     pub fn bucket(bucket: impl Into<String>) -> Self {
         Self {
             bucket: Some(bucket.into()),
-            key: None,
+            ..Self::default()
         }
     }
 
@@ -84,7 +86,15 @@ impl Target {
         Self {
             bucket: Some(bucket.into()),
             key: Some(wire_key.into()),
+            ..Self::default()
         }
+    }
+
+    /// The same, on behalf of somebody.
+    #[must_use]
+    pub fn for_requester(mut self, requester: HeaderMap) -> Self {
+        self.requester = requester;
+        self
     }
 }
 
@@ -110,9 +120,9 @@ impl UpstreamRequest {
     pub fn new(method: Method, target: Target) -> Self {
         Self {
             method,
-            target,
             query: String::new(),
-            headers: HeaderMap::new(),
+            headers: target.requester.clone(),
+            target,
             body: OutgoingBody::Replayable(Bytes::new()),
             ambiguity_is_handled: false,
             is_unsigned: false,
@@ -141,10 +151,10 @@ impl UpstreamRequest {
         self
     }
 
-    /// Sets the headers.
+    /// Sets the headers, beside those of the target.
     #[must_use]
     pub fn headers(mut self, headers: HeaderMap) -> Self {
-        self.headers = headers;
+        self.headers.extend(headers);
         self
     }
 
@@ -483,6 +493,26 @@ mod tests {
         assert_eq!(
             locate(Addressing::VirtualHost, "s3", &Target::service()),
             ("s3".into(), "/".into())
+        );
+    }
+
+    #[test]
+    fn every_request_says_who_pays() {
+        let payer = HeaderMap::from_iter([(
+            http::HeaderName::from_static("x-amz-request-payer"),
+            http::HeaderValue::from_static("requester"),
+        )]);
+        let target = Target::object("b", "k").for_requester(payer.clone());
+        let own = UpstreamRequest::new(Method::GET, target.clone());
+        assert_eq!(own.headers["x-amz-request-payer"], "requester");
+        let clients = UpstreamRequest::new(Method::GET, target).headers(payer);
+        assert_eq!(
+            clients
+                .headers
+                .get_all("x-amz-request-payer")
+                .iter()
+                .count(),
+            1
         );
     }
 

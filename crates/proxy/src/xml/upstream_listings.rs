@@ -322,6 +322,7 @@ pub(super) fn non_empty(text: String) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::write::as_clients_read;
     use super::*;
     use crate::xml::MAX_ENTRIES;
     use crate::xml::multipart_answers::{PartsAnswer, UploadsAnswer};
@@ -445,8 +446,8 @@ mod tests {
 
         #[test]
         fn written_uploads_are_read_back(
-            key in "[^\\x00]{1,20}",
-            prefix in "[^\\x00]{1,10}",
+            key in "[^\\x00]{1,20}".prop_map(|key| as_clients_read(&key)),
+            prefix in "[^\\x00]{1,10}".prop_map(|prefix| as_clients_read(&prefix)),
             url_encoded in any::<bool>(),
         ) {
             let upload = ListedUpload {

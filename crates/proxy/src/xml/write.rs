@@ -30,16 +30,50 @@ impl Document {
 #[derive(Debug, Default)]
 pub(super) struct ElementWriter {
     text: String,
+    reader: Reader,
+}
+
+/// Who reads a document, which decides what becomes of characters that XML 1.0 cannot hold, not even by reference (section 2.2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Reader {
+    /// A client. Its parser refuses the whole document for one such character, so the answer to a completion would read as a failure of it
+    /// because of a key that the client knows anyway. A replacement stands there instead, as MinIO writes it; clients that want every
+    /// character ask for `encoding-type=url`.
+    #[default]
+    Client,
+    /// A storage, which has to know exactly which key is meant. AWS reads and writes numeric references.
+    Storage,
 }
 
 impl ElementWriter {
-    /// Writes a document with this root, in this namespace if any.
+    /// Writes an answer with this root, in this namespace if any.
     pub(super) fn document(
         root: &str,
         namespace: Option<&str>,
         write_content: impl FnOnce(&mut Self),
     ) -> Document {
-        let mut writer = Self::default();
+        Self::for_reader(Reader::Client, root, namespace, write_content)
+    }
+
+    /// Writes the body of a request to the storage.
+    pub(super) fn request(
+        root: &str,
+        namespace: Option<&str>,
+        write_content: impl FnOnce(&mut Self),
+    ) -> Document {
+        Self::for_reader(Reader::Storage, root, namespace, write_content)
+    }
+
+    fn for_reader(
+        reader: Reader,
+        root: &str,
+        namespace: Option<&str>,
+        write_content: impl FnOnce(&mut Self),
+    ) -> Document {
+        let mut writer = Self {
+            text: String::new(),
+            reader,
+        };
         writer.text.push('<');
         writer.text.push_str(root);
         if let Some(namespace) = namespace {
@@ -64,7 +98,8 @@ impl ElementWriter {
 
     /// Writes an element with text, escaped.
     pub(super) fn leaf(&mut self, name: &str, text: &str) {
-        self.element(name, |writer| escape_into(&mut writer.text, text));
+        let reader = self.reader;
+        self.element(name, |writer| escape_into(&mut writer.text, text, reader));
     }
 
     /// Writes an element with text where there is one.
@@ -103,13 +138,12 @@ impl ElementWriter {
 /// Escapes text for element content and attribute values.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    escape_into(&mut escaped, text);
+    escape_into(&mut escaped, text, Reader::Client);
     escaped
 }
 
-/// Escapes text. What XML 1.0 cannot hold, or what a reader would normalise away, becomes a numeric reference, as AWS writes it; clients that
-/// cannot read that ask for `encoding-type=url`.
-fn escape_into(output: &mut String, text: &str) {
+/// Escapes text. What a reader would normalise away becomes a numeric reference; see [`Reader`] for what XML 1.0 cannot hold.
+fn escape_into(output: &mut String, text: &str, reader: Reader) {
     for character in text.chars() {
         match character {
             '&' => output.push_str("&amp;"),
@@ -119,6 +153,9 @@ fn escape_into(output: &mut String, text: &str) {
             '\'' => output.push_str("&apos;"),
             // Not even a reference to it is XML.
             '\0' => output.push(char::REPLACEMENT_CHARACTER),
+            _ if reader == Reader::Client && !is_xml(character) => {
+                output.push(char::REPLACEMENT_CHARACTER);
+            }
             '\u{1}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{fffe}' | '\u{ffff}' => {
                 // Writing to a string cannot fail.
                 let _ = write!(output, "&#x{:x};", u32::from(character));
@@ -126,6 +163,24 @@ fn escape_into(output: &mut String, text: &str) {
             _ => output.push(character),
         }
     }
+}
+
+/// XML 1.0, section 2.2; there are no surrogates among Rust's characters.
+fn is_xml(character: char) -> bool {
+    matches!(character, '\t' | '\n' | '\r' | ' '..) && !matches!(character, '\u{fffe}' | '\u{ffff}')
+}
+
+/// A text as a client reads it out of an answer.
+#[cfg(test)]
+pub(super) fn as_clients_read(text: &str) -> String {
+    let shown = |character| {
+        if is_xml(character) {
+            character
+        } else {
+            char::REPLACEMENT_CHARACTER
+        }
+    };
+    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]
@@ -151,10 +206,17 @@ mod tests {
     }
 
     #[test]
-    fn text_is_escaped_as_aws_does() {
+    fn text_is_escaped_as_its_reader_needs_it() {
+        let text = "a&<>\"'\r\n\t\u{1}\u{ffff}\u{85}ü";
+        let mut escaped = String::new();
+        escape_into(&mut escaped, text, Reader::Storage);
         assert_eq!(
-            escape("a&<>\"'\r\n\t\u{1}\u{ffff}ü"),
-            "a&amp;&lt;&gt;&quot;&apos;&#xd;&#xa;&#x9;&#x1;&#xffff;ü"
+            escaped,
+            "a&amp;&lt;&gt;&quot;&apos;&#xd;&#xa;&#x9;&#x1;&#xffff;&#x85;ü"
+        );
+        assert_eq!(
+            escape(text),
+            "a&amp;&lt;&gt;&quot;&apos;&#xd;&#xa;&#x9;\u{fffd}\u{fffd}&#x85;ü"
         );
         assert_eq!(escape("\0"), "\u{fffd}", "no XML document can hold NUL");
     }
@@ -164,7 +226,7 @@ mod tests {
         fn written_text_is_read_back(text in any::<String>()) {
             // No XML can hold NUL, however it is written.
             let text = text.replace('\0', "");
-            let document = ElementWriter::document("R", None, |writer| writer.leaf("T", &text)).into_bytes();
+            let document = ElementWriter::request("R", None, |writer| writer.leaf("T", &text)).into_bytes();
             let mut reader = ElementReader::new(&document).unwrap();
             reader.expect_root("R").unwrap();
             prop_assert_eq!(reader.child().unwrap(), Some("T"));

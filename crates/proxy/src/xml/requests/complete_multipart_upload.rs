@@ -74,7 +74,7 @@ impl CompleteMultipartUpload {
 
     /// Writes the body for the upstream, with the upstream's own tags and ciphertext checksums in `parts`.
     pub fn to_document(parts: &[CompletedPart]) -> Document {
-        ElementWriter::document("CompleteMultipartUpload", Some(NAMESPACE), |writer| {
+        ElementWriter::request("CompleteMultipartUpload", Some(NAMESPACE), |writer| {
             for part in parts {
                 writer.element("Part", |writer| {
                     writer.value("PartNumber", &part.number);

@@ -65,7 +65,7 @@ impl DeleteObjects {
 
     /// Writes the body for the upstream. Tags are mapped here; a [`ObjectToDelete::size`] must have been replaced by the ciphertext's before.
     pub fn to_document(&self) -> Document {
-        ElementWriter::document("Delete", Some(NAMESPACE), |writer| {
+        ElementWriter::request("Delete", Some(NAMESPACE), |writer| {
             if self.quiet {
                 writer.value("Quiet", &true);
             }
