@@ -1,12 +1,28 @@
-//! A rewritten listing reads as the upstream's with mapped tags, and without objects it stays byte for byte.
+//! A rewritten listing reads as the upstream's with mapped tags, without objects it stays byte for byte, and however it is cut into pieces it
+//! becomes the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sealgate::xml::listing::rewrite_objects;
+use sealgate::xml::listing::{ListingRewriter, rewrite_objects};
 use sealgate::xml::upstream_listings::parse_objects;
 
+fn in_pieces(document: &[u8], length: usize) -> Option<Vec<u8>> {
+    let mut rewriter = ListingRewriter::new(|size| size);
+    let mut output = Vec::new();
+    for piece in document.chunks(length) {
+        rewriter.push(piece).ok()?;
+        output.extend_from_slice(&rewriter.take());
+    }
+    output.extend_from_slice(&rewriter.finish().ok()?);
+    Some(output)
+}
+
 fuzz_target!(|document: &[u8]| {
-    let Ok(rewritten) = rewrite_objects(document, |size| size) else {
+    let whole = rewrite_objects(document, |size| size);
+    for length in [1, 13, 4096] {
+        assert_eq!(in_pieces(document, length).as_ref(), whole.as_ref().ok());
+    }
+    let Ok(rewritten) = whole else {
         return;
     };
     rewrite_objects(&rewritten, |size| size).expect("a rewritten listing is a listing");

@@ -1,4 +1,7 @@
-"""Flexible checksums: sent in headers (over plain HTTP, where SDKs do that), kept, given back, and verified."""
+"""Flexible checksums: sent in headers (over plain HTTP, where SDKs do that) and in trailers, kept, given back, and verified.
+
+Each algorithm of S3 in each of the types that a multipart object's checksum may have with it.
+"""
 
 import base64
 import hashlib
@@ -19,12 +22,44 @@ ALGORITHMS = {
     "CRC64NVME": lambda body: _number(crt.crc64nvme(body), 8),
     "SHA1": lambda body: hashlib.sha1(body).digest(),  # S3 offers it
     "SHA256": lambda body: hashlib.sha256(body).digest(),
+    "SHA512": lambda body: hashlib.sha512(body).digest(),
+    "MD5": lambda body: hashlib.md5(body).digest(),  # S3 offers it
+    "XXHASH64": lambda body: crt.XXHash.compute_xxhash64(body),
+    "XXHASH3": lambda body: crt.XXHash.compute_xxhash3_64(body),
+    "XXHASH128": lambda body: crt.XXHash.compute_xxhash3_128(body),
 }
+# Those of which the checksum of a whole multipart object follows from those of its parts.
+COMBINABLE = ("CRC32", "CRC32C", "CRC64NVME")
 WRONG = {name: base64.b64encode(bytes([7]) * len(compute(b""))).decode() for name, compute in ALGORITHMS.items()}
 
 
 def _value(algorithm, body):
     return base64.b64encode(ALGORITHMS[algorithm](body)).decode()
+
+
+def _asking(algorithm, body):
+    """Arguments that make botocore send the checksum of this body; it cannot compute an MD5."""
+    if algorithm == "MD5":
+        return {"ChecksumMD5": _value("MD5", body)}
+    return {"ChecksumAlgorithm": algorithm}
+
+
+def _put_with_trailer(target, key, body, algorithm, value):
+    """PutObject with the checksum behind the body, which botocore itself does over TLS only."""
+    name = f"x-amz-checksum-{algorithm.lower()}"
+    chunks = [body[at : at + 64 * 1024] for at in range(0, len(body), 64 * 1024)]
+    framed = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
+    framed += f"0\r\n{name}:{value}\r\n\r\n".encode()
+
+    def announce(request, **_):
+        request.headers["Content-Encoding"] = "aws-chunked"
+        request.headers["X-Amz-Decoded-Content-Length"] = str(len(body))
+        request.headers["X-Amz-Trailer"] = name
+        request.context["checksum"] = {"request_algorithm": {"in": "trailer", "algorithm": algorithm, "name": name}}
+
+    client = target.connect(request_checksum_calculation="when_required")
+    client.meta.events.register("before-sign.s3.PutObject", announce)
+    return client.put_object(Bucket=target.bucket, Key=key, Body=framed)
 
 
 def _register():
@@ -36,7 +71,7 @@ def _register():
             for size in (3, 2 * MIB):
                 body = pattern(41, size)
                 key = f"checksum/{algorithm}-{size}"
-                answer = target.put(key, body, ChecksumAlgorithm=algorithm)
+                answer = target.put(key, body, **_asking(algorithm, body))
                 expected = _value(algorithm, body)
                 equal(answer.get(member), expected, "PUT")
                 equal(target.head(key, ChecksumMode="ENABLED").get(member), expected, "HEAD")
@@ -64,6 +99,26 @@ def _register():
                 )
                 refused(lambda key=key: target.head(key), 404)
 
+        @case(f"checksum: {algorithm} in a trailer")
+        def trailer(target, algorithm=algorithm, member=member):
+            for size in (3, 2 * MIB):
+                body = pattern(45, size)
+                key = f"checksum/trailer-{algorithm}-{size}"
+                _put_with_trailer(target, key, body, algorithm, _value(algorithm, body))
+                found = target.get(key, ChecksumMode="ENABLED")
+                equal(found.get(member), _value(algorithm, body), "GET")
+                equal(found.get("ContentEncoding"), None, "Content-Encoding")
+                same_bytes(found["Body"].read(), body)
+                wrong = f"{key}-wrong"
+                refused(
+                    lambda wrong=wrong, body=body: _put_with_trailer(target, wrong, body, algorithm, WRONG[algorithm]),
+                    400,
+                    "BadDigest",
+                    "XAmzContentChecksumMismatch",
+                    "InvalidArgument",
+                )
+                refused(lambda wrong=wrong: target.head(wrong), 404)
+
         @case(f"checksum: {algorithm} of a part is verified")
         def wrong_part(target, algorithm=algorithm, member=member):
             key = f"checksum/part-{algorithm}"
@@ -82,36 +137,63 @@ def _register():
             )
             target.client.abort_multipart_upload(Bucket=target.bucket, Key=key, UploadId=upload)
 
-        @case(f"checksum: {algorithm} of a multipart upload")
-        def multipart(target, algorithm=algorithm, member=member):
-            key = f"checksum/multipart-{algorithm}"
-            bodies = [pattern(43, PART), b"end"]
-            client = target.client
-            created = client.create_multipart_upload(Bucket=target.bucket, Key=key, ChecksumAlgorithm=algorithm)
-            upload = created["UploadId"]
-            parts = []
-            for number, body in enumerate(bodies, 1):
-                answer = client.upload_part(
-                    Bucket=target.bucket,
-                    Key=key,
-                    UploadId=upload,
-                    PartNumber=number,
-                    Body=body,
-                    ChecksumAlgorithm=algorithm,
-                )
-                equal(answer.get(member), _value(algorithm, body), f"part {number}")
-                parts.append({"PartNumber": number, "ETag": answer["ETag"], member: answer[member]})
-            listed = client.list_parts(Bucket=target.bucket, Key=key, UploadId=upload)["Parts"]
-            equal([part.get(member) for part in listed], [part[member] for part in parts], "ListParts")
-            answer = target.complete(key, upload, parts)
-            if algorithm == "CRC64NVME":
-                expected = _value(algorithm, b"".join(bodies))
+        for kind in ("COMPOSITE", "FULL_OBJECT"):
+            allowed = kind == "COMPOSITE" if algorithm not in COMBINABLE else algorithm != "CRC64NVME" or kind == "FULL_OBJECT"
+            if allowed:
+                _multipart(algorithm, member, kind)
             else:
-                joined = b"".join(ALGORITHMS[algorithm](body) for body in bodies)
-                expected = f"{_value(algorithm, joined)}-2"
-            equal(answer.get(member), expected, "Complete")
-            equal(target.head(key, ChecksumMode="ENABLED").get(member), expected, "HEAD")
-            same_bytes(target.body(key), b"".join(bodies))
+
+                @case(f"checksum: {algorithm} is not combined to {kind}")
+                def impossible(target, algorithm=algorithm, kind=kind):
+                    refused(
+                        lambda: target.client.create_multipart_upload(
+                            Bucket=target.bucket, Key="checksum/impossible", ChecksumAlgorithm=algorithm, ChecksumType=kind
+                        ),
+                        400,
+                        "InvalidRequest",
+                        "InvalidArgument",
+                    )
+
+
+def _multipart(algorithm, member, kind):
+    @case(f"checksum: {algorithm} of a multipart upload, {kind}")
+    def multipart(target):
+        key = f"checksum/multipart-{algorithm}-{kind}"
+        bodies = [pattern(43, PART), b"end"]
+        client = target.client
+        upload = client.create_multipart_upload(
+            Bucket=target.bucket, Key=key, ChecksumAlgorithm=algorithm, ChecksumType=kind
+        )["UploadId"]
+        parts = []
+        for number, body in enumerate(bodies, 1):
+            answer = client.upload_part(
+                Bucket=target.bucket,
+                Key=key,
+                UploadId=upload,
+                PartNumber=number,
+                Body=body,
+                **_asking(algorithm, body),
+            )
+            equal(answer.get(member), _value(algorithm, body), f"part {number}")
+            parts.append({"PartNumber": number, "ETag": answer["ETag"], member: answer[member]})
+        listed = client.list_parts(Bucket=target.bucket, Key=key, UploadId=upload)["Parts"]
+        equal([part.get(member) for part in listed], [part[member] for part in parts], "ListParts")
+        if kind == "FULL_OBJECT":
+            expected = _value(algorithm, b"".join(bodies))
+        else:
+            joined = b"".join(ALGORITHMS[algorithm](body) for body in bodies)
+            expected = f"{_value(algorithm, joined)}-2"
+        refused(
+            lambda: target.complete(key, upload, parts, ChecksumType=kind, **{member: WRONG[algorithm]}),
+            400,
+            "BadDigest",
+            "XAmzContentChecksumMismatch",
+        )
+        answer = target.complete(key, upload, parts, ChecksumType=kind, **{member: expected})
+        equal(answer.get(member), expected, "Complete")
+        head = target.head(key, ChecksumMode="ENABLED")
+        equal((head.get(member), head.get("ChecksumType")), (expected, kind), "HEAD")
+        same_bytes(target.body(key), b"".join(bodies))
 
 
 _register()
@@ -160,4 +242,51 @@ def copied(target):
         ChecksumAlgorithm="SHA256",
     )
     found = target.head("checksum/copied", ChecksumMode="ENABLED")
+    equal(found.get("ChecksumSHA256"), _value("SHA256", b"abc"), "checksum")
+
+
+@case("checksum: a part without one is refused where the object's is made of them")
+def missing_part(target):
+    key = "checksum/missing-part"
+    client = target.connect(request_checksum_calculation="when_required")
+    upload = client.create_multipart_upload(Bucket=target.bucket, Key=key, ChecksumAlgorithm="SHA256")["UploadId"]
+    refused(
+        lambda: client.upload_part(Bucket=target.bucket, Key=key, UploadId=upload, PartNumber=1, Body=b"abc"),
+        400,
+        "InvalidRequest",
+        "InvalidArgument",
+    )
+
+
+@case("checksum: UploadPartCopy has one")
+def part_copy(target):
+    target.put("checksum/part-source", b"abc")
+    key = "checksum/part-copy"
+    upload = target.client.create_multipart_upload(Bucket=target.bucket, Key=key, ChecksumAlgorithm="SHA256")[
+        "UploadId"
+    ]
+    copied = target.client.upload_part_copy(
+        Bucket=target.bucket,
+        Key=key,
+        UploadId=upload,
+        PartNumber=1,
+        CopySource={"Bucket": target.bucket, "Key": "checksum/part-source"},
+    )["CopyPartResult"]
+    equal(copied.get("ChecksumSHA256"), _value("SHA256", b"abc"), "CopyPartResult")
+    target.complete(
+        key, upload, [{"PartNumber": 1, "ETag": copied["ETag"], "ChecksumSHA256": copied["ChecksumSHA256"]}]
+    )
+    equal(target.body(key), b"abc", "body")
+
+
+@case("checksum: a copy gets the one that is asked for")
+def asked_for_in_copy(target):
+    target.put("checksum/asked-source", b"abc", ChecksumAlgorithm="CRC32")
+    target.client.copy_object(
+        Bucket=target.bucket,
+        Key="checksum/asked",
+        CopySource={"Bucket": target.bucket, "Key": "checksum/asked-source"},
+        ChecksumAlgorithm="SHA256",
+    )
+    found = target.head("checksum/asked", ChecksumMode="ENABLED")
     equal(found.get("ChecksumSHA256"), _value("SHA256", b"abc"), "checksum")

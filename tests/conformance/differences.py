@@ -15,10 +15,26 @@ DECLARED = {
     " and its names have at most 253 bytes.",
 }
 
+# Checksum algorithms of S3 that came in 2026, and the cases that need a storage to know them.
+NEWER_CHECKSUMS = ("SHA512", "MD5", "XXHASH64", "XXHASH3", "XXHASH128")
+NEWER_CHECKSUM_CASES = {
+    f"checksum: {case.format(algorithm)}": "The storage does not know the algorithm."
+    for algorithm in NEWER_CHECKSUMS
+    for case in (
+        "{} is kept and given back",
+        "{} given by the caller",
+        "a wrong {} is refused",
+        "{} in a trailer",
+        "{} of a part is verified",
+        "{} of a multipart upload, COMPOSITE",
+    )
+}
+
 # Cases that the bare storage is known to fail, so that failing through the gateway is no news. A name that ends in * stands for all that
 # begin so.
 MISSING = {
     "minio": {
+        **NEWER_CHECKSUM_CASES,
         "checksum: CRC32 of a whole multipart object": "The answer to a Complete does not name the checksum's type.",
         "condition: If-Range *": "If-Range is not looked at.",
         "condition: two at once *": "If-None-Match is decided before If-Match.",
@@ -29,6 +45,8 @@ MISSING = {
         "condition: on the destination of a copy": "Conditions on what a copy replaces are not looked at.",
         "condition: DELETE *": "Conditions of a deletion are not looked at.",
         "condition: DeleteObjects with entity tags": "Conditions of a deletion are not looked at.",
+        "checksum: CRC64NVME is not combined to COMPOSITE": "The upload begins.",
+        "checksum: UploadPartCopy has one": "The storage wants one in the request.",
         "copy: a source with an empty segment": "Empty segments are refused.",
         "key: 'a//b' and 'a/b' differ": "Empty segments are refused.",
         "key: empty segment*": "Empty segments are refused.",
@@ -86,6 +104,8 @@ MISSING = {
         "host: buckets are made and deleted": "Buckets are found in the path only.",
         "host: multipart uploads, copies and DeleteObjects": "Buckets are found in the path only.",
         "host: presigned URLs": "Buckets are found in the path only.",
+        **NEWER_CHECKSUM_CASES,
+        "checksum: a part without one is refused where the object's is made of them": "It is computed instead.",
         "listing: versions of a bucket without versioning": "ListObjectVersions is not offered.",
         "range: the last bytes of an empty object are all of it": "The answer is InvalidRange.",
         "range: one with blanks is ignored": "The answer is InvalidArgument.",

@@ -7,9 +7,6 @@ use std::fmt;
 use crc_fast::CrcAlgorithm;
 
 /// A checksum algorithm that clients may choose.
-///
-/// S3 also knows SHA512, MD5, XXHASH64, XXHASH3 and XXHASH128. Each of them is one variant here, a line in
-/// each `match` below and a state of [`Hasher`](super::Hasher); until then requests that use them are refused, never ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// CRC-32 of ISO HDLC, 4 bytes.
@@ -22,16 +19,31 @@ pub enum Algorithm {
     Sha1,
     /// SHA-256, 32 bytes.
     Sha256,
+    /// SHA-512, 64 bytes.
+    Sha512,
+    /// MD5, 16 bytes.
+    Md5,
+    /// XXH64 with seed 0, 8 bytes, canonical (big-endian).
+    XxHash64,
+    /// XXH3 of 64 bits with seed 0, 8 bytes, canonical.
+    XxHash3,
+    /// XXH3 of 128 bits with seed 0, 16 bytes, canonical.
+    XxHash128,
 }
 
 impl Algorithm {
     /// Every supported algorithm.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 10] = [
         Self::Crc32,
         Self::Crc32c,
         Self::Crc64Nvme,
         Self::Sha1,
         Self::Sha256,
+        Self::Sha512,
+        Self::Md5,
+        Self::XxHash64,
+        Self::XxHash3,
+        Self::XxHash128,
     ];
 
     /// The name in headers' values, in XML and in messages.
@@ -42,6 +54,11 @@ impl Algorithm {
             Self::Crc64Nvme => "CRC64NVME",
             Self::Sha1 => "SHA1",
             Self::Sha256 => "SHA256",
+            Self::Sha512 => "SHA512",
+            Self::Md5 => "MD5",
+            Self::XxHash64 => "XXHASH64",
+            Self::XxHash3 => "XXHASH3",
+            Self::XxHash128 => "XXHASH128",
         }
     }
 
@@ -53,6 +70,11 @@ impl Algorithm {
             Self::Crc64Nvme => "x-amz-checksum-crc64nvme",
             Self::Sha1 => "x-amz-checksum-sha1",
             Self::Sha256 => "x-amz-checksum-sha256",
+            Self::Sha512 => "x-amz-checksum-sha512",
+            Self::Md5 => "x-amz-checksum-md5",
+            Self::XxHash64 => "x-amz-checksum-xxhash64",
+            Self::XxHash3 => "x-amz-checksum-xxhash3",
+            Self::XxHash128 => "x-amz-checksum-xxhash128",
         }
     }
 
@@ -60,9 +82,11 @@ impl Algorithm {
     pub const fn width(self) -> usize {
         match self {
             Self::Crc32 | Self::Crc32c => 4,
-            Self::Crc64Nvme => 8,
+            Self::Crc64Nvme | Self::XxHash64 | Self::XxHash3 => 8,
+            Self::Md5 | Self::XxHash128 => 16,
             Self::Sha1 => 20,
             Self::Sha256 => 32,
+            Self::Sha512 => 64,
         }
     }
 
@@ -80,13 +104,11 @@ impl Algorithm {
             .find(|algorithm| algorithm.header_name().eq_ignore_ascii_case(name))
     }
 
-    /// Whether a multipart object may have a checksum of that type with this algorithm.
+    /// Whether a multipart object may have a checksum of that type with this algorithm: only CRCs of parts can be combined to that of the whole.
     pub const fn supports(self, checksum_type: ChecksumType) -> bool {
         match checksum_type {
             ChecksumType::Composite => !matches!(self, Self::Crc64Nvme),
-            ChecksumType::FullObject => {
-                matches!(self, Self::Crc32 | Self::Crc32c | Self::Crc64Nvme)
-            }
+            ChecksumType::FullObject => self.crc().is_some(),
         }
     }
 
@@ -94,16 +116,17 @@ impl Algorithm {
     pub const fn default_multipart_type(self) -> ChecksumType {
         match self {
             Self::Crc64Nvme => ChecksumType::FullObject,
-            Self::Crc32 | Self::Crc32c | Self::Sha1 | Self::Sha256 => ChecksumType::Composite,
+            _ => ChecksumType::Composite,
         }
     }
 
-    /// The CRC; for the hashes, which have none, a value that is never used.
-    pub(super) const fn crc(self) -> CrcAlgorithm {
+    /// The CRC; the hashes have none.
+    pub(super) const fn crc(self) -> Option<CrcAlgorithm> {
         match self {
-            Self::Crc32 => CrcAlgorithm::Crc32IsoHdlc,
-            Self::Crc32c => CrcAlgorithm::Crc32Iscsi,
-            Self::Crc64Nvme | Self::Sha1 | Self::Sha256 => CrcAlgorithm::Crc64Nvme,
+            Self::Crc32 => Some(CrcAlgorithm::Crc32IsoHdlc),
+            Self::Crc32c => Some(CrcAlgorithm::Crc32Iscsi),
+            Self::Crc64Nvme => Some(CrcAlgorithm::Crc64Nvme),
+            _ => None,
         }
     }
 }
@@ -163,11 +186,26 @@ mod tests {
             );
             assert!(algorithm.supports(algorithm.default_multipart_type()));
         }
-        assert_eq!(Algorithm::from_name("MD5"), None);
+        assert_eq!(Algorithm::from_name("MD4"), None);
         assert_eq!(
             ChecksumType::from_name("FULL_OBJECT"),
             Some(ChecksumType::FullObject)
         );
         assert_eq!(ChecksumType::from_name("full_object"), None);
+    }
+
+    #[test]
+    fn pairs_of_algorithm_and_type_are_those_of_s3() {
+        use ChecksumType::{Composite, FullObject};
+        for algorithm in Algorithm::ALL {
+            let allowed =
+                [Composite, FullObject].map(|checksum_type| algorithm.supports(checksum_type));
+            let expected = match algorithm {
+                Algorithm::Crc32 | Algorithm::Crc32c => [true, true],
+                Algorithm::Crc64Nvme => [false, true],
+                _ => [true, false],
+            };
+            assert_eq!(allowed, expected, "{algorithm}");
+        }
     }
 }

@@ -387,15 +387,22 @@ fn parse_chunk_header(line: &[u8]) -> Option<ChunkHeader> {
     Some(ChunkHeader { size, signature })
 }
 
-/// A `Content-Encoding` without the token for this framing, which is not a property of what is stored. `None` if
-/// nothing else is left.
+/// The token of this framing in `Content-Encoding`. It describes the request, not what is stored.
+const CONTENT_ENCODING: &str = "aws-chunked";
+
+/// A `Content-Encoding` without the token of this framing; `None` if nothing else is left. One without the token stays as it is.
 pub fn strip_content_encoding(value: &str) -> Option<String> {
+    let is_framing = |token: &str| token.trim().eq_ignore_ascii_case(CONTENT_ENCODING);
+    if !value.split(',').any(is_framing) {
+        return (!value.is_empty()).then(|| value.to_owned());
+    }
     let kept: Vec<&str> = value
         .split(',')
+        .filter(|token| !is_framing(token))
         .map(str::trim)
-        .filter(|token| !token.is_empty() && !token.eq_ignore_ascii_case("aws-chunked"))
+        .filter(|token| !token.is_empty())
         .collect();
-    (!kept.is_empty()).then(|| kept.join(", "))
+    (!kept.is_empty()).then(|| kept.join(","))
 }
 
 fn incomplete(reason: &'static str) -> BodyError {

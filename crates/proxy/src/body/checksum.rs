@@ -10,7 +10,7 @@ use super::algorithm::{Algorithm, ChecksumType};
 use super::hasher::Hasher;
 
 /// Bytes of the longest supported checksum.
-const MAX_WIDTH: usize = 32;
+const MAX_WIDTH: usize = 64;
 
 /// A checksum with its algorithm. `Display` writes the base64 that headers carry.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,18 +84,16 @@ impl Checksum {
         let mut parts = parts.into_iter();
         let (first, _) = parts.next().ok_or(CombineError::NoParts)?;
         let algorithm = first.algorithm;
-        if !algorithm.supports(ChecksumType::FullObject) {
-            return Err(CombineError::Unsupported(
-                algorithm,
-                ChecksumType::FullObject,
-            ));
-        }
+        let crc = algorithm.crc().ok_or(CombineError::Unsupported(
+            algorithm,
+            ChecksumType::FullObject,
+        ))?;
         let mut value = first.crc_value();
         for (part, length) in parts {
             if part.algorithm != algorithm {
                 return Err(CombineError::Mixed(algorithm, part.algorithm));
             }
-            value = crc_fast::checksum_combine(algorithm.crc(), value, part.crc_value(), length);
+            value = crc_fast::checksum_combine(crc, value, part.crc_value(), length);
         }
         Ok(Self::from_crc(algorithm, value))
     }

@@ -282,6 +282,9 @@ fn promised_checksum(
     }
 }
 
+/// The algorithms that more than the client's flexible checksum may need.
+const COMPUTED_APART: [Algorithm; 3] = [Algorithm::Crc64Nvme, Algorithm::Sha256, Algorithm::Md5];
+
 /// Exactly the digests that are needed; each is computed once, whoever asks for it.
 #[derive(Debug)]
 struct Digests {
@@ -302,13 +305,14 @@ impl Digests {
         };
         let algorithm = declared.checksum.algorithm();
         let needs_sha256 = signed.is_some() || algorithm == Some(Algorithm::Sha256);
+        let needs_md5 = declared.md5.is_some() || algorithm == Some(Algorithm::Md5);
         Self {
             crc64nvme: crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme),
             sha256: needs_sha256.then(Sha256::new),
             signed,
-            md5: declared.md5.map(|_| Md5::new()),
+            md5: needs_md5.then(Md5::new),
             other: algorithm
-                .filter(|algorithm| !matches!(algorithm, Algorithm::Sha256 | Algorithm::Crc64Nvme))
+                .filter(|algorithm| !COMPUTED_APART.contains(algorithm))
                 .map(Hasher::new),
         }
     }
@@ -342,8 +346,9 @@ impl Digests {
                 computed: HEXLOWER.encode(&computed),
             });
         }
-        let computed: Option<[u8; MD5_LENGTH]> = self.md5.take().map(|hash| hash.finalize().into());
-        if let (Some(declared), Some(computed)) = (md5, computed)
+        let computed_md5: Option<[u8; MD5_LENGTH]> =
+            self.md5.take().map(|hash| hash.finalize().into());
+        if let (Some(declared), Some(computed)) = (md5, computed_md5)
             && declared != computed
         {
             return Err(BodyError::BadDigest {
@@ -357,9 +362,10 @@ impl Digests {
                 Algorithm::Sha256 => {
                     sha256.and_then(|hash| Checksum::from_bytes(Algorithm::Sha256, &hash))
                 }
-                Algorithm::Crc32 | Algorithm::Crc32c | Algorithm::Sha1 => {
-                    self.other.take().map(Hasher::finish)
+                Algorithm::Md5 => {
+                    computed_md5.and_then(|hash| Checksum::from_bytes(Algorithm::Md5, &hash))
                 }
+                _ => self.other.take().map(Hasher::finish),
             };
             if computed != Some(promised) {
                 return Err(BodyError::checksum_mismatch(promised.algorithm()));

@@ -309,7 +309,7 @@ fn contradictory_checksums_are_refused() {
             ("x-amz-checksum-crc32", "NhCmhg=="),
             ("x-amz-checksum-crc32", "AAAAAA=="),
         ],
-        &[("x-amz-checksum-md5", "XUFAKrxLKna5cZ2REBfFkg==")],
+        &[("x-amz-checksum-md4", "XUFAKrxLKna5cZ2REBfFkg==")],
         &[
             ("x-amz-checksum-crc32", "NhCmhg=="),
             ("x-amz-sdk-checksum-algorithm", "SHA256"),
@@ -399,7 +399,7 @@ fn a_trailer_must_be_announced() {
     assert!(read(b"5\r\nhello\r\n0\r\n\r\n", &[length], &mode).is_ok());
     for trailer in [
         "content-md5",
-        "x-amz-checksum-md5",
+        "x-amz-checksum-md4",
         "x-amz-checksum-crc32,x-amz-checksum-sha1",
         "",
     ] {

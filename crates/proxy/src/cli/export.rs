@@ -10,10 +10,14 @@ use serde_json::json;
 use super::files;
 use super::pace::{PaceArguments, tell};
 use super::{output, permit};
-use crate::config::{Addressing, Config, CredentialSource, Endpoint, UpstreamConfig};
+use crate::config::{
+    Addressing, ChecksumTrailer, Config, CredentialSource, DEFAULT_LARGEST_COPY, Endpoint,
+    UpstreamConfig,
+};
 use crate::gateway::{self, Gateway};
 use crate::logging;
 use crate::migration::export::{Bucket, Destination, Export, ExportReport, ExportSettings};
+use crate::upstream::DocumentMemory;
 
 /// Decrypt a bucket to files, or to another bucket
 ///
@@ -161,6 +165,7 @@ async fn destination(arguments: &ExportArguments, config: &Config) -> anyhow::Re
     let journal = arguments.journal.clone().unwrap_or_else(|| {
         PathBuf::from(format!("sealgate-export-{}-{name}.jsonl", arguments.bucket))
     });
+    let memory = DocumentMemory::new(config.limits.document_memory);
     let (upstream, gateway) = match (&arguments.to_config, &arguments.to_endpoint) {
         (Some(path), _) => {
             let gateway = sealing_gateway(path).await?;
@@ -168,13 +173,13 @@ async fn destination(arguments: &ExportArguments, config: &Config) -> anyhow::Re
         }
         (None, Some(endpoint)) => {
             let target = target_upstream(arguments, endpoint)?;
-            let upstream = gateway::upstream(&target, &config.limits)
+            let upstream = gateway::upstream(&target, &config.limits, &memory)
                 .await
                 .context("--to-endpoint")?;
             (upstream, None)
         }
         (None, None) => {
-            let upstream = gateway::upstream(&config.upstream, &config.limits).await?;
+            let upstream = gateway::upstream(&config.upstream, &config.limits, &memory).await?;
             (upstream, None)
         }
     };
@@ -210,6 +215,8 @@ fn target_upstream(arguments: &ExportArguments, endpoint: &str) -> anyhow::Resul
         region: arguments.to_region.clone(),
         addressing: Addressing::Path,
         ca_file: None,
+        largest_copy: DEFAULT_LARGEST_COPY,
+        checksum_trailer: ChecksumTrailer::Never,
         credentials: CredentialSource::Chain {
             profile: arguments.to_profile.clone(),
         },

@@ -11,6 +11,8 @@ pub struct LimitsConfig {
     pub small_object: u64,
     /// Bytes that all small objects together may hold in memory; beyond it they are streamed like large ones.
     pub small_object_memory: u64,
+    /// Bytes that XML documents of clients and of the storage may hold in memory, all together; beyond it requests are answered 503 SlowDown.
+    pub document_memory: u64,
     /// Requests that are worked on at once; further ones are answered 503 SlowDown.
     pub concurrent_requests: usize,
     /// Client connections that are open at once; further ones wait to be accepted.
@@ -36,6 +38,7 @@ impl Default for LimitsConfig {
         Self {
             small_object: 1024 * 1024,
             small_object_memory: 32 * 1024 * 1024,
+            document_memory: 64 * 1024 * 1024,
             concurrent_requests: 256,
             connections: 1024,
             header_timeout: Duration::from_secs(30),
@@ -59,6 +62,12 @@ pub(super) fn read(mut table: Table<'_>) -> Option<LimitsConfig> {
         "small_object_memory",
         default.small_object_memory,
         0..=64 * 1024 * MEBIBYTE,
+    );
+    // One document of the greatest length always has to fit.
+    let document_memory = table.size(
+        "document_memory",
+        default.document_memory,
+        17 * MEBIBYTE..=64 * 1024 * MEBIBYTE,
     );
     let concurrent_requests = table.count(
         "concurrent_requests",
@@ -113,6 +122,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<LimitsConfig> {
     Some(LimitsConfig {
         small_object: small_object?,
         small_object_memory: small_object_memory?,
+        document_memory: document_memory?,
         concurrent_requests: concurrent_requests?,
         connections: connections?,
         header_timeout: header_timeout?,

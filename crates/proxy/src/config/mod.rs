@@ -37,8 +37,8 @@ pub use problem::{ConfigError, Problem};
 pub(crate) use quantity::parse_size;
 pub use secret::{Secret, Surroundings};
 pub use upstream::{
-    Addressing, CredentialSource, StateConfig, StaticCredentials, UpstreamConfig,
-    default_state_bucket,
+    Addressing, ChecksumTrailer, CredentialSource, DEFAULT_LARGEST_COPY, StateConfig,
+    StaticCredentials, UpstreamConfig, default_state_bucket,
 };
 
 /// Everything that a gateway is told at its start.

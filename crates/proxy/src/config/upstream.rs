@@ -1,5 +1,6 @@
 //! `[upstream]` and `[state]`: the storage that holds ciphertext, and the bucket that holds our records.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
@@ -22,7 +23,30 @@ pub struct UpstreamConfig {
     pub ca_file: Option<PathBuf>,
     /// Whose requests these are.
     pub credentials: CredentialSource,
+    /// Bytes of ciphertext that are copied in one request; longer objects are copied in parts.
+    pub largest_copy: u64,
+    /// How the storage verifies what arrives.
+    pub checksum_trailer: ChecksumTrailer,
 }
+
+/// What goes to the storage with every body, so that it verifies the ciphertext that arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChecksumTrailer {
+    /// What a probe at the start shows that it verifies.
+    Auto,
+    /// Nothing.
+    Never,
+    /// CRC-64/NVMe, without a probe.
+    Crc64Nvme,
+    /// CRC-32C, without a probe.
+    Crc32c,
+}
+
+/// The least and the most that a part of an upload may hold (S3 User Guide, "Multipart upload limits"), and so a copied range.
+const COPY_LENGTHS: RangeInclusive<u64> = 5 << 20..=DEFAULT_LARGEST_COPY;
+
+/// What S3 copies in one request (S3 API, CopyObject).
+pub const DEFAULT_LARGEST_COPY: u64 = 5 << 30;
 
 /// Where a request to the storage names the bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +125,16 @@ pub(super) fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Opti
         None => Some(Addressing::Path),
     };
     let credentials = read_profile_or_credentials(&mut table, surroundings);
+    let largest_copy = table.size("largest_copy", DEFAULT_LARGEST_COPY, COPY_LENGTHS);
+    let checksum_trailer = match table.take("checksum_trailer") {
+        Some(value) => value.choice(&[
+            ("auto", ChecksumTrailer::Auto),
+            ("never", ChecksumTrailer::Never),
+            ("crc64nvme", ChecksumTrailer::Crc64Nvme),
+            ("crc32c", ChecksumTrailer::Crc32c),
+        ]),
+        None => Some(ChecksumTrailer::Auto),
+    };
     if let (Some(Addressing::VirtualHost), Some(endpoint)) = (addressing, &endpoint)
         && endpoint.address().is_some()
     {
@@ -116,6 +150,8 @@ pub(super) fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Opti
         addressing: addressing?,
         ca_file: ca_file.ok()?,
         credentials: credentials?,
+        largest_copy: largest_copy?,
+        checksum_trailer: checksum_trailer?,
     })
 }
 

@@ -219,6 +219,7 @@ impl From<XmlError> for S3Error {
 impl From<UpstreamError> for S3Error {
     fn from(error: UpstreamError) -> Self {
         match error {
+            UpstreamError::Busy(_) => Self::slow_down(error),
             UpstreamError::Connection(_)
             | UpstreamError::Timeout(_)
             | UpstreamError::Credentials(_) => Self::unavailable(

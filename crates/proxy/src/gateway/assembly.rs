@@ -16,7 +16,7 @@ use sealgate_envelope::{
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use super::Gateway;
+use super::{Gateway, verification};
 use crate::{
     auth::{AuthSettings, Credential, CredentialStore, SecretAccessKey},
     config::{
@@ -24,7 +24,9 @@ use crate::{
     },
     object::CommitCache,
     state::{S3Registry, StateBucket, Uploads},
-    upstream::{Addressing, CredentialSource, Timeouts, Upstream, UpstreamSettings},
+    upstream::{
+        Addressing, CredentialSource, DocumentMemory, Timeouts, Upstream, UpstreamSettings,
+    },
 };
 
 /// Bytes of a host id: enough that no two replicas ever share one, and without padding in base64.
@@ -40,19 +42,22 @@ impl Gateway {
     ///
     /// When the configuration names files or keys that cannot be used.
     pub async fn start(config: Arc<Config>) -> anyhow::Result<Arc<Self>> {
-        let upstream = upstream(&config.upstream, &config.limits)
+        let memory = DocumentMemory::new(config.limits.document_memory);
+        let upstream = upstream(&config.upstream, &config.limits, &memory)
             .await
             .context("[upstream]")?;
         let state_upstream = match &config.state.upstream {
-            Some(own) => self::upstream(own, &config.limits)
+            Some(own) => self::upstream(own, &config.limits, &memory)
                 .await
                 .context("[state.upstream]")?,
             None => upstream.clone(),
         };
         let state = StateBucket::new(state_upstream, config.state.bucket.clone());
-        if let Err(error) = state.ensure().await {
+        let reached = state.ensure().await;
+        if let Err(error) = &reached {
             tracing::error!(bucket = state.name(), %error, "the state bucket cannot be reached: objects can be read, and not be written");
         }
+        verification::learn(&config, &upstream, &state, reached.is_ok()).await;
         let keyring = keyring(&config, &state).await?;
         let host_id = host_id()?;
         tracing::info!(%host_id, "the id of this gateway in its answers, x-amz-id-2");
@@ -76,6 +81,7 @@ impl Gateway {
             },
             requests: Arc::new(Semaphore::new(config.limits.concurrent_requests)),
             small_object_memory: Arc::new(Semaphore::new(small_object_permits(&config.limits))),
+            document_memory: memory,
             uploads: Uploads::new(state.clone()),
             commits: CommitCache::default(),
             keyring: Arc::new(keyring),
@@ -121,6 +127,7 @@ fn credentials(config: &Config) -> anyhow::Result<CredentialStore> {
 pub(crate) async fn upstream(
     config: &UpstreamConfig,
     limits: &LimitsConfig,
+    memory: &DocumentMemory,
 ) -> anyhow::Result<Upstream> {
     let credentials = match &config.credentials {
         config::CredentialSource::Static(pair) => CredentialSource::new(Credentials::new(
@@ -156,6 +163,7 @@ pub(crate) async fn upstream(
             answer: limits.upstream_response_timeout,
             idle: limits.idle_timeout,
         },
+        memory: memory.clone(),
     })
 }
 

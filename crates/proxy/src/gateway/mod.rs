@@ -14,6 +14,9 @@ mod guarded;
 mod hoisted;
 mod missing;
 pub mod probe;
+#[cfg(test)]
+mod storage_tests;
+mod verification;
 
 use std::{
     sync::Arc,
@@ -39,7 +42,7 @@ use crate::{
     query_string::QueryString,
     route::{self, Operation, Unsigned},
     state::{StateBucket, Uploads},
-    upstream::Upstream,
+    upstream::{DocumentMemory, Upstream},
     xml::answers::ErrorAnswer,
 };
 
@@ -61,6 +64,8 @@ pub struct Gateway {
     pub(crate) small_object_memory: Arc<Semaphore>,
     /// What tells this replica from others: `x-amz-id-2`.
     pub(crate) host_id: String,
+    /// Bytes that documents may hold in memory, all together.
+    pub(crate) document_memory: DocumentMemory,
     credentials: CredentialStore,
     auth_settings: AuthSettings,
     requests: Arc<Semaphore>,

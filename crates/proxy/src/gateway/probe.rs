@@ -7,14 +7,15 @@ use sealgate_envelope::{
     layout::MINIMUM_PART_LENGTH,
 };
 
-use super::{Gateway, assembly};
+use super::{Gateway, assembly, verification};
 use crate::{
+    body::Algorithm,
     config::KeyServiceConfig,
     entity_tag::EntityTag,
     error::S3Error,
     operation::append_query,
     policy,
-    upstream::{Answer, MAX_DOCUMENT_LENGTH, Target, UpstreamRequest},
+    upstream::{Answer, MAX_DOCUMENT_LENGTH, Target, UpstreamRequest, Verification},
     xml::{
         requests::{CompleteMultipartUpload, CompletedPart},
         upstream_answers::{Outcome, parse_completed, parse_initiated},
@@ -131,7 +132,32 @@ impl Gateway {
             "ignored: conditional completions of clients are not safe",
         ));
         probe.clean().await;
+        findings.extend(self.checksum_findings().await);
         findings
+    }
+
+    /// Which checksums of the ciphertext the storage verifies. Those of `upstream.checksum_trailer` go with every body.
+    async fn checksum_findings(&self) -> [Finding; 2] {
+        let found = verification::find_out(&self.state).await;
+        let finding = |what: &str, of: fn(&Verification) -> Option<Algorithm>| {
+            let found = found.as_ref().map(of);
+            let property = match found {
+                Ok(Some(algorithm)) => format!("{algorithm} trailer on {what}"),
+                _ => format!("CRC64NVME or CRC32C trailer on {what}"),
+            };
+            Finding::new(
+                property,
+                false,
+                found
+                    .map(|algorithm| algorithm.is_some())
+                    .map_err(Clone::clone),
+                "not verified: what is damaged on its way to the storage is found when it is read, and buckets with Object Lock refuse large uploads",
+            )
+        };
+        [
+            finding("PutObject", |found| found.objects),
+            finding("UploadPart", |found| found.parts),
+        ]
     }
 
     /// Probes every configured key service: a key is generated, its wrap opened again, and both compared.
@@ -248,7 +274,7 @@ impl Probe<'_> {
             .header(header::RANGE, HeaderValue::from_static("bytes=-4"));
         let answer = self.call(request).await?;
         let partial = answer.status() == StatusCode::PARTIAL_CONTENT;
-        Ok(partial && answer.document(100).await? == "6789")
+        Ok(partial && **answer.document(100).await? == *b"6789")
     }
 
     /// A copy of the object that the probe of ranges wrote.

@@ -128,7 +128,7 @@ async fn grants(
         Err(error) => return Err(error),
     };
     let document = answer.document(MAX_DOCUMENT_LENGTH).await?;
-    Ok(grants_beyond_the_owner(&document)?.then_some(document))
+    Ok(grants_beyond_the_owner(&document)?.then(|| document.into_bytes()))
 }
 
 fn subresource(name: &str, version_id: Option<&str>) -> String {

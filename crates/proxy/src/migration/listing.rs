@@ -111,7 +111,7 @@ impl Entries {
         let request =
             UpstreamRequest::new(Method::GET, Target::bucket(&self.listing.bucket)).query(query);
         let answer = self.listing.upstream.call(request).await?;
-        Ok(answer.document(MAX_DOCUMENT_LENGTH).await?)
+        Ok(answer.document(MAX_DOCUMENT_LENGTH).await?.into_bytes())
     }
 
     async fn fetch_objects(&mut self) -> Result<(), S3Error> {

@@ -126,7 +126,7 @@ async fn fetch_suffix(
             "the upstream sent fewer bytes than the range has",
         ));
     }
-    Ok(suffix)
+    Ok(suffix.into_bytes())
 }
 
 pub(super) fn text(value: &str) -> Result<HeaderValue, S3Error> {

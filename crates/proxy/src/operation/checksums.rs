@@ -1,12 +1,13 @@
 //! Flexible checksums of the plaintext: between the gateway's types, the envelope's and S3's headers.
 
-use http::{HeaderMap, HeaderName};
-use sealgate_envelope::checksum as sealed;
+use http::HeaderMap;
+use sealgate_envelope::{checksum as sealed, commit::CommitRecord, metadata::Metadata};
 
 use super::{Exchange, headers, named};
 use crate::{
     body::{Algorithm, Checksum, ChecksumType},
     error::S3Error,
+    xml::checksum_value::ChecksumValue,
 };
 
 /// The envelope's name of an algorithm.
@@ -17,6 +18,11 @@ pub(super) fn to_sealed_algorithm(algorithm: Algorithm) -> sealed::ChecksumAlgor
         Algorithm::Crc64Nvme => sealed::ChecksumAlgorithm::Crc64Nvme,
         Algorithm::Sha1 => sealed::ChecksumAlgorithm::Sha1,
         Algorithm::Sha256 => sealed::ChecksumAlgorithm::Sha256,
+        Algorithm::Sha512 => sealed::ChecksumAlgorithm::Sha512,
+        Algorithm::Md5 => sealed::ChecksumAlgorithm::Md5,
+        Algorithm::XxHash64 => sealed::ChecksumAlgorithm::XxHash64,
+        Algorithm::XxHash3 => sealed::ChecksumAlgorithm::XxHash3,
+        Algorithm::XxHash128 => sealed::ChecksumAlgorithm::XxHash128,
     }
 }
 
@@ -66,24 +72,80 @@ pub(super) fn asked_for(exchange: &Exchange) -> bool {
         .is_some_and(|mode| mode.eq_ignore_ascii_case("ENABLED"))
 }
 
-/// A checksum as headers and documents show it: a composite one ends in the number of its parts.
-pub(super) fn text(checksum: &Checksum, checksum_type: ChecksumType, parts: usize) -> String {
-    match checksum_type {
-        ChecksumType::FullObject => checksum.to_base64(),
-        ChecksumType::Composite => format!("{}-{parts}", checksum.to_base64()),
+/// The algorithm that a request wants for the checksum of the object that it makes (S3 API, `x-amz-checksum-algorithm`).
+///
+/// # Errors
+///
+/// `InvalidRequest` for one that there is not.
+pub(super) fn algorithm_asked_for(exchange: &Exchange) -> Result<Option<Algorithm>, S3Error> {
+    exchange
+        .parameter("x-amz-checksum-algorithm")
+        .map(|name| Algorithm::from_name(&name).ok_or_else(unknown_algorithm))
+        .transpose()
+}
+
+fn unknown_algorithm() -> S3Error {
+    let mut names = Algorithm::ALL.map(Algorithm::name);
+    names.sort_unstable();
+    S3Error::invalid_request(format!(
+        "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [{}]",
+        names.join(", ")
+    ))
+}
+
+/// The checksum of an object, of its bytes or of its parts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ObjectChecksum {
+    pub(super) checksum: Checksum,
+    pub(super) checksum_type: ChecksumType,
+    pub(super) parts: usize,
+}
+
+impl ObjectChecksum {
+    /// That of an object whose readers need no commit record.
+    pub(super) fn of_metadata(metadata: &Metadata) -> Option<Self> {
+        let sealed = metadata.checksums().next()?;
+        Some(Self {
+            checksum: from_sealed(&sealed)?,
+            checksum_type: ChecksumType::FullObject,
+            parts: 1,
+        })
+    }
+
+    /// That of any other object.
+    pub(super) fn of_record(record: &CommitRecord) -> Option<Self> {
+        let found = record.checksum()?;
+        Some(Self {
+            checksum: from_sealed(&found.checksum)?,
+            checksum_type: from_sealed_type(found.r#type),
+            parts: record.parts().len(),
+        })
+    }
+
+    /// Its value as S3 writes it: one of parts ends in their number.
+    pub(super) fn text(self) -> String {
+        match self.checksum_type {
+            ChecksumType::FullObject => self.checksum.to_base64(),
+            ChecksumType::Composite => format!("{}-{}", self.checksum, self.parts),
+        }
+    }
+
+    /// As an element of an answer.
+    pub(super) fn to_element(self) -> Option<ChecksumValue> {
+        ChecksumValue::new(self.checksum.algorithm().name(), &self.text())
     }
 }
 
 /// Adds a checksum and its type to an answer.
-pub(super) fn to_answer(
-    checksum: &Checksum,
-    checksum_type: ChecksumType,
-    parts: usize,
-    answer: &mut HeaderMap,
-) {
-    let text = text(checksum, checksum_type, parts);
-    if let Ok(name) = HeaderName::from_bytes(checksum.algorithm().header_name().as_bytes()) {
-        headers::insert_text(answer, name, &text);
-    }
-    headers::insert_text(answer, named("x-amz-checksum-type"), checksum_type.name());
+pub(super) fn to_answer(checksum: ObjectChecksum, answer: &mut HeaderMap) {
+    headers::insert_text(
+        answer,
+        named(checksum.checksum.algorithm().header_name()),
+        &checksum.text(),
+    );
+    headers::insert_text(
+        answer,
+        named("x-amz-checksum-type"),
+        checksum.checksum_type.name(),
+    );
 }

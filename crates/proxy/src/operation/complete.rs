@@ -5,24 +5,28 @@
 //! and the part list, so both write the same bytes.
 
 mod choice;
+mod declared;
 mod stash;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::stream;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
+use http::{HeaderMap, Method, Response, StatusCode, header};
 use sealgate_envelope::{
-    checksum::{self as sealed, ChecksumKind},
-    commit::{CommitPart, CommitRecord, ObjectChecksum},
+    checksum::ChecksumKind,
+    commit::{self, CommitPart, CommitRecord},
 };
-use tokio::task::JoinHandle;
 
-use self::choice::{Chosen, choose, final_number};
+pub(super) use self::declared::mismatched_algorithm;
+use self::{
+    choice::{Chosen, choose, final_number},
+    declared::{ComputedObject, DeclaredObject},
+};
 use super::{
-    Exchange, ResponseBody, append_query, checksums, document, get_object::intent, headers,
+    Exchange, ResponseBody, append_query,
+    checksums::{self, ObjectChecksum},
+    get_object::intent,
+    headers,
+    keep_alive::{self, Finished},
     multipart,
 };
 use crate::{
@@ -31,21 +35,15 @@ use crate::{
     error::S3Error,
     object::SealedHead,
     policy,
-    state::{OpenUpload, UploadId},
-    upstream::{BodyFailure, MAX_DOCUMENT_LENGTH, UpstreamRequest},
+    state::{OpenUpload, StoredPart, UploadId},
+    upstream::{MAX_DOCUMENT_LENGTH, UpstreamRequest},
     xml::{
-        Document, XML_DECLARATION,
-        answers::ErrorAnswer,
-        checksum_value::ChecksumValue,
+        Document,
         multipart_answers::CompletedAnswer,
         requests::{CompleteMultipartUpload, CompletedPart},
         upstream_answers::{Outcome, parse_completed},
     },
 };
-
-/// How long the client waits for the head of the answer. After that it gets a 200 and white space until the outcome is known, so that no proxy
-/// or client between gives up on the connection (s3-wire-rules, 19).
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The most that a composite of parts may hold.
 const MAXIMUM_OBJECT_LENGTH: u64 = 50 << 40;
@@ -55,122 +53,39 @@ struct Completed {
     entity_tag: EntityTag,
     headers: HeaderMap,
     record: Arc<CommitRecord>,
-    asked_for_checksum: bool,
 }
 
 pub(super) async fn complete(
     mut exchange: Exchange,
     upload_id: &str,
 ) -> Result<Response<ResponseBody>, S3Error> {
+    // Before the body is read, so that a refusal needs none of it.
+    let declared = DeclaredObject::read(&exchange.headers)?;
     let body = exchange.document_about_object().await?;
     let request = CompleteMultipartUpload::parse(&body)?;
     let upload_id = upload_id.to_owned();
     let exchange = Arc::new(exchange);
-    let mut job = {
-        let exchange = Arc::clone(&exchange);
-        tokio::spawn(async move { finish(&exchange, &upload_id, request.parts()).await })
-    };
-    match tokio::time::timeout(PATIENCE, &mut job).await {
-        Ok(joined) => {
-            let completed = joined.map_err(S3Error::internal)??;
-            Ok(document(
-                StatusCode::OK,
-                completed.headers.clone(),
-                describe(&exchange, &completed),
-            ))
-        }
-        Err(_) => Ok(keep_alive(exchange, job)),
-    }
-}
-
-/// A 200 whose body is white space until the outcome is known.
-fn keep_alive(
-    exchange: Arc<Exchange>,
-    job: JoinHandle<Result<Completed, S3Error>>,
-) -> Response<ResponseBody> {
-    enum Next {
-        Declaration,
-        Wait,
-        End,
-    }
-    let pieces = stream::unfold(
-        (exchange, job, Next::Declaration),
-        |(exchange, mut job, next)| async move {
-            let (piece, next) = match next {
-                Next::Declaration => (Bytes::from_static(XML_DECLARATION.as_bytes()), Next::Wait),
-                Next::Wait => match tokio::time::timeout(PATIENCE, &mut job).await {
-                    Err(_) => (Bytes::from_static(b" "), Next::Wait),
-                    Ok(joined) => {
-                        let outcome = joined
-                            .map_err(S3Error::internal)
-                            .and_then(|outcome| outcome);
-                        (
-                            late_document(&exchange, outcome).into_root_bytes(),
-                            Next::End,
-                        )
-                    }
-                },
-                Next::End => return None,
-            };
-            Some((
-                Ok::<_, BodyFailure>(Frame::data(piece)),
-                (exchange, job, next),
-            ))
-        },
-    );
-    let mut response = Response::new(StreamBody::new(pieces).boxed_unsync());
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/xml"),
-    );
-    response
-}
-
-/// After a 200 has been sent an error can only be a document.
-fn late_document(exchange: &Exchange, outcome: Result<Completed, S3Error>) -> Document {
-    match outcome {
-        Ok(completed) => describe(exchange, &completed),
-        Err(error) => {
-            tracing::error!(request_id = exchange.request_id, %error, "completing an upload failed after the answer had begun");
-            ErrorAnswer {
-                code: &error.code,
-                message: &error.message,
-                resource: Some(exchange.path.wire_path()),
-                request_id: &exchange.request_id,
-                host_id: &exchange.gateway.host_id,
-                details: &[],
-            }
-            .to_document()
-        }
-    }
+    keep_alive::answer(Arc::clone(&exchange), async move {
+        let completed = finish(&exchange, &upload_id, request.parts(), &declared).await?;
+        Ok(Finished {
+            document: describe(&exchange, &completed),
+            headers: completed.headers,
+        })
+    })
+    .await
 }
 
 fn describe(exchange: &Exchange, completed: &Completed) -> Document {
     let location = exchange.location();
-    let parts = completed.record.parts().len();
-    let shown = completed
-        .record
-        .checksum()
-        .filter(|_| completed.asked_for_checksum);
-    let value = shown.and_then(|shown| {
-        let checksum = checksums::from_sealed(&shown.checksum)?;
-        let suffix = if shown.r#type == sealed::ChecksumType::Composite {
-            format!("-{parts}")
-        } else {
-            String::new()
-        };
-        ChecksumValue::new(
-            checksum.algorithm().name(),
-            &format!("{}{suffix}", checksum.to_base64()),
-        )
-    });
+    let checksum = ObjectChecksum::of_record(&completed.record);
+    let value = checksum.and_then(ObjectChecksum::to_element);
     CompletedAnswer {
         location: &location,
         bucket: exchange.bucket(),
         key: exchange.key(),
         entity_tag: &completed.entity_tag,
         checksums: value.as_slice(),
-        checksum_type: shown.map(|shown| checksums::from_sealed_type(shown.r#type).name()),
+        checksum_type: checksum.map(|checksum| checksum.checksum_type.name()),
     }
     .to_document()
 }
@@ -180,12 +95,14 @@ async fn finish(
     exchange: &Exchange,
     upload_id: &str,
     parts: &[CompletedPart],
+    declared: &DeclaredObject,
 ) -> Result<Completed, S3Error> {
     let id = UploadId::parse(upload_id).ok_or_else(S3Error::no_such_upload)?;
     let attempt = async {
         let upload = multipart::open(exchange, upload_id, true).await?;
-        let completed = join(exchange, &upload, parts).await?;
-        exchange.gateway.uploads.forget(id.hash()).await.unwrap_or_else(|error| {
+        let state = exchange.gateway.uploads.whole_state(&upload).await?;
+        let completed = join(exchange, &upload, &state.parts, parts, declared).await?;
+        exchange.gateway.uploads.forget_all(id.hash(), state).await.unwrap_or_else(|error| {
             tracing::warn!(request_id = exchange.request_id, %error, "the state of a completed upload could not be deleted; `sealgate gc` will");
         });
         Ok(completed)
@@ -214,14 +131,17 @@ fn may_be_done(error: &S3Error) -> bool {
 async fn join(
     exchange: &Exchange,
     upload: &OpenUpload,
+    stored: &[StoredPart],
     parts: &[CompletedPart],
+    declared: &DeclaredObject,
 ) -> Result<Completed, S3Error> {
     let gateway = &exchange.gateway;
-    let stored = gateway.uploads.parts(upload).await?;
-    let upstream = multipart::upstream_parts(exchange, upload).await?;
-    let chosen = choose(parts, &stored, &upstream)?;
     let kind = upload.checksum_kind();
-    let record = Arc::new(commit_record(upload, kind, &chosen)?);
+    declared.agrees_with_upload(kind)?;
+    let upstream = multipart::upstream_parts(exchange, upload).await?;
+    let chosen = choose(parts, stored, &upstream, kind)?;
+    let (record, computed) = commit_record(upload, kind, &chosen)?;
+    let record = Arc::new(record);
     if record.plaintext_length() > MAXIMUM_OBJECT_LENGTH {
         return Err(S3Error::new(
             StatusCode::BAD_REQUEST,
@@ -229,12 +149,12 @@ async fn join(
             "Your proposed upload exceeds the maximum allowed object size.",
         ));
     }
-    check_declared(exchange, &record)?;
+    declared.agrees_with_object(&computed)?;
     let (number, tag) = send_final_part(
         exchange,
         upload,
         &chosen,
-        final_number(&chosen, &stored)?,
+        final_number(&chosen, stored)?,
         &record,
     )
     .await?;
@@ -277,7 +197,6 @@ async fn join(
             entity_tag: tag.to_client(),
             headers: answer_headers,
             record,
-            asked_for_checksum: kind.is_some(),
         }),
     }
 }
@@ -287,20 +206,40 @@ fn commit_record(
     upload: &OpenUpload,
     kind: Option<ChecksumKind>,
     chosen: &[Chosen<'_>],
-) -> Result<CommitRecord, S3Error> {
+) -> Result<(CommitRecord, ComputedObject), S3Error> {
+    let crc64nvme = Checksum::combine(chosen.iter().map(|chosen| {
+        (
+            Checksum::from_crc64nvme(chosen.record.crc64nvme),
+            chosen.record.plaintext_length,
+        )
+    }))
+    .map_err(S3Error::internal)?;
     let checksum_type = kind.map_or(ChecksumType::FullObject, |kind| {
         checksums::from_sealed_type(kind.r#type)
     });
     let of_parts: Vec<(Checksum, u64)> = chosen
         .iter()
         .map(|chosen| {
-            Some((
-                checksums::from_sealed(chosen.record.checksum.as_ref()?)?,
-                chosen.record.plaintext_length,
-            ))
+            let checksum = match kind {
+                // What a client sent with a part, in whatever algorithm, is not the upload's.
+                None => Checksum::from_crc64nvme(chosen.record.crc64nvme),
+                Some(_) => checksums::from_sealed(chosen.record.checksum.as_ref()?)?,
+            };
+            Some((checksum, chosen.record.plaintext_length))
         })
         .collect::<Option<_>>()
         .ok_or_else(|| S3Error::internal("a part record has no checksum"))?;
+    let parts = chosen
+        .iter()
+        .zip(&of_parts)
+        .map(|(chosen, (checksum, length))| {
+            Ok(CommitPart {
+                id: chosen.record.id,
+                plaintext_length: *length,
+                checksum: Some(checksums::to_sealed(checksum)?),
+            })
+        })
+        .collect::<Result<Vec<_>, S3Error>>()?;
     let whole = match checksum_type {
         ChecksumType::FullObject => Checksum::combine(of_parts).map_err(S3Error::internal)?,
         ChecksumType::Composite => {
@@ -309,72 +248,24 @@ fn commit_record(
                 .checksum
         }
     };
-    let checksum = ObjectChecksum {
+    let checksum = commit::ObjectChecksum {
         checksum: checksums::to_sealed(&whole)?,
         r#type: checksums::to_sealed_type(checksum_type),
     };
-    let parts = chosen
-        .iter()
-        .map(|chosen| CommitPart {
-            id: chosen.record.id,
-            plaintext_length: chosen.record.plaintext_length,
-            checksum: chosen.record.checksum.clone(),
-        })
-        .collect();
-    Ok(CommitRecord::new(
+    let record = CommitRecord::new(
         &upload.secrets,
         parts,
         Some(upload.id.hash()),
         Some(checksum),
-    )?)
-}
-
-/// The client may say what the whole object's checksum and size should be (S3 API, CompleteMultipartUpload).
-fn check_declared(exchange: &Exchange, record: &CommitRecord) -> Result<(), S3Error> {
-    if let Some(size) = exchange.header("x-amz-mp-object-size")
-        && size.parse() != Ok(record.plaintext_length())
-    {
-        match size.parse::<i64>() {
-            Ok(..0) => {
-                return Err(S3Error::invalid_request(format!(
-                    "Value for x-amz-mp-object-size header is less than zero: '{size}'"
-                )));
-            }
-            Err(_) => {
-                return Err(S3Error::invalid_request(format!(
-                    "Value for x-amz-mp-object-size header is invalid: '{size}'"
-                )));
-            }
-            Ok(_) => {}
-        }
-        return Err(S3Error::invalid_request(format!(
-            "The provided 'x-amz-mp-object-size' header value {size} does not match what was computed: {}",
-            record.plaintext_length()
-        )));
-    }
-    let Some(known) = record.checksum() else {
-        return Ok(());
+    )?;
+    let computed = ComputedObject {
+        length: record.plaintext_length(),
+        parts: chosen.len(),
+        checksum: whole,
+        checksum_type,
+        crc64nvme,
     };
-    let Some(computed) = checksums::from_sealed(&known.checksum) else {
-        return Ok(());
-    };
-    let Some(declared) = exchange.header(computed.algorithm().header_name()) else {
-        return Ok(());
-    };
-    let value = declared
-        .split_once('-')
-        .map_or(declared, |(value, _)| value);
-    if value == computed.to_base64() {
-        return Ok(());
-    }
-    Err(S3Error::new(
-        StatusCode::BAD_REQUEST,
-        "BadDigest",
-        format!(
-            "The {} you specified did not match the calculated checksum.",
-            computed.algorithm().name()
-        ),
-    ))
+    Ok((record, computed))
 }
 
 /// The upstream's last part: what was held back of the client's last part, if anything was, and the commit region.
@@ -457,6 +348,5 @@ async fn already_completed(
         entity_tag: EntityTag::parse(&object.identity.entity_tag).to_client(),
         headers: answer_headers,
         record,
-        asked_for_checksum: true,
     })
 }

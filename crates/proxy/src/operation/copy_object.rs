@@ -1,7 +1,11 @@
-//! CopyObject: within one domain the header alone is made anew and the upstream copies the bytes; across domains everything is sealed again
-//! (format.md section 3).
+//! CopyObject: within one domain the header alone is made anew and the upstream copies the bytes, whatever their length; across domains, and
+//! where the copy is to have a checksum that the source has not, everything is sealed again (format.md section 3).
 
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+mod in_parts;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, Response, StatusCode, header};
 use sealgate_envelope::{
     domain::{Domain, Place},
     header::{Header, HeaderBuilder},
@@ -11,15 +15,19 @@ use sealgate_envelope::{
 };
 use time::OffsetDateTime;
 
+use self::in_parts::CopyInParts;
 use super::{
-    Exchange, ResponseBody, append_query, checksums,
+    Exchange, ResponseBody, append_query,
+    checksums::{self, ObjectChecksum},
     clear::{self, ClearSource},
-    document,
     get_object::intent,
-    head, headers, metadata, multipart, named,
+    head, headers,
+    keep_alive::{self, Finished},
+    metadata, multipart, named,
     put_object::{self, MAXIMUM_SINGLE_LENGTH, Put},
 };
 use crate::{
+    body::{Algorithm, ChecksumType},
     copy_source::CopySource,
     entity_tag::EntityTag,
     error::S3Error,
@@ -35,17 +43,20 @@ use crate::{
     },
 };
 
-/// The most that an upstream copies in one request (S3 API, CopyObject).
-const MAXIMUM_COPY_LENGTH: u64 = 5 << 30;
-
 pub(super) async fn copy_object(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
+    let exchange = Arc::new(exchange);
+    keep_alive::answer(Arc::clone(&exchange), async move { copy(&exchange).await }).await
+}
+
+async fn copy(exchange: &Exchange) -> Result<Finished, S3Error> {
     let source = exchange
         .header("x-amz-copy-source")
         .ok_or_else(|| S3Error::invalid_argument("x-amz-copy-source is not text."))?;
     let source = CopySource::parse(source)?;
     policy::guard_bucket(source.bucket.as_str(), exchange.gateway.state.name())?;
-    let replaces_metadata = replaces(&exchange, "x-amz-metadata-directive")?;
-    replaces(&exchange, "x-amz-tagging-directive")?;
+    let replaces_metadata = replaces(exchange, "x-amz-metadata-directive")?;
+    replaces(exchange, "x-amz-tagging-directive")?;
+    let asked_for = checksums::algorithm_asked_for(exchange)?;
     let onto_itself = source.bucket.as_str() == exchange.bucket()
         && source.key.as_str() == exchange.key()
         && source.version_id.is_none();
@@ -56,19 +67,25 @@ pub(super) async fn copy_object(exchange: Exchange) -> Result<Response<ResponseB
         ));
     }
     // Refused also where it is not used.
-    metadata::of_request(&exchange)?;
-    if let Some(clear) = clear::source(&exchange, &source).await? {
-        return copy_clear(&exchange, &clear, replaces_metadata).await;
+    metadata::of_request(exchange)?;
+    if let Some(clear) = clear::source(exchange, &source).await? {
+        return copy_clear(exchange, &clear, replaces_metadata).await;
     }
-    let object = open_source(&exchange, &source).await?;
+    let object = open_source(exchange, &source).await?;
     let rule = exchange.domain();
     let here = Domain::new(rule.name.as_str())?;
-    let (copied, mut answer_headers) =
-        if object.domain == here && object.identity.sealed_length <= MAXIMUM_COPY_LENGTH {
-            rebind(&exchange, &source, &object, &here, replaces_metadata).await?
-        } else {
-            reseal(&exchange, &source, &object, replaces_metadata).await?
-        };
+    let kept = checksum_of(exchange, &source, &object).await?;
+    let has_what_is_asked_for = asked_for.is_none_or(|algorithm| {
+        kept.as_ref()
+            .is_some_and(|kept| kept.checksum.algorithm() == algorithm)
+    });
+    let copy = if object.domain == here && has_what_is_asked_for {
+        rebind(exchange, &source, &object, &here, replaces_metadata, kept).await?
+    } else {
+        let algorithm = asked_for.or_else(|| kept.map(|kept| kept.checksum.algorithm()));
+        reseal(exchange, &source, &object, replaces_metadata, algorithm).await?
+    };
+    let mut answer_headers = copy.headers;
     if let Some(version_id) = &object.identity.version_id {
         headers::insert_text(
             &mut answer_headers,
@@ -76,27 +93,45 @@ pub(super) async fn copy_object(exchange: Exchange) -> Result<Response<ResponseB
             version_id,
         );
     }
-    let checksum = object
-        .opened
-        .metadata()
-        .checksums()
-        .next()
-        .and_then(|checksum| checksums::from_sealed(&checksum))
-        .and_then(|checksum| {
-            ChecksumValue::new(checksum.algorithm().name(), &checksum.to_base64())
-        });
-    let result = CopyAnswer {
-        entity_tag: &copied.entity_tag.to_client(),
-        last_modified: copied.last_modified.unwrap_or_else(OffsetDateTime::now_utc),
-        checksums: checksum.as_slice(),
-        checksum_type: checksum.as_ref().map(|_| "FULL_OBJECT"),
-    };
     answer_headers.remove(header::ETAG);
-    Ok(document(
-        StatusCode::OK,
-        answer_headers,
-        result.to_object_document(),
-    ))
+    let checksum = copy.checksum.and_then(ObjectChecksum::to_element);
+    let result = CopyAnswer {
+        entity_tag: &copy.copied.entity_tag.to_client(),
+        last_modified: copy
+            .copied
+            .last_modified
+            .unwrap_or_else(OffsetDateTime::now_utc),
+        checksums: checksum.as_slice(),
+        checksum_type: copy.checksum.as_ref().map(|kept| kept.checksum_type.name()),
+    };
+    Ok(Finished {
+        document: result.to_object_document(),
+        headers: answer_headers,
+    })
+}
+
+/// A copy that was made.
+struct Copy {
+    copied: Copied,
+    headers: HeaderMap,
+    checksum: Option<ObjectChecksum>,
+}
+
+/// The checksum that the source has and a copy of its bytes keeps. Objects without a commit record for readers have it in their header.
+async fn checksum_of(
+    exchange: &Exchange,
+    source: &CopySource,
+    object: &SealedObject,
+) -> Result<Option<ObjectChecksum>, S3Error> {
+    if !object.needs_commit_record() {
+        return Ok(ObjectChecksum::of_metadata(object.opened.metadata()));
+    }
+    let gateway = &exchange.gateway;
+    let record = gateway
+        .commits
+        .record(&gateway.upstream, &target_of(exchange, source), object)
+        .await?;
+    Ok(ObjectChecksum::of_record(&record))
 }
 
 /// A source that was never sealed is read, and sealed at its new place.
@@ -104,7 +139,7 @@ async fn copy_clear(
     exchange: &Exchange,
     source: &ClearSource,
     replaces: bool,
-) -> Result<Response<ResponseBody>, S3Error> {
+) -> Result<Finished, S3Error> {
     if source.head.length > MAXIMUM_SINGLE_LENGTH {
         return Err(too_large_to_copy());
     }
@@ -144,11 +179,10 @@ async fn copy_clear(
         checksums: checksum.as_slice(),
         checksum_type: checksum.as_ref().map(|_| "FULL_OBJECT"),
     };
-    Ok(document(
-        StatusCode::OK,
-        answer_headers,
-        result.to_object_document(),
-    ))
+    Ok(Finished {
+        document: result.to_object_document(),
+        headers: answer_headers,
+    })
 }
 
 fn tag_of(answer: &Answer) -> Result<EntityTag, S3Error> {
@@ -247,7 +281,8 @@ async fn rebind(
     object: &SealedObject,
     domain: &Domain,
     replaces: bool,
-) -> Result<(Copied, HeaderMap), S3Error> {
+    checksum: Option<ObjectChecksum>,
+) -> Result<Copy, S3Error> {
     let gateway = &exchange.gateway;
     // What is copied has to be complete: a rejected upload must not become an object by way of a copy.
     object
@@ -267,41 +302,62 @@ async fn rebind(
     .rebind(&object.opened, &mut OsRandom)?;
     let mut pinned = source.clone();
     pinned.version_id = object.identity.version_id.clone().or(pinned.version_id);
+    let pinned = pinned.to_header();
+    let largest_copy = gateway.config.upstream.largest_copy;
+    let (copied, headers, version_id) = if object.identity.sealed_length > largest_copy {
+        CopyInParts {
+            exchange,
+            header: &header,
+            source: &pinned,
+            entity_tag: &object.identity.entity_tag,
+            sealed_length: object.identity.sealed_length,
+            largest_copy,
+        }
+        .send()
+        .await?
+    } else {
+        copy_at_once(exchange, &header, &pinned, &object.identity.entity_tag).await?
+    };
+    verify_copy(exchange, &header, object, version_id.as_deref()).await?;
+    Ok(Copy {
+        copied,
+        headers,
+        checksum,
+    })
+}
+
+/// One request: what the upstream says of the copy, its headers for our client, and the version's id.
+async fn copy_at_once(
+    exchange: &Exchange,
+    header: &Header,
+    source: &str,
+    entity_tag: &str,
+) -> Result<(Copied, HeaderMap, Option<String>), S3Error> {
     let mut request_headers = headers::placement(&exchange.headers);
     headers::conditions(&exchange.headers, &mut request_headers)?;
-    headers::insert_text(
-        &mut request_headers,
-        named("x-amz-copy-source"),
-        &pinned.to_header(),
-    );
-    headers::insert_text(
-        &mut request_headers,
-        named("x-amz-copy-source-if-match"),
-        &object.identity.entity_tag,
-    );
-    request_headers.insert(
-        named("x-amz-metadata-directive"),
-        HeaderValue::from_static("REPLACE"),
-    );
+    for (name, value) in [
+        ("x-amz-copy-source", source),
+        ("x-amz-copy-source-if-match", entity_tag),
+        ("x-amz-metadata-directive", "REPLACE"),
+    ] {
+        headers::insert_text(&mut request_headers, named(name), value);
+    }
     let request = UpstreamRequest::new(Method::PUT, exchange.target()).headers(request_headers);
-    let answer = gateway
+    let answer = exchange
+        .gateway
         .upstream
-        .call(put_object::with_header(request, &header)?)
+        .call(put_object::with_header(request, header)?)
         .await?;
     let answer_headers = headers::answer(answer.headers());
     let version_id = answer.text(named("x-amz-version-id")).map(str::to_owned);
-    let copied = match parse_copied(&answer.document(MAX_DOCUMENT_LENGTH).await?)? {
-        Outcome::Done(copied) => copied,
-        Outcome::Failed(error) => {
-            return Err(S3Error::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                error.code,
-                error.message,
-            ));
-        }
-    };
-    verify_copy(exchange, &header, object, version_id.as_deref()).await?;
-    Ok((copied, answer_headers))
+    match parse_copied(&answer.document(MAX_DOCUMENT_LENGTH).await?)? {
+        Outcome::Done(copied) => Ok((copied, answer_headers, version_id)),
+        Outcome::Failed(error) => Err(S3Error::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            error.code,
+            error.message,
+        )),
+    }
 }
 
 /// The copy is acknowledged only after its commit record has opened: an upstream that ignores conditions might have copied other bytes, and
@@ -352,7 +408,8 @@ async fn reseal(
     source: &CopySource,
     object: &SealedObject,
     replaces: bool,
-) -> Result<(Copied, HeaderMap), S3Error> {
+    algorithm: Option<Algorithm>,
+) -> Result<Copy, S3Error> {
     let mut request_headers = headers::placement(&exchange.headers);
     headers::conditions(&exchange.headers, &mut request_headers)?;
     let (mut pinned, conditions) = multipart::copy_conditions(exchange)?;
@@ -395,12 +452,24 @@ async fn reseal(
         request: UpstreamRequest::new(Method::PUT, exchange.target()).headers(request_headers),
         metadata,
     };
-    let (answer, _) = put
-        .send(Plaintext::of_object(fetched.plaintext, fetched.length))
+    let plaintext = Plaintext::of_object(fetched.plaintext, fetched.length);
+    let (answer, checksum) = put
+        .send(match algorithm {
+            Some(algorithm) => plaintext.want(algorithm),
+            None => plaintext,
+        })
         .await?;
     let copied = Copied {
         entity_tag: tag_of(&answer)?,
         last_modified: None,
     };
-    Ok((copied, headers::answer(answer.headers())))
+    Ok(Copy {
+        copied,
+        headers: headers::answer(answer.headers()),
+        checksum: Some(ObjectChecksum {
+            checksum,
+            checksum_type: ChecksumType::FullObject,
+            parts: 1,
+        }),
+    })
 }

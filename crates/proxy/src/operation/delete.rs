@@ -81,6 +81,6 @@ pub(super) async fn delete_objects(
         header::CONTENT_TYPE,
         http::HeaderValue::from_static("application/xml"),
     );
-    let result = answer.document(MAX_DOCUMENT_LENGTH).await?;
+    let result = answer.document(MAX_DOCUMENT_LENGTH).await?.into_bytes();
     Ok(whole(StatusCode::OK, answer_headers, result))
 }

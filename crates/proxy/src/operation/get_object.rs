@@ -3,9 +3,12 @@
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use sealgate_envelope::commit::CommitRecord;
 
-use super::{Exchange, ResponseBody, checksums, clear, empty, headers, metadata, named};
+use super::{
+    Exchange, ResponseBody,
+    checksums::{self, ObjectChecksum},
+    clear, empty, headers, metadata, named,
+};
 use crate::{
-    body::{Checksum, ChecksumType},
     byte_range::{ByteRange, ByteRangeSpec},
     error::S3Error,
     object::{self, ObjectRequest, SealedHead, SealedObject, Wanted, fetch},
@@ -167,48 +170,20 @@ fn object_headers(exchange: &Exchange, object: &SealedObject, upstream: &HeaderM
     answer
 }
 
-/// A checksum that is kept with an object.
-pub(super) struct KeptChecksum {
-    pub(super) checksum: Checksum,
-    pub(super) checksum_type: ChecksumType,
-    parts: usize,
-}
-
-impl KeptChecksum {
-    /// As headers and documents show it: a composite one ends in the number of its parts.
-    pub(super) fn text(&self) -> String {
-        checksums::text(&self.checksum, self.checksum_type, self.parts)
-    }
-}
-
 /// The object's checksum: known up front and sealed in the header, or in the commit record.
 pub(super) fn kept_checksum(
     object: &SealedObject,
     record: Option<&CommitRecord>,
-) -> Option<KeptChecksum> {
+) -> Option<ObjectChecksum> {
     match record {
-        None => {
-            let sealed = object.opened.metadata().checksums().next()?;
-            Some(KeptChecksum {
-                checksum: checksums::from_sealed(&sealed)?,
-                checksum_type: ChecksumType::FullObject,
-                parts: 1,
-            })
-        }
-        Some(record) => {
-            let found = record.checksum()?;
-            Some(KeptChecksum {
-                checksum: checksums::from_sealed(&found.checksum)?,
-                checksum_type: checksums::from_sealed_type(found.r#type),
-                parts: record.parts().len(),
-            })
-        }
+        None => ObjectChecksum::of_metadata(object.opened.metadata()),
+        Some(record) => ObjectChecksum::of_record(record),
     }
 }
 
 fn checksum_headers(object: &SealedObject, record: Option<&CommitRecord>, answer: &mut HeaderMap) {
-    if let Some(kept) = kept_checksum(object, record) {
-        checksums::to_answer(&kept.checksum, kept.checksum_type, kept.parts, answer);
+    if let Some(checksum) = kept_checksum(object, record) {
+        checksums::to_answer(checksum, answer);
     }
 }
 

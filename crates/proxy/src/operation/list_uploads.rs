@@ -1,5 +1,7 @@
 //! ListMultipartUploads, answered from the records of open uploads: no upstream call returns what is needed, and MinIO lists uploads of a whole
 //! bucket as none by design.
+//!
+//! Each record is read once by each replica, and remembered as far as listings need it; two listings at most read at the same time.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, Method, Response, StatusCode};
@@ -45,6 +47,7 @@ pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S
                 error
             }
         })?;
+    let _place = gateway.uploads.listing_place().await;
     let names = gateway.uploads.open_names(MAXIMUM_OPEN_UPLOADS).await?;
     let exchange_ref = &exchange;
     let prefix = &asked.prefix;

@@ -4,10 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sealgate_envelope::metadata::Metadata;
 
 use super::{Exchange, headers};
-use crate::error::S3Error;
-
-/// The token of S3's own framing in `Content-Encoding`; it describes the request, not the object.
-const FRAMING: &str = "aws-chunked";
+use crate::{body::aws_chunked::strip_content_encoding, error::S3Error};
 
 /// The longest name of user metadata that a sealed header holds: 255 bytes, less the two that mark user metadata (FORMAT.md, section 3).
 const MAXIMUM_NAME_LENGTH: usize = 253;
@@ -33,7 +30,7 @@ pub(crate) fn of_headers(source: &HeaderMap) -> Result<Metadata, S3Error> {
             continue;
         };
         if name == header::CONTENT_ENCODING {
-            if let Some(encoding) = without_framing(value) {
+            if let Some(encoding) = value.to_str().ok().and_then(strip_content_encoding) {
                 metadata.insert(name.as_str(), encoding)?;
             }
         } else {
@@ -80,17 +77,6 @@ fn user_metadata(headers: &HeaderMap) -> Vec<(&str, Vec<u8>)> {
         .collect()
 }
 
-/// The content encodings of the object itself.
-fn without_framing(value: &HeaderValue) -> Option<String> {
-    let text = value.to_str().ok()?;
-    let kept: Vec<&str> = text
-        .split(',')
-        .map(str::trim)
-        .filter(|token| !token.is_empty() && !token.eq_ignore_ascii_case(FRAMING))
-        .collect();
-    (!kept.is_empty()).then(|| kept.join(","))
-}
-
 /// Adds an object's sealed headers and user metadata to an answer.
 pub(crate) fn to_answer(metadata: &Metadata, answer: &mut HeaderMap) {
     answer.insert(header::CONTENT_TYPE, DEFAULT_CONTENT_TYPE);
@@ -122,16 +108,6 @@ pub(super) fn override_answer(exchange: &Exchange, answer: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_framing_token_is_not_part_of_the_objects_encoding() {
-        let of = |text: &'static str| without_framing(&HeaderValue::from_static(text));
-        assert_eq!(of("aws-chunked"), None);
-        assert_eq!(of("gzip, aws-chunked"), Some("gzip".to_owned()));
-        assert_eq!(of("aws-chunked,gzip,br"), Some("gzip,br".to_owned()));
-        assert_eq!(of("AWS-Chunked"), None);
-        assert_eq!(of("gzip"), Some("gzip".to_owned()));
-    }
 
     #[test]
     fn several_values_of_one_name_are_joined() {

@@ -12,6 +12,7 @@ mod get_object;
 mod get_object_attributes;
 mod head;
 mod headers;
+mod keep_alive;
 mod list_uploads;
 mod listings;
 mod metadata;
@@ -45,7 +46,7 @@ use crate::{
     object_key::{ObjectKey, ObjectPath},
     query_string::QueryString,
     route::Operation,
-    upstream::{self, BodyFailure, MAX_DOCUMENT_LENGTH, UpstreamRequest},
+    upstream::{self, BodyFailure, HeldDocument, MAX_DOCUMENT_LENGTH, UpstreamRequest},
     xml,
 };
 
@@ -202,7 +203,7 @@ impl Exchange {
     }
 
     /// Reads the whole body of an XML request, verified.
-    pub(crate) async fn document(&mut self) -> Result<Bytes, S3Error> {
+    pub(crate) async fn document(&mut self) -> Result<HeldDocument, S3Error> {
         let mut headers = self.headers.clone();
         let is_checksum = |name: &HeaderName| name.as_str().starts_with("x-amz-checksum-");
         if !headers.keys().any(is_checksum) {
@@ -214,16 +215,17 @@ impl Exchange {
 
     /// As [`Self::document`], for a request whose checksum headers are about an object and not about the document (S3 API,
     /// CompleteMultipartUpload).
-    pub(crate) async fn document_about_object(&mut self) -> Result<Bytes, S3Error> {
+    pub(crate) async fn document_about_object(&mut self) -> Result<HeldDocument, S3Error> {
         let mut headers = self.headers.clone();
         for algorithm in Algorithm::ALL {
             headers.remove(algorithm.header_name());
         }
+        headers.remove("x-amz-sdk-checksum-algorithm");
         self.read_document(&headers).await
     }
 
     /// Reads a document whose checksum may be in these headers.
-    async fn read_document(&mut self, headers: &HeaderMap) -> Result<Bytes, S3Error> {
+    async fn read_document(&mut self, headers: &HeaderMap) -> Result<HeldDocument, S3Error> {
         let body = self.take_body()?;
         let payload = &self.caller.payload;
         if payload.is_streaming() {
@@ -234,7 +236,13 @@ impl Exchange {
         }
         let settings = self.body_settings(MAX_REQUEST_DOCUMENT as u64, MissingLength::Empty);
         let mut body = PlaintextBody::new(body, headers, payload, settings)?;
-        Ok(body.collect(MAX_REQUEST_DOCUMENT).await?)
+        let mut share = self.gateway.document_memory.share();
+        // All of it at once: the length is declared, and that much is set aside.
+        share
+            .grow_to(usize::try_from(body.length()).unwrap_or(usize::MAX))
+            .map_err(S3Error::slow_down)?;
+        let bytes = body.collect(MAX_REQUEST_DOCUMENT).await?;
+        Ok(HeldDocument::new(bytes, share))
     }
 
     /// Sends the request with this query, a GET for an XML document, and returns the head of the answer for our client and the document to rewrite.
@@ -242,7 +250,7 @@ impl Exchange {
         &self,
         query: String,
         headers: HeaderMap,
-    ) -> Result<(HeaderMap, Bytes), S3Error> {
+    ) -> Result<(HeaderMap, HeldDocument), S3Error> {
         let request = UpstreamRequest::new(Method::GET, self.target())
             .query(query)
             .headers(headers);

@@ -95,7 +95,7 @@ pub(super) async fn create(exchange: Exchange) -> Result<Response<ResponseBody>,
 /// The checksum that the client wants for its parts and object (S3 API, CreateMultipartUpload).
 fn requested_checksum(exchange: &Exchange) -> Result<Option<ChecksumKind>, S3Error> {
     let requested_type = exchange.parameter("x-amz-checksum-type");
-    let Some(name) = exchange.parameter("x-amz-checksum-algorithm") else {
+    let Some(algorithm) = checksums::algorithm_asked_for(exchange)? else {
         return match requested_type {
             Some(_) => Err(S3Error::invalid_request(
                 "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.",
@@ -103,18 +103,20 @@ fn requested_checksum(exchange: &Exchange) -> Result<Option<ChecksumKind>, S3Err
             None => Ok(None),
         };
     };
-    let algorithm = Algorithm::from_name(&name)
-        .ok_or_else(|| S3Error::invalid_request("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]"))?;
     let checksum_type = match requested_type {
         None => algorithm.default_multipart_type(),
-        Some(text) => ChecksumType::from_name(&text)
-            .filter(|checksum_type| algorithm.supports(*checksum_type))
-            .ok_or_else(|| {
-                S3Error::invalid_request(format!(
-                    "The {text} checksum type cannot be used with the {} checksum algorithm.",
-                    algorithm.name()
-                ))
-            })?,
+        Some(text) => {
+            let checksum_type = ChecksumType::from_name(&text).ok_or_else(|| {
+                S3Error::invalid_request("Value for x-amz-checksum-type header is invalid.")
+            })?;
+            if !algorithm.supports(checksum_type) {
+                return Err(S3Error::invalid_request(format!(
+                    "The {checksum_type} checksum type cannot be used with the {} checksum algorithm.",
+                    algorithm.name().to_ascii_lowercase()
+                )));
+            }
+            checksum_type
+        }
     };
     Ok(Some(ChecksumKind {
         algorithm: checksums::to_sealed_algorithm(algorithm),
@@ -197,7 +199,8 @@ fn initiated_at(upload: &OpenUpload, date: &str) -> Result<bool, S3Error> {
     Ok(seconds(asked) == upload.record.created / 1_000)
 }
 
-async fn abort_upstream(exchange: &Exchange, upstream_id: &str) -> Result<(), S3Error> {
+/// Aborts an upload at the upstream.
+pub(super) async fn abort_upstream(exchange: &Exchange, upstream_id: &str) -> Result<(), S3Error> {
     let mut query = String::new();
     append_query(&mut query, "uploadId", upstream_id);
     let request = UpstreamRequest::new(Method::DELETE, exchange.target())

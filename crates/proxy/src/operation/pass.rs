@@ -31,7 +31,7 @@ pub(super) async fn pass(mut exchange: Exchange) -> Result<Response<ResponseBody
     let request = UpstreamRequest::new(exchange.method.clone(), exchange.target())
         .query(exchange.wire_query.clone())
         .headers(request_headers)
-        .bytes(body);
+        .bytes(bytes::Bytes::clone(&body));
     let answer = exchange.gateway.upstream.call(request).await?;
     let status = answer.status();
     let mut answer_headers = headers::answer(answer.headers());

@@ -16,7 +16,11 @@ use sealgate_envelope::{
     sealer::Sealer,
 };
 
-use super::{Exchange, ResponseBody, checksums, empty, headers, metadata, named};
+use super::{
+    Exchange, ResponseBody,
+    checksums::{self, ObjectChecksum},
+    empty, headers, metadata, named,
+};
 use crate::{
     body::{Checksum, ChecksumType, MissingLength},
     error::S3Error,
@@ -50,7 +54,12 @@ pub(super) async fn put_object(mut exchange: Exchange) -> Result<Response<Respon
         // Some storages say how long the object is that they got; clients sent another one.
         answer_headers.insert(named(OBJECT_SIZE), length.into());
     }
-    checksums::to_answer(&checksum, ChecksumType::FullObject, 1, &mut answer_headers);
+    let checksum = ObjectChecksum {
+        checksum,
+        checksum_type: ChecksumType::FullObject,
+        parts: 1,
+    };
+    checksums::to_answer(checksum, &mut answer_headers);
     Ok(empty(StatusCode::OK, answer_headers))
 }
 
@@ -88,7 +97,7 @@ impl Put<'_> {
             plaintext.extend_from_slice(&piece);
         }
         let verified = source.verified()?;
-        let checksum = verified.client_checksum.unwrap_or(verified.crc64nvme);
+        let checksum = verified.kept();
         self.metadata
             .insert_checksum(&checksums::to_sealed(&checksum)?)?;
         let sealed = self
@@ -129,7 +138,7 @@ impl Put<'_> {
             .await?;
         let secrets = sealed.secrets.clone();
         let trailing: Trailing = Box::new(move |verified: &VerifiedPlaintext| {
-            commit_region(&secrets, Some(&kept(verified)))
+            commit_region(&secrets, Some(&verified.kept()))
         });
         let sealer = Sealer::new(&sealed.secrets, PartId::single(sealed.secrets.object_id()))?;
         let (body, outcome) = SealingStream::new(source, sealer, Some(trailing)).into_body();
@@ -140,7 +149,7 @@ impl Put<'_> {
             (Some(failure), _) => return Err(failure),
             (None, answer) => (answer?, outcome.verified()?),
         };
-        Ok((verified.0, kept(&verified.1)))
+        Ok((verified.0, verified.1.kept()))
     }
 
     async fn header(&mut self, body: Body) -> Result<SealedHeader, S3Error> {
@@ -154,11 +163,6 @@ async fn written_before(exchange: &Exchange, header: &Header) -> Option<Answer> 
     let answer = exchange.gateway.upstream.call(head).await.ok()?;
     let found = SealedHead::read(&answer, None).ok()?;
     (found.header == *header).then_some(answer)
-}
-
-/// The checksum that is kept with an object: the client's, or else our own.
-fn kept(verified: &VerifiedPlaintext) -> Checksum {
-    verified.client_checksum.unwrap_or(verified.crc64nvme)
 }
 
 fn sealed_length(length: u64) -> Result<u64, S3Error> {

@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use sealgate_envelope::{
     AttemptId,
+    checksum::ChecksumType,
     layout::{self, MAXIMUM_PARTS, MINIMUM_PART_LENGTH},
     object::PartId,
     random::OsRandom,
@@ -18,8 +19,9 @@ use sealgate_envelope::{
 use time::OffsetDateTime;
 
 use super::{
-    Exchange, ResponseBody, append_query, checksums, clear, copy_object::target_of, document,
-    empty, get_object::intent, headers, multipart, named, put_object::MAXIMUM_SINGLE_LENGTH,
+    Exchange, ResponseBody, append_query, checksums, clear, complete::mismatched_algorithm,
+    copy_object::target_of, document, empty, get_object::intent, headers, multipart, named,
+    put_object::MAXIMUM_SINGLE_LENGTH,
 };
 use crate::{
     body::{Algorithm, Checksum, MissingLength},
@@ -43,16 +45,14 @@ pub(super) async fn upload_part(
     let upload = multipart::open(&exchange, upload_id, false).await?;
     let algorithm = multipart::part_algorithm(&upload);
     let body = exchange.plaintext(MAXIMUM_SINGLE_LENGTH, MissingLength::Refuse)?;
-    if let (Some(_), Some(sent)) = (upload.checksum_kind(), body.checksum_algorithm())
-        && sent != algorithm
-    {
-        return Err(S3Error::invalid_request(format!(
-            "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
-            algorithm.name(),
-            sent.name()
-        )));
-    }
     let sent_algorithm = body.checksum_algorithm();
+    if let Some(kind) = upload.checksum_kind()
+        && sent_algorithm != Some(algorithm)
+        // A CRC of the whole object follows from ours of each part; a checksum of checksums is a promise about each of them.
+        && (sent_algorithm.is_some() || kind.r#type == ChecksumType::Composite)
+    {
+        return Err(mismatched_algorithm(algorithm, sent_algorithm));
+    }
     let part = send_part(
         &exchange,
         &upload,
@@ -283,12 +283,17 @@ async fn send_part(
     let checksum = verified
         .checksum(algorithm)
         .ok_or_else(|| S3Error::internal("the part's checksum was not computed"))?;
+    // Where the upload has no algorithm of its own, what the client sent is kept, so that it can be repeated when the upload is completed.
+    let kept = match upload.checksum_kind() {
+        None => verified.client_checksum.unwrap_or(checksum),
+        Some(_) => checksum,
+    };
     let record = PartRecord {
         id,
         plaintext_length: length,
         crc64nvme: crc_of(&verified.crc64nvme)?,
         location,
-        checksum: Some(checksums::to_sealed(&checksum)?),
+        checksum: Some(checksums::to_sealed(&kept)?),
     };
     gateway.uploads.record_part(upload, &record).await?;
     Ok(SentPart {

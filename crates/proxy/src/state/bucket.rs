@@ -13,6 +13,7 @@ use crate::{
     },
     xml::{
         requests::{DeleteObjects, ObjectToDelete},
+        upstream_answers::parse_deleted,
         upstream_listings::{ObjectsPage, parse_objects},
     },
 };
@@ -178,7 +179,7 @@ impl StateBucket {
             .call(UpstreamRequest::new(Method::GET, self.target(name)))
             .await
         {
-            Ok(answer) => Ok(Some(answer.document(limit).await?)),
+            Ok(answer) => Ok(Some(answer.document(limit).await?.into_bytes())),
             Err(error) if matches!(&*error.code, "NoSuchKey" | "NoSuchBucket") => Ok(None),
             Err(error) => Err(unavailable(error)),
         }
@@ -313,8 +314,9 @@ impl StateBucket {
     ///
     /// # Errors
     ///
-    /// The upstream's error. Some of the names may be gone then.
+    /// The upstream's error for the request or for single names, which is logged too. All other names are gone then, or may be.
     pub async fn delete(&self, names: &[String]) -> Result<(), S3Error> {
+        let mut kept = 0;
         for batch in names.chunks(DELETE_BATCH) {
             let objects = batch
                 .iter()
@@ -337,7 +339,31 @@ impl StateBucket {
                         .map_err(S3Error::internal)?,
                 )
                 .bytes(body);
-            self.call(request).await?;
+            let answer = self.call(request).await?;
+            let result = answer.document(MAX_DOCUMENT_LENGTH).await?;
+            // Where nothing failed, some servers have nothing to say in quiet mode.
+            let failures = if result.is_empty() {
+                Vec::new()
+            } else {
+                parse_deleted(&result)?.failures
+            };
+            if let Some(first) = failures.first() {
+                tracing::warn!(
+                    bucket = self.bucket,
+                    names = failures.len(),
+                    first = %first.key,
+                    code = %first.code,
+                    message = %first.message,
+                    "the storage did not delete some of the gateway's own records; `sealgate gc` will try again"
+                );
+            }
+            kept += failures.len();
+        }
+        if kept > 0 {
+            return Err(unavailable(S3Error::internal(format!(
+                "{kept} of {} records could not be deleted",
+                names.len()
+            ))));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use data_encoding::BASE64URL_NOPAD;
-use quick_cache::sync::Cache;
+use quick_cache::{Weighter, sync::Cache};
 use sealgate_envelope::{
     ObjectId, UploadHash,
     checksum::ChecksumKind,
@@ -16,6 +16,7 @@ use sealgate_envelope::{
         stash_name, upload_prefix, upload_record_name,
     },
 };
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Entry, StateBucket};
 use crate::{
@@ -30,7 +31,13 @@ use crate::{
 const MAXIMUM_PART_RECORDS: usize = 30_000;
 
 /// Open uploads whose keys are kept in memory.
-const REMEMBERED_UPLOADS: usize = 1_024;
+const REMEMBERED_UPLOADS: usize = 4_096;
+
+/// Bytes that the names of open uploads' objects may take in memory, for listings of them.
+const REMEMBERED_CLAIMS: u64 = 8 << 20;
+
+/// Listings of open uploads that read records at the same time; more wait.
+const CONCURRENT_LISTINGS: usize = 2;
 
 /// What the names of all state of uploads begin with.
 const UPLOADS_PREFIX: &str = "uploads/";
@@ -127,6 +134,37 @@ pub struct StoredPart {
 pub struct Uploads {
     state: StateBucket,
     open: Cache<UploadHash, Arc<OpenUpload>>,
+    /// What the records of open uploads say that they are about, by the record's name. Nothing of it is verified: it tells only which records a
+    /// listing need not read.
+    claims: Cache<String, Arc<Claim>, ClaimWeight>,
+    listings: Semaphore,
+}
+
+/// What a record says that it is about.
+#[derive(Debug, Clone)]
+struct Claim {
+    bucket: String,
+    key: String,
+    hash: UploadHash,
+}
+
+/// Claims are weighed by the bytes of their texts.
+#[derive(Debug, Clone)]
+struct ClaimWeight;
+
+impl Weighter<String, Arc<Claim>> for ClaimWeight {
+    fn weight(&self, name: &String, claim: &Arc<Claim>) -> u64 {
+        (name.len() + claim.bucket.len() + claim.key.len() + 128) as u64
+    }
+}
+
+/// Everything that the state bucket holds of an upload.
+#[derive(Debug)]
+pub struct UploadState {
+    /// The part records that opened.
+    pub parts: Vec<StoredPart>,
+    /// All names, its record's among them.
+    names: Vec<String>,
 }
 
 impl Uploads {
@@ -135,6 +173,8 @@ impl Uploads {
         Self {
             state,
             open: Cache::new(REMEMBERED_UPLOADS),
+            claims: Cache::with_weighter(10_000, REMEMBERED_CLAIMS, ClaimWeight),
+            listings: Semaphore::new(CONCURRENT_LISTINGS),
         }
     }
 
@@ -263,24 +303,39 @@ impl Uploads {
     ///
     /// When the state bucket cannot be listed, or holds too many records of this upload.
     pub async fn parts(&self, upload: &OpenUpload) -> Result<Vec<StoredPart>, S3Error> {
+        let prefix = part_record_prefix(upload.id.hash());
+        let entries = self.state.list(&prefix, MAXIMUM_PART_RECORDS).await?;
+        Ok(open_parts(upload, &entries))
+    }
+
+    /// Everything that there is of an upload, in one listing: its parts, and the names that [`Self::forget_all`] deletes once it is completed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::parts`].
+    pub async fn whole_state(&self, upload: &OpenUpload) -> Result<UploadState, S3Error> {
         let hash = upload.id.hash();
         let entries = self
             .state
-            .list(&part_record_prefix(hash), MAXIMUM_PART_RECORDS)
+            .list(&upload_prefix(hash), MAXIMUM_PART_RECORDS * 2)
             .await?;
-        let mut parts = Vec::with_capacity(entries.len());
-        for Entry { name, modified, .. } in entries {
-            match PartRecordName::parse(&name).and_then(|parsed| parsed.open(&upload.secrets, hash))
-            {
-                Ok(record) => parts.push(StoredPart { record, modified }),
-                Err(error) => tracing::warn!(
-                    name,
-                    detail = error.detail(),
-                    "a part record does not open and is passed over"
-                ),
-            }
+        let parts_prefix = part_record_prefix(hash);
+        let (parts, others): (Vec<Entry>, Vec<Entry>) = entries
+            .into_iter()
+            .partition(|entry| entry.name.starts_with(&parts_prefix));
+        if parts.len() > MAXIMUM_PART_RECORDS {
+            return Err(S3Error::slow_down(format!(
+                "more than {MAXIMUM_PART_RECORDS} records under {parts_prefix}"
+            )));
         }
-        Ok(parts)
+        Ok(UploadState {
+            parts: open_parts(upload, &parts),
+            names: parts
+                .into_iter()
+                .chain(others)
+                .map(|entry| entry.name)
+                .collect(),
+        })
     }
 
     /// Where a part is held back until its upload is completed.
@@ -291,6 +346,11 @@ impl Uploads {
     /// The state bucket.
     pub fn state(&self) -> &StateBucket {
         &self.state
+    }
+
+    /// A place among the few listings of open uploads that may read records at the same time. `None` never comes: the places are not closed.
+    pub async fn listing_place(&self) -> Option<SemaphorePermit<'_>> {
+        self.listings.acquire().await.ok()
     }
 
     /// The names of the records of all open uploads, at most `limit`.
@@ -307,7 +367,8 @@ impl Uploads {
     }
 
     /// Opens the upload whose record has this name, if `wanted` gives a domain rule for its bucket and key. Records that are gone meanwhile, or
-    /// do not verify, are passed over.
+    /// do not verify, are passed over. A record that was read before is not read again where it is about another object, or its upload is in
+    /// memory: listings name the record first, so it is there.
     ///
     /// # Errors
     ///
@@ -317,8 +378,20 @@ impl Uploads {
         gateway: &Gateway,
         permit: &UnwrapPermit,
         name: &str,
-        wanted: impl FnOnce(&str, &str) -> Option<DomainRule>,
+        wanted: impl Fn(&str, &str) -> Option<DomainRule>,
     ) -> Result<Option<Arc<OpenUpload>>, S3Error> {
+        if let Some(claim) = self.claims.get(name) {
+            if wanted(&claim.bucket, &claim.key).is_none() {
+                return Ok(None);
+            }
+            if let Some(upload) = self
+                .open
+                .get(&claim.hash)
+                .filter(|_| name == upload_record_name(claim.hash))
+            {
+                return Ok(Some(upload));
+            }
+        }
         let Some(bytes) = self.state.get(name, MAXIMUM_RECORD_LENGTH).await? else {
             return Ok(None);
         };
@@ -332,6 +405,12 @@ impl Uploads {
             upload_id,
             ..
         } = unverified.claim().clone();
+        let claim = Claim {
+            bucket: bucket.clone(),
+            key: key.clone(),
+            hash: UploadHash::of(&upload_id),
+        };
+        self.claims.insert(name.to_owned(), Arc::new(claim));
         let Some(rule) = wanted(&bucket, &key) else {
             return Ok(None);
         };
@@ -355,26 +434,60 @@ impl Uploads {
         }
     }
 
-    /// Deletes all state of an upload that was completed or aborted, its record last: as long as there is anything, `gc` finds it. Of an upload
-    /// with more state than any honest one has, `gc` deletes the rest.
+    /// Deletes all state of an upload that was aborted, or completed by somebody else, its record last: as long as there is anything, `gc` finds
+    /// it. Of an upload with more state than any honest one has, `gc` deletes the rest.
     ///
     /// # Errors
     ///
     /// When the state bucket cannot be listed or written.
     pub async fn forget(&self, hash: UploadHash) -> Result<(), S3Error> {
-        self.open.remove(&hash);
-        let record = upload_record_name(hash);
-        let mut names: Vec<String> = self
+        let names = self
             .state
             .list_first(&upload_prefix(hash), MAXIMUM_PART_RECORDS * 2)
             .await?
             .into_iter()
             .map(|entry| entry.name)
-            .filter(|name| *name != record)
             .collect();
+        self.delete_names(hash, names).await
+    }
+
+    /// As [`Self::forget`], of an upload that was completed with what this listing found: nothing is listed again. What came since, from a
+    /// request that was late, `gc` deletes.
+    ///
+    /// # Errors
+    ///
+    /// When the state bucket cannot be written.
+    pub async fn forget_all(&self, hash: UploadHash, state: UploadState) -> Result<(), S3Error> {
+        self.delete_names(hash, state.names).await
+    }
+
+    async fn delete_names(&self, hash: UploadHash, mut names: Vec<String>) -> Result<(), S3Error> {
+        self.open.remove(&hash);
+        let record = upload_record_name(hash);
+        self.claims.remove(&record);
+        names.retain(|name| *name != record);
         names.push(record);
         self.state.delete(&names).await
     }
+}
+
+fn open_parts(upload: &OpenUpload, entries: &[Entry]) -> Vec<StoredPart> {
+    let hash = upload.id.hash();
+    let mut parts = Vec::with_capacity(entries.len());
+    for Entry { name, modified, .. } in entries {
+        match PartRecordName::parse(name).and_then(|parsed| parsed.open(&upload.secrets, hash)) {
+            Ok(record) => parts.push(StoredPart {
+                record,
+                modified: *modified,
+            }),
+            Err(error) => tracing::warn!(
+                name,
+                detail = error.detail(),
+                "a part record does not open and is passed over"
+            ),
+        }
+    }
+    parts
 }
 
 /// A record that does not verify for this bucket and key names no upload of theirs. Operators see why.

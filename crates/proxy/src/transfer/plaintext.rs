@@ -80,6 +80,13 @@ pub struct VerifiedPlaintext {
 }
 
 impl VerifiedPlaintext {
+    /// The checksum that is kept with an object: the client's, or the one that was asked for, or else our own.
+    pub fn kept(&self) -> Checksum {
+        self.client_checksum
+            .or_else(|| self.wanted.into_iter().flatten().next())
+            .unwrap_or(self.crc64nvme)
+    }
+
     /// The checksum of this algorithm, if it was sent, asked for, or is always computed.
     pub fn checksum(&self, algorithm: Algorithm) -> Option<Checksum> {
         [self.client_checksum, Some(self.crc64nvme)]

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use super::{UpstreamError, cause_chain, limits::MAX_ERROR_LENGTH};
+use super::{DocumentMemory, HeldDocument, UpstreamError, cause_chain, limits::MAX_ERROR_LENGTH};
 use crate::{entity_tag::EntityTag, error::S3Error, operation, xml};
 
 /// An answer of the upstream: its head, and a body that has not been read yet.
@@ -15,14 +15,20 @@ use crate::{entity_tag::EntityTag, error::S3Error, operation, xml};
 pub struct Answer {
     response: Response<Incoming>,
     idle: Duration,
+    memory: DocumentMemory,
     repeated: bool,
 }
 
 impl Answer {
-    pub(super) fn new(response: Response<Incoming>, idle: Duration) -> Self {
+    pub(super) fn new(
+        response: Response<Incoming>,
+        idle: Duration,
+        memory: DocumentMemory,
+    ) -> Self {
         Self {
             response,
             idle,
+            memory,
             repeated: false,
         }
     }
@@ -75,10 +81,21 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// [`UpstreamError::TooLong`] past the limit, and whatever breaks the connection.
-    pub async fn document(self, limit: usize) -> Result<Bytes, UpstreamError> {
-        let (_, body) = self.into_parts();
-        read_limited(body, limit).await
+    /// [`UpstreamError::TooLong`] past the limit, [`UpstreamError::Busy`] where all documents together would hold too much, and whatever breaks
+    /// the connection.
+    pub async fn document(self, limit: usize) -> Result<HeldDocument, UpstreamError> {
+        let mut share = self.memory.share();
+        let (_, mut body) = self.into_parts();
+        let mut whole = BytesMut::new();
+        while let Some(piece) = body.next().await? {
+            let length = whole.len() + piece.len();
+            if length > limit {
+                return Err(UpstreamError::TooLong(limit));
+            }
+            share.grow_to(length)?;
+            whole.extend_from_slice(&piece);
+        }
+        Ok(HeldDocument::new(whole.freeze(), share))
     }
 
     /// Turns an answer that is not a success into an error for our client: the upstream's code, status and message, nothing else of it.
@@ -116,7 +133,11 @@ impl Answer {
         {
             kept.insert(header::ETAG, value);
         }
-        let body = self.document(MAX_ERROR_LENGTH).await.unwrap_or_default();
+        let body = self
+            .document(MAX_ERROR_LENGTH)
+            .await
+            .map(HeldDocument::into_bytes)
+            .unwrap_or_default();
         let mut error = match xml::upstream_answers::parse_error(&body) {
             Ok(document) if OUR_OWN_FAULTS.contains(&document.code.as_str()) => {
                 S3Error::internal(format!(
@@ -227,18 +248,6 @@ impl AnswerBody {
             }
         }
     }
-}
-
-/// Reads a body of at most `limit` bytes into memory.
-async fn read_limited(mut body: AnswerBody, limit: usize) -> Result<Bytes, UpstreamError> {
-    let mut whole = BytesMut::new();
-    while let Some(piece) = body.next().await? {
-        if whole.len() + piece.len() > limit {
-            return Err(UpstreamError::TooLong(limit));
-        }
-        whole.extend_from_slice(&piece);
-    }
-    Ok(whole.freeze())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{
     path::PathBuf,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -12,7 +12,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri, header, uri::Scheme};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header, uri::Scheme,
+};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -23,12 +25,16 @@ use hyper_util::{
 };
 
 use super::{
-    Answer, BodyFailure, CredentialSource, RequestBody, Timeouts, UpstreamError, cause_chain,
-    full_body,
+    Answer, BodyFailure, CredentialSource, DocumentMemory, RequestBody, Timeouts, TrailerBody,
+    UpstreamError, Verification, cause_chain, full_body,
     limits::{ATTEMPTS, MAX_IDLE_CONNECTIONS, POOL_IDLE_TIMEOUT},
-    tls,
+    tls, trailer,
 };
-use crate::{auth, error::S3Error};
+use crate::{
+    auth,
+    body::{Algorithm, Checksum, Hasher},
+    error::S3Error,
+};
 
 /// How a bucket is named towards the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +60,8 @@ pub struct UpstreamSettings {
     pub credentials: CredentialSource,
     /// Time-outs.
     pub timeouts: Timeouts,
+    /// What documents may hold in memory.
+    pub memory: DocumentMemory,
 }
 
 /// The bucket and key that a request is about, the key in its percent-encoded wire form, which is passed on byte for byte.
@@ -112,7 +120,10 @@ pub struct UpstreamRequest {
 enum OutgoingBody {
     /// Can be sent again when a pooled connection turns out to be dead.
     Replayable(Bytes),
-    Stream(RequestBody),
+    /// A body and its length.
+    Stream(RequestBody, u64),
+    /// A body in memory behind which stands this checksum, be it right or wrong.
+    Trailed(Bytes, Checksum),
 }
 
 impl UpstreamRequest {
@@ -175,9 +186,14 @@ impl UpstreamRequest {
     /// Streams a body of exactly `length` bytes; the request is tried once.
     #[must_use]
     pub fn stream(mut self, body: RequestBody, length: u64) -> Self {
-        self.headers
-            .insert(http::header::CONTENT_LENGTH, length.into());
-        self.body = OutgoingBody::Stream(body);
+        self.body = OutgoingBody::Stream(body, length);
+        self
+    }
+
+    /// Sends these bytes with a checksum behind them, whatever the upstream verifies: to find that out. The request is tried once.
+    #[must_use]
+    pub fn trailed(mut self, bytes: Bytes, checksum: Checksum) -> Self {
+        self.body = OutgoingBody::Trailed(bytes, checksum);
         self
     }
 }
@@ -189,6 +205,7 @@ pub struct Upstream {
     settings: Arc<UpstreamSettings>,
     scheme: Scheme,
     authority: String,
+    verification: Arc<OnceLock<Verification>>,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -234,7 +251,19 @@ impl Upstream {
             settings: Arc::new(settings),
             scheme,
             authority,
+            verification: Arc::default(),
         })
+    }
+
+    /// Which checksums of what arrives the upstream verifies, as far as that is known.
+    pub fn verification(&self) -> Verification {
+        self.verification.get().copied().unwrap_or_default()
+    }
+
+    /// Says which checksums the upstream verifies, once: from then on they go with every body of an object or a part.
+    pub fn set_verification(&self, verification: Verification) {
+        // What is known stays: it cannot change while requests are under way.
+        let _ = self.verification.set(verification);
     }
 
     /// The settings of this upstream.
@@ -255,16 +284,39 @@ impl Upstream {
             method,
             target,
             query,
-            headers,
+            mut headers,
             body,
             ambiguity_is_handled,
             is_unsigned,
         } = request;
         let uri = self.uri(&target, &query)?;
-        let is_signed = !is_unsigned;
-        match body {
-            OutgoingBody::Stream(body) => self.attempt(method, uri, headers, body, is_signed).await,
-            OutgoingBody::Replayable(bytes) => {
+        let unsigned_payload = (!is_unsigned).then_some(UNSIGNED);
+        let algorithm = self.algorithm_for(&method, &target, &query, &headers);
+        match (body, algorithm) {
+            (OutgoingBody::Stream(body, length), None) => {
+                headers.insert(header::CONTENT_LENGTH, length.into());
+                self.attempt(method, uri, headers, body, unsigned_payload)
+                    .await
+            }
+            (OutgoingBody::Stream(body, length), Some(algorithm)) => {
+                trailer::announce(&mut headers, length, algorithm);
+                let body = TrailerBody::new(body, length, algorithm).boxed_unsync();
+                self.attempt(method, uri, headers, body, Some(trailer::PAYLOAD))
+                    .await
+            }
+            (OutgoingBody::Trailed(bytes, checksum), _) => {
+                let length = bytes.len() as u64;
+                trailer::announce(&mut headers, length, checksum.algorithm());
+                let body = TrailerBody::new(full_body(bytes), length, checksum.algorithm())
+                    .promising(checksum)
+                    .boxed_unsync();
+                self.attempt(method, uri, headers, body, Some(trailer::PAYLOAD))
+                    .await
+            }
+            (OutgoingBody::Replayable(bytes), algorithm) => {
+                if let Some(algorithm) = algorithm {
+                    insert_checksum(&mut headers, algorithm, &bytes)?;
+                }
                 let attempts = if ambiguity_is_handled || may_repeat(&method, &headers) {
                     ATTEMPTS
                 } else {
@@ -278,7 +330,7 @@ impl Upstream {
                             uri.clone(),
                             headers.clone(),
                             full_body(bytes.clone()),
-                            is_signed,
+                            unsigned_payload,
                         )
                         .await;
                     match outcome {
@@ -314,7 +366,7 @@ impl Upstream {
         uri: Uri,
         headers: HeaderMap,
         body: RequestBody,
-        is_signed: bool,
+        payload: Option<&str>,
     ) -> Result<Answer, UpstreamError> {
         let progress = Progress::default();
         let length = body.size_hint().exact();
@@ -330,13 +382,13 @@ impl Upstream {
                 .headers
                 .insert(http::header::CONTENT_LENGTH, length.into());
         }
-        if is_signed {
+        if let Some(payload) = payload {
             let credentials = self.settings.credentials.current().await?;
             auth::sign(
                 &mut parts,
                 &credentials,
                 &self.settings.region,
-                "UNSIGNED-PAYLOAD",
+                payload,
                 SystemTime::now(),
             )
             .map_err(|error| UpstreamError::Request(error.to_string()))?;
@@ -363,7 +415,33 @@ impl Upstream {
                 ),
             });
         }
-        Ok(Answer::new(response, self.settings.timeouts.idle))
+        Ok(Answer::new(
+            response,
+            self.settings.timeouts.idle,
+            self.settings.memory.clone(),
+        ))
+    }
+
+    /// The algorithm of the checksum that goes with a request's body: none unless it is an object or a part.
+    fn algorithm_for(
+        &self,
+        method: &Method,
+        target: &Target,
+        query: &str,
+        headers: &HeaderMap,
+    ) -> Option<Algorithm> {
+        let makes_bytes = *method == Method::PUT
+            && target.key.is_some()
+            && !headers.contains_key("x-amz-copy-source");
+        let verification = self.verification();
+        match query {
+            _ if !makes_bytes => None,
+            "" => verification.objects,
+            part if part.split('&').any(|name| name.starts_with("partNumber=")) => {
+                verification.parts
+            }
+            _ => None,
+        }
     }
 
     /// Waits for the head of the answer. While a body is being sent, the wait starts anew with each piece that the connection takes.
@@ -399,6 +477,23 @@ impl Upstream {
             .build()
             .map_err(|error| UpstreamError::Request(error.to_string()))
     }
+}
+
+/// What is said of a body instead of its hash.
+const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+
+/// Adds the checksum of a body that is in memory, which costs less than a trailer.
+fn insert_checksum(
+    headers: &mut HeaderMap,
+    algorithm: Algorithm,
+    bytes: &[u8],
+) -> Result<(), UpstreamError> {
+    let mut hasher = Hasher::new(algorithm);
+    hasher.update(bytes);
+    let value = HeaderValue::from_str(&hasher.finish().to_base64())
+        .map_err(|error| UpstreamError::Request(error.to_string()))?;
+    headers.insert(HeaderName::from_static(algorithm.header_name()), value);
+    Ok(())
 }
 
 /// Whether a request whose answer got lost may be sent again. A condition that the lost attempt has made false would turn its success into a

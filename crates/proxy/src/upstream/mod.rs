@@ -7,12 +7,16 @@ mod answer;
 mod client;
 mod credentials;
 mod limits;
+mod memory;
 mod tls;
+mod trailer;
 
 pub use answer::{Answer, AnswerBody};
 pub use client::{Addressing, Target, Upstream, UpstreamRequest, UpstreamSettings};
 pub use credentials::CredentialSource;
 pub use limits::{MAX_DOCUMENT_LENGTH, Timeouts};
+pub use memory::{DocumentMemory, DocumentMemoryExhausted, DocumentShare, HeldDocument};
+pub use trailer::{TrailerBody, Verification};
 
 use std::error::Error as StdError;
 
@@ -57,6 +61,9 @@ pub enum UpstreamError {
     /// The body of an answer is longer than its limit.
     #[error("the upstream sent a document of more than {0} bytes")]
     TooLong(usize),
+    /// There is no memory for another document now.
+    #[error(transparent)]
+    Busy(#[from] DocumentMemoryExhausted),
     /// The answer is not what S3 says it should be.
     #[error("the upstream's answer is malformed: {0}")]
     Malformed(String),

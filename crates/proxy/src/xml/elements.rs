@@ -75,6 +75,11 @@ impl<'a> ElementReader<'a> {
 
     /// The next token, or `None` at the end of a complete document.
     pub(super) fn next(&mut self) -> Result<Option<Token<'a>>, XmlError> {
+        self.step(true)
+    }
+
+    /// As [`ElementReader::next`]. With `wanted` unset, text inside of the root is checked and not copied, and shows as [`Token::Other`].
+    fn step(&mut self, wanted: bool) -> Result<Option<Token<'a>>, XmlError> {
         let start = self.position();
         let event = self
             .reader
@@ -90,6 +95,7 @@ impl<'a> ElementReader<'a> {
                 self.depth = self.depth.saturating_sub(1);
                 Token::End
             }
+            Event::Text(_) | Event::CData(_) if !wanted && self.depth > 0 => Token::Other,
             Event::Text(text) => {
                 let text = text
                     .xml10_content()
@@ -269,7 +275,7 @@ impl<'a> ElementReader<'a> {
     pub(super) fn skip(&mut self) -> Result<(), XmlError> {
         let outside = self.depth.saturating_sub(1);
         while self.depth > outside {
-            if self.next()?.is_none() {
+            if self.step(false)?.is_none() {
                 break;
             }
         }

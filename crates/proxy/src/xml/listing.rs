@@ -14,7 +14,10 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use super::elements::{ElementReader, Token, parse_number};
+use super::fragments::{Fragment, Splitter};
 use super::write::escape;
 use super::{XmlError, quote};
 use crate::entity_tag::EntityTag;
@@ -22,20 +25,20 @@ use crate::entity_tag::EntityTag;
 /// Elements of a listed object that describe the ciphertext or the upstream's own metadata (MinIO's `UserMetadata`), not what clients stored.
 const REMOVED_FROM_OBJECTS: [&str; 3] = ["ChecksumAlgorithm", "ChecksumType", "UserMetadata"];
 
-/// The document as rewritten so far. Spans are replaced in ascending order, so memory follows the length of the result alone.
+/// A document that is being copied to the output. Spans are replaced in ascending order.
 struct Rewriting<'a> {
     document: &'a [u8],
     /// How much of the document is in the output.
     copied: usize,
-    output: Vec<u8>,
+    output: &'a mut Vec<u8>,
 }
 
 impl<'a> Rewriting<'a> {
-    fn new(document: &'a [u8]) -> Self {
+    fn new(document: &'a [u8], output: &'a mut Vec<u8>) -> Self {
         Self {
             document,
             copied: 0,
-            output: Vec::with_capacity(document.len()),
+            output,
         }
     }
 
@@ -51,25 +54,118 @@ impl<'a> Rewriting<'a> {
     }
 
     /// Copies the rest.
-    fn finish(mut self) -> Vec<u8> {
+    fn finish(self) {
         self.output
             .extend_from_slice(self.document.get(self.copied..).unwrap_or_default());
-        self.output
     }
 }
 
-/// Rewrites the answer of ListObjects, ListObjectsV2 or ListObjectVersions (`ListBucketResult`, `ListVersionsResult`).
+/// Rewrites the answer of ListObjects, ListObjectsV2 or ListObjectVersions (`ListBucketResult`, `ListVersionsResult`) while it arrives, in memory
+/// that does not grow with it ([`MAX_FRAGMENT_BYTES`](super::MAX_FRAGMENT_BYTES)). How the document is cut into pieces makes no difference.
 ///
-/// `plaintext_size` gets each listed size, that of the ciphertext, and returns the one to show; for a size that no sealed object has it returns
+/// The size function gets each listed size, that of the ciphertext, and returns the one to show; for a size that no sealed object has it returns
 /// its argument (FORMAT.md, "Body").
 ///
-/// # Errors
-/// [`XmlError`] where the document is not such a listing; nothing of it may be sent to the client then.
-pub fn rewrite_objects(
-    document: &[u8],
-    mut plaintext_size: impl FnMut(u64) -> u64,
-) -> Result<Vec<u8>, XmlError> {
-    let mut reader = ElementReader::new(document)?;
+/// After an error nothing more may be sent to the client, and what was sent must not look like a whole answer.
+#[derive(Debug)]
+pub struct ListingRewriter<F> {
+    splitter: Splitter,
+    plaintext_size: F,
+    /// The local name of the root's children that are objects, once the root is known.
+    object: Option<&'static str>,
+    output: Vec<u8>,
+}
+
+impl<F: FnMut(u64) -> u64> ListingRewriter<F> {
+    /// A rewriter of one document.
+    pub fn new(plaintext_size: F) -> Self {
+        Self {
+            splitter: Splitter::new(),
+            plaintext_size,
+            object: None,
+            output: Vec::new(),
+        }
+    }
+
+    /// Takes the next piece of the document.
+    ///
+    /// # Errors
+    /// [`XmlError`] where the document is not such a listing, or not well-formed so far.
+    pub fn push(&mut self, piece: &[u8]) -> Result<(), XmlError> {
+        self.splitter.push(piece);
+        loop {
+            let position = self.splitter.position();
+            let Some(fragment) = self.splitter.next()? else {
+                return Ok(());
+            };
+            self.rewrite(&fragment)
+                .map_err(|error| error.behind(position))?;
+        }
+    }
+
+    /// What can be sent by now; may be empty.
+    pub fn take(&mut self) -> Bytes {
+        Bytes::from(std::mem::take(&mut self.output))
+    }
+
+    /// The document has ended: the rest of what can be sent.
+    ///
+    /// # Errors
+    /// [`XmlError`] where it is not whole.
+    pub fn finish(mut self) -> Result<Bytes, XmlError> {
+        let position = self.splitter.position();
+        let splitter = std::mem::replace(&mut self.splitter, Splitter::new());
+        if let Some(fragment) = splitter.finish()? {
+            self.rewrite(&fragment)
+                .map_err(|error| error.behind(position))?;
+        }
+        Ok(self.take())
+    }
+
+    fn rewrite(&mut self, fragment: &Fragment) -> Result<(), XmlError> {
+        let text = match fragment {
+            Fragment::Root { text, name, empty } => {
+                self.object = Some(object_element(text, name.clone(), *empty)?);
+                text
+            }
+            Fragment::Child(text) => return self.rewrite_child(text),
+            Fragment::Between(text) => {
+                check_between(text)?;
+                text
+            }
+            Fragment::End(text) => text,
+        };
+        self.output.extend_from_slice(text);
+        Ok(())
+    }
+
+    fn rewrite_child(&mut self, text: &[u8]) -> Result<(), XmlError> {
+        let mut reader = ElementReader::new(text)?;
+        let mut rewriting = Rewriting::new(text, &mut self.output);
+        if Some(reader.root()?) == self.object {
+            rewrite_object(&mut reader, &mut rewriting, &mut self.plaintext_size)?;
+        } else {
+            reader.skip()?;
+        }
+        reader.finish()?;
+        rewriting.finish();
+        Ok(())
+    }
+}
+
+/// The name of the elements that are objects in a document that begins so.
+fn object_element(
+    beginning: &[u8],
+    name: Range<usize>,
+    empty: bool,
+) -> Result<&'static str, XmlError> {
+    let mut document = beginning.to_vec();
+    if !empty {
+        document.extend_from_slice(b"</");
+        document.extend_from_slice(beginning.get(name).unwrap_or_default());
+        document.push(b'>');
+    }
+    let mut reader = ElementReader::new(&document)?;
     let object = match reader.root()? {
         "ListBucketResult" => "Contents",
         "ListVersionsResult" => "Version",
@@ -80,16 +176,39 @@ pub fn rewrite_objects(
             });
         }
     };
-    let mut rewriting = Rewriting::new(document);
-    while let Some(child) = reader.child()? {
-        if child == object {
-            rewrite_object(&mut reader, &mut rewriting, &mut plaintext_size)?;
-        } else {
-            reader.skip()?;
-        }
-    }
+    reader.skip()?;
     reader.finish()?;
-    Ok(rewriting.finish())
+    Ok(object)
+}
+
+/// Only white space, comments and processing instructions may stand between elements.
+fn check_between(text: &[u8]) -> Result<(), XmlError> {
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Ok(());
+    }
+    let document = [b"<x>", text, b"</x>"].concat();
+    let mut reader = ElementReader::new(&document)?;
+    reader.expect_root("x")?;
+    match reader.child()? {
+        None => reader.finish(),
+        Some(found) => Err(XmlError::UnexpectedElement {
+            element: quote(found),
+            parent: "text between elements",
+        }),
+    }
+}
+
+/// As [`ListingRewriter`], for a document that is there as a whole.
+///
+/// # Errors
+/// [`XmlError`] where the document is not such a listing; nothing of it may be sent to the client then.
+pub fn rewrite_objects(
+    document: &[u8],
+    plaintext_size: impl FnMut(u64) -> u64,
+) -> Result<Vec<u8>, XmlError> {
+    let mut rewriter = ListingRewriter::new(plaintext_size);
+    rewriter.push(document)?;
+    Ok(rewriter.finish()?.into())
 }
 
 /// Rewrites one listed object, whose start was just read.
@@ -149,7 +268,8 @@ pub fn hide_buckets(
 ) -> Result<Vec<u8>, XmlError> {
     let mut reader = ElementReader::new(document)?;
     reader.expect_root("ListAllMyBucketsResult")?;
-    let mut rewriting = Rewriting::new(document);
+    let mut output = Vec::with_capacity(document.len());
+    let mut rewriting = Rewriting::new(document, &mut output);
     // Wherever they stand, so that a list in an unusual place hides nothing from us.
     while let Some(token) = reader.next()? {
         if token == Token::Start("Bucket") {
@@ -175,7 +295,8 @@ pub fn hide_buckets(
             }
         }
     }
-    Ok(rewriting.finish())
+    rewriting.finish();
+    Ok(output)
 }
 
 #[cfg(test)]
@@ -309,7 +430,64 @@ mod tests {
         .prop_map(|content| format!("<Unknown>{content}</Unknown>"))
     }
 
+    fn in_pieces(document: &[u8], length: usize) -> Result<Vec<u8>, XmlError> {
+        let mut rewriter = ListingRewriter::new(|size: u64| size.saturating_sub(400));
+        let mut output = Vec::new();
+        for piece in document.chunks(length) {
+            rewriter.push(piece)?;
+            output.extend_from_slice(&rewriter.take());
+        }
+        output.extend_from_slice(&rewriter.finish()?);
+        Ok(output)
+    }
+
+    #[test]
+    fn objects_leave_before_the_document_has_ended_and_memory_stays_flat() {
+        let mut rewriter = ListingRewriter::new(|size| size - 400);
+        rewriter.push(b"<ListBucketResult>").unwrap();
+        assert_eq!(rewriter.take(), "<ListBucketResult>");
+        for index in 0..100_000 {
+            let object = format!("<Contents><Key>{index}</Key><Size>412</Size></Contents>");
+            rewriter.push(object.as_bytes()).unwrap();
+            assert_eq!(rewriter.take(), object.replace("<Size>4", "<Size>"));
+        }
+        rewriter.push(b"</ListBucketResult>").unwrap();
+        assert_eq!(rewriter.finish().unwrap(), "</ListBucketResult>");
+    }
+
+    #[test]
+    fn a_listing_that_is_cut_or_goes_wrong_never_ends_well() {
+        let listing = "<ListBucketResult><Contents><Size>412</Size></Contents><Contents><Size>500</Size></Contents></ListBucketResult>";
+        for cut in 0..listing.len() {
+            assert!(in_pieces(&listing.as_bytes()[..cut], 7).is_err(), "{cut}");
+        }
+        let wrong = listing.replace("500", "x");
+        let mut rewriter = ListingRewriter::new(|size| size);
+        assert!(rewriter.push(wrong.as_bytes()).is_err());
+    }
+
     proptest! {
+        #[test]
+        fn any_pieces_give_the_same_as_the_whole(
+            before in unknown_xml(),
+            inside in unknown_xml(),
+            size in 400_u64..1_000_000,
+            length in 1_usize..50,
+            damage in proptest::option::of((any::<proptest::sample::Index>(), any::<u8>())),
+        ) {
+            let mut listing = format!(
+                "<?xml version=\"1.0\"?>\n<s:ListVersionsResult>{before}<s:Version>{inside}<s:Size>{size}</s:Size>\
+                 <s:ETag>&#34;abc&#34;</s:ETag></s:Version> <!-- x -->{before}</s:ListVersionsResult>\n"
+            )
+            .into_bytes();
+            if let Some((index, byte)) = damage {
+                let index = index.index(listing.len());
+                listing[index] = byte;
+            }
+            let whole = rewrite_objects(&listing, |size| size.saturating_sub(400)).ok();
+            prop_assert_eq!(in_pieces(&listing, length).ok(), whole);
+        }
+
         #[test]
         fn unknown_xml_stays_byte_for_byte(
             before in unknown_xml(),

@@ -3,7 +3,7 @@
 //! ```text
 //! client ── requests ──▶ gateway ── requests, written again ──▶ upstream
 //! client ◀── answers ─── gateway ◀── upstream_answers, _listings ─ upstream
-//!        ◀── listing: the upstream's bytes with a few values replaced ──
+//!        ◀── listing: the upstream's bytes with a few values replaced, while they arrive ──
 //! ```
 //!
 //! Every reader is bounded ([`MAX_DOCUMENT_BYTES`], [`MAX_DEPTH`]), refuses document types and entities, and matches elements by their local
@@ -13,6 +13,7 @@ pub mod answers;
 pub mod attributes_answer;
 pub mod checksum_value;
 mod elements;
+mod fragments;
 pub mod labels;
 pub mod listing;
 pub mod mixed_listing;
@@ -31,6 +32,13 @@ pub use write::{Document, XML_DECLARATION};
 /// Longest document read, in bytes. A listing of 1,000 versions with keys of 1,024 bytes, each byte escaped, stays below 8 MiB; a
 /// CompleteMultipartUpload of 10,000 parts with checksums below 4 MiB.
 pub const MAX_DOCUMENT_BYTES: usize = 16 * 1_024 * 1_024;
+
+/// Longest child of a listing's root that is read while it arrives, in bytes: an entry with a key of 1,024 bytes, each escaped to six, and its
+/// other elements, MinIO's copy of the user metadata among them, stays below 16 KiB.
+pub const MAX_FRAGMENT_BYTES: usize = 64 * 1_024;
+
+/// Longest listing that is passed on, in bytes. It costs time only; without a limit a listing without an end would cost it for ever.
+pub const MAX_LISTING_BYTES: usize = 1_024 * 1_024 * 1_024;
 
 /// Deepest nesting of elements read. The deepest that S3 sends here is five.
 pub const MAX_DEPTH: usize = 32;
@@ -53,6 +61,12 @@ pub enum XmlError {
     TooLong {
         /// Length in bytes.
         length: usize,
+    },
+    /// A listing, or an entry of one, is longer than [`MAX_LISTING_BYTES`] or [`MAX_FRAGMENT_BYTES`].
+    #[error("the listing, or one entry of it, has more than {limit} bytes")]
+    FragmentTooLong {
+        /// The limit in bytes.
+        limit: usize,
     },
     /// Not UTF-8.
     #[error("the XML document is not UTF-8 at byte {position}")]
@@ -137,6 +151,17 @@ pub enum XmlError {
 }
 
 impl XmlError {
+    /// An error in a piece of a document, as one of the whole: `offset` bytes stand before the piece.
+    fn behind(mut self, offset: usize) -> Self {
+        if let Self::NotUtf8 { position }
+        | Self::IllFormed { position, .. }
+        | Self::UnexpectedText { position } = &mut self
+        {
+            *position += offset;
+        }
+        self
+    }
+
     /// An invalid value, cut to a length that is safe to repeat.
     fn invalid(element: &'static str, found: &str, expected: &'static str) -> Self {
         Self::InvalidValue {

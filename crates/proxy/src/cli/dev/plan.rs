@@ -10,9 +10,10 @@ use super::embedded::Embedded;
 use super::settings::Settings;
 use crate::cli::kms::{self, DEFAULT_REGION, Environment};
 use crate::config::{
-    Addressing, AwsKmsConfig, ClientCredential, Config, CredentialSource, IdentityConfig,
-    KeyServiceConfig, KeyServiceTimeouts, LimitsConfig, ListenerConfig, LogConfig, StateConfig,
-    StaticCredentials, UpstreamConfig, default_state_bucket, is_deployment_id,
+    Addressing, AwsKmsConfig, ChecksumTrailer, ClientCredential, Config, CredentialSource,
+    DEFAULT_LARGEST_COPY, IdentityConfig, KeyServiceConfig, KeyServiceTimeouts, LimitsConfig,
+    ListenerConfig, LogConfig, StateConfig, StaticCredentials, UpstreamConfig,
+    default_state_bucket, is_deployment_id,
 };
 
 /// The alias of the key in the embedded key server.
@@ -60,6 +61,8 @@ pub(super) fn make(
             region: kms::aws_region(environment),
             addressing: Addressing::Path,
             ca_file: None,
+            largest_copy: DEFAULT_LARGEST_COPY,
+            checksum_trailer: ChecksumTrailer::Auto,
             credentials: kms::aws_credentials(environment)?,
         }),
         None => None,
@@ -95,6 +98,8 @@ impl Plan {
                 region: DEFAULT_REGION.to_owned(),
                 addressing: Addressing::Path,
                 ca_file: None,
+                largest_copy: DEFAULT_LARGEST_COPY,
+                checksum_trailer: ChecksumTrailer::Auto,
                 credentials: CredentialSource::Static(self.storage.clone()),
             },
             (None, None) => bail!("there is neither an upstream nor an embedded storage"),

@@ -6,11 +6,12 @@ use http::{HeaderValue, Method, StatusCode, header};
 use super::random_hex;
 use crate::cli::kms::DEFAULT_REGION;
 use crate::config::{
-    Addressing, Config, CredentialSource, Endpoint, StaticCredentials, UpstreamConfig,
+    Addressing, ChecksumTrailer, Config, CredentialSource, DEFAULT_LARGEST_COPY, Endpoint,
+    StaticCredentials, UpstreamConfig,
 };
 use crate::error::S3Error;
 use crate::gateway;
-use crate::upstream::{Target, Upstream, UpstreamRequest};
+use crate::upstream::{DocumentMemory, Target, Upstream, UpstreamRequest};
 
 /// What the client stores.
 const PLAINTEXT: &str = "Hello! Whoever runs the storage can't read this line.\n";
@@ -44,8 +45,9 @@ pub(super) enum Failure {
 /// Stores an object through the gateway at `url`, looks at it in the storage, fetches it through the gateway, and removes
 /// it and its bucket.
 pub(super) async fn run(url: &str, config: &Config) -> Result<Exchange, Failure> {
-    let front = gateway::upstream(&front_door(url, config)?, &config.limits).await?;
-    let back = gateway::upstream(&config.upstream, &config.limits).await?;
+    let memory = DocumentMemory::new(config.limits.document_memory);
+    let front = gateway::upstream(&front_door(url, config)?, &config.limits, &memory).await?;
+    let back = gateway::upstream(&config.upstream, &config.limits, &memory).await?;
     // A name of its own for each start: another gateway may be doing the same on the same storage.
     let bucket = format!("sealgate-hello-{}", random_hex::<6>()?);
     let region = config.upstream.region.as_str();
@@ -83,8 +85,18 @@ async fn exchange(front: &Upstream, back: &Upstream, bucket: &str) -> anyhow::Re
         .bytes(PLAINTEXT);
     front.call(put).await?;
     let get = || UpstreamRequest::new(Method::GET, target());
-    let stored = back.call(get()).await?.document(ANSWER_LIMIT).await?;
-    let plaintext = front.call(get()).await?.document(ANSWER_LIMIT).await?;
+    let stored = back
+        .call(get())
+        .await?
+        .document(ANSWER_LIMIT)
+        .await?
+        .into_bytes();
+    let plaintext = front
+        .call(get())
+        .await?
+        .document(ANSWER_LIMIT)
+        .await?
+        .into_bytes();
     anyhow::ensure!(
         plaintext == PLAINTEXT,
         "what came back is not what was stored"
@@ -114,6 +126,8 @@ fn front_door(url: &str, config: &Config) -> anyhow::Result<UpstreamConfig> {
         region: config.upstream.region.clone(),
         addressing: Addressing::Path,
         ca_file: None,
+        largest_copy: DEFAULT_LARGEST_COPY,
+        checksum_trailer: ChecksumTrailer::Never,
         credentials: CredentialSource::Static(StaticCredentials {
             access_key_id: credential.access_key_id.clone(),
             secret_access_key: credential.secret_access_key.clone(),

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use http::StatusCode;
 use sealgate_envelope::{
+    checksum::ChecksumKind,
     layout::{MAXIMUM_PARTS, MINIMUM_PART_LENGTH},
     records::{EtagHash, PartLocation, PartRecord},
 };
 
+use super::declared::check_part;
 use crate::{
     entity_tag::EntityTag, error::S3Error, state::StoredPart, xml::requests::CompletedPart,
 };
@@ -26,10 +28,13 @@ pub(super) struct Chosen<'a> {
 /// No value that the provider chose selects an attempt: the client's tag is the attempt itself, and the upstream's tag has to be the one in that
 /// attempt's record. One exception: when the upstream holds another attempt with the same length and checksum (a retry whose first try arrived
 /// after all), its bytes are the same plaintext, and it is taken, as S3 would.
+///
+/// What the client repeats of a part's checksum has to be so; `kind` is what the upload was begun with.
 pub(super) fn choose<'a>(
     named: &[CompletedPart],
     stored: &'a [StoredPart],
     upstream: &BTreeMap<u16, EntityTag>,
+    kind: Option<ChecksumKind>,
 ) -> Result<Vec<Chosen<'a>>, S3Error> {
     let mut by_number: BTreeMap<u16, Vec<&'a PartRecord>> = BTreeMap::new();
     for part in stored {
@@ -45,10 +50,12 @@ pub(super) fn choose<'a>(
                 .get(&part.number)
                 .map(Vec::as_slice)
                 .unwrap_or_default();
-            choose_attempt(part, attempts, upstream.get(&part.number))
-                .ok_or_else(|| invalid_part(part))
+            let (meant, chosen) = choose_attempt(part, attempts, upstream.get(&part.number), kind)
+                .ok_or_else(|| invalid_part(part))?;
+            check_part(part, meant, kind, || invalid_part(part))?;
+            Ok(chosen)
         })
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<_, S3Error>>()?;
     let too_small = chosen.iter().rev().skip(1).find(|chosen| {
         chosen.record.plaintext_length < MINIMUM_PART_LENGTH || chosen.upstream_tag.is_none()
     });
@@ -58,58 +65,49 @@ pub(super) fn choose<'a>(
     }
 }
 
+/// The attempt that the client names, and the one whose bytes are taken.
 fn choose_attempt<'a>(
     part: &CompletedPart,
     attempts: &[&'a PartRecord],
     upstream: Option<&EntityTag>,
-) -> Option<Chosen<'a>> {
+    kind: Option<ChecksumKind>,
+) -> Option<(&'a PartRecord, Chosen<'a>)> {
     let attempt = part.entity_tag.attempt()?;
-    let meant = attempts
+    let meant: &'a PartRecord = attempts
         .iter()
+        .copied()
         .find(|record| *record.id.attempt().as_bytes() == attempt)?;
-    if !agrees_with_client(part, meant) {
-        return None;
-    }
     let held = upstream.map(|tag| (EtagHash::of(tag.opaque()), tag));
     let is_held = |record: &PartRecord| matches!((record.location, &held), (PartLocation::Upstream(hash), Some((found, _))) if hash == *found);
     if meant.location == PartLocation::Stash {
-        return Some(Chosen {
+        let chosen = Chosen {
             record: meant,
             upstream_tag: None,
-        });
+        };
+        return Some((meant, chosen));
     }
     let tag = upstream.cloned();
     if is_held(meant) {
-        return Some(Chosen {
+        let chosen = Chosen {
             record: meant,
             upstream_tag: tag,
-        });
+        };
+        return Some((meant, chosen));
     }
     let same = |record: &&&PartRecord| {
         is_held(record)
             && record.plaintext_length == meant.plaintext_length
             && record.crc64nvme == meant.crc64nvme
-            && record.checksum == meant.checksum
+            // Without an algorithm of the upload the two clients may have sent different ones.
+            && (kind.is_none() || record.checksum == meant.checksum)
     };
-    attempts.iter().find(same).map(|record| Chosen {
-        record,
-        upstream_tag: tag,
+    attempts.iter().find(same).map(|record| {
+        let chosen = Chosen {
+            record,
+            upstream_tag: tag,
+        };
+        (meant, chosen)
     })
-}
-
-/// A client may repeat the checksum of a part; it has to be the part's.
-fn agrees_with_client(part: &CompletedPart, record: &PartRecord) -> bool {
-    let Some(checksum) = record
-        .checksum
-        .as_ref()
-        .and_then(super::checksums::from_sealed)
-    else {
-        return true;
-    };
-    part.checksums
-        .iter()
-        .filter(|declared| declared.algorithm() == checksum.algorithm().name())
-        .all(|declared| declared.value() == checksum.to_base64())
 }
 
 /// The number of the upstream's last part: that of the stashed part which it holds, or the first one above the client's highest that no upload of
@@ -205,25 +203,25 @@ mod tests {
             stored(1, 1, LARGE, at_upstream("old")),
             stored(1, 2, LARGE + 1, at_upstream("new")),
         ];
-        let chosen = choose(&[named(1, 2)], &records, &tags(&[(1, "new")])).unwrap();
+        let chosen = choose(&[named(1, 2)], &records, &tags(&[(1, "new")]), None).unwrap();
         assert_eq!(
             chosen[0].record.id.attempt(),
             AttemptId::from_bytes([2; 16])
         );
         assert_eq!(
-            code(choose(&[named(1, 1)], &records, &tags(&[(1, "new")]))),
+            code(choose(&[named(1, 1)], &records, &tags(&[(1, "new")]), None)),
             "InvalidPart"
         );
         assert_eq!(
-            code(choose(&[named(1, 3)], &records, &tags(&[(1, "new")]))),
+            code(choose(&[named(1, 3)], &records, &tags(&[(1, "new")]), None)),
             "InvalidPart"
         );
         assert_eq!(
-            code(choose(&[named(1, 2)], &records, &tags(&[]))),
+            code(choose(&[named(1, 2)], &records, &tags(&[]), None)),
             "InvalidPart"
         );
         assert_eq!(
-            code(choose(&[named(2, 2)], &records, &tags(&[(1, "new")]))),
+            code(choose(&[named(2, 2)], &records, &tags(&[(1, "new")]), None)),
             "InvalidPart"
         );
     }
@@ -234,7 +232,7 @@ mod tests {
             stored(1, 1, LARGE, at_upstream("first")),
             stored(1, 2, LARGE, at_upstream("zombie")),
         ];
-        let chosen = choose(&[named(1, 1)], &records, &tags(&[(1, "zombie")])).unwrap();
+        let chosen = choose(&[named(1, 1)], &records, &tags(&[(1, "zombie")]), None).unwrap();
         assert_eq!(
             chosen[0].record.id.attempt(),
             AttemptId::from_bytes([2; 16])
@@ -250,10 +248,15 @@ mod tests {
         ];
         let upstream = tags(&[(2, "b")]);
         assert_eq!(
-            code(choose(&[named(1, 1), named(2, 2)], &records, &upstream)),
+            code(choose(
+                &[named(1, 1), named(2, 2)],
+                &records,
+                &upstream,
+                None
+            )),
             "EntityTooSmall"
         );
-        let chosen = choose(&[named(2, 2), named(3, 3)], &records, &upstream).unwrap();
+        let chosen = choose(&[named(2, 2), named(3, 3)], &records, &upstream, None).unwrap();
         assert_eq!(
             chosen
                 .iter()
@@ -262,7 +265,9 @@ mod tests {
             [true, false]
         );
         assert_eq!(
-            choose(&[named(1, 1)], &records, &upstream).unwrap().len(),
+            choose(&[named(1, 1)], &records, &upstream, None)
+                .unwrap()
+                .len(),
             1
         );
     }
@@ -277,7 +282,7 @@ mod tests {
         ];
         let upstream = tags(&[(5, "a"), (6, "b"), (8, "c")]);
         let number = |parts: &[CompletedPart]| {
-            final_number(&choose(parts, &records, &upstream).unwrap(), &records).unwrap()
+            final_number(&choose(parts, &records, &upstream, None).unwrap(), &records).unwrap()
         };
         assert_eq!(
             number(&[named(5, 1)]),
@@ -295,9 +300,15 @@ mod tests {
             stored(10_000, 2, LARGE, PartLocation::Stash),
         ];
         let upstream = tags(&[(9_999, "a")]);
-        let both = choose(&[named(9_999, 1), named(10_000, 2)], &records, &upstream).unwrap();
+        let both = choose(
+            &[named(9_999, 1), named(10_000, 2)],
+            &records,
+            &upstream,
+            None,
+        )
+        .unwrap();
         assert_eq!(final_number(&both, &records).unwrap(), 10_000);
-        let one = choose(&[named(9_999, 1)], &records, &upstream).unwrap();
+        let one = choose(&[named(9_999, 1)], &records, &upstream, None).unwrap();
         assert_eq!(final_number(&one, &records).unwrap(), 10_000);
     }
 }

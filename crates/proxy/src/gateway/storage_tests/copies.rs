@@ -1,0 +1,119 @@
+//! Copies within a domain: no byte of the body passes the gateway.
+
+use http::Method;
+
+use super::{Rig, content, request, storage::Seen, with};
+
+const LENGTH: usize = 12 << 20;
+
+/// What reading a commit record takes, with room to spare.
+const A_COMMIT_RECORD: u64 = 64 << 10;
+
+fn copy(from: &str, to: &str) -> crate::upstream::UpstreamRequest {
+    with(
+        request(Method::PUT, to),
+        "x-amz-copy-source",
+        &format!("/bucket/{from}"),
+    )
+}
+
+/// Bytes of bodies that went to and came from the bucket.
+fn traffic(seen: &[Seen]) -> (u64, u64) {
+    let of_bucket = || seen.iter().filter(|seen| seen.bucket == super::BUCKET);
+    (
+        of_bucket()
+            .filter(|seen| seen.method == Method::PUT)
+            .map(|seen| seen.received)
+            .sum(),
+        of_bucket()
+            .filter(|seen| seen.method == Method::GET)
+            .map(|seen| seen.sent)
+            .sum(),
+    )
+}
+
+#[tokio::test]
+async fn a_copy_of_any_length_reads_and_sends_no_body() {
+    for (settings, parts) in [("", 0), ("largest_copy = '5 MiB'", 3)] {
+        let rig = Rig::start(settings).await;
+        rig.put("source", content(LENGTH)).await.unwrap();
+        rig.storage.take_seen();
+        let answer = rig.text(copy("source", "target")).await;
+        assert!(answer.contains("<ChecksumCRC64NVME>"), "{answer}");
+        let seen = rig.storage.take_seen();
+        let (sent, read) = traffic(&seen);
+        assert_eq!(sent, 0, "{settings}");
+        assert!(read <= 2 * A_COMMIT_RECORD, "{read} bytes were read");
+        let ranges = seen
+            .iter()
+            .filter(|seen| seen.headers.contains_key("x-amz-copy-source-range"));
+        assert_eq!(ranges.count(), parts);
+        assert_eq!(rig.get("target").await, content(LENGTH));
+        assert_eq!(rig.storage.open_uploads(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_copy_in_parts_keeps_to_its_conditions_and_leaves_nothing_when_it_fails() {
+    let rig = Rig::start("largest_copy = '5 MiB'").await;
+    let stored = rig.put("source", content(LENGTH)).await.unwrap();
+    let tag = stored.text(http::header::ETAG).unwrap().to_owned();
+    rig.put("target", "old").await.unwrap();
+    let onto_new = with(copy("source", "target"), "if-none-match", "*");
+    let refused = rig.call(onto_new).await.unwrap_err();
+    assert_eq!(refused.code, "PreconditionFailed");
+    let of_another = with(
+        copy("source", "target"),
+        "x-amz-copy-source-if-match",
+        "\"00000000000000000000000000000000-01\"",
+    );
+    let refused = rig.call(of_another).await.unwrap_err();
+    assert_eq!(refused.code, "PreconditionFailed");
+    assert_eq!(rig.get("target").await, "old");
+    assert_eq!(rig.storage.open_uploads(), 0, "what was begun is aborted");
+    let of_this = with(copy("source", "target"), "x-amz-copy-source-if-match", &tag);
+    rig.call(of_this).await.unwrap();
+    assert_eq!(rig.get("target").await, content(LENGTH));
+}
+
+#[tokio::test]
+async fn metadata_can_be_replaced_and_another_checksum_be_asked_for() {
+    let rig = Rig::start("largest_copy = '5 MiB'").await;
+    let put = with(
+        request(Method::PUT, "source").bytes(content(LENGTH)),
+        "x-amz-meta-name",
+        "old",
+    );
+    rig.call(put).await.unwrap();
+    let replacing = with(
+        copy("source", "target"),
+        "x-amz-metadata-directive",
+        "REPLACE",
+    );
+    rig.call(with(replacing, "x-amz-meta-name", "new"))
+        .await
+        .unwrap();
+    let head = rig.call(request(Method::HEAD, "target")).await.unwrap();
+    assert_eq!(
+        head.text(http::HeaderName::from_static("x-amz-meta-name")),
+        Some("new")
+    );
+    let hashed = with(
+        copy("source", "hashed"),
+        "x-amz-checksum-algorithm",
+        "SHA256",
+    );
+    let answer = rig.text(hashed).await;
+    assert!(answer.contains("<ChecksumSHA256>"), "{answer}");
+    let head = with(
+        request(Method::HEAD, "hashed"),
+        "x-amz-checksum-mode",
+        "ENABLED",
+    );
+    let head = rig.call(head).await.unwrap();
+    let sha256 = head
+        .text(http::HeaderName::from_static("x-amz-checksum-sha256"))
+        .unwrap()
+        .to_owned();
+    assert!(answer.contains(&sha256), "{answer}");
+}
