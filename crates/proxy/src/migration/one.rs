@@ -279,9 +279,12 @@ impl Migration {
             Ok(()) => self.compare(&located, original, &sealing, &verified).await,
             Err(failure) => Err(failure.into()),
         };
+        // The version `null`, from before the bucket had versions, is the one that an answer does not name.
+        let clear = original.head.version_id.as_deref().unwrap_or("null");
+        let stands_beside = stands_beside(stored.version_id.as_deref(), clear);
         if let Err(trouble) = compared {
             // The clear version becomes the current one again.
-            if stored.version_id.is_some() {
+            if stands_beside {
                 self.delete_version(&original.target, stored.version_id.as_deref())
                     .await?;
             }
@@ -291,9 +294,13 @@ impl Migration {
             .labels
             .restore_grants(upstream, &original.target, stored.version_id.as_deref())
             .await?;
+        if !stands_beside {
+            return Err(Trouble::Lasting(Failure::new(
+                "it is sealed and was read back, but the storage made no version of its own for it, as it should in a bucket with versions",
+                "see whether the bucket's versioning was suspended meanwhile; nothing has to be done for this object",
+            )));
+        }
         if !self.settings.keep_versions {
-            // The version `null`, from before the bucket had versions, is the one that an answer does not name.
-            let clear = original.head.version_id.as_deref().unwrap_or("null");
             self.delete_version(&original.target, Some(clear))
                 .await
                 .map_err(|error| {
@@ -485,6 +492,12 @@ fn kept_checksum(headers: &HeaderMap) -> Option<Checksum> {
     })
 }
 
+/// Whether a write made a version beside the one in the clear. Where it did not, the two have one id, and deleting either deletes the only copy:
+/// what the configuration of a bucket says of its versions is the storage's word.
+fn stands_beside(stored: Option<&str>, clear: &str) -> bool {
+    stored.is_some_and(|stored| stored != "null" && stored != clear)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::SystemTime;
@@ -531,5 +544,15 @@ mod tests {
         assert!(matches!(passing, Trouble::Passing(_)));
         let lasting = Trouble::from(S3Error::access_denied("x"));
         assert!(matches!(lasting, Trouble::Lasting(_)));
+    }
+
+    #[test]
+    fn a_version_that_replaced_the_clear_one_does_not_stand_beside_it() {
+        assert!(stands_beside(Some("v2"), "v1"));
+        assert!(stands_beside(Some("v2"), "null"));
+        for stored in [None, Some("null"), Some("v1")] {
+            assert!(!stands_beside(stored, "v1"), "{stored:?}");
+        }
+        assert!(!stands_beside(Some("null"), "null"));
     }
 }

@@ -17,7 +17,8 @@ pub enum Versioning {
     Off,
     /// Every write makes a version.
     Enabled,
-    /// Had versions: a write replaces the version `null`, and keeps the others.
+    /// A write may replace the version `null` and keep others: the bucket had versions and they are suspended, or it has them and some of its
+    /// keys are excluded.
     Suspended,
 }
 
@@ -32,11 +33,11 @@ pub(crate) async fn versioning(upstream: &Upstream, bucket: &str) -> Result<Vers
         Err(error) if error.status == StatusCode::NOT_IMPLEMENTED => return Ok(Versioning::Off),
         answer => answer?,
     };
-    let status = parse_versioning(&answer.document(MAX_DOCUMENT_LENGTH).await?)?;
-    Ok(match status.as_deref() {
-        Some("Enabled") => Versioning::Enabled,
-        Some(_) => Versioning::Suspended,
-        None => Versioning::Off,
+    let found = parse_versioning(&answer.document(MAX_DOCUMENT_LENGTH).await?)?;
+    Ok(match found.status.as_str() {
+        "Enabled" if !found.has_exclusions => Versioning::Enabled,
+        "" if !found.has_exclusions => Versioning::Off,
+        _ => Versioning::Suspended,
     })
 }
 

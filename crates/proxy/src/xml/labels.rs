@@ -87,16 +87,38 @@ pub fn grants_beyond_the_owner(document: &[u8]) -> Result<bool, XmlError> {
         .any(|(grantee, permission)| *grantee != owner || permission != "FULL_CONTROL"))
 }
 
-/// Reads the answer of GetBucketVersioning: `Enabled`, `Suspended`, or none where the bucket never had versions.
+/// What a bucket's versioning configuration says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct VersioningStatus {
+    /// `Enabled`, `Suspended`, or empty where the bucket never had versions.
+    pub status: String,
+    /// Whether some keys have no versions all the same (MinIO's `ExcludedPrefixes` and `ExcludeFolders`): writing one replaces what was there.
+    pub has_exclusions: bool,
+}
+
+/// Reads the answer of GetBucketVersioning.
 ///
 /// # Errors
 /// [`XmlError`] where it is no `<VersioningConfiguration>`.
-pub fn parse_versioning(document: &[u8]) -> Result<Option<String>, XmlError> {
+pub fn parse_versioning(document: &[u8]) -> Result<VersioningStatus, XmlError> {
     let mut reader = ElementReader::new(document)?;
     reader.expect_root("VersioningConfiguration")?;
-    let status = text_of(&mut reader, "Status")?;
+    let mut found = VersioningStatus::default();
+    while let Some(child) = reader.child()? {
+        match child {
+            "Status" => reader.text("Status")?.trim().clone_into(&mut found.status),
+            "ExcludeFolders" => {
+                found.has_exclusions |= reader.text("ExcludeFolders")?.trim() != "false";
+            }
+            "ExcludedPrefixes" => {
+                found.has_exclusions = true;
+                reader.skip()?;
+            }
+            _ => reader.skip()?,
+        }
+    }
     reader.finish()?;
-    Ok((!status.is_empty()).then_some(status))
+    Ok(found)
 }
 
 /// The text of the one child element that is wanted; empty where there is none.
@@ -160,11 +182,27 @@ mod tests {
             let document = format!("<VersioningConfiguration>{content}</VersioningConfiguration>");
             parse_versioning(document.as_bytes()).unwrap()
         };
-        assert_eq!(status(""), None);
-        assert_eq!(
-            status("<Status>Enabled</Status><MfaDelete>x</MfaDelete>").as_deref(),
-            Some("Enabled")
-        );
+        assert_eq!(status(""), VersioningStatus::default());
+        let enabled = status("<Status> Enabled </Status><MfaDelete>x</MfaDelete>");
+        assert_eq!(enabled.status, "Enabled");
+        assert!(!enabled.has_exclusions);
+    }
+
+    #[test]
+    fn keys_without_versions_in_a_bucket_with_versions_are_seen() {
+        let excludes = |content: &str| {
+            let document = format!(
+                "<VersioningConfiguration><Status>Enabled</Status>{content}</VersioningConfiguration>"
+            );
+            parse_versioning(document.as_bytes())
+                .unwrap()
+                .has_exclusions
+        };
+        assert!(excludes(
+            "<ExcludedPrefixes><Prefix>tmp/*</Prefix></ExcludedPrefixes>"
+        ));
+        assert!(excludes("<ExcludeFolders>true</ExcludeFolders>"));
+        assert!(!excludes("<ExcludeFolders>false</ExcludeFolders>"));
     }
 
     #[test]
