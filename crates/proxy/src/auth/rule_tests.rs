@@ -426,3 +426,12 @@ fn signing_replaces_what_was_there_and_hides_secrets() {
         Err(SigningError::MissingAuthority)
     );
 }
+
+#[test]
+fn a_preflight_is_nobodys_even_of_a_presigned_url_and_nothing_else_that_claims_an_identity_is() {
+    let mut parts = put("http://gateway.example/bucket/key?X-Amz-Signature=00");
+    assert!(anonymous(&parts, &AuthSettings::default()).is_err());
+    parts.method = http::Method::OPTIONS;
+    let nobody = anonymous(&parts, &AuthSettings::default()).unwrap();
+    assert!(nobody.is_anonymous && !nobody.presigned);
+}

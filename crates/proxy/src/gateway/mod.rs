@@ -276,9 +276,12 @@ fn check_header_section(headers: &HeaderMap) -> Result<(), S3Error> {
 }
 
 /// Translates the conditions of a write to a place that is migrating, so that they may name an object that was never sealed by its own tag.
-/// What cannot be read is left for the operation to refuse.
+/// What cannot be read is left for the operation to refuse, and so are several lines of one condition, of which none may get lost.
 fn admit_tags_in_the_clear(headers: &mut HeaderMap) {
     for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
+        if headers.get_all(&name).iter().count() > 1 {
+            continue;
+        }
         let condition = headers
             .get(&name)
             .and_then(|value| TagCondition::parse(value.to_str().ok()?).ok());
@@ -381,5 +384,18 @@ mod tests {
         assert!(with(8_192 - "x-amz-meta-a".len()).is_ok());
         let error = with(8_193 - "x-amz-meta-a".len()).unwrap_err();
         assert_eq!(error.code, "RequestHeaderSectionTooLarge");
+    }
+
+    #[test]
+    fn no_line_of_a_condition_gets_lost_in_a_place_that_is_migrating() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::IF_NONE_MATCH, HeaderValue::from_static("\"x\""));
+        admit_tags_in_the_clear(&mut headers);
+        assert_ne!(headers[header::IF_NONE_MATCH], "\"x\"");
+        let mut headers = HeaderMap::new();
+        headers.append(header::IF_NONE_MATCH, HeaderValue::from_static("\"x\""));
+        headers.append(header::IF_NONE_MATCH, HeaderValue::from_static("*"));
+        admit_tags_in_the_clear(&mut headers);
+        assert_eq!(headers.get_all(header::IF_NONE_MATCH).iter().count(), 2);
     }
 }
