@@ -13,11 +13,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod certificates;
 pub mod content;
 pub mod endpoint;
 pub mod environment;
 pub mod process;
 pub mod python;
+pub mod raw_connection;
 pub mod raw_http;
 pub mod rig;
 pub mod servers;

@@ -138,6 +138,17 @@ impl RawRequest {
         self
     }
 
+    /// Replaces the host after signing, as a proxy does.
+    #[must_use]
+    pub fn with_host(mut self, host: &str) -> Self {
+        for (name, value) in &mut self.headers {
+            if name.eq_ignore_ascii_case("host") {
+                host.clone_into(value);
+            }
+        }
+        self
+    }
+
     /// Sends the request over a connection of its own, and reads what comes until the connection ends.
     ///
     /// After the body nothing more is sent, but the connection stays open for the answer.
@@ -149,8 +160,45 @@ impl RawRequest {
         exchange(endpoint, &bytes).await
     }
 
-    /// The request as it goes over the wire: the head, and what was given as the body.
+    /// The request as it goes over the wire: the head, which asks for the connection to be closed, and what was given as the body.
     pub fn to_bytes(&self, endpoint: &Endpoint) -> Vec<u8> {
+        let last = self.clone().unsigned_header("connection", "close");
+        last.bytes(endpoint)
+    }
+
+    /// A header that signing has added, or that was given.
+    pub fn signed(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(candidate, _)| candidate.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// All headers that the signature covers or that signing has added.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// As [`Self::send`], but closes the sending side behind the body.
+    ///
+    /// # Errors
+    /// If there is no answer with a head.
+    pub async fn send_and_close(&self, endpoint: &Endpoint) -> Result<RawAnswer> {
+        let mut stream = TcpStream::connect(endpoint.authority()).await?;
+        stream.write_all(&self.bytes(endpoint)).await?;
+        stream.shutdown().await?;
+        let mut received = Vec::new();
+        let reading = stream.read_to_end(&mut received);
+        let outcome = tokio::time::timeout(ANSWER_LIMIT, reading)
+            .await
+            .map_err(|_| anyhow!("no answer within {ANSWER_LIMIT:?}"))?;
+        RawAnswer::parse(&received, outcome.is_err())
+    }
+
+    /// The request as it goes over the wire, for a connection that stays open.
+    pub fn bytes(&self, endpoint: &Endpoint) -> Vec<u8> {
         let is_host = |(name, _): &(String, String)| name.eq_ignore_ascii_case("host");
         let host = ("host".to_owned(), endpoint.authority().to_owned());
         let host = (!self.headers.iter().any(is_host)).then_some(&host);
@@ -158,7 +206,7 @@ impl RawRequest {
         for (name, value) in host.into_iter().chain(&self.headers).chain(&self.unsigned) {
             lines.push(format!("{name}: {value}"));
         }
-        lines.push("connection: close\r\n\r\n".to_owned());
+        lines.push("\r\n".to_owned());
         let mut bytes = lines.join("\r\n").into_bytes();
         bytes.extend_from_slice(&self.body);
         bytes
@@ -208,7 +256,7 @@ pub struct RawAnswer {
 }
 
 impl RawAnswer {
-    fn parse(received: &[u8], is_reset: bool) -> Result<Self> {
+    pub(crate) fn parse(received: &[u8], is_reset: bool) -> Result<Self> {
         let end = memchr::memmem::find(received, b"\r\n\r\n")
             .filter(|end| *end < HEAD_LIMIT)
             .ok_or_else(|| {
@@ -241,9 +289,9 @@ impl RawAnswer {
             is_complete: !is_reset,
         };
         if answer.header("transfer-encoding") == Some("chunked") {
-            let (decoded, is_complete) = decode_chunked(body);
+            let (decoded, end) = decode_chunked(body);
             answer.body = decoded;
-            answer.is_complete = is_complete;
+            answer.is_complete = end.is_some();
         } else if let Some(length) = answer.header("content-length") {
             answer.is_complete = length.parse() == Ok(body.len());
         }
@@ -272,28 +320,32 @@ impl RawAnswer {
     }
 }
 
-/// The content of a chunked body (RFC 9112, section 7.1), and whether its last chunk was there.
-fn decode_chunked(mut body: &[u8]) -> (Vec<u8>, bool) {
+/// The content of a chunked body (RFC 9112, section 7.1), and its length on the wire where its last chunk was there.
+pub(crate) fn decode_chunked(body: &[u8]) -> (Vec<u8>, Option<usize>) {
     let mut decoded = Vec::new();
-    while let Some(end) = memchr::memmem::find(body, b"\r\n") {
-        let (line, rest) = body.split_at(end);
+    let mut left = body;
+    while let Some(end) = memchr::memmem::find(left, b"\r\n") {
+        let (line, rest) = left.split_at(end);
         let size = std::str::from_utf8(line)
             .ok()
             .and_then(|line| usize::from_str_radix(line.trim(), 16).ok());
         let rest = rest.get(2..).unwrap_or_default();
         match size {
-            Some(0) => return (decoded, true),
-            Some(size) if rest.len() >= size + 2 => {
+            // Without trailers: we send none.
+            Some(0) if rest.starts_with(b"\r\n") => {
+                return (decoded, Some(body.len() - rest.len() + 2));
+            }
+            Some(size) if size > 0 && rest.len() >= size + 2 => {
                 decoded.extend_from_slice(rest.get(..size).unwrap_or_default());
-                body = rest.get(size + 2..).unwrap_or_default();
+                left = rest.get(size + 2..).unwrap_or_default();
             }
             _ => {
                 decoded.extend_from_slice(rest);
-                return (decoded, false);
+                return (decoded, None);
             }
         }
     }
-    (decoded, false)
+    (decoded, None)
 }
 
 #[cfg(test)]

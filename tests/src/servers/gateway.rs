@@ -37,6 +37,10 @@ pub struct GatewaySettings {
     pub key_server: Endpoint,
     /// TLS towards clients.
     pub tls: Option<TlsFiles>,
+    /// Further lines of `[listener]`.
+    pub listener: String,
+    /// Further lines of `[upstream]`.
+    pub upstream: String,
     /// Further tables of the configuration.
     pub more: String,
 }
@@ -49,6 +53,8 @@ impl GatewaySettings {
             storage: storage.clone(),
             key_server: key_server.clone(),
             tls: None,
+            listener: String::new(),
+            upstream: String::new(),
             more: String::new(),
         }
     }
@@ -60,6 +66,8 @@ impl GatewaySettings {
             storage,
             key_server,
             tls,
+            listener,
+            upstream,
             more,
         } = self;
         writeln!(text, "deployment = \"{deployment}\"\n")?;
@@ -74,7 +82,7 @@ impl GatewaySettings {
                 "tls = {{ certificate = \"{certificate}\", key = \"{key}\" }}"
             )?;
         }
-        writeln!(text, "\n[upstream]")?;
+        writeln!(text, "{listener}\n[upstream]\n{upstream}")?;
         describe_server(&mut text, storage, "UPSTREAM_SECRET")?;
         writeln!(
             text,

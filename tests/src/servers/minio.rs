@@ -9,12 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::{
     endpoint::{BASE_DOMAIN, Endpoint},
     environment,
     process::{Process, START_LIMIT, free_port},
+    servers::gateway::TlsFiles,
 };
 
 /// How long one answer to the question whether MinIO is ready may take.
@@ -31,22 +32,41 @@ pub struct Minio {
     pub process: Process,
 }
 
+/// What a MinIO is told beside its data and its port.
+#[derive(Clone, Debug, Default)]
+pub struct MinioSettings {
+    /// TLS instead of plaintext.
+    pub tls: Option<TlsFiles>,
+}
+
 impl Minio {
     /// Starts MinIO with its data in a new directory below `directory`, and waits until it serves.
     ///
     /// # Errors
     /// If the binary is missing or does not become ready.
     pub fn start(directory: &Path) -> Result<Self> {
+        Self::start_with(directory, &MinioSettings::default())
+    }
+
+    /// As [`Self::start`], with further settings.
+    ///
+    /// # Errors
+    /// If the binary is missing or does not become ready.
+    pub fn start_with(directory: &Path, settings: &MinioSettings) -> Result<Self> {
         let program = environment::minio()?;
         let data = directory.join("minio");
         std::fs::create_dir_all(&data)?;
-        let address = format!("127.0.0.1:{}", free_port()?);
+        let port = free_port()?;
+        let address = format!("127.0.0.1:{port}");
         let console = format!("127.0.0.1:{}", free_port()?);
         let endpoint = Endpoint {
-            url: format!("http://{address}"),
+            url: format!(
+                "{}://{address}",
+                settings.tls.as_ref().map_or("http", |_| "https")
+            ),
             access_key_id: "minio-root".to_owned(),
             secret_access_key: "minio-root-secret".to_owned(),
-            ca_file: None,
+            ca_file: settings.tls.as_ref().map(|files| files.ca_file.clone()),
         };
         let mut command = Command::new(program);
         command
@@ -61,9 +81,17 @@ impl Minio {
             .env("MINIO_DOMAIN", BASE_DOMAIN)
             .env("MINIO_ROOT_USER", &endpoint.access_key_id)
             .env("MINIO_ROOT_PASSWORD", &endpoint.secret_access_key);
+        if let Some(files) = &settings.tls {
+            // MinIO knows its files by these names.
+            let certificates = directory.join("minio-certificates");
+            std::fs::create_dir_all(&certificates)?;
+            std::fs::copy(&files.certificate, certificates.join("public.crt"))?;
+            std::fs::copy(&files.key, certificates.join("private.key"))?;
+            command.arg("--certs-dir").arg(&certificates);
+        }
         let mut process = Process::start("minio", &mut command, directory)?;
         let deadline = Instant::now() + START_LIMIT;
-        while !is_ready(&address) {
+        while !is_ready(&address, settings.tls.is_some()) {
             if process.has_ended()? || Instant::now() > deadline {
                 bail!(
                     "MinIO at {address} does not become ready\n{}\n{}",
@@ -79,10 +107,27 @@ impl Minio {
             process,
         })
     }
+
+    /// Waits until requests are answered, which the health page can't tell over TLS.
+    ///
+    /// # Errors
+    /// If that takes too long.
+    pub async fn answers(&self) -> Result<()> {
+        let client = self.endpoint.s3()?;
+        let deadline = Instant::now() + START_LIMIT;
+        while let Err(error) = client.list_buckets().send().await {
+            ensure!(
+                Instant::now() < deadline,
+                "MinIO does not answer: {error:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
 }
 
-/// Asks MinIO's own health page.
-fn is_ready(address: &str) -> bool {
+/// Asks MinIO's own health page. Over TLS it is enough that somebody is there to refuse a request in plaintext.
+fn is_ready(address: &str, tls: bool) -> bool {
     let ask = || -> Result<Vec<u8>> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PROBE_LIMIT))?;
@@ -94,5 +139,7 @@ fn is_ready(address: &str) -> bool {
         stream.read_to_end(&mut answer)?;
         Ok(answer)
     };
-    ask().is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200"))
+    ask().is_ok_and(|answer| {
+        answer.starts_with(b"HTTP/1.1 200") || (tls && answer.starts_with(b"HTTP/1.0 400"))
+    })
 }

@@ -1,11 +1,15 @@
 //! The servers of the rig, one process each.
 
 pub mod devstore;
+pub mod forwarder;
 pub mod gateway;
 pub mod key_server;
 pub mod minio;
+pub mod terminator;
 
 pub use devstore::Devstore;
+pub use forwarder::Forwarder;
 pub use gateway::{Gateway, GatewaySettings};
 pub use key_server::KeyServer;
 pub use minio::Minio;
+pub use terminator::Terminator;

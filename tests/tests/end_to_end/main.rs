@@ -1,16 +1,22 @@
 //! The gateway between real clients and a real storage. Run them with `./test`, or `./test --only NAME`.
 
+mod addressing;
 mod bad_input;
 mod conformance;
 mod dev;
 mod expect_continue;
 mod export;
+mod http_1;
+mod http_2;
 mod key_server_down;
 mod main_job;
 mod migration;
+mod proxies;
 mod restart;
 mod second_reader;
+mod signed_chunks;
 mod surface;
 mod tampering;
 mod tls;
 mod two_gateways;
+mod upstream_connections;

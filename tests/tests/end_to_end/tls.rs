@@ -1,46 +1,15 @@
-//! TLS on the links that tests can make: client to gateway, gateway to key server.
+//! TLS on every link: client to gateway, gateway to key server, gateway to storage.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use sealgate_tests::{
+    certificates,
     content::pattern,
     process, python,
     rig::{bounded, get, put},
-    servers::{Gateway, GatewaySettings, KeyServer, Minio, gateway::TlsFiles},
+    servers::{Gateway, GatewaySettings, KeyServer, Minio, minio::MinioSettings},
 };
-
-/// A certificate authority and a server certificate for this machine.
-fn make_certificates(directory: &Path) -> Result<TlsFiles> {
-    let authority_key = KeyPair::generate()?;
-    let mut authority = CertificateParams::new(Vec::new())?;
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    // Clients of OpenSSL insist on it.
-    authority.key_usages = vec![
-        rcgen::KeyUsagePurpose::KeyCertSign,
-        rcgen::KeyUsagePurpose::CrlSign,
-        rcgen::KeyUsagePurpose::DigitalSignature,
-    ];
-    authority
-        .distinguished_name
-        .push(rcgen::DnType::CommonName, "authority of the rig");
-    let authority_certificate = authority.self_signed(&authority_key)?;
-    let issuer = Issuer::new(authority, authority_key);
-    let key = KeyPair::generate()?;
-    let mut server = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()])?;
-    server.use_authority_key_identifier_extension = true;
-    let certificate = server.signed_by(&key, &issuer)?;
-    let files = TlsFiles {
-        ca_file: directory.join("ca.pem"),
-        certificate: directory.join("server.pem"),
-        key: directory.join("server-key.pem"),
-    };
-    std::fs::write(&files.ca_file, authority_certificate.pem())?;
-    std::fs::write(&files.certificate, certificate.pem())?;
-    std::fs::write(&files.key, key.serialize_pem())?;
-    Ok(files)
-}
 
 /// boto3 over https puts checksums into trailers. Sizes around the limit of small objects, and a multipart upload.
 const UPLOADS: &str = r#"
@@ -76,7 +45,7 @@ print("done")
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_and_key_server_over_tls() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let files = make_certificates(directory.path())?;
+    let files = certificates::make(directory.path())?;
     let minio = Minio::start(directory.path())?;
     let key_server = KeyServer::start(directory.path(), Some(files.clone()))?;
     let settings = GatewaySettings {
@@ -119,9 +88,9 @@ async fn clients_and_key_server_over_tls() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_server_that_nobody_vouches_for_gets_no_request() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let files = make_certificates(directory.path())?;
+    let files = certificates::make(directory.path())?;
     let elsewhere = tempfile::tempdir()?;
-    let other_authority = make_certificates(elsewhere.path())?;
+    let other_authority = certificates::make(elsewhere.path())?;
     let minio = Minio::start(directory.path())?;
     let key_server = KeyServer::start(directory.path(), Some(files))?;
     let mut trusted = key_server.endpoint.clone();
@@ -136,6 +105,67 @@ async fn a_key_server_that_nobody_vouches_for_gets_no_request() -> Result<()> {
         ensure!(
             put(&client, "untrusted", "x", b"x").await.is_err(),
             "a key server with another authority's certificate was believed"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_storage_over_tls() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let files = certificates::make(directory.path())?;
+    let settings = MinioSettings {
+        tls: Some(files.clone()),
+    };
+    let minio = Minio::start_with(directory.path(), &settings)?;
+    minio.answers().await?;
+    let key_server = KeyServer::start(directory.path(), None)?;
+    let settings = GatewaySettings::new(&minio.endpoint, &key_server.endpoint);
+    let gateway = Gateway::start(settings.clone(), directory.path())?;
+    ensure!(
+        minio.endpoint.url.starts_with("https://"),
+        "no TLS: {}",
+        minio.endpoint.url
+    );
+
+    let elsewhere = tempfile::tempdir()?;
+    let other_authority = certificates::make(elsewhere.path())?;
+    let mut suspicious = settings;
+    suspicious.storage.ca_file = Some(other_authority.ca_file);
+    let suspicious = Gateway::start(suspicious, directory.path())?;
+
+    bounded(Duration::from_mins(2), async {
+        let client = gateway.endpoint.s3()?;
+        client.create_bucket().bucket("storage-tls").send().await?;
+        for size in [0, 1_000, 3 * 1024 * 1024] {
+            let (key, body) = (format!("{size}"), pattern(2, size));
+            put(&client, "storage-tls", &key, &body).await?;
+            ensure!(
+                get(&client, "storage-tls", &key).await? == body,
+                "other bytes come back over TLS"
+            );
+            let stored = get(&minio.endpoint.s3()?, "storage-tls", &key).await?;
+            ensure!(size == 0 || stored != body, "the storage holds plaintext");
+        }
+        ensure!(
+            put(&suspicious.endpoint.s3()?, "storage-tls", "x", b"x")
+                .await
+                .is_err(),
+            "a storage with another authority's certificate was believed"
+        );
+        ensure!(
+            !minio
+                .endpoint
+                .s3()?
+                .list_objects_v2()
+                .bucket("storage-tls")
+                .send()
+                .await?
+                .contents()
+                .iter()
+                .any(|object| object.key() == Some("x")),
+            "a storage that was not believed got an object"
         );
         Ok(())
     })

@@ -9,8 +9,8 @@ use super::limits::MAX_HOST_LENGTH;
 
 /// Every form of the host that a signature may cover, the received one first.
 ///
-/// Clients disagree about whether a default port belongs in it, so it is tried with and without; a terminator in front
-/// of us may have replaced it, so the configured external names are tried as they are.
+/// Clients disagree about whether a default port belongs in it, so each is tried with and without; a terminator in front of us may have
+/// replaced the received one, so the configured external names are tried too.
 ///
 /// # Errors
 /// No host, more than one, or one that is not plausible.
@@ -18,21 +18,26 @@ pub(super) fn signed_forms(
     parts: &Parts,
     settings: &AuthSettings,
 ) -> Result<Vec<String>, AuthError> {
-    let received = received(parts)?;
-    let mut forms = Vec::with_capacity(2 + settings.external_hosts.len());
-    forms.push(received.to_owned());
-    let default_port = format!(":{}", settings.default_port);
-    match received.strip_suffix(&default_port) {
-        Some(bare) => forms.push(bare.to_owned()),
-        None if !has_port(received) => forms.push(format!("{received}{default_port}")),
-        None => {}
-    }
-    for external in &settings.external_hosts {
-        if !forms.contains(external) {
-            forms.push(external.clone());
+    let mut forms = Vec::with_capacity(2 + 2 * settings.external_hosts.len());
+    let external = settings.external_hosts.iter().map(String::as_str);
+    for host in std::iter::once(received(parts)?).chain(external) {
+        let other = with_or_without_port(host, settings.default_port);
+        for form in std::iter::once(host.to_owned()).chain(other) {
+            if !forms.contains(&form) {
+                forms.push(form);
+            }
         }
     }
     Ok(forms)
+}
+
+/// The other way to write a host whose port is the default; none where it has another port.
+fn with_or_without_port(host: &str, default_port: u16) -> Option<String> {
+    let default_port = format!(":{default_port}");
+    match host.strip_suffix(&default_port) {
+        Some(bare) => Some(bare.to_owned()),
+        None => (!has_port(host)).then(|| format!("{host}{default_port}")),
+    }
 }
 
 /// The `Host` header, or the authority of an HTTP/2 request.
@@ -125,14 +130,23 @@ mod tests {
     }
 
     #[test]
-    fn external_names_are_tried_as_they_are() {
+    fn external_names_are_tried_too() {
         let settings = AuthSettings {
-            external_hosts: vec!["s3.example".to_owned()],
-            ..settings(80)
+            external_hosts: vec!["s3.example".to_owned(), "s3.example:8443".to_owned()],
+            ..settings(443)
         };
         assert_eq!(
             forms("/", &["10.0.0.1:9000"], &settings).unwrap(),
-            ["10.0.0.1:9000", "s3.example"]
+            [
+                "10.0.0.1:9000",
+                "s3.example",
+                "s3.example:443",
+                "s3.example:8443"
+            ]
+        );
+        assert_eq!(
+            forms("/", &["s3.example:443"], &settings).unwrap(),
+            ["s3.example:443", "s3.example", "s3.example:8443"]
         );
     }
 

@@ -77,9 +77,11 @@ impl Endpoint {
         }
     }
 
-    /// Whether the host is this machine by its form: `localhost` or a loopback address. Names are not resolved.
+    /// Whether the host is this machine by its form: `localhost`, a name below it (RFC 6761, section 6.3), or a loopback address. Names are
+    /// not resolved.
     pub fn is_loopback(&self) -> bool {
-        self.host == "localhost" || self.address().is_some_and(|address| address.is_loopback())
+        let is_local = self.host == "localhost" || self.host.ends_with(".localhost");
+        is_local || self.address().is_some_and(|address| address.is_loopback())
     }
 
     /// The host as an IP address, where it is one.
@@ -183,6 +185,8 @@ mod tests {
                 false,
             ),
             ("http://localhost", "http://localhost", 80, true),
+            ("http://s3.localhost", "http://s3.localhost", 80, true),
+            ("http://notlocalhost", "http://notlocalhost", 80, false),
             ("http://[::1]:9000", "http://[::1]:9000", 9000, true),
             ("http://[2001:db8::1]", "http://[2001:db8::1]", 80, false),
             ("http://minio_1:9000", "http://minio_1:9000", 9000, false),

@@ -30,7 +30,7 @@ pub use endpoint::{Endpoint, Scheme};
 pub use identity::{ClientCredential, IdentityConfig};
 pub use key_service::{AwsKmsConfig, KeyServiceConfig, KeyServiceTimeouts};
 pub use limits::LimitsConfig;
-pub use listener::{ListenerConfig, TlsFiles};
+pub use listener::{ForwardedHeader, ListenerConfig, TlsFiles};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use migrating::MigratingConfig;
 pub use problem::{ConfigError, Problem};

@@ -501,6 +501,34 @@ fn host_names_of_the_listener_are_checked() {
 }
 
 #[test]
+fn proxies_in_front_are_named_by_address() {
+    let with = |lines: &str| parse(&GOOD.replace("[upstream]", &format!("{lines}\n[upstream]")));
+    let listener = with(
+        "proxy_protocol = [\"10.0.0.5\"]\ntrusted_proxies = [\"10.1.2.3/8\", \"fd00::/8\"]\n\
+         forwarded_header = \"forwarded\"\nexternal_scheme = \"https\"",
+    )
+    .unwrap()
+    .listener;
+    let shown =
+        |networks: &[ipnet::IpNet]| networks.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(shown(&listener.proxy_protocol), ["10.0.0.5/32"]);
+    assert_eq!(shown(&listener.trusted_proxies), ["10.0.0.0/8", "fd00::/8"]);
+    assert_eq!(listener.forwarded_header, ForwardedHeader::Forwarded);
+    assert_eq!(listener.client_scheme(), Scheme::Https);
+    for (line, message) in [
+        ("trusted_proxies = [\"0.0.0.0/0\"]", "everybody"),
+        ("trusted_proxies = [\"::/0\"]", "everybody"),
+        ("proxy_protocol = [\"proxy.example.org\"]", "not an address"),
+        ("proxy_protocol = [\"10.0.0.0/33\"]", "not an address"),
+        ("forwarded_header = \"forwarded\"", "nobody is trusted"),
+        ("external_scheme = \"ftp\"", "unknown value"),
+    ] {
+        let error = with(line).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+}
+
+#[test]
 fn a_missing_file_names_the_command_that_writes_one() {
     let error = Config::load(Path::new("/nonexistent/sealgate.toml")).unwrap_err();
     assert!(error.to_string().contains("sealgate init"), "{error}");

@@ -10,6 +10,7 @@ use crate::{
     byte_range::{CopySourceRangeError, Unsatisfiable},
     copy_source::CopySourceError,
     entity_tag::EntityTagError,
+    listener::Malformed,
     object_key::{MAX_KEY_BYTES, ObjectPathError},
     upstream::UpstreamError,
     xml::{XmlError, requests::RequestDocumentError},
@@ -49,6 +50,19 @@ impl From<AuthError> for S3Error {
         let mut answer = Self::new(status, code, error.to_string());
         answer.elements = error.elements();
         answer
+    }
+}
+
+impl From<Malformed> for S3Error {
+    fn from(error: Malformed) -> Self {
+        let (code, message) = match error {
+            Malformed::TooLarge => (
+                "RequestHeaderSectionTooLarge",
+                "Your request header section exceeds the maximum allowed size.",
+            ),
+            _ => ("InvalidRequest", "Invalid Request"),
+        };
+        bad_request(code, message, &error)
     }
 }
 

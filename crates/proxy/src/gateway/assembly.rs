@@ -73,11 +73,7 @@ impl Gateway {
             auth_settings: AuthSettings {
                 external_hosts: config.listener.external_hosts.clone(),
                 regions: config.listener.regions.clone(),
-                default_port: if config.listener.tls.is_some() {
-                    443
-                } else {
-                    80
-                },
+                default_port: config.listener.client_scheme().default_port(),
             },
             requests: Arc::new(Semaphore::new(config.limits.concurrent_requests)),
             small_object_memory: Arc::new(Semaphore::new(small_object_permits(&config.limits))),

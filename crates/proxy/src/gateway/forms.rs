@@ -16,6 +16,7 @@ use super::{Gateway, LogLine, guarded};
 use crate::{
     auth::{self, AmzDate, Authenticated, Caller, PolicyClaim},
     body::ClientBody,
+    config::Scheme,
     error::S3Error,
     form::{self, Fields, Form, FormError, Policy},
     object_key::{BucketName, ObjectKey, ObjectPath, Target},
@@ -31,6 +32,7 @@ impl Gateway {
         self: Arc<Self>,
         parts: Parts,
         body: ClientBody,
+        scheme: Scheme,
         request_id: &str,
         line: &mut LogLine,
         place: Arc<OwnedSemaphorePermit>,
@@ -73,6 +75,7 @@ impl Gateway {
             gateway: Arc::clone(&self),
             caller,
             request_id: request_id.to_owned(),
+            scheme,
             operation,
             method: Method::PUT,
             path,

@@ -34,7 +34,7 @@ use crate::{
     config::Config,
     entity_tag::TagCondition,
     error::S3Error,
-    listener::ConnectionInfo,
+    listener::{ConnectionInfo, Malformed},
     object::CommitCache,
     object_key::ObjectPath,
     operation::{self, Exchange, empty, named},
@@ -101,7 +101,7 @@ impl Gateway {
         };
         let resource = parts.uri.path().to_owned();
         let outcome = Arc::clone(&self)
-            .answer(parts, body, &request_id, &mut line)
+            .answer(parts, body, connection, &request_id, &mut line)
             .await;
         let error = outcome.as_ref().err().cloned();
         let mut response = outcome.unwrap_or_else(|error| {
@@ -151,9 +151,13 @@ impl Gateway {
         self: Arc<Self>,
         parts: Parts,
         body: Incoming,
+        connection: ConnectionInfo,
         request_id: &str,
         line: &mut LogLine,
     ) -> Result<Response<ResponseBody>, S3Error> {
+        if let Some(malformed) = parts.extensions.get::<Malformed>() {
+            return Err((*malformed).into());
+        }
         check_header_section(&parts.headers)?;
         let place = Arc::clone(&self.requests)
             .try_acquire_owned()
@@ -166,7 +170,10 @@ impl Gateway {
         let kind = route::unsigned(&parts.method, query, &parts.headers);
         let body = body.map_err(Into::into).boxed();
         if kind == Some(Unsigned::Form) {
-            return self.answer_form(parts, body, request_id, line, place).await;
+            let scheme = connection.scheme;
+            return self
+                .answer_form(parts, body, scheme, request_id, line, place)
+                .await;
         }
         let caller = self.caller(&parts, kind)?;
         line.identity = Some(Arc::clone(&caller.identity));
@@ -209,6 +216,7 @@ impl Gateway {
             gateway: Arc::clone(&self),
             caller,
             request_id: request_id.to_owned(),
+            scheme: connection.scheme,
             operation,
             method: parts.method,
             path,
@@ -354,15 +362,15 @@ impl LogLine {
         let identity = self.identity.as_deref().unwrap_or("-");
         match error {
             Some(error) if status >= 500 => tracing::error!(
-                request_id, peer = %connection.peer, identity, operation = self.operation, method = %self.method, uri = %self.uri, status, milliseconds,
+                request_id, peer = %connection.peer, client = %connection.client, identity, operation = self.operation, method = %self.method, uri = %self.uri, status, milliseconds,
                 code = %error.code, detail = error.detail.as_deref().unwrap_or(&error.message), "request failed"
             ),
             Some(error) => tracing::info!(
-                request_id, peer = %connection.peer, identity, operation = self.operation, method = %self.method, uri = %self.uri, status, milliseconds,
+                request_id, peer = %connection.peer, client = %connection.client, identity, operation = self.operation, method = %self.method, uri = %self.uri, status, milliseconds,
                 code = %error.code, detail = error.detail.as_deref().unwrap_or(&error.message), "request refused"
             ),
             None => tracing::info!(
-                request_id, peer = %connection.peer, identity, operation = self.operation, method = %self.method, uri = %self.uri, status, milliseconds,
+                request_id, peer = %connection.peer, client = %connection.client, identity, operation = self.operation, method = %self.method, uri = %self.uri, status, milliseconds,
                 "request"
             ),
         }

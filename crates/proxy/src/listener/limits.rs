@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-/// The longest request head over HTTP/1.1, in bytes, give or take what one read brings. AWS allows 8 KB of headers beside a key of 1,024 bytes that may be
-/// percent-encoded threefold; presigned queries with session tokens come to some 4 KB more.
-pub const HEAD_LIMIT: usize = 64 * 1024;
+/// The longest request head over HTTP/1.1, in bytes. AWS allows 8 KB of headers beside a key of 1,024 bytes that may be percent-encoded
+/// threefold; presigned queries with session tokens come to some 4 KB more.
+pub const HEAD_LIMIT: usize = 32 * 1024;
+
+/// What hyper may hold of a connection that it reads, in bytes: more than any head, so that heads are measured in one place.
+pub const READ_BUFFER_LIMIT: usize = 2 * HEAD_LIMIT;
 
 /// The most header fields over HTTP/1.1. Clients of S3 send about 20, and user metadata of 2 KB can't have many more.
 pub const HEADER_COUNT_LIMIT: usize = 200;
@@ -30,8 +33,15 @@ pub const SEND_BUFFER_LIMIT: usize = 256 * 1024;
 /// How often an idle HTTP/2 connection is asked for a sign of life, and how long the answer may take.
 pub const PING_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long a client may take for the TLS handshake.
+/// How long a client may take for the TLS handshake, and a load balancer for its PROXY protocol header.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest PROXY protocol header, in bytes. Addresses take 16 to 52; certificates' names and ids of virtual networks may follow, and the
+/// specification asks for no more than 536 to be accepted.
+pub const PROXY_HEADER_LIMIT: usize = 4 * 1024;
+
+/// How many proxies a request may have passed: elements of `Forwarded` or `X-Forwarded-For` that are looked at.
+pub const HOP_LIMIT: usize = 32;
 
 /// How long accepting pauses after the system refused a new connection, most often for lack of file descriptors:
 /// trying again at once would burn a processor without freeing any.

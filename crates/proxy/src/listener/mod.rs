@@ -1,10 +1,20 @@
 //! Where clients connect: TCP, TLS, HTTP/1.1 and (by ALPN) HTTP/2, bounded, and stopped without cutting requests short.
 //!
-//! The listener knows nothing of S3. A response body that fails ends its connection (HTTP/1.1) or its stream (HTTP/2)
+//! ```text
+//! TCP ─ time-out of writes ─ lingering close ─ PROXY protocol ─ TLS ─┬─ gate (HTTP/1 heads) ─ hyper ─ handler
+//!                                                                    └─ hyper (HTTP/2) ──────────────┘
+//! ```
+//!
+//! The listener knows nothing of S3. A request whose head is [`Malformed`] reaches the handler with that as an extension, to be answered. A response body that fails ends its connection (HTTP/1.1) or its stream (HTTP/2)
 //! with an error; a client can never take it for complete.
 
+mod chunked;
+mod forwarded;
+mod gate;
+mod head;
 pub mod limits;
 mod linger;
+mod proxy_protocol;
 mod stall;
 pub mod tls;
 mod unread;
@@ -12,7 +22,7 @@ mod unread;
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,21 +33,29 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use self::forwarded::Forwarding;
+use self::gate::Gate;
+pub use self::head::Malformed;
 use self::linger::LingeringClose;
 use self::stall::WriteStallLimit;
-use crate::config::{LimitsConfig, ListenerConfig};
+use crate::config::{LimitsConfig, ListenerConfig, Scheme};
 
 /// How a request reached us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionInfo {
     /// The other end of the TCP connection.
     pub peer: SocketAddr,
+    /// The client, as far as trusted proxies know it; else the peer. For logs and limits: it opens no door.
+    pub client: IpAddr,
+    /// The scheme that the client used, to name ourselves in answers.
+    pub scheme: Scheme,
     /// Whether it came over TLS.
     pub tls: bool,
 }
@@ -86,8 +104,19 @@ impl Listener {
         };
         let socket = bind_socket(config.address).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
+        let own_scheme = if config.tls.is_some() {
+            Scheme::Https
+        } else {
+            Scheme::Http
+        };
         let server = Server {
             acceptor,
+            proxy_protocol: config.proxy_protocol.clone().into(),
+            forwarding: Arc::new(Forwarding {
+                trusted: config.trusted_proxies.clone(),
+                header: config.forwarded_header,
+            }),
+            scheme: config.external_scheme.unwrap_or(own_scheme),
             http: http_server(limits),
             write_stall_limit: limits.idle_timeout,
             connections: Arc::new(Semaphore::new(limits.connections)),
@@ -212,7 +241,7 @@ fn http_server(limits: &LimitsConfig) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_headers(limits::HEADER_COUNT_LIMIT)
-        .max_buf_size(limits::HEAD_LIMIT);
+        .max_buf_size(limits::READ_BUFFER_LIMIT);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -238,6 +267,11 @@ struct Connection {
 #[derive(Clone)]
 struct Server {
     acceptor: Option<TlsAcceptor>,
+    /// Peers that must begin with a PROXY protocol header.
+    proxy_protocol: Arc<[IpNet]>,
+    forwarding: Arc<Forwarding>,
+    /// The scheme that clients use, where no proxy says another.
+    scheme: Scheme,
     http: auto::Builder<TokioExecutor>,
     write_stall_limit: Duration,
     connections: Arc<Semaphore>,
@@ -251,40 +285,106 @@ impl Server {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let info = ConnectionInfo {
-            peer: connection.peer,
-            tls: self.acceptor.is_some(),
-        };
+        let peer = connection.peer;
         // Small answers would otherwise wait for the acknowledgement of the segment before them.
         if let Err(error) = connection.stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
         let stream = WriteStallLimit::new(connection.stream, self.write_stall_limit);
-        let stream = LingeringClose::new(stream);
+        let mut stream = LingeringClose::new(stream);
+        let Some(client) = self.find_client(&mut stream, peer).await else {
+            return;
+        };
+        let origin = Origin {
+            info: ConnectionInfo {
+                peer,
+                client,
+                scheme: self.scheme,
+                tls: self.acceptor.is_some(),
+            },
+            forwarding: self.forwarding,
+        };
         let Some(acceptor) = self.acceptor else {
-            return serve_http(self.http.http1_only(), stream, info, handler, watcher).await;
+            let http = self.http.http1_only();
+            return serve_http(http, Gate::new(stream), origin, handler, watcher).await;
         };
-        let stream = match tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, acceptor.accept(stream))
-            .await
-        {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                return tracing::debug!(peer = %info.peer, %error, "the TLS handshake failed");
+        let stream =
+            match tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => {
+                    return tracing::debug!(%peer, %error, "the TLS handshake failed");
+                }
+                Err(_) => return tracing::debug!(%peer, "the TLS handshake took too long"),
+            };
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            serve_http(self.http.http2_only(), stream, origin, handler, watcher).await;
+        } else {
+            let http = self.http.http1_only();
+            serve_http(http, Gate::new(stream), origin, handler, watcher).await;
+        }
+    }
+
+    /// Whose connection it is, by the PROXY protocol where the peer has to speak it. None where it does not: then nobody is answered.
+    async fn find_client(
+        &self,
+        stream: &mut (impl AsyncRead + Unpin),
+        peer: SocketAddr,
+    ) -> Option<IpAddr> {
+        let own = peer.ip().to_canonical();
+        if !forwarded::contains(&self.proxy_protocol, own) {
+            return Some(own);
+        }
+        let reading = proxy_protocol::read_header(stream);
+        match tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, reading).await {
+            Ok(Ok(named)) => Some(named.map_or(own, |client| client.ip().to_canonical())),
+            Ok(Err(proxy_protocol::ProxyProtocolError::Transport(error))) => {
+                // Health checks of load balancers connect and say nothing.
+                tracing::debug!(%peer, %error, "a connection ended before its PROXY protocol header");
+                None
             }
-            Err(_) => return tracing::debug!(peer = %info.peer, "the TLS handshake took too long"),
-        };
-        let http = match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => self.http.http2_only(),
-            _ => self.http.http1_only(),
-        };
-        serve_http(http, stream, info, handler, watcher).await;
+            Ok(Err(error)) => {
+                tracing::warn!(%peer, %error, "a connection is refused: listener.proxy_protocol names its peer; let the load balancer send the header, or take it off that list");
+                None
+            }
+            Err(_) => {
+                tracing::debug!(%peer, "a PROXY protocol header took too long");
+                None
+            }
+        }
+    }
+}
+
+/// Where the requests of one connection come from.
+struct Origin {
+    info: ConnectionInfo,
+    forwarding: Arc<Forwarding>,
+}
+
+impl Origin {
+    fn of_request<B>(&self, request: &Request<B>) -> ConnectionInfo {
+        let client = self.forwarding.client(self.info.client, request.headers());
+        ConnectionInfo {
+            client: client.address,
+            scheme: client.scheme.unwrap_or(self.info.scheme),
+            ..self.info
+        }
+    }
+}
+
+/// Takes the gate's note out of a request and makes it what handlers look at.
+fn note_refusal<B>(request: &mut Request<B>) {
+    if let Some(number) = request.headers_mut().remove(gate::REFUSAL_HEADER) {
+        let number = number.to_str().ok().and_then(|number| number.parse().ok());
+        request
+            .extensions_mut()
+            .insert(Malformed::from_number(number.unwrap_or_default()));
     }
 }
 
 async fn serve_http<S, H, F, B>(
     http: auto::Builder<TokioExecutor>,
     stream: S,
-    info: ConnectionInfo,
+    origin: Origin,
     handler: H,
     watcher: Watcher,
 ) where
@@ -294,14 +394,17 @@ async fn serve_http<S, H, F, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let service = service_fn(|request: Request<Incoming>| {
+    let peer = origin.info.peer;
+    let service = service_fn(|mut request: Request<Incoming>| {
+        note_refusal(&mut request);
         let has_body = unread::has_body(&request);
+        let info = origin.of_request(&request);
         let response = handler(request, info);
         async move { Ok::<_, Infallible>(unread::close_after_refusal(has_body, response.await)) }
     });
     let connection = http.serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(peer = %info.peer, error, "the connection ended early");
+        tracing::debug!(%peer, error, "the connection ended early");
     }
 }
 

@@ -40,7 +40,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::{
     auth::{Authenticated, Caller},
     body::{Algorithm, BodySettings, ClientBody, MissingLength, PlaintextBody},
-    config::DomainRule,
+    config::{DomainRule, Scheme},
     error::S3Error,
     gateway::Gateway,
     object_key::{ObjectKey, ObjectPath},
@@ -61,6 +61,8 @@ pub struct Exchange {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) caller: Authenticated<Caller>,
     pub(crate) request_id: String,
+    /// The scheme that the client used, for URLs in answers.
+    pub(crate) scheme: Scheme,
     pub(crate) operation: Operation,
     pub(crate) method: Method,
     pub(crate) path: ObjectPath,
@@ -178,10 +180,7 @@ impl Exchange {
 
     /// The URL of the object at the gateway.
     pub(crate) fn location(&self) -> String {
-        let scheme = match self.gateway.config.listener.tls {
-            Some(_) => "https",
-            None => "http",
-        };
+        let scheme = self.scheme.as_str();
         format!("{scheme}://{}{}", self.caller.host, self.path.wire_path())
     }
 

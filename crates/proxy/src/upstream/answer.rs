@@ -7,7 +7,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use super::{DocumentMemory, HeldDocument, UpstreamError, cause_chain, limits::MAX_ERROR_LENGTH};
+use super::{
+    DocumentMemory, HeldDocument, UpstreamError, cause_chain, expectation::Expectation,
+    limits::MAX_ERROR_LENGTH,
+};
 use crate::{entity_tag::EntityTag, error::S3Error, operation, xml};
 
 /// An answer of the upstream: its head, and a body that has not been read yet.
@@ -17,6 +20,8 @@ pub struct Answer {
     idle: Duration,
     memory: DocumentMemory,
     repeated: bool,
+    /// Keeps the connection until the answer was read, where it came instead of `100 Continue`.
+    expectation: Option<Expectation>,
 }
 
 impl Answer {
@@ -24,12 +29,14 @@ impl Answer {
         response: Response<Incoming>,
         idle: Duration,
         memory: DocumentMemory,
+        expectation: Option<Expectation>,
     ) -> Self {
         Self {
             response,
             idle,
             memory,
             repeated: false,
+            expectation,
         }
     }
 
@@ -73,6 +80,7 @@ impl Answer {
             AnswerBody {
                 incoming,
                 idle: self.idle,
+                _expectation: self.expectation,
             },
         )
     }
@@ -216,6 +224,7 @@ fn without_document(status: StatusCode) -> S3Error {
 pub struct AnswerBody {
     incoming: Incoming,
     idle: Duration,
+    _expectation: Option<Expectation>,
 }
 
 impl AnswerBody {

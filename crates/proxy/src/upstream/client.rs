@@ -12,9 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header, uri::Scheme,
-};
+use http::{HeaderMap, Method, Request, Response, Uri, uri::Scheme};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -23,16 +21,21 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use super::{
-    Answer, BodyFailure, CredentialSource, DocumentMemory, RequestBody, Timeouts, TrailerBody,
-    UpstreamError, Verification, cause_chain, full_body,
+    Answer, BodyFailure, CredentialSource, DocumentMemory, RequestBody, Timeouts, UpstreamError,
+    Verification, cause_chain,
+    expectation::Expectation,
+    framing::{self, OutgoingBody},
     limits::{ATTEMPTS, MAX_IDLE_CONNECTIONS, POOL_IDLE_TIMEOUT},
-    tls, trailer,
+    repeat::{Attempts, Connection},
+    resolver::Resolver,
+    tls,
 };
 use crate::{
     auth,
-    body::{Algorithm, Checksum, Hasher},
+    body::{Algorithm, Checksum},
     error::S3Error,
 };
 
@@ -117,15 +120,6 @@ pub struct UpstreamRequest {
     is_unsigned: bool,
 }
 
-enum OutgoingBody {
-    /// Can be sent again when a pooled connection turns out to be dead.
-    Replayable(Bytes),
-    /// A body and its length.
-    Stream(RequestBody, u64),
-    /// A body in memory behind which stands this checksum, be it right or wrong.
-    Trailed(Bytes, Checksum),
-}
-
 impl UpstreamRequest {
     /// A request without a body.
     pub fn new(method: Method, target: Target) -> Self {
@@ -183,7 +177,7 @@ impl UpstreamRequest {
         self
     }
 
-    /// Streams a body of exactly `length` bytes; the request is tried once.
+    /// Streams a body of exactly `length` bytes; the request may be tried again while no more than its beginning was sent.
     #[must_use]
     pub fn stream(mut self, body: RequestBody, length: u64) -> Self {
         self.body = OutgoingBody::Stream(body, length);
@@ -198,10 +192,14 @@ impl UpstreamRequest {
     }
 }
 
+type HttpClient = Client<HttpsConnector<HttpConnector<Resolver>>, RequestBody>;
+
 /// One upstream: its connections and what signs its requests. Cheap to clone.
 #[derive(Clone)]
 pub struct Upstream {
-    client: Client<HttpsConnector<HttpConnector>, RequestBody>,
+    pooled: HttpClient,
+    /// Opens a connection for each request: for what must not meet one that the other side is about to close.
+    fresh: HttpClient,
     settings: Arc<UpstreamSettings>,
     scheme: Scheme,
     authority: String,
@@ -231,7 +229,7 @@ impl Upstream {
                 anyhow::anyhow!("the upstream endpoint {} names no host", settings.endpoint)
             })?
             .to_string();
-        let mut connector = HttpConnector::new();
+        let mut connector = HttpConnector::new_with_resolver(Resolver::new());
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(settings.timeouts.connect));
@@ -240,14 +238,17 @@ impl Upstream {
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .build(connector);
+        let client = |idle_connections| {
+            Client::builder(TokioExecutor::new())
+                .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+                .pool_max_idle_per_host(idle_connections)
+                .pool_timer(TokioTimer::new())
+                .timer(TokioTimer::new())
+                .build(connector.clone())
+        };
         Ok(Self {
-            client,
+            pooled: client(MAX_IDLE_CONNECTIONS),
+            fresh: client(0),
             settings: Arc::new(settings),
             scheme,
             authority,
@@ -277,8 +278,8 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// [`UpstreamError`] when there is no answer. A request with a body in memory, or none, is tried up to three times when the
-    /// connection breaks, unless it is conditional or a POST.
+    /// [`UpstreamError`] when there is no answer. What may be repeated is tried up to three times when the connection breaks, and only the
+    /// first time over a pooled connection, which the other side may be closing; what may not be repeated never gets a pooled one.
     pub async fn send(&self, request: UpstreamRequest) -> Result<Answer, UpstreamError> {
         let UpstreamRequest {
             method,
@@ -290,58 +291,33 @@ impl Upstream {
             is_unsigned,
         } = request;
         let uri = self.uri(&target, &query)?;
-        let unsigned_payload = (!is_unsigned).then_some(UNSIGNED);
         let algorithm = self.algorithm_for(&method, &target, &query, &headers);
-        match (body, algorithm) {
-            (OutgoingBody::Stream(body, length), None) => {
-                headers.insert(header::CONTENT_LENGTH, length.into());
-                self.attempt(method, uri, headers, body, unsigned_payload)
-                    .await
-            }
-            (OutgoingBody::Stream(body, length), Some(algorithm)) => {
-                trailer::announce(&mut headers, length, algorithm);
-                let body = TrailerBody::new(body, length, algorithm).boxed_unsync();
-                self.attempt(method, uri, headers, body, Some(trailer::PAYLOAD))
-                    .await
-            }
-            (OutgoingBody::Trailed(bytes, checksum), _) => {
-                let length = bytes.len() as u64;
-                trailer::announce(&mut headers, length, checksum.algorithm());
-                let body = TrailerBody::new(full_body(bytes), length, checksum.algorithm())
-                    .promising(checksum)
-                    .boxed_unsync();
-                self.attempt(method, uri, headers, body, Some(trailer::PAYLOAD))
-                    .await
-            }
-            (OutgoingBody::Replayable(bytes), algorithm) => {
-                if let Some(algorithm) = algorithm {
-                    insert_checksum(&mut headers, algorithm, &bytes)?;
-                }
-                let attempts = if ambiguity_is_handled || may_repeat(&method, &headers) {
-                    ATTEMPTS
-                } else {
-                    1
-                };
-                let mut attempt = 1;
-                loop {
-                    let outcome = self
-                        .attempt(
-                            method.clone(),
-                            uri.clone(),
-                            headers.clone(),
-                            full_body(bytes.clone()),
-                            unsigned_payload,
-                        )
-                        .await;
-                    match outcome {
-                        Err(UpstreamError::Connection(cause)) if attempt < attempts => {
-                            tracing::debug!(%cause, attempt, "trying the upstream again");
-                            tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
-                            attempt += 1;
-                        }
-                        outcome => return outcome.map(|answer| answer.after_attempts(attempt)),
+        let (body, payload) = framing::frame(body, algorithm, &mut headers)?;
+        let payload = (!is_unsigned).then_some(payload);
+        let body = Attempts::new(body, &method, &headers, ambiguity_is_handled);
+        let mut connection = body.first_connection();
+        let mut attempt = 1;
+        loop {
+            let (method, uri, headers) = (method.clone(), uri.clone(), headers.clone());
+            let mut request = self
+                .prepare(method, uri, headers, body.next(), payload)
+                .await?;
+            // A fresh connection is alive, and need not be asked.
+            let expectation = (body.is_stream() && connection == Connection::Pooled)
+                .then(|| Expectation::attach(&mut request.request));
+            let outcome = self.attempt(connection, request, expectation).await;
+            match outcome {
+                Err(UpstreamError::Connection(cause))
+                    if attempt < ATTEMPTS && body.may_be_sent_again() =>
+                {
+                    tracing::debug!(%cause, attempt, "trying the upstream again");
+                    if connection == Connection::Fresh {
+                        tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
                     }
+                    connection = Connection::Fresh;
+                    attempt += 1;
                 }
+                outcome => return outcome.map(|answer| answer.after_attempts(attempt)),
             }
         }
     }
@@ -360,14 +336,15 @@ impl Upstream {
         }
     }
 
-    async fn attempt(
+    /// Builds the request, signed unless it is to be anonymous.
+    async fn prepare(
         &self,
         method: Method,
         uri: Uri,
         headers: HeaderMap,
         body: RequestBody,
         payload: Option<&str>,
-    ) -> Result<Answer, UpstreamError> {
+    ) -> Result<PreparedRequest, UpstreamError> {
         let progress = Progress::default();
         let length = body.size_hint().exact();
         let mut request = Request::new(());
@@ -398,9 +375,23 @@ impl Upstream {
             progress: progress.clone(),
         }
         .boxed_unsync();
-        let response = self
-            .await_answer(Request::from_parts(parts, body), &progress)
-            .await?;
+        Ok(PreparedRequest {
+            request: Request::from_parts(parts, body),
+            progress,
+        })
+    }
+
+    async fn attempt(
+        &self,
+        connection: Connection,
+        prepared: PreparedRequest,
+        expectation: Option<Expectation>,
+    ) -> Result<Answer, UpstreamError> {
+        let PreparedRequest { request, progress } = prepared;
+        let response = self.await_answer(connection, request, &progress).await?;
+        if let Some(expectation) = &expectation {
+            expectation.answered();
+        }
         if response.status().is_redirection() && response.status() != http::StatusCode::NOT_MODIFIED
         {
             let location = response
@@ -419,6 +410,7 @@ impl Upstream {
             response,
             self.settings.timeouts.idle,
             self.settings.memory.clone(),
+            expectation,
         ))
     }
 
@@ -447,11 +439,16 @@ impl Upstream {
     /// Waits for the head of the answer. While a body is being sent, the wait starts anew with each piece that the connection takes.
     async fn await_answer(
         &self,
+        connection: Connection,
         request: Request<RequestBody>,
         progress: &Progress,
     ) -> Result<Response<Incoming>, UpstreamError> {
         let limit = self.settings.timeouts.answer;
-        let mut answer = std::pin::pin!(self.client.request(request));
+        let client = match connection {
+            Connection::Pooled => &self.pooled,
+            Connection::Fresh => &self.fresh,
+        };
+        let mut answer = std::pin::pin!(client.request(request));
         loop {
             let seen = progress.count();
             match tokio::time::timeout(limit, answer.as_mut()).await {
@@ -479,36 +476,24 @@ impl Upstream {
     }
 }
 
-/// What is said of a body instead of its hash.
-const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+/// What stands in a path unencoded (Signature Version 4, "URI encode").
+const PATH: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
 
-/// Adds the checksum of a body that is in memory, which costs less than a trailer.
-fn insert_checksum(
-    headers: &mut HeaderMap,
-    algorithm: Algorithm,
-    bytes: &[u8],
-) -> Result<(), UpstreamError> {
-    let mut hasher = Hasher::new(algorithm);
-    hasher.update(bytes);
-    let value = HeaderValue::from_str(&hasher.finish().to_base64())
-        .map_err(|error| UpstreamError::Request(error.to_string()))?;
-    headers.insert(HeaderName::from_static(algorithm.header_name()), value);
-    Ok(())
-}
-
-/// Whether a request whose answer got lost may be sent again. A condition that the lost attempt has made false would turn its success into a
-/// 412; a POST does something each time.
-fn may_repeat(method: &Method, headers: &HeaderMap) -> bool {
-    let reads = matches!(*method, Method::GET | Method::HEAD);
-    let conditional = [header::IF_MATCH, header::IF_NONE_MATCH]
-        .iter()
-        .any(|name| headers.contains_key(name));
-    reads || (matches!(*method, Method::PUT | Method::DELETE) && !conditional)
+/// A key as storages write it to verify a signature: they encode what they have decoded, so a client's own way to write it, such as a bare
+/// parenthesis, would not match. The key stays the same; slashes and dots are left alone.
+fn canonical(wire_key: &str) -> String {
+    let decoded: Vec<u8> = percent_decode_str(wire_key).collect();
+    percent_encode(&decoded, &PATH).to_string()
 }
 
 /// Host and path of a target.
 fn locate(addressing: Addressing, authority: &str, target: &Target) -> (String, String) {
-    let key = target.key.as_deref();
+    let key = target.key.as_deref().map(canonical);
     match (addressing, target.bucket.as_deref()) {
         (_, None) => (authority.to_owned(), "/".to_owned()),
         (Addressing::Path, Some(bucket)) => {
@@ -520,6 +505,12 @@ fn locate(addressing: Addressing, authority: &str, target: &Target) -> (String, 
             format!("/{}", key.unwrap_or_default()),
         ),
     }
+}
+
+/// A request that can be sent.
+struct PreparedRequest {
+    request: Request<RequestBody>,
+    progress: Progress,
 }
 
 /// Counts the pieces of a body that the connection has taken.
@@ -567,6 +558,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_key_is_written_as_storages_verify_it() {
+        for (wire, canonical_form) in [
+            ("a-b_c.d~e/f", "a-b_c.d~e/f"),
+            ("a//./../b/", "a//./../b/"),
+            ("(1)!*'", "%281%29%21%2A%27"),
+            ("a+b%2bc%20d", "a%2Bb%2Bc%20d"),
+            ("%c3%bc%41%7E", "%C3%BCA~"),
+            ("%25%2528", "%25%2528"),
+        ] {
+            assert_eq!(canonical(wire), canonical_form);
+            assert_eq!(canonical(canonical_form), canonical_form);
+        }
+    }
+
+    #[test]
     fn rule_06_a_target_is_addressed_by_path_or_by_host() {
         let object = Target::object("bucket", "a%20b//c/../d");
         assert_eq!(
@@ -609,17 +615,5 @@ mod tests {
                 .count(),
             1
         );
-    }
-
-    #[test]
-    fn rule_14_only_requests_without_a_memory_are_repeated() {
-        let plain = HeaderMap::new();
-        let conditional: HeaderMap = [(header::IF_NONE_MATCH, http::HeaderValue::from_static("*"))]
-            .into_iter()
-            .collect();
-        assert!(may_repeat(&Method::GET, &conditional));
-        assert!(may_repeat(&Method::PUT, &plain));
-        assert!(!may_repeat(&Method::PUT, &conditional));
-        assert!(!may_repeat(&Method::POST, &plain));
     }
 }

@@ -15,8 +15,16 @@ pub(super) const MAX_IDLE_CONNECTIONS: usize = 128;
 /// Below the idle time-outs of AWS (about 20 s) and MinIO (30 s), so that a pooled connection is seldom one that the other side has closed.
 pub(super) const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Attempts at a request whose body can be sent again, when the connection breaks before an answer.
+/// Attempts at a request that can be sent again, when the connection breaks before an answer.
 pub(super) const ATTEMPTS: u32 = 3;
+
+/// How much of a streamed body is kept so that it can be sent again, in bytes: what the system takes before it learns that a pooled
+/// connection is dead. Longer beginnings are let go, so a body that is well under way costs nothing.
+pub(super) const REPLAY_LIMIT: usize = 256 << 10;
+
+/// How long a streamed body waits for `100 Continue`, before it is sent to a storage that may not know the expectation: longer than it takes
+/// to learn that a pooled connection is dead, and what AWS's SDKs wait.
+pub(super) const CONTINUE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Credentials are renewed this long before they expire.
 pub(super) const CREDENTIAL_MARGIN: Duration = Duration::from_mins(5);

@@ -6,8 +6,13 @@
 mod answer;
 mod client;
 mod credentials;
+mod expectation;
+mod framing;
 mod limits;
 mod memory;
+mod repeat;
+mod replay;
+mod resolver;
 mod tls;
 mod trailer;
 

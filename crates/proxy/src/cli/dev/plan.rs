@@ -119,13 +119,7 @@ impl Plan {
         Ok(Config {
             anonymous: Vec::new(),
             deployment: self.deployment.clone(),
-            listener: ListenerConfig {
-                address: self.listen,
-                tls: None,
-                base_domains: Vec::new(),
-                external_hosts: Vec::new(),
-                regions: None,
-            },
+            listener: ListenerConfig::at(self.listen),
             upstream,
             state: StateConfig {
                 bucket: default_state_bucket(&self.deployment),
