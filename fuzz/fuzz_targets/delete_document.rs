@@ -1,4 +1,5 @@
-//! The keys, versions and conditions of a DeleteObjects are the same after they were written for the upstream, with tags mapped.
+//! The keys, versions and conditions of a DeleteObjects are the same after they were written for the upstream, with tags mapped. A document may
+//! name no key at all: whether it must is for the storage to say.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,7 +10,7 @@ fuzz_target!(|document: &[u8]| {
     let Ok(mut request) = DeleteObjects::parse(document) else {
         return;
     };
-    assert!((1..=MAX_DELETED_KEYS).contains(&request.objects.len()));
+    assert!(request.objects.len() <= MAX_DELETED_KEYS);
     let written = request.to_document().into_bytes();
     for object in &mut request.objects {
         let mapped = object
