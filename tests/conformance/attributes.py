@@ -73,6 +73,16 @@ def versions(target):
     refused(lambda: _attributes(target, "attributes/missing"), 404, "NoSuchKey")
 
 
+@case("rule 21: attributes in a bucket that is missing")
+def missing_bucket(target):
+    missing = f"{target.bucket}-missing"
+    refused(
+        lambda: target.client.get_object_attributes(Bucket=missing, Key="attributes/missing", ObjectAttributes=_ALL),
+        404,
+        "NoSuchBucket",
+    )
+
+
 @case("rule 21: attributes that do not exist are refused")
 def unknown(target):
     target.put("attributes/unknown", b"x")

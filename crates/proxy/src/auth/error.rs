@@ -68,6 +68,18 @@ pub enum AuthError {
         /// What was asked for, and what to use in its place.
         reason: Cow<'static, str>,
     },
+    /// 403 `SignatureDoesNotMatch`. The signature of a form's policy is another one. S3 repeats what it verified, all of it the form's own.
+    #[error(
+        "The request signature we calculated does not match the signature you provided. Check your key and signing method."
+    )]
+    PolicySignature {
+        /// What was signed with.
+        access_key_id: String,
+        /// What is to be signed: the policy as the form has it.
+        policy: String,
+        /// The signature of the form.
+        signature: String,
+    },
     /// 403. The request's date is more than 15 minutes from our clock.
     #[error("The difference between the request time and the current time is too large.")]
     RequestTimeTooSkewed {
@@ -137,6 +149,16 @@ impl AuthError {
                 ("ArgumentName", (*name).to_owned()),
                 ("ArgumentValue", value.clone()),
             ],
+            Self::PolicySignature {
+                access_key_id,
+                policy,
+                signature,
+            } => vec![
+                ("AWSAccessKeyId", access_key_id.clone()),
+                ("StringToSign", policy.clone()),
+                ("SignatureProvided", signature.clone()),
+                ("StringToSignBytes", spaced_digits(policy)),
+            ],
             Self::RequestTimeTooSkewed {
                 request_time,
                 server_time,
@@ -151,4 +173,10 @@ impl AuthError {
             _ => Vec::new(),
         }
     }
+}
+
+/// Bytes as S3 shows them beside a text, `61 62`.
+fn spaced_digits(text: &str) -> String {
+    let digits: Vec<String> = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    digits.join(" ")
 }

@@ -46,7 +46,12 @@ pub fn authenticate_form(
     let bad_credential = |reason| AuthError::invalid_argument(CREDENTIAL, claim.credential, reason);
     let credential = ClaimedCredential::parse(claim.credential).map_err(bad_credential)?;
     let date = claim.date;
-    let signature = Signature::from_hex(claim.signature).ok_or(AuthError::SignatureDoesNotMatch)?;
+    let mismatch = || AuthError::PolicySignature {
+        access_key_id: credential.access_key_id.to_string(),
+        policy: claim.policy.to_owned(),
+        signature: claim.signature.to_owned(),
+    };
+    let signature = Signature::from_hex(claim.signature).ok_or_else(mismatch)?;
     if credential.day != date.day() {
         return Err(bad_credential(
             "The day of x-amz-credential is not that of x-amz-date.".into(),
@@ -68,7 +73,7 @@ pub fn authenticate_form(
         access_key_id: credential.access_key_id.to_string(),
     })?;
     if !is_signed {
-        return Err(AuthError::SignatureDoesNotMatch);
+        return Err(mismatch());
     }
     entry.remember(&credential.day, &credential.region, &key);
     let host = anonymous(parts, settings)?.host.clone();
@@ -191,5 +196,13 @@ mod tests {
         }
         let error = S3Error::from(verify(&one, "another secret").unwrap_err());
         assert_eq!(error.code, "SignatureDoesNotMatch");
+        let element = |name| {
+            let found = error.elements.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| value.as_str()).unwrap_or_default()
+        };
+        assert_eq!(element("AWSAccessKeyId"), "AKIAIOSFODNN7EXAMPLE");
+        assert_eq!(element("StringToSign"), POLICY);
+        assert_eq!(element("SignatureProvided"), SIGNATURE);
+        assert!(element("StringToSignBytes").starts_with("65 79 41 69 "));
     }
 }

@@ -155,11 +155,11 @@ impl ChecksumType {
         }
     }
 
-    /// Reads the value of `x-amz-checksum-type`.
+    /// Reads the value of `x-amz-checksum-type`, in any case, as S3 does.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Composite, Self::FullObject]
             .into_iter()
-            .find(|checksum_type| checksum_type.name() == name)
+            .find(|checksum_type| checksum_type.name().eq_ignore_ascii_case(name))
     }
 }
 
@@ -191,7 +191,11 @@ mod tests {
             ChecksumType::from_name("FULL_OBJECT"),
             Some(ChecksumType::FullObject)
         );
-        assert_eq!(ChecksumType::from_name("full_object"), None);
+        assert_eq!(
+            ChecksumType::from_name("Composite"),
+            Some(ChecksumType::Composite)
+        );
+        assert_eq!(ChecksumType::from_name("FULL-OBJECT"), None);
     }
 
     #[test]

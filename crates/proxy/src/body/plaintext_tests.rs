@@ -331,6 +331,19 @@ fn contradictory_checksums_are_refused() {
             "{pairs:?}"
         );
     }
+    // Also where neither of them can be read.
+    for value in ["NhCmhg==", ""] {
+        let two = [
+            ("content-length", "5"),
+            ("x-amz-checksum-crc32", value),
+            ("x-amz-checksum-sha1", value),
+        ];
+        let error = open(HELLO, &two, &PayloadMode::Unsigned).unwrap_err();
+        assert!(
+            error.to_string().contains("a single x-amz-checksum-"),
+            "{error}"
+        );
+    }
     // These say something about checksums and are none.
     let harmless = [
         ("content-length", "5"),

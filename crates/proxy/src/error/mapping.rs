@@ -45,7 +45,9 @@ impl From<AuthError> for S3Error {
             AuthError::RequestTimeTooSkewed { .. } => {
                 (StatusCode::FORBIDDEN, "RequestTimeTooSkewed")
             }
-            AuthError::SignatureDoesNotMatch => (StatusCode::FORBIDDEN, "SignatureDoesNotMatch"),
+            AuthError::PolicySignature { .. } | AuthError::SignatureDoesNotMatch => {
+                (StatusCode::FORBIDDEN, "SignatureDoesNotMatch")
+            }
         };
         let mut answer = Self::new(status, code, error.to_string());
         answer.elements = error.elements();

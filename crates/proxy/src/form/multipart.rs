@@ -1,7 +1,7 @@
 //! The framing of `multipart/form-data` (RFC 7578, RFC 2046 section 5.1): sans-IO, one part after the other.
 
 use bytes::{Buf, Bytes, BytesMut};
-use memchr::memmem;
+use memchr::memmem::{self, Finder};
 
 use super::{FormError, MAXIMUM_BOUNDARY_LENGTH, MAXIMUM_FIELDS_LENGTH};
 
@@ -33,13 +33,33 @@ pub(super) struct PartHead {
     pub(super) file_name: Option<String>,
 }
 
+/// Where the parser stands between two parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Before the delimiter.
+    Delimiter,
+    /// Behind it, on its line.
+    Line,
+    /// On the line end before the headers, which an empty line ends.
+    Head,
+}
+
 /// Reads a form piece by piece. Holds what was pushed and not read yet: at most a head, a field, or one piece of the file.
+///
+/// What comes out does not depend on the pieces: nothing is decided before all of it is there, and bounds are about positions in the form. No
+/// byte is searched more often than a delimiter is long, however small the pieces are.
 #[derive(Debug)]
 pub(super) struct Parser {
-    /// `CR LF -- boundary`.
-    delimiter: Vec<u8>,
+    /// For `CR LF -- boundary`.
+    delimiter: Finder<'static>,
     buffer: BytesMut,
     received: u64,
+    stage: Stage,
+    /// Bytes of the buffer in which nothing begins that is looked for now.
+    searched: usize,
+    /// Bytes that were looked at, for the test that bounds them.
+    #[cfg(test)]
+    examined: usize,
 }
 
 impl Parser {
@@ -57,10 +77,14 @@ impl Parser {
             return Err(FormError::Malformed("its boundary has 1 to 70 characters"));
         }
         Ok(Self {
-            delimiter: format!("\r\n--{boundary}").into_bytes(),
+            delimiter: Finder::new(&format!("\r\n--{boundary}")).into_owned(),
             // The first delimiter has no line before it.
             buffer: BytesMut::from(LINE_END),
             received: 0,
+            stage: Stage::Delimiter,
+            searched: 0,
+            #[cfg(test)]
+            examined: 0,
         })
     }
 
@@ -77,46 +101,64 @@ impl Parser {
 
     /// Bytes behind the file in a form whose last field it is, written as every browser and library writes it.
     pub(super) fn usual_tail_length(&self) -> u64 {
-        (self.delimiter.len() + CLOSING.len() + LINE_END.len()) as u64
+        (self.delimiter_length() + CLOSING.len() + LINE_END.len()) as u64
     }
 
     /// The head of the next part; the parser must stand before a delimiter.
     pub(super) fn next_part(&mut self) -> Result<Step<PartHead>, FormError> {
-        let Some(start) = memmem::find(&self.buffer, &self.delimiter) else {
-            return self.wait();
-        };
-        let behind = start + self.delimiter.len();
-        let rest = self.buffer.get(behind..).unwrap_or_default();
-        if rest.starts_with(CLOSING) {
-            return Ok(Step::End);
+        loop {
+            match self.stage {
+                Stage::Delimiter => {
+                    let Some(start) = self.find_delimiter() else {
+                        return self.wait();
+                    };
+                    self.advance(start + self.delimiter_length())?;
+                    self.stage = Stage::Line;
+                }
+                Stage::Line => {
+                    if self.buffer.starts_with(CLOSING) {
+                        self.within_limit(CLOSING.len())?;
+                        return Ok(Step::End);
+                    }
+                    let Some(length) = self.find_line_end() else {
+                        return self.wait();
+                    };
+                    let padding = self.buffer.get(..length).unwrap_or_default();
+                    if padding.iter().any(|byte| !matches!(byte, b' ' | b'\t')) {
+                        return Err(FormError::Malformed("text follows a boundary"));
+                    }
+                    self.advance(length)?;
+                    self.stage = Stage::Head;
+                }
+                Stage::Head => {
+                    let Some(length) = self.find_empty_line() else {
+                        return self.wait();
+                    };
+                    self.within_limit(length)?;
+                    let head = self.buffer.get(LINE_END.len()..length).unwrap_or_default();
+                    let mut headers = [httparse::EMPTY_HEADER; MAXIMUM_PART_HEADERS];
+                    let head = match httparse::parse_headers(head, &mut headers) {
+                        Ok(httparse::Status::Complete((_, headers))) => part_head(headers)?,
+                        Ok(httparse::Status::Partial) | Err(_) => {
+                            return Err(FormError::Malformed("the headers of a part are not"));
+                        }
+                    };
+                    self.advance(length)?;
+                    self.stage = Stage::Delimiter;
+                    return Ok(Step::Ready(head));
+                }
+            }
         }
-        let Some(line_end) = memmem::find(rest, LINE_END) else {
-            return self.wait();
-        };
-        let padding = rest.get(..line_end).unwrap_or_default();
-        if padding.iter().any(|byte| !matches!(byte, b' ' | b'\t')) {
-            return Err(FormError::Malformed("text follows a boundary"));
-        }
-        let head_start = behind + line_end + LINE_END.len();
-        let rest = self.buffer.get(head_start..).unwrap_or_default();
-        let mut headers = [httparse::EMPTY_HEADER; MAXIMUM_PART_HEADERS];
-        let (length, head) = match httparse::parse_headers(rest, &mut headers) {
-            Ok(httparse::Status::Partial) => return self.wait(),
-            Ok(httparse::Status::Complete((length, headers))) => (length, part_head(headers)?),
-            Err(_) => return Err(FormError::Malformed("the headers of a part are not")),
-        };
-        self.buffer.advance(head_start + length);
-        self.within_limit()?;
-        Ok(Step::Ready(head))
     }
 
     /// The whole value of a field that is no file.
     pub(super) fn value(&mut self) -> Result<Step<String>, FormError> {
-        let Some(length) = memmem::find(&self.buffer, &self.delimiter) else {
+        let Some(length) = self.find_delimiter() else {
             return self.wait();
         };
+        self.within_limit(length + self.delimiter_length())?;
         let value = self.buffer.split_to(length);
-        self.within_limit()?;
+        self.searched = 0;
         String::from_utf8(value.to_vec())
             .map(Step::Ready)
             .map_err(|_| FormError::Malformed("a field is not UTF-8"))
@@ -124,27 +166,100 @@ impl Parser {
 
     /// The next bytes of the file, never empty.
     pub(super) fn file_data(&mut self) -> Step<Bytes> {
-        let length = match memmem::find(&self.buffer, &self.delimiter) {
+        let length = match self.find_delimiter() {
             Some(0) => return Step::End,
             Some(length) => length,
             // What could be the beginning of a delimiter stays.
-            None => (self.buffer.len() + 1).saturating_sub(self.delimiter.len()),
+            None => self.searched,
         };
         if length == 0 {
             return Step::NeedMore;
         }
+        self.searched = 0;
         Step::Ready(self.buffer.split_to(length).freeze())
     }
 
+    fn delimiter_length(&self) -> usize {
+        self.delimiter.needle().len()
+    }
+
+    /// Where the next delimiter begins.
+    fn find_delimiter(&mut self) -> Option<usize> {
+        let from = self.searched;
+        let found = self.delimiter.find(self.unsearched());
+        #[cfg(test)]
+        {
+            let examined = found.map(|at| at + self.delimiter_length());
+            self.examined += examined.unwrap_or(self.buffer.len() - from);
+        }
+        let searched = match found {
+            Some(at) => from + at,
+            None => (self.buffer.len() + 1).saturating_sub(self.delimiter_length()),
+        };
+        self.searched = searched.max(from);
+        found.map(|at| from + at)
+    }
+
+    /// Where the line ends on which the parser stands.
+    fn find_line_end(&mut self) -> Option<usize> {
+        let from = self.searched;
+        let found = memmem::find(self.unsearched(), LINE_END).map(|at| from + at);
+        #[cfg(test)]
+        {
+            self.examined += found.map_or(self.buffer.len(), |at| at + LINE_END.len()) - from;
+        }
+        self.searched = found.unwrap_or(self.buffer.len().saturating_sub(1).max(from));
+        found
+    }
+
+    /// The length of everything up to and with the next empty line, as [`httparse`] takes lines: a lone LF ends one as well.
+    fn find_empty_line(&mut self) -> Option<usize> {
+        let from = self.searched;
+        let mut ends = memchr::memchr_iter(b'\n', self.unsearched()).map(|at| from + at);
+        let (searched, found) = loop {
+            let Some(end) = ends.next() else {
+                break (self.buffer.len(), None);
+            };
+            match self.buffer.get(end + 1..).unwrap_or_default() {
+                [b'\n', ..] => break (end, Some(end + 2)),
+                [b'\r', b'\n', ..] => break (end, Some(end + 3)),
+                // The next bytes will tell.
+                [] | [b'\r'] => break (end, None),
+                _ => {}
+            }
+        };
+        #[cfg(test)]
+        {
+            self.examined += found.unwrap_or(self.buffer.len()) - from;
+        }
+        self.searched = searched;
+        found
+    }
+
+    fn unsearched(&self) -> &[u8] {
+        self.buffer.get(self.searched..).unwrap_or_default()
+    }
+
+    /// Steps over bytes that were read.
+    fn advance(&mut self, length: usize) -> Result<(), FormError> {
+        self.within_limit(length)?;
+        self.buffer.advance(length);
+        self.searched = 0;
+        Ok(())
+    }
+
+    /// What is waited for lies behind everything that was received.
     fn wait<T>(&self) -> Result<Step<T>, FormError> {
-        if self.buffer.len() as u64 > MAXIMUM_FIELDS_LENGTH {
+        if self.received > MAXIMUM_FIELDS_LENGTH {
             return Err(FormError::FieldsTooLong);
         }
         Ok(Step::NeedMore)
     }
 
-    fn within_limit(&self) -> Result<(), FormError> {
-        if self.position() > MAXIMUM_FIELDS_LENGTH {
+    /// Whether the next bytes of the buffer, so many of them, may still stand in front of the file.
+    fn within_limit(&self, length: usize) -> Result<(), FormError> {
+        let behind = self.buffer.len().saturating_sub(length) as u64;
+        if self.received.saturating_sub(behind) > MAXIMUM_FIELDS_LENGTH {
             return Err(FormError::FieldsTooLong);
         }
         Ok(())
@@ -348,6 +463,58 @@ mod tests {
     }
 
     #[test]
+    fn small_pieces_cost_no_more_than_large_ones_for_each_byte() {
+        let long = usize::try_from(MAXIMUM_FIELDS_LENGTH).unwrap() - 500;
+        let many = "\r\n--xy ".repeat(long / 7);
+        let head = "\r\nContent-Disposition: form-data; name=\"a\"";
+        for text in [
+            "x".repeat(long),
+            many.clone(),
+            format!("--xyz{}", " ".repeat(long)),
+            format!("--xyz{}", "\r".repeat(long)),
+            format!("--xyz\r\nA: {}", "b".repeat(long)),
+            format!("--xyz{}", "\r\nA:b".repeat(long / 5)),
+            format!("--xyz{head}\r\n\r\n{}", "v".repeat(long)),
+            format!("--xyz{head}\r\n\r\n{many}"),
+        ] {
+            let mut parser = Parser::new(TYPE).unwrap();
+            let mut is_value = false;
+            for byte in text.as_bytes() {
+                parser.push(&[*byte]);
+                is_value = is_value || matches!(parser.next_part(), Ok(Step::Ready(_)));
+                if is_value {
+                    assert_eq!(parser.value(), Ok(Step::NeedMore));
+                }
+            }
+            let bound = 2 * parser.delimiter_length() * text.len();
+            assert!(
+                parser.examined <= bound,
+                "{} bytes of {:?} were looked at",
+                parser.examined,
+                &text[..20]
+            );
+        }
+    }
+
+    #[test]
+    fn the_bound_on_fields_is_one_position_however_they_arrive() {
+        let limit = usize::try_from(MAXIMUM_FIELDS_LENGTH).unwrap();
+        let whole = String::from_utf8(form(b"abc")).unwrap();
+        let start = whole.find("abc").unwrap();
+        for (position, fits) in [(limit - 1, true), (limit, true), (limit + 1, false)] {
+            let longer = format!("a/{}$", "x".repeat(position - start));
+            let text = whole.replace("a/$", &longer);
+            for piece in [1, 64, 1_000, 1 << 20] {
+                let outcome = read(text.as_bytes(), piece);
+                match outcome {
+                    Ok((_, found, _)) => assert!(fits && found == position as u64, "{position}"),
+                    Err(error) => assert!(!fits && error == FormError::FieldsTooLong, "{position}"),
+                }
+            }
+        }
+    }
+
+    #[test]
     fn names_of_files_are_read_as_clients_write_them() {
         let name = |text: &str| parameter(text, "filename").map(|name| base_name(&name).to_owned());
         for (text, expected) in [
@@ -377,8 +544,8 @@ mod tests {
         }
 
         #[test]
-        fn any_form_is_read_without_panic(text in "(--xyz|\r\n|Content-Disposition: form-data; |name=|filename=|\"|;|--|.){0,30}", piece in 1_usize..9) {
-            let _ = read(text.as_bytes(), piece);
+        fn any_form_is_read_alike_in_pieces_and_at_once(text in "(--xyz|\r\n|\n|Content-Disposition: form-data; |name=|filename=|\"|;|--|.){0,30}", piece in 1_usize..9) {
+            prop_assert_eq!(read(text.as_bytes(), piece), read(text.as_bytes(), 1_000));
         }
     }
 }

@@ -104,7 +104,8 @@ impl Form {
     /// A body that ends before the file does, or a client that falls silent.
     pub async fn collect(self, idle_timeout: Duration) -> Result<(Fields, Bytes), FormError> {
         let mut file = self.file;
-        let mut whole = BytesMut::new();
+        let mut whole =
+            BytesMut::with_capacity(usize::try_from(self.remaining).unwrap_or_default());
         loop {
             match file.parser.file_data() {
                 Step::Ready(data) => whole.extend_from_slice(&data),

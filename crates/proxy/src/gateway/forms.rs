@@ -146,12 +146,11 @@ impl Gateway {
         let is_small = form.remaining <= self.config.limits.small_object;
         if is_small
             && let Ok(bytes) = u32::try_from(form.remaining)
-            && let Ok(memory) = self.small_object_memory.try_acquire_many(bytes)
+            && let Ok(memory) = Arc::clone(&self.small_object_memory).try_acquire_many_owned(bytes)
         {
             let (_, file) = form.collect(idle_timeout).await?;
-            drop(memory);
             let length = file.len() as u64;
-            return Ok((full(file), length, true));
+            return Ok((SmallFile::body(file, memory), length, true));
         }
         let length = form.probable_length();
         Ok((form.file.boxed(), length, false))
@@ -200,8 +199,28 @@ fn missing_field(name: &str) -> S3Error {
     .with_element("ArgumentName", name)
 }
 
-fn full(file: Bytes) -> ClientBody {
-    Full::new(file).map_err(|never| match never {}).boxed()
+/// The bytes of a small file, with their share of the memory for small objects: it is given back when the last of them is dropped.
+struct SmallFile {
+    bytes: Bytes,
+    _memory: OwnedSemaphorePermit,
+}
+
+impl SmallFile {
+    fn body(bytes: Bytes, memory: OwnedSemaphorePermit) -> ClientBody {
+        let file = Self {
+            bytes,
+            _memory: memory,
+        };
+        Full::new(Bytes::from_owner(file))
+            .map_err(|never| match never {})
+            .boxed()
+    }
+}
+
+impl AsRef<[u8]> for SmallFile {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 fn path_of_form(bucket: &BucketName, fields: &Fields) -> Result<ObjectPath, S3Error> {
@@ -225,4 +244,26 @@ fn of_length(error: S3Error, is_exact: bool) -> S3Error {
         "The form ended too early, or something follows its file. A file that is streamed must be the very last field, and the form must end with its closing boundary and a line end; give a submit button no name.",
     )
     .with_detail(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_memory_of_a_small_file_is_held_as_long_as_its_bytes() {
+        let memory = Arc::new(Semaphore::new(10));
+        let permit = Arc::clone(&memory).try_acquire_many_owned(7).unwrap();
+        let mut body = SmallFile::body(Bytes::from_static(b"abcdefg"), permit);
+        let frame = body.frame().await.unwrap().unwrap();
+        drop(body);
+        let mut data = frame.into_data().unwrap();
+        let piece = data.split_off(5);
+        drop(data);
+        assert_eq!((&piece[..], memory.available_permits()), (&b"fg"[..], 3));
+        drop(piece);
+        assert_eq!(memory.available_permits(), 10);
+    }
 }

@@ -237,7 +237,7 @@ impl Gateway {
         let response = outcome.map_err(|error| {
             let (path, operation) = &asked;
             if is_anonymous {
-                policy::conceal_absence(&self.config.anonymous, path, error)
+                policy::conceal_absence(&self.config.anonymous, operation, path, error)
             } else {
                 missing::named(error, path, operation)
             }

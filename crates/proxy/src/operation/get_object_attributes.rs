@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use sealgate_envelope::{
     commit::{CommitPart, CommitRecord},
     object::Body,
@@ -11,7 +11,7 @@ use sealgate_envelope::{
 use super::{
     Exchange, ResponseBody, append_query, checksums, clear, document,
     get_object::{intent, kept_checksum},
-    head, headers,
+    head, headers, multipart, named,
 };
 use crate::{
     body::{Algorithm, ChecksumType},
@@ -19,7 +19,7 @@ use crate::{
     error::S3Error,
     object::{ClearHead, SealedHead, SealedObject},
     policy,
-    upstream::Answer,
+    upstream::{Answer, UpstreamRequest},
     xml::{
         attributes_answer::{AttributedPart, AttributesAnswer, PartsPage},
         checksum_value::ChecksumValue,
@@ -38,7 +38,10 @@ const DEFAULT_STORAGE_CLASS: &str = "STANDARD";
 pub(super) async fn get_object_attributes(
     exchange: Exchange,
 ) -> Result<Response<ResponseBody>, S3Error> {
-    let wanted = Wanted::read(&exchange)?;
+    let wanted = match Wanted::read(&exchange) {
+        Ok(wanted) => wanted,
+        Err(error) => return Err(multipart::missing_bucket(&exchange).await.unwrap_or(error)),
+    };
     let limit = number(&exchange, "x-amz-max-parts")?
         .unwrap_or(MAXIMUM_PAGE)
         .min(MAXIMUM_PAGE);
@@ -79,7 +82,7 @@ pub(super) async fn get_object_attributes(
                 parts: listed,
             }),
         storage_class: wanted.storage_class.then(|| {
-            head.text(super::named("x-amz-storage-class"))
+            head.text(named("x-amz-storage-class"))
                 .unwrap_or(DEFAULT_STORAGE_CLASS)
         }),
         size: if wanted.size {
@@ -169,7 +172,11 @@ async fn open(exchange: &Exchange) -> Result<(Answer, SealedObject), S3Error> {
         append_query(&mut query, "versionId", version_id);
     }
     let gateway = &exchange.gateway;
-    let head = head::explained(gateway, exchange.target(), query, request_headers).await?;
+    let head =
+        match head::explained(gateway, exchange.target(), query.clone(), request_headers).await {
+            Ok(head) => head,
+            Err(error) => return Err(of_attributes(exchange, &query, error).await),
+        };
     let sealed = SealedHead::read(&head, version_id)?;
     conditions.hold(head.headers())?;
     let permit = policy::permit_open(&intent(exchange));
@@ -177,6 +184,28 @@ async fn open(exchange: &Exchange) -> Result<(Answer, SealedObject), S3Error> {
         .open(gateway, &permit, &exchange.domain(), exchange.key())
         .await?;
     Ok((head, object))
+}
+
+/// What the storage says of a delete marker's attributes: of reading its bytes it says that this is not allowed, and of its attributes perhaps
+/// that there are none.
+async fn of_attributes(exchange: &Exchange, query: &str, error: S3Error) -> S3Error {
+    if error.status != StatusCode::METHOD_NOT_ALLOWED {
+        return error;
+    }
+    let mut attributes = "attributes=".to_owned();
+    if !query.is_empty() {
+        attributes.push('&');
+        attributes.push_str(query);
+    }
+    let request = UpstreamRequest::new(Method::GET, exchange.target())
+        .query(attributes)
+        .headers(headers::common(&exchange.headers))
+        .header(
+            named("x-amz-object-attributes"),
+            HeaderValue::from_static("ETag"),
+        );
+    let answer = exchange.gateway.upstream.call(request).await;
+    answer.err().unwrap_or(error)
 }
 
 async fn commit_record(

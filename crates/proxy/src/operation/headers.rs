@@ -7,6 +7,7 @@ use crate::{
     conditions::{ConditionHeaders, Conditions},
     entity_tag::{EntityTag, TagCondition, if_range_to_upstream},
     error::S3Error,
+    form,
     route::may_pass,
 };
 
@@ -50,6 +51,13 @@ const PLACEMENT: [&str; 18] = [
     "x-amz-tagging-directive",
     "x-amz-website-redirect-location",
     "x-amz-source-expected-bucket-owner",
+];
+
+/// What a browser says of the page that asks. It makes the upstream say whether the browser may show the answer to that page.
+const OF_THE_PAGE: [HeaderName; 3] = [
+    header::ORIGIN,
+    header::ACCESS_CONTROL_REQUEST_METHOD,
+    header::ACCESS_CONTROL_REQUEST_HEADERS,
 ];
 
 /// What tells a browser, and the caches on the way, who may read an answer.
@@ -109,14 +117,11 @@ fn copy_named(names: &[&'static str], from: &HeaderMap, to: &mut HeaderMap) {
     }
 }
 
-/// Headers that go with any request on behalf of a client. The origin makes the upstream say whether a browser may show the answer to the page
-/// that asked.
+/// Headers that go with any request on behalf of a client.
 pub(super) fn common(client: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::new();
     copy_named(&ALWAYS, client, &mut headers);
-    if let Some(origin) = client.get(header::ORIGIN) {
-        headers.insert(header::ORIGIN, origin.clone());
-    }
+    of_the_page(client, &mut headers);
     headers
 }
 
@@ -174,12 +179,32 @@ pub(super) fn passed(client: &HeaderMap) -> HeaderMap {
             headers.append(name.clone(), value.clone());
         }
     }
-    for name in [header::CONTENT_TYPE, header::IF_MATCH, header::ORIGIN] {
-        if let Some(value) = client.get(&name) {
-            headers.insert(name, value.clone());
-        }
+    of_the_page(client, &mut headers);
+    if let Some(value) = client.get(header::IF_MATCH) {
+        headers.insert(header::IF_MATCH, value.clone());
+    }
+    // A storage that takes the request for a browser's form would store its body.
+    if let Some(value) = client.get(header::CONTENT_TYPE)
+        && !form::is_form(client)
+    {
+        headers.insert(header::CONTENT_TYPE, value.clone());
     }
     headers
+}
+
+/// Whether a request header reaches the upstream as the client wrote it, so that what the upstream says of its value is about the client's.
+pub(crate) fn crosses_unchanged(name: &str) -> bool {
+    PLACEMENT
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn of_the_page(client: &HeaderMap, upstream: &mut HeaderMap) {
+    for name in OF_THE_PAGE {
+        if let Some(value) = client.get(&name) {
+            upstream.insert(name, value.clone());
+        }
+    }
 }
 
 /// The headers of the upstream's answer that a client gets, with the entity tag as clients see it.
@@ -348,10 +373,13 @@ mod tests {
             ("x-amz-expected-bucket-owner", "111122223333"),
             ("x-amz-request-payer", "requester"),
             ("origin", "https://app.example.org"),
+            ("access-control-request-method", "PUT"),
+            ("access-control-request-headers", "x-a"),
             ("range", "bytes=0-1"),
         ]);
         for upstream in [common(&client), placement(&client), passed(&client)] {
-            assert_eq!(upstream.len(), 3, "{upstream:?}");
+            assert_eq!(upstream.len(), 5, "{upstream:?}");
+            assert_eq!(upstream["access-control-request-method"], "PUT");
             assert_eq!(upstream["x-amz-expected-bucket-owner"], "111122223333");
             assert_eq!(upstream["x-amz-request-payer"], "requester");
             assert_eq!(upstream["origin"], "https://app.example.org");
@@ -376,6 +404,18 @@ mod tests {
         assert_eq!(upstream.len(), 2, "{upstream:?}");
         assert_eq!(upstream["x-amz-acl"], "private");
         assert_eq!(upstream["x-amz-bucket-object-lock-enabled"], "true");
+    }
+
+    #[test]
+    fn nothing_passes_on_that_a_storage_would_take_for_a_form() {
+        let of_type = |kind: &'static str| passed(&headers(&[("content-type", kind)]));
+        for kind in ["multipart/form-data; boundary=b", "Multipart/Form-Data"] {
+            assert_eq!(of_type(kind), HeaderMap::new(), "{kind}");
+        }
+        assert_eq!(
+            of_type("application/xml")["content-type"],
+            "application/xml"
+        );
     }
 
     #[test]

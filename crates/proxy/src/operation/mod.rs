@@ -23,7 +23,10 @@ mod post_object;
 mod put_object;
 mod upload_part;
 
-pub(crate) use self::{headers::cors as cors_headers, post_object::post_object};
+pub(crate) use self::{
+    headers::{cors as cors_headers, crosses_unchanged},
+    post_object::post_object,
+};
 pub(crate) use checksums::to_sealed as checksum_to_sealed;
 pub(crate) use metadata::{of_headers as metadata_of_headers, to_answer as metadata_to_answer};
 pub(crate) use put_object::{commit_region, of_keyring};

@@ -94,7 +94,14 @@ pub(super) async fn create(exchange: Exchange) -> Result<Response<ResponseBody>,
 
 /// The checksum that the client wants for its parts and object (S3 API, CreateMultipartUpload).
 fn requested_checksum(exchange: &Exchange) -> Result<Option<ChecksumKind>, S3Error> {
-    let requested_type = exchange.parameter("x-amz-checksum-type");
+    let requested_type = exchange
+        .parameter("x-amz-checksum-type")
+        .map(|text| {
+            ChecksumType::from_name(&text).ok_or_else(|| {
+                S3Error::invalid_request("Value for x-amz-checksum-type header is invalid.")
+            })
+        })
+        .transpose()?;
     let Some(algorithm) = checksums::algorithm_asked_for(exchange)? else {
         return match requested_type {
             Some(_) => Err(S3Error::invalid_request(
@@ -105,10 +112,7 @@ fn requested_checksum(exchange: &Exchange) -> Result<Option<ChecksumKind>, S3Err
     };
     let checksum_type = match requested_type {
         None => algorithm.default_multipart_type(),
-        Some(text) => {
-            let checksum_type = ChecksumType::from_name(&text).ok_or_else(|| {
-                S3Error::invalid_request("Value for x-amz-checksum-type header is invalid.")
-            })?;
+        Some(checksum_type) => {
             if !algorithm.supports(checksum_type) {
                 return Err(S3Error::invalid_request(format!(
                     "The {checksum_type} checksum type cannot be used with the {} checksum algorithm.",

@@ -58,9 +58,16 @@ pub fn permit_anonymous(
 }
 
 /// The answer to an anonymous request that failed: whoever may not list a bucket does not learn which keys there are not.
-pub fn conceal_absence(rules: &[AnonymousConfig], path: &ObjectPath, error: S3Error) -> S3Error {
+pub fn conceal_absence(
+    rules: &[AnonymousConfig],
+    operation: &Operation,
+    path: &ObjectPath,
+    error: S3Error,
+) -> S3Error {
     let key = path.key().map(ObjectKey::as_str).unwrap_or_default();
-    if error.status == http::StatusCode::NOT_FOUND
+    // A preflight is about the rules of a bucket and looks at no key, and that a bucket is there is told by any answer about its rules.
+    if *operation != Operation::OptionsObject
+        && error.status == http::StatusCode::NOT_FOUND
         && !allows(rules, AnonymousAction::List, path, key)
     {
         return S3Error::access_denied("Access Denied").with_detail(error);
@@ -170,14 +177,18 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_concealed_from_those_who_may_not_list() {
-        let code = |path: &str| {
+        let code = |operation, path: &str| {
             let path = ObjectPath::parse(None, &[], path).unwrap();
-            conceal_absence(&rules(), &path, S3Error::no_such_key())
+            conceal_absence(&rules(), &operation, &path, S3Error::no_such_key())
                 .code
                 .clone()
         };
-        assert_eq!(code("/public-1/site/x"), "AccessDenied");
-        assert_eq!(code("/open/a/x"), "NoSuchKey");
+        assert_eq!(
+            code(Operation::GetObject, "/public-1/site/x"),
+            "AccessDenied"
+        );
+        assert_eq!(code(Operation::GetObject, "/open/a/x"), "NoSuchKey");
+        assert_eq!(code(Operation::OptionsObject, "/private/x"), "NoSuchKey");
     }
 
     #[test]

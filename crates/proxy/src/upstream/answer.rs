@@ -178,7 +178,16 @@ fn of_upstream(status: StatusCode, document: xml::upstream_answers::UpstreamErro
     let tells = ["arn:", ".amazonaws.com"];
     let message = &document.message;
     if !tells.iter().any(|mark| message.contains(mark)) && !names_a_url(message) {
-        return S3Error::new(status, document.code, document.message);
+        let mut error = S3Error::new(status, document.code, document.message);
+        // Other arguments are ours, or were translated on the way, and their values mean nothing to a client.
+        if let Some((name, value)) = document.argument
+            && operation::crosses_unchanged(&name)
+        {
+            error = error
+                .with_element("ArgumentName", name)
+                .with_element("ArgumentValue", value);
+        }
+        return error;
     }
     let message = format!(
         "The storage behind the gateway answered {}. Its message names accounts or hosts of its own and is in the gateway's log.",
@@ -262,6 +271,31 @@ impl AnswerBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_argument_of_the_client_is_named_and_one_of_ours_is_not() {
+        let elements = |name: &str| {
+            let document = xml::upstream_answers::UpstreamError {
+                code: "InvalidArgument".to_owned(),
+                message: "no".to_owned(),
+                argument: Some((name.to_owned(), "v".to_owned())),
+            };
+            of_upstream(StatusCode::BAD_REQUEST, document)
+                .elements
+                .clone()
+        };
+        let name = "x-amz-object-lock-mode";
+        assert_eq!(
+            elements(name),
+            [
+                ("ArgumentName", name.to_owned()),
+                ("ArgumentValue", "v".to_owned())
+            ]
+        );
+        for ours in ["x-amz-meta-sealgate", "uploadId", "x-amz-copy-source"] {
+            assert_eq!(elements(ours), [], "{ours}");
+        }
+    }
 
     #[test]
     fn a_message_with_a_url_is_withheld_and_one_about_urls_is_not() {

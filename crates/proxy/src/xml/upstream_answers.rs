@@ -20,6 +20,8 @@ pub struct UpstreamError {
     pub code: String,
     /// The upstream's message; empty if it sent none.
     pub message: String,
+    /// Name and value of the argument that the error is about, where the upstream tells both.
+    pub argument: Option<(String, String)>,
 }
 
 /// What a body says that a status of 200 leaves open.
@@ -44,8 +46,11 @@ pub fn parse_error(document: &[u8]) -> Result<UpstreamError, XmlError> {
 /// Reads the content of `<Error>`, whose start was just read.
 fn read_error(mut reader: ElementReader<'_>) -> Result<UpstreamError, XmlError> {
     let (mut code, mut message) = (None, None);
+    let (mut name, mut value) = (None, None);
     while let Some(child) = reader.child()? {
         match child {
+            "ArgumentName" => name = Some(reader.text("ArgumentName")?),
+            "ArgumentValue" => value = Some(reader.text("ArgumentValue")?),
             "Code" => set_once(&mut code, reader.text("Code")?.trim().to_owned(), "Code")?,
             "Message" => set_once(&mut message, reader.text("Message")?, "Message")?,
             _ => reader.skip()?,
@@ -61,6 +66,7 @@ fn read_error(mut reader: ElementReader<'_>) -> Result<UpstreamError, XmlError> 
     Ok(UpstreamError {
         code,
         message: message.unwrap_or_default(),
+        argument: name.zip(value),
     })
 }
 
@@ -290,9 +296,19 @@ mod tests {
             parse_error(error),
             Ok(UpstreamError {
                 code: "NoSuchKey".into(),
-                message: "a & b".into()
+                message: "a & b".into(),
+                argument: None
             })
         );
+        let argument = |elements: &str| {
+            let error = format!("<Error><Code>InvalidArgument</Code>{elements}</Error>");
+            parse_error(error.as_bytes()).unwrap().argument
+        };
+        assert_eq!(
+            argument("<ArgumentName>a</ArgumentName><ArgumentValue>b</ArgumentValue>"),
+            Some(("a".into(), "b".into()))
+        );
+        assert_eq!(argument("<ArgumentName>a</ArgumentName>"), None);
         assert_eq!(
             parse_error(b"<Error><Message>x</Message></Error>"),
             Err(XmlError::MissingElement {
@@ -328,7 +344,8 @@ mod tests {
             parse_completed(failed),
             Ok(Outcome::Failed(UpstreamError {
                 code: "InternalError".into(),
-                message: "again".into()
+                message: "again".into(),
+                argument: None
             }))
         );
         let tag = EntityTag::strong("x-2");

@@ -207,10 +207,9 @@ pub(in crate::operation) fn mismatched_algorithm(
     expected: Algorithm,
     actual: Option<Algorithm>,
 ) -> S3Error {
-    let actual = actual.map_or_else(|| "null".to_owned(), lower);
+    let actual = actual.map_or("null", Algorithm::name);
     S3Error::invalid_request(format!(
-        "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {actual}",
-        lower(expected)
+        "Checksum Type mismatch occurred, expected checksum Type: {expected}, actual checksum Type: {actual}"
     ))
 }
 
@@ -223,7 +222,7 @@ fn invalid(header: &str) -> S3Error {
     S3Error::invalid_request(format!("Value for {header} header is invalid."))
 }
 
-/// As S3 writes it in messages.
+/// As S3 writes it in most messages.
 fn lower(algorithm: Algorithm) -> String {
     algorithm.name().to_ascii_lowercase()
 }
@@ -323,7 +322,7 @@ mod tests {
             &two,
             &[("x-amz-checksum-crc32", "AAAA")],
             &[("x-amz-checksum-crc32", "AAAAAA==-x")],
-            &[("x-amz-checksum-type", "composite")],
+            &[("x-amz-checksum-type", "COMPOSED")],
             &[("x-amz-mp-object-size", "-1")],
         ];
         for headers in refused {
