@@ -80,7 +80,7 @@ impl Gateway {
             method: Method::PUT,
             path,
             query,
-            wire_query: String::new(),
+            upstream_query: String::new(),
             headers,
             body: Some(body),
             _place: Arc::clone(&place),

@@ -202,6 +202,7 @@ impl Gateway {
             _ => route::route(&caller, &parts.method, &path, &query, &headers)?,
         };
         line.operation = operation.name();
+        let upstream_query = route::upstream_query(&operation, &query);
         if caller.is_anonymous {
             policy::permit_anonymous(&self.config.anonymous, &operation, &path, &query)?;
             policy::strip_anonymous(&mut headers);
@@ -221,7 +222,7 @@ impl Gateway {
             method: parts.method,
             path,
             query,
-            wire_query,
+            upstream_query,
             headers,
             body: Some(body),
             _place: Arc::clone(&place),

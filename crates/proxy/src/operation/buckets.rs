@@ -10,7 +10,7 @@ const MAXIMUM_PAGE: u32 = 10_000;
 
 pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
     let hidden = &exchange.gateway.config.state.bucket;
-    let mut query = exchange.wire_query.clone();
+    let mut query = exchange.upstream_query.clone();
     loop {
         let request_headers = headers::common(&exchange.headers);
         let (answer_headers, document) = exchange
@@ -19,7 +19,7 @@ pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S
         let shown = listing::hide_buckets(&document, |name| name == hidden)?;
         let is_short = shown.len() < document.len()
             && memchr::memmem::find(&document, b"<ContinuationToken>").is_some();
-        match one_more(&exchange.query) {
+        match one_more(&exchange.upstream_query) {
             // Our bucket has taken a place on the page, and more would follow: the client counts on as many as it asked for.
             Some(longer) if is_short && longer != query => query = longer,
             _ => return Ok(whole(StatusCode::OK, answer_headers, shown)),
@@ -28,7 +28,8 @@ pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S
 }
 
 /// The query for a page of one bucket more, where the client has set a limit that can be raised.
-fn one_more(query: &QueryString) -> Option<String> {
+fn one_more(query: &str) -> Option<String> {
+    let query = QueryString::parse(Some(query)).ok()?;
     let limit: u32 = query.unique("max-buckets").ok()??.parse().ok()?;
     let mut longer = String::new();
     for parameter in query.parameters() {
@@ -51,13 +52,12 @@ mod tests {
 
     #[test]
     fn a_page_grows_by_one_and_keeps_the_rest_of_the_query() {
-        let of = |query| one_more(&QueryString::parse(Some(query)).unwrap());
         assert_eq!(
-            of("prefix=a%2Fb&max-buckets=3&x-id=ListBuckets").as_deref(),
-            Some("prefix=a%2Fb&max%2Dbuckets=4&x%2Did=ListBuckets")
+            one_more("prefix=a%2Fb&max-buckets=3").as_deref(),
+            Some("prefix=a%2Fb&max-buckets=4")
         );
-        assert_eq!(of("prefix=a"), None);
-        assert_eq!(of("max-buckets=10000"), None);
-        assert_eq!(of("max-buckets=x"), None);
+        assert_eq!(one_more("prefix=a"), None);
+        assert_eq!(one_more("max-buckets=10000"), None);
+        assert_eq!(one_more("max-buckets=x"), None);
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     transfer::Plaintext,
     upstream::Target,
     xml::{
-        mixed_listing::{ClearEntry, rewrite_mixed_objects},
+        listing::{ClearEntry, rewrite_mixed_objects},
         upstream_listings::parse_objects,
         upstream_versions::parse_versions,
     },
@@ -325,7 +325,7 @@ impl ClearSource {
 pub(super) async fn list(exchange: &Exchange) -> Result<Response<ResponseBody>, S3Error> {
     let request_headers = headers::passed(&exchange.headers);
     let (answer_headers, document) = exchange
-        .upstream_document(exchange.wire_query.clone(), request_headers)
+        .upstream_document(exchange.upstream_query.clone(), request_headers)
         .await?;
     let listed: Vec<(String, Option<String>)> =
         if exchange.operation == Operation::ListObjectVersions {
@@ -350,7 +350,7 @@ pub(super) async fn list(exchange: &Exchange) -> Result<Response<ResponseBody>, 
         .buffered(CONCURRENT_HEADS)
         .try_collect()
         .await?;
-    let rewritten = rewrite_mixed_objects(&document, &clear, |sealed| {
+    let rewritten = rewrite_mixed_objects(&document, clear, |sealed| {
         layout::plaintext_length(sealed).unwrap_or(sealed)
     })?;
     Ok(whole(StatusCode::OK, answer_headers, rewritten))

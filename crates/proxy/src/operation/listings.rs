@@ -36,7 +36,7 @@ pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S
         return clear::list(&exchange).await;
     }
     let request = UpstreamRequest::new(Method::GET, exchange.target())
-        .query(exchange.wire_query.clone())
+        .query(exchange.upstream_query.clone())
         .headers(headers::passed(&exchange.headers));
     let answer = exchange.gateway.upstream.call(request).await?;
     let mut answer_headers = headers::answer(answer.headers());

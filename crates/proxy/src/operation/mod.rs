@@ -38,6 +38,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 use md5::{Digest, Md5};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
@@ -70,8 +71,8 @@ pub struct Exchange {
     pub(crate) method: Method,
     pub(crate) path: ObjectPath,
     pub(crate) query: QueryString,
-    /// The query as it goes upstream: percent-encoded, without the parameters of a presigned URL.
-    pub(crate) wire_query: String,
+    /// The query for the upstream, as [`upstream_query`](crate::route::upstream_query) writes it.
+    pub(crate) upstream_query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<ClientBody>,
     /// Its place among the concurrent requests, which work that outlives the client's connection goes on occupying.
@@ -322,20 +323,21 @@ pub(crate) fn document(
     whole(status, headers, document.into_bytes())
 }
 
+/// What is escaped in a query: everything that a signature does not leave as it is (Signature Version 4, "URI encode").
+const ESCAPED_IN_QUERIES: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
 /// Appends `name=value` to a raw query, both percent-encoded.
 pub(crate) fn append_query(query: &mut String, name: &str, value: &str) {
     if !query.is_empty() {
         query.push('&');
     }
-    query.extend(percent_encoding::utf8_percent_encode(
-        name,
-        percent_encoding::NON_ALPHANUMERIC,
-    ));
+    query.extend(utf8_percent_encode(name, ESCAPED_IN_QUERIES));
     query.push('=');
-    query.extend(percent_encoding::utf8_percent_encode(
-        value,
-        percent_encoding::NON_ALPHANUMERIC,
-    ));
+    query.extend(utf8_percent_encode(value, ESCAPED_IN_QUERIES));
 }
 
 /// The header that a static name stands for.

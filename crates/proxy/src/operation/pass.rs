@@ -29,7 +29,7 @@ pub(super) async fn pass(mut exchange: Exchange) -> Result<Response<ResponseBody
         );
     }
     let request = UpstreamRequest::new(exchange.method.clone(), exchange.target())
-        .query(exchange.wire_query.clone())
+        .query(exchange.upstream_query.clone())
         .headers(request_headers)
         .bytes(bytes::Bytes::clone(&body));
     let answer = exchange.gateway.upstream.call(request).await?;

@@ -8,6 +8,7 @@ mod operation;
 mod passed;
 mod refused;
 mod unsigned;
+mod upstream_query;
 
 #[cfg(test)]
 mod table_tests;
@@ -16,6 +17,7 @@ pub use misfit::misfit;
 pub use operation::{Operation, Treatment};
 pub use passed::may_pass;
 pub use unsigned::{Unsigned, unsigned};
+pub use upstream_query::upstream_query;
 
 use self::passed::Passed;
 use http::{HeaderMap, Method};

@@ -259,6 +259,16 @@ fn beside<'a>(query: &'a QueryString, passed: &str) -> Option<&'a str> {
         })
 }
 
+/// Whether a parameter of a request that passes goes upstream. The others that [`beside`] allows say nothing to a storage, or are headers again
+/// where they came from a presigned URL.
+pub(super) fn goes_upstream(name: &str) -> bool {
+    let chooses = |line: &Line| line.0 == name;
+    name != "x-id"
+        && (BESIDE.contains(&name)
+            || ON_BUCKETS.iter().any(chooses)
+            || ON_OBJECTS.iter().any(chooses))
+}
+
 /// Whether an `x-amz-` header may go with a request that passes unread. Those that make a copy, describe an object or carry a key could turn
 /// it into another operation, signed by us.
 pub fn may_pass(name: &str) -> bool {

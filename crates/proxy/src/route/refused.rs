@@ -17,8 +17,28 @@ pub(super) fn anywhere(path: &str, headers: &HeaderMap) -> Option<&'static str> 
     )
 }
 
+/// Operations that MinIO adds to those of a bucket or of the service, by their parameter: events as they happen, and the state of replication.
+/// A storage that does not know one answers with a listing.
+const OF_MINIO: [&str; 5] = [
+    "events",
+    "replication-check",
+    "replication-metrics",
+    "replication-reset",
+    "replication-reset-status",
+];
+
+/// Why what only MinIO has is refused.
+fn of_minio(query: &QueryString) -> Option<&'static str> {
+    OF_MINIO.iter().any(|name| query.contains(name)).then_some(
+        "Listening to events and asking about replication are refused: they are MinIO's own and not of S3, and tell of ciphertext. Ask the storage itself.",
+    )
+}
+
 /// Why a request about the service is refused.
 pub(super) fn on_service(query: &QueryString) -> Option<&'static str> {
+    if let Some(why) = of_minio(query) {
+        return Some(why);
+    }
     let asked = query.contains("max-directory-buckets")
         || query.contains("x-directoryBuckets")
         || query.unique("x-id") == Ok(Some("ListDirectoryBuckets"));
@@ -29,9 +49,12 @@ pub(super) fn on_service(query: &QueryString) -> Option<&'static str> {
 
 /// Why a bucket operation is refused.
 pub(super) fn on_bucket(query: &QueryString) -> Option<&'static str> {
-    query.contains("session").then_some(
-        "CreateSession is refused: session credentials would go around the gateway. Use a general purpose bucket.",
-    )
+    if query.contains("session") {
+        return Some(
+            "CreateSession is refused: session credentials would go around the gateway. Use a general purpose bucket.",
+        );
+    }
+    of_minio(query)
 }
 
 /// Why an object operation is refused.

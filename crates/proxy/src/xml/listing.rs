@@ -22,8 +22,22 @@ use super::write::escape;
 use super::{XmlError, quote};
 use crate::entity_tag::EntityTag;
 
-/// Elements of a listed object that describe the ciphertext or the upstream's own metadata (MinIO's `UserMetadata`), not what clients stored.
-const REMOVED_FROM_OBJECTS: [&str; 3] = ["ChecksumAlgorithm", "ChecksumType", "UserMetadata"];
+/// Elements of a sealed object that describe its ciphertext, not what clients stored.
+const OF_CIPHERTEXT: [&str; 2] = ["ChecksumAlgorithm", "ChecksumType"];
+
+/// What MinIO adds to the objects of a listing and S3 does not have: metadata as it is stored, tags, and how the storage spreads them. Nobody
+/// asks for it through the gateway, and no storage gets to show it all the same.
+const OF_MINIO: [&str; 3] = ["UserMetadata", "UserTags", "Internal"];
+
+/// What a listing shows of an object that was never sealed, in a place that is marked migrating: what the upstream says now, or what it has
+/// listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClearEntry {
+    /// Its size, where that is known better than from the listing.
+    pub size: Option<u64>,
+    /// The upstream's tag, likewise.
+    pub entity_tag: Option<EntityTag>,
+}
 
 /// A document that is being copied to the output. Spans are replaced in ascending order.
 struct Rewriting<'a> {
@@ -68,20 +82,29 @@ impl<'a> Rewriting<'a> {
 ///
 /// After an error nothing more may be sent to the client, and what was sent must not look like a whole answer.
 #[derive(Debug)]
-pub struct ListingRewriter<F> {
+pub struct ListingRewriter<F, C = fn() -> Option<ClearEntry>> {
     splitter: Splitter,
     plaintext_size: F,
+    next_clear: C,
     /// The local name of the root's children that are objects, once the root is known.
     object: Option<&'static str>,
     output: Vec<u8>,
 }
 
 impl<F: FnMut(u64) -> u64> ListingRewriter<F> {
-    /// A rewriter of one document.
+    /// A rewriter of one document whose objects are all sealed.
     pub fn new(plaintext_size: F) -> Self {
+        Self::mixed(plaintext_size, || None)
+    }
+}
+
+impl<F: FnMut(u64) -> u64, C: FnMut() -> Option<ClearEntry>> ListingRewriter<F, C> {
+    /// A rewriter of one document in which some objects are not sealed: `next_clear` is asked once for each object, in the document's order.
+    pub fn mixed(plaintext_size: F, next_clear: C) -> Self {
         Self {
             splitter: Splitter::new(),
             plaintext_size,
+            next_clear,
             object: None,
             output: Vec::new(),
         }
@@ -143,7 +166,10 @@ impl<F: FnMut(u64) -> u64> ListingRewriter<F> {
         let mut reader = ElementReader::new(text)?;
         let mut rewriting = Rewriting::new(text, &mut self.output);
         if Some(reader.root()?) == self.object {
-            rewrite_object(&mut reader, &mut rewriting, &mut self.plaintext_size)?;
+            match (self.next_clear)() {
+                None => rewrite_sealed(&mut reader, &mut rewriting, &mut self.plaintext_size)?,
+                Some(clear) => rewrite_clear(&mut reader, &mut rewriting, &clear)?,
+            }
         } else {
             reader.skip()?;
         }
@@ -211,34 +237,86 @@ pub fn rewrite_objects(
     Ok(rewriter.finish()?.into())
 }
 
-/// Rewrites one listed object, whose start was just read.
-fn rewrite_object(
+/// As [`ListingRewriter::mixed`], for a document that is there as a whole. `clear` says of every object in turn whether it is not sealed; where
+/// it ends, the rest is.
+///
+/// # Errors
+/// As [`rewrite_objects`].
+pub fn rewrite_mixed_objects(
+    document: &[u8],
+    clear: impl IntoIterator<Item = Option<ClearEntry>>,
+    plaintext_size: impl FnMut(u64) -> u64,
+) -> Result<Vec<u8>, XmlError> {
+    let mut clear = clear.into_iter();
+    let mut rewriter = ListingRewriter::mixed(plaintext_size, || clear.next().flatten());
+    rewriter.push(document)?;
+    Ok(rewriter.finish()?.into())
+}
+
+/// Rewrites one listed object that is sealed, whose start was just read.
+fn rewrite_sealed(
     reader: &mut ElementReader<'_>,
     rewriting: &mut Rewriting<'_>,
     plaintext_size: &mut impl FnMut(u64) -> u64,
+) -> Result<(), XmlError> {
+    rewrite_object(
+        reader,
+        rewriting,
+        plaintext_size,
+        EntityTag::to_client,
+        |element| OF_CIPHERTEXT.contains(&element) || OF_MINIO.contains(&element),
+    )
+}
+
+/// Rewrites one listed object that is not sealed, whose start was just read: its checksums are those of what clients stored.
+fn rewrite_clear(
+    reader: &mut ElementReader<'_>,
+    rewriting: &mut Rewriting<'_>,
+    clear: &ClearEntry,
+) -> Result<(), XmlError> {
+    rewrite_object(
+        reader,
+        rewriting,
+        |listed| clear.size.unwrap_or(listed),
+        |listed| {
+            clear
+                .entity_tag
+                .as_ref()
+                .unwrap_or(listed)
+                .to_client_in_the_clear()
+        },
+        |element| OF_MINIO.contains(&element),
+    )
+}
+
+fn rewrite_object(
+    reader: &mut ElementReader<'_>,
+    rewriting: &mut Rewriting<'_>,
+    mut shown_size: impl FnMut(u64) -> u64,
+    shown_tag: impl Fn(&EntityTag) -> EntityTag,
+    is_removed: impl Fn(&str) -> bool,
 ) -> Result<(), XmlError> {
     while let Some(child) = reader.child()? {
         let start = reader.span().start;
         match child {
             "Size" => {
-                let (size, span) = content(reader, "Size")?;
-                let listed = size.trim();
-                let parsed = parse_number("Size", listed)?;
-                let shown = plaintext_size(parsed);
-                if shown != parsed {
+                let (text, span) = content(reader, "Size")?;
+                let listed = parse_number("Size", text.trim())?;
+                let shown = shown_size(listed);
+                if shown != listed {
                     rewriting.replace(span, &shown.to_string());
                 }
             }
             "ETag" => {
                 let (text, span) = content(reader, "ETag")?;
-                let upstream = EntityTag::parse(&text);
-                let client = upstream.to_client();
+                let listed = EntityTag::parse(&text);
+                let shown = shown_tag(&listed);
                 // An empty element has no tag to map, and no content in which one could stand.
-                if !span.is_empty() && client != upstream {
-                    rewriting.replace(span, &escape(&client.to_string()));
+                if !span.is_empty() && shown != listed {
+                    rewriting.replace(span, &escape(&shown.to_string()));
                 }
             }
-            removed if REMOVED_FROM_OBJECTS.contains(&removed) => {
+            removed if is_removed(removed) => {
                 reader.skip()?;
                 rewriting.replace(start..reader.span().end, "");
             }
@@ -324,6 +402,60 @@ mod tests {
             .replacen("592&quot;", "592-01&quot;", 1)
             .replace("<ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm><ChecksumAlgorithm>CRC32</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>", "");
         assert_eq!(rewrite(upstream).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_minio_adds_to_a_listing_is_shown_to_nobody() {
+        let object = |additions: &str| {
+            format!("<Contents><Key>k</Key><Size>412</Size>{additions}</Contents>")
+        };
+        let additions = "<UserMetadata><X-Amz-Meta-Sealgate>secret</X-Amz-Meta-Sealgate></UserMetadata><UserTags>a=b</UserTags><Internal><K>2</K><M>2</M></Internal>";
+        let listing = |first: &str, second: &str| {
+            format!("<ListBucketResult>{first}{second}</ListBucketResult>")
+        };
+        let upstream = listing(&object(additions), &object(additions));
+        let clear = [Some(ClearEntry::default()), None];
+        let rewritten =
+            rewrite_mixed_objects(upstream.as_bytes(), clear, |size| size - 400).unwrap();
+        let sealed = object("").replace("412", "12");
+        assert_eq!(
+            String::from_utf8(rewritten).unwrap(),
+            listing(&object(""), &sealed)
+        );
+    }
+
+    #[test]
+    fn what_is_not_sealed_keeps_its_size_its_tag_and_its_checksums() {
+        let object = |size: u64, tag: &str, more: &str| {
+            format!("<Contents><Size>{size}</Size><ETag>{tag}</ETag>{more}</Contents>")
+        };
+        let kind = "<ChecksumType>FULL_OBJECT</ChecksumType>";
+        let upstream = format!(
+            "<ListBucketResult>{}{}{}{}</ListBucketResult>",
+            object(412, "&quot;a&quot;", kind),
+            object(412, "&quot;b&quot;", kind),
+            object(412, "&quot;c&quot;", ""),
+            object(412, "&quot;d&quot;", "")
+        );
+        let clear = [
+            Some(ClearEntry::default()),
+            None,
+            Some(ClearEntry {
+                size: Some(7),
+                entity_tag: Some(EntityTag::strong("new")),
+            }),
+        ];
+        let rewritten =
+            rewrite_mixed_objects(upstream.as_bytes(), clear, |size| size - 400).unwrap();
+        let expected = format!(
+            "<ListBucketResult>{}{}{}{}</ListBucketResult>",
+            object(412, "&quot;a&quot;", kind),
+            object(12, "&quot;b-01&quot;", ""),
+            object(7, "&quot;new&quot;", ""),
+            object(12, "&quot;d-01&quot;", "")
+        );
+        assert_eq!(String::from_utf8(rewritten).unwrap(), expected);
+        assert!(rewrite_mixed_objects(b"<Error/>", [], |size| size).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::XmlError;
 use super::checksum_value::ChecksumValue;
 use super::elements::{ElementReader, push_entry, set_once};
 use super::multipart_answers::{ListedPart, ListedUpload};
+use super::object_pages::{Kind, Page};
 use super::requests::part_number;
 use super::url_encoding;
 use crate::entity_tag::EntityTag;
@@ -206,62 +207,23 @@ pub struct ObjectsPage {
 /// # Errors
 /// [`XmlError`] where it is no `<ListBucketResult>`, or an object lacks key, size or time.
 pub fn parse_objects(document: &[u8]) -> Result<ObjectsPage, XmlError> {
-    let mut reader = ElementReader::new(document)?;
-    reader.expect_root("ListBucketResult")?;
-    let mut page = ObjectsPage::default();
-    let mut encoding = NameEncoding::default();
-    while let Some(child) = reader.child()? {
-        match child {
-            "Contents" => {
-                let object = read_object(&mut reader)?;
-                push_entry(&mut page.objects, object, "Contents")?;
-            }
-            "CommonPrefixes" => read_prefixes(&mut reader, &mut page.common_prefixes)?,
-            "NextContinuationToken" => {
-                page.next_continuation_token = non_empty(reader.text("NextContinuationToken")?);
-            }
-            "NextMarker" => page.next_marker = non_empty(reader.text("NextMarker")?),
-            "IsTruncated" => page.is_truncated = reader.boolean("IsTruncated")?,
-            "EncodingType" => encoding.read(&mut reader)?,
-            _ => reader.skip()?,
-        }
-    }
-    reader.finish()?;
-    encoding.decode_all(page.objects.iter_mut().map(|object| &mut object.key), "Key")?;
-    encoding.decode_all(&mut page.common_prefixes, "Prefix")?;
-    encoding.decode_all(&mut page.next_marker, "NextMarker")?;
-    Ok(page)
-}
-
-/// Reads one `<Contents>`, whose start was just read.
-fn read_object(reader: &mut ElementReader<'_>) -> Result<ListedObject, XmlError> {
-    let (mut key, mut size, mut last_modified, mut entity_tag) = (None, None, None, None);
-    while let Some(child) = reader.child()? {
-        match child {
-            "Key" => set_once(&mut key, reader.text("Key")?, "Key")?,
-            "Size" => set_once(&mut size, reader.number("Size")?, "Size")?,
-            "LastModified" => set_once(
-                &mut last_modified,
-                reader.time("LastModified")?,
-                "LastModified",
-            )?,
-            "ETag" => set_once(
-                &mut entity_tag,
-                EntityTag::parse(&reader.text("ETag")?),
-                "ETag",
-            )?,
-            _ => reader.skip()?,
-        }
-    }
-    let missing = |element| XmlError::MissingElement {
-        element,
-        parent: "Contents",
+    const KIND: Kind = Kind {
+        root: "ListBucketResult",
+        entry: "Contents",
     };
-    Ok(ListedObject {
-        key: key.ok_or_else(|| missing("Key"))?,
-        size: size.ok_or_else(|| missing("Size"))?,
-        last_modified: last_modified.ok_or_else(|| missing("LastModified"))?,
-        entity_tag,
+    let page = Page::read(document, &KIND)?;
+    let objects = page.entries.into_iter().map(|entry| ListedObject {
+        key: entry.key,
+        size: entry.size,
+        last_modified: entry.last_modified,
+        entity_tag: entry.entity_tag,
+    });
+    Ok(ObjectsPage {
+        objects: objects.collect(),
+        common_prefixes: page.common_prefixes,
+        next_continuation_token: page.next_continuation_token,
+        next_marker: page.next_marker,
+        is_truncated: page.is_truncated,
     })
 }
 
@@ -300,7 +262,7 @@ impl NameEncoding {
 }
 
 /// Reads one `<CommonPrefixes>`, whose start was just read.
-fn read_prefixes(
+pub(super) fn read_prefixes(
     reader: &mut ElementReader<'_>,
     prefixes: &mut Vec<String>,
 ) -> Result<(), XmlError> {

@@ -3,8 +3,7 @@
 use time::OffsetDateTime;
 
 use super::XmlError;
-use super::elements::{ElementReader, push_entry, set_once};
-use super::upstream_listings::{NameEncoding, non_empty};
+use super::object_pages::{Kind, Page};
 use crate::entity_tag::EntityTag;
 
 /// One version of an object; delete markers are left out.
@@ -42,68 +41,24 @@ pub struct VersionsPage {
 /// # Errors
 /// [`XmlError`] where it is no `<ListVersionsResult>`, or a version lacks key, size or time.
 pub fn parse_versions(document: &[u8]) -> Result<VersionsPage, XmlError> {
-    let mut reader = ElementReader::new(document)?;
-    reader.expect_root("ListVersionsResult")?;
-    let mut page = VersionsPage::default();
-    let mut encoding = NameEncoding::default();
-    while let Some(child) = reader.child()? {
-        match child {
-            "Version" => {
-                let version = read_version(&mut reader)?;
-                push_entry(&mut page.versions, version, "Version")?;
-            }
-            "NextKeyMarker" => page.next_key_marker = non_empty(reader.text("NextKeyMarker")?),
-            "NextVersionIdMarker" => {
-                page.next_version_id_marker = non_empty(reader.text("NextVersionIdMarker")?);
-            }
-            "IsTruncated" => page.is_truncated = reader.boolean("IsTruncated")?,
-            "EncodingType" => encoding.read(&mut reader)?,
-            _ => reader.skip()?,
-        }
-    }
-    reader.finish()?;
-    encoding.decode_all(
-        page.versions.iter_mut().map(|version| &mut version.key),
-        "Key",
-    )?;
-    encoding.decode_all(&mut page.next_key_marker, "NextKeyMarker")?;
-    Ok(page)
-}
-
-/// Reads one `<Version>`, whose start was just read.
-fn read_version(reader: &mut ElementReader<'_>) -> Result<ListedVersion, XmlError> {
-    let (mut key, mut version_id, mut size) = (None, None, None);
-    let (mut last_modified, mut entity_tag, mut is_latest) = (None, None, false);
-    while let Some(child) = reader.child()? {
-        match child {
-            "Key" => set_once(&mut key, reader.text("Key")?, "Key")?,
-            "VersionId" => set_once(&mut version_id, reader.text("VersionId")?, "VersionId")?,
-            "IsLatest" => is_latest = reader.boolean("IsLatest")?,
-            "Size" => set_once(&mut size, reader.number("Size")?, "Size")?,
-            "LastModified" => set_once(
-                &mut last_modified,
-                reader.time("LastModified")?,
-                "LastModified",
-            )?,
-            "ETag" => set_once(
-                &mut entity_tag,
-                EntityTag::parse(&reader.text("ETag")?),
-                "ETag",
-            )?,
-            _ => reader.skip()?,
-        }
-    }
-    let missing = |element| XmlError::MissingElement {
-        element,
-        parent: "Version",
+    const KIND: Kind = Kind {
+        root: "ListVersionsResult",
+        entry: "Version",
     };
-    Ok(ListedVersion {
-        key: key.ok_or_else(|| missing("Key"))?,
-        version_id,
-        is_latest,
-        size: size.ok_or_else(|| missing("Size"))?,
-        last_modified: last_modified.ok_or_else(|| missing("LastModified"))?,
-        entity_tag,
+    let page = Page::read(document, &KIND)?;
+    let versions = page.entries.into_iter().map(|entry| ListedVersion {
+        key: entry.key,
+        version_id: entry.version_id,
+        is_latest: entry.is_latest,
+        size: entry.size,
+        last_modified: entry.last_modified,
+        entity_tag: entry.entity_tag,
+    });
+    Ok(VersionsPage {
+        versions: versions.collect(),
+        next_key_marker: page.next_key_marker,
+        next_version_id_marker: page.next_version_id_marker,
+        is_truncated: page.is_truncated,
     })
 }
 
