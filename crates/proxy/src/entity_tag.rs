@@ -39,6 +39,9 @@ pub enum EntityTagError {
     /// More tags than [`MAX_TAGS_IN_CONDITION`].
     #[error("the condition holds more than {MAX_TAGS_IN_CONDITION} entity tags")]
     TooMany,
+    /// `*` among tags, where one reader would take it for a tag and another for any.
+    #[error("* stands among entity tags; send it alone")]
+    AnyInList,
     /// A control character inside a tag.
     #[error("an entity tag holds a control character")]
     ControlCharacter,
@@ -311,7 +314,11 @@ fn take_tag(list: &str) -> Result<(EntityTag, &str), EntityTagError> {
         if bare.contains('"') {
             return Err(EntityTagError::Unterminated);
         }
-        return Ok((EntityTag::strong(bare.trim_end()), after));
+        let bare = bare.trim_end();
+        if bare == "*" {
+            return Err(EntityTagError::AnyInList);
+        }
+        return Ok((EntityTag::strong(bare), after));
     };
     let (opaque, after) = inner.split_once('"').ok_or(EntityTagError::Unterminated)?;
     let after = after.trim_start_matches([' ', '\t']);
@@ -473,7 +480,11 @@ mod tests {
         };
         assert_eq!(condition(MD5), format!("\"{MD5}\""));
         assert_eq!(condition(&format!("\"{MD5}-01\"")), format!("\"{MD5}\""));
-        assert_eq!(condition("\"x-3\", *"), "\"x-3\", \"*\"");
+        assert_eq!(condition("\"x-3\", \"*\""), "\"x-3\", \"*\"");
+        assert_eq!(
+            TagCondition::parse("\"x-3\", *"),
+            Err(EntityTagError::AnyInList)
+        );
         assert_eq!(condition("*"), "*");
         assert_eq!(
             condition("\"x-3-01\""),

@@ -15,6 +15,9 @@ pub struct LimitsConfig {
     pub document_memory: u64,
     /// Requests that are worked on at once; further ones are answered 503 SlowDown.
     pub concurrent_requests: usize,
+    /// Requests without a signature in their head that are worked on at once, beside the others; further ones are answered 503 SlowDown. Forms
+    /// count until their policy is verified.
+    pub unsigned_requests: usize,
     /// Client connections that are open at once; further ones wait to be accepted.
     pub connections: usize,
     /// How long a client may take to send a request's head, and how long a connection may lie idle between requests.
@@ -40,6 +43,7 @@ impl Default for LimitsConfig {
             small_object_memory: 32 * 1024 * 1024,
             document_memory: 64 * 1024 * 1024,
             concurrent_requests: 256,
+            unsigned_requests: 64,
             connections: 1024,
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_mins(1),
@@ -74,6 +78,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<LimitsConfig> {
         default.concurrent_requests,
         1..=65_536,
     );
+    let unsigned_requests = table.count("unsigned_requests", default.unsigned_requests, 1..=65_536);
     let connections = table.count("connections", default.connections, 1..=65_536);
     let header_timeout = table.duration("header_timeout", default.header_timeout, short.clone());
     let idle_timeout = table.duration("idle_timeout", default.idle_timeout, short.clone());
@@ -124,6 +129,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<LimitsConfig> {
         small_object_memory: small_object_memory?,
         document_memory: document_memory?,
         concurrent_requests: concurrent_requests?,
+        unsigned_requests: unsigned_requests?,
         connections: connections?,
         header_timeout: header_timeout?,
         idle_timeout: idle_timeout?,

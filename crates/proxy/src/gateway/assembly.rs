@@ -76,6 +76,7 @@ impl Gateway {
                 default_port: config.listener.client_scheme().default_port(),
             },
             requests: Arc::new(Semaphore::new(config.limits.concurrent_requests)),
+            unsigned_requests: Arc::new(Semaphore::new(config.limits.unsigned_requests)),
             small_object_memory: Arc::new(Semaphore::new(small_object_permits(&config.limits))),
             document_memory: memory,
             uploads: Uploads::new(state.clone()),

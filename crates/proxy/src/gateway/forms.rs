@@ -35,7 +35,7 @@ impl Gateway {
         scheme: Scheme,
         request_id: &str,
         line: &mut LogLine,
-        place: Arc<OwnedSemaphorePermit>,
+        place_of_nobody: Arc<OwnedSemaphorePermit>,
     ) -> Result<Response<ResponseBody>, S3Error> {
         line.operation = "PostObject";
         let bucket = self.bucket_of_form(&parts)?;
@@ -51,6 +51,8 @@ impl Gateway {
             .map_err(|_| FormError::Idle(limit))??;
         let caller = self.caller_of_form(&parts, &form.fields)?;
         line.identity = Some(Arc::clone(&caller.identity));
+        let place = self.place()?;
+        drop(place_of_nobody);
         let policy = Policy::parse(form.fields.get("policy").unwrap_or_default())?;
         policy.check(&form.fields, bucket.as_str(), OffsetDateTime::now_utc())?;
         let path = path_of_form(&bucket, &form.fields)?;

@@ -23,16 +23,15 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use sealgate_envelope::keyring::Keyring;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     auth::{self, AuthSettings, Authenticated, Caller, CredentialStore},
     config::Config,
-    entity_tag::TagCondition,
     error::S3Error,
     listener::{ConnectionInfo, Malformed},
     object::CommitCache,
@@ -69,6 +68,7 @@ pub struct Gateway {
     credentials: CredentialStore,
     auth_settings: AuthSettings,
     requests: Arc<Semaphore>,
+    unsigned_requests: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -159,15 +159,15 @@ impl Gateway {
             return Err((*malformed).into());
         }
         check_header_section(&parts.headers)?;
-        let place = Arc::clone(&self.requests)
-            .try_acquire_owned()
-            .map_err(|_| S3Error::slow_down("the bound on concurrent requests is reached"))?;
-        let place = Arc::new(place);
+        let query = parts.uri.query().unwrap_or_default();
+        let kind = route::unsigned(&parts.method, query, &parts.headers);
+        let place = match kind {
+            None => self.place()?,
+            Some(_) => self.place_of_nobody()?,
+        };
         if let Some(error) = self.misfit(&parts) {
             return Err(error);
         }
-        let query = parts.uri.query().unwrap_or_default();
-        let kind = route::unsigned(&parts.method, query, &parts.headers);
         let body = body.map_err(Into::into).boxed();
         if kind == Some(Unsigned::Form) {
             let scheme = connection.scheme;
@@ -211,7 +211,7 @@ impl Gateway {
         let asked = (path.clone(), operation.clone());
         let writes = operation.writes();
         if writes && self.is_migrating(&path) {
-            admit_tags_in_the_clear(&mut headers);
+            operation::admit_tags_in_the_clear(&mut headers);
         }
         let exchange = Exchange {
             gateway: Arc::clone(&self),
@@ -246,6 +246,23 @@ impl Gateway {
         Ok(guarded::hold(response, place))
     }
 
+    /// A place among the requests that somebody has signed.
+    fn place(&self) -> Result<Arc<OwnedSemaphorePermit>, S3Error> {
+        take(
+            &self.requests,
+            "the bound on concurrent requests, limits.concurrent_requests, is reached",
+        )
+    }
+
+    /// A place for a request that nobody has signed, or not yet. There are others than for the signed ones, so that whoever has no key cannot
+    /// keep out those who have one.
+    fn place_of_nobody(&self) -> Result<Arc<OwnedSemaphorePermit>, S3Error> {
+        take(
+            &self.unsigned_requests,
+            "the bound on requests without a signature, limits.unsigned_requests, is reached",
+        )
+    }
+
     /// Who makes the request: whoever signed it, or nobody, where that may be enough.
     fn caller(
         &self,
@@ -267,6 +284,14 @@ impl Gateway {
     }
 }
 
+fn take(
+    places: &Arc<Semaphore>,
+    bound: &'static str,
+) -> Result<Arc<OwnedSemaphorePermit>, S3Error> {
+    let place = Arc::clone(places).try_acquire_owned();
+    Ok(Arc::new(place.map_err(|_| S3Error::slow_down(bound))?))
+}
+
 /// Refuses what S3 refuses: names and values of more bytes than any of its operations takes (S3 API Reference, PutObject).
 fn check_header_section(headers: &HeaderMap) -> Result<(), S3Error> {
     let length: usize = headers
@@ -282,24 +307,6 @@ fn check_header_section(headers: &HeaderMap) -> Result<(), S3Error> {
         "Your request header section exceeds the maximum allowed size.",
     )
     .with_element("MaxSizeAllowed", MAXIMUM_HEADER_SECTION.to_string()))
-}
-
-/// Translates the conditions of a write to a place that is migrating, so that they may name an object that was never sealed by its own tag.
-/// What cannot be read is left for the operation to refuse, and so are several lines of one condition, of which none may get lost.
-fn admit_tags_in_the_clear(headers: &mut HeaderMap) {
-    for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
-        if headers.get_all(&name).iter().count() > 1 {
-            continue;
-        }
-        let condition = headers
-            .get(&name)
-            .and_then(|value| TagCondition::parse(value.to_str().ok()?).ok());
-        let admitted = condition
-            .and_then(|condition| HeaderValue::from_str(&condition.of_either().to_header()).ok());
-        if let Some(admitted) = admitted {
-            headers.insert(name, admitted);
-        }
-    }
 }
 
 /// 16 random hexadecimal digits.
@@ -393,18 +400,5 @@ mod tests {
         assert!(with(8_192 - "x-amz-meta-a".len()).is_ok());
         let error = with(8_193 - "x-amz-meta-a".len()).unwrap_err();
         assert_eq!(error.code, "RequestHeaderSectionTooLarge");
-    }
-
-    #[test]
-    fn no_line_of_a_condition_gets_lost_in_a_place_that_is_migrating() {
-        let mut headers = HeaderMap::new();
-        headers.append(header::IF_NONE_MATCH, HeaderValue::from_static("\"x\""));
-        admit_tags_in_the_clear(&mut headers);
-        assert_ne!(headers[header::IF_NONE_MATCH], "\"x\"");
-        let mut headers = HeaderMap::new();
-        headers.append(header::IF_NONE_MATCH, HeaderValue::from_static("\"x\""));
-        headers.append(header::IF_NONE_MATCH, HeaderValue::from_static("*"));
-        admit_tags_in_the_clear(&mut headers);
-        assert_eq!(headers.get_all(header::IF_NONE_MATCH).iter().count(), 2);
     }
 }

@@ -7,7 +7,7 @@ const ADDITIONS_LIMIT: usize = 16 * 1024;
 
 /// Finds the end of one body, piece by piece.
 #[derive(Debug, Default)]
-pub(super) struct ChunkedEnd {
+pub struct ChunkedEnd {
     at: At,
     additions: usize,
 }
@@ -33,7 +33,7 @@ enum At {
 
 impl ChunkedEnd {
     /// Whether the body is over.
-    pub(super) fn is_reached(&self) -> bool {
+    pub fn is_reached(&self) -> bool {
         self.at == At::End
     }
 
@@ -41,7 +41,7 @@ impl ChunkedEnd {
     ///
     /// # Errors
     /// Where the framing is broken: nobody can tell then where the next request begins.
-    pub(super) fn find(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub fn find(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut index = 0;
         while let Some(byte) = bytes.get(index)
             && !self.is_reached()

@@ -19,22 +19,25 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 
 /// Who is believed, and which header they write.
 #[derive(Clone, Debug)]
-pub(super) struct Forwarding {
-    pub(super) trusted: Vec<IpNet>,
-    pub(super) header: ForwardedHeader,
+pub struct Forwarding {
+    /// The networks of the proxies.
+    pub trusted: Vec<IpNet>,
+    /// The header that they write.
+    pub header: ForwardedHeader,
 }
 
 /// The client as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Client {
-    pub(super) address: IpAddr,
+pub struct Client {
+    /// Its address.
+    pub address: IpAddr,
     /// The scheme that it used, where a trusted proxy says so.
-    pub(super) scheme: Option<Scheme>,
+    pub scheme: Option<Scheme>,
 }
 
 impl Forwarding {
     /// The client of a request that arrived from `nearest`.
-    pub(super) fn client(&self, nearest: IpAddr, headers: &HeaderMap) -> Client {
+    pub fn client(&self, nearest: IpAddr, headers: &HeaderMap) -> Client {
         let mut client = Client {
             address: nearest,
             scheme: None,

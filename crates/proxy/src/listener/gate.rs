@@ -15,13 +15,13 @@ use super::head::{self, Framing, Malformed};
 use super::limits::HEAD_LIMIT;
 
 /// Carries the number of a [`Malformed`] to the service. A client that sends it is refused like one that is malformed.
-pub(super) const REFUSAL_HEADER: &str = "x-sealgate-malformed";
+pub const REFUSAL_HEADER: &str = "x-sealgate-malformed";
 
 /// What one read takes at most while a head is awaited, in bytes.
 const HEAD_READ: usize = 8 * 1024;
 
 /// A stream that hands hyper only what [`head::check`] accepts.
-pub(super) struct Gate<S> {
+pub struct Gate<S> {
     /// With the limit of what the next read may take, so that a body does not bring the head that follows it.
     stream: Take<S>,
     position: Position,
@@ -45,7 +45,8 @@ enum Position {
 }
 
 impl<S: AsyncRead> Gate<S> {
-    pub(super) fn new(stream: S) -> Self {
+    /// A gate in front of a connection that begins with a head.
+    pub fn new(stream: S) -> Self {
         Self {
             stream: stream.take(u64::MAX),
             position: Position::Head,

@@ -44,27 +44,33 @@ impl Malformed {
     ];
 
     /// A number for [`Self::from_number`].
-    pub(super) fn number(self) -> usize {
+    pub fn number(self) -> usize {
         Self::ALL
             .iter()
             .position(|one| *one == self)
             .unwrap_or_default()
     }
 
-    pub(super) fn from_number(number: usize) -> Self {
+    /// The reason of a number that [`Self::number`] gave; any other number is a request line that is wrong.
+    pub fn from_number(number: usize) -> Self {
         Self::ALL.get(number).copied().unwrap_or(Self::RequestLine)
     }
 }
 
 /// How long the body is that follows a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub enum Framing {
+    /// So many bytes.
     Length(u64),
+    /// Until its last chunk.
     Chunked,
 }
 
 /// Checks a whole head, from the request line to the empty line.
-pub(super) fn check(head: &[u8]) -> Result<Framing, Malformed> {
+///
+/// # Errors
+/// [`Malformed`] for what two readers could take for two things.
+pub fn check(head: &[u8]) -> Result<Framing, Malformed> {
     let lines = head.strip_suffix(b"\r\n\r\n").ok_or(Malformed::LineEnd)?;
     let mut lines = memchr::memmem::find_iter(lines, b"\r\n")
         .chain([lines.len()])

@@ -8,13 +8,13 @@
 //! The listener knows nothing of S3. A request whose head is [`Malformed`] reaches the handler with that as an extension, to be answered. A response body that fails ends its connection (HTTP/1.1) or its stream (HTTP/2)
 //! with an error; a client can never take it for complete.
 
-mod chunked;
-mod forwarded;
-mod gate;
-mod head;
+pub mod chunked;
+pub mod forwarded;
+pub mod gate;
+pub mod head;
 pub mod limits;
 mod linger;
-mod proxy_protocol;
+pub mod proxy_protocol;
 mod stall;
 pub mod tls;
 mod unread;

@@ -23,13 +23,17 @@ const TEXT_LIMIT: usize = 107;
 
 /// Why a connection has no header that could be believed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ProxyProtocolError {
+pub enum ProxyProtocolError {
+    /// Something else, such as a request.
     #[error("it does not begin with a PROXY protocol header")]
     Missing,
+    /// A length that no proxy needs.
     #[error("its PROXY protocol header has {0} bytes, and at most {PROXY_HEADER_LIMIT} are read")]
     TooLong(usize),
+    /// Not as the specification has it.
     #[error("its PROXY protocol header is malformed: {0}")]
     Malformed(String),
+    /// The connection broke, or ended within it.
     #[error(transparent)]
     Transport(#[from] io::Error),
 }
@@ -38,7 +42,10 @@ pub(super) enum ProxyProtocolError {
 /// does not know.
 ///
 /// Not cancel safe: a connection whose header was not read to its end is of no use.
-pub(super) async fn read_header(
+///
+/// # Errors
+/// [`ProxyProtocolError`]; the connection is of no use then.
+pub async fn read_header(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> Result<Option<SocketAddr>, ProxyProtocolError> {
     let mut header = vec![0; SIGNATURE.len()];

@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use sealgate_envelope::layout;
 
 use super::{
-    Exchange, ResponseBody, checksums, empty, get_object, headers, insert_length, metadata,
-    multipart, named, pass, whole,
+    Exchange, ResponseBody, append_query, checksums, empty, get_object, headers, insert_length,
+    metadata, multipart, named, pass, whole,
 };
 use crate::{
     byte_range::{ByteRange, ByteRangeSpec},
@@ -24,6 +24,7 @@ use crate::{
     object::ClearHead,
     object_key::ObjectKey,
     policy::{self, Intent},
+    query_string::QueryString,
     route::Operation,
     transfer::Plaintext,
     upstream::Target,
@@ -39,6 +40,9 @@ const ATTEMPTS: u32 = 3;
 
 /// HEAD requests of one listing that are under way at once.
 const CONCURRENT_HEADS: usize = 16;
+
+/// Keys in one page for somebody who has signed nothing: each costs a request to the storage.
+const ANONYMOUS_PAGE: u32 = 100;
 
 /// Headers of the upstream's answer that are true only of an object that is served as it is.
 const AS_THEY_ARE: [&str; 3] = [
@@ -79,7 +83,7 @@ pub(super) async fn serve(exchange: &Exchange) -> Result<Option<Response<Respons
         }
         let mut query = String::new();
         if let Some(part) = part {
-            super::append_query(&mut query, "partNumber", part);
+            append_query(&mut query, "partNumber", part);
         }
         let answer = head
             .read_back(
@@ -324,9 +328,12 @@ impl ClearSource {
 /// each key that is covered by a `[[migrating]]` is asked for.
 pub(super) async fn list(exchange: &Exchange) -> Result<Response<ResponseBody>, S3Error> {
     let request_headers = headers::passed(&exchange.headers);
-    let (answer_headers, document) = exchange
-        .upstream_document(exchange.upstream_query.clone(), request_headers)
-        .await?;
+    let query = if exchange.caller.is_anonymous {
+        short_page(&exchange.query, &exchange.upstream_query)?
+    } else {
+        exchange.upstream_query.clone()
+    };
+    let (answer_headers, document) = exchange.upstream_document(query, request_headers).await?;
     let listed: Vec<(String, Option<String>)> =
         if exchange.operation == Operation::ListObjectVersions {
             let versions = parse_versions(&document)?.versions.into_iter();
@@ -356,6 +363,32 @@ pub(super) async fn list(exchange: &Exchange) -> Result<Response<ResponseBody>, 
     Ok(whole(StatusCode::OK, answer_headers, rewritten))
 }
 
+/// The query with a limit on the page. A page may always be shorter than asked for (S3 API, `MaxKeys`).
+fn short_page(asked: &QueryString, query: &str) -> Result<String, S3Error> {
+    let limit = match asked.unique("max-keys").ok().flatten().unwrap_or_default() {
+        "" => ANONYMOUS_PAGE,
+        text => text.parse().map_err(|_| {
+            S3Error::invalid_argument("Provided max-keys not an integer or within integer range")
+        })?,
+    };
+    let mut short = String::new();
+    for pair in query
+        .split('&')
+        .filter(|pair| !pair.starts_with("max-keys="))
+    {
+        if !short.is_empty() {
+            short.push('&');
+        }
+        short.push_str(pair);
+    }
+    append_query(
+        &mut short,
+        "max-keys",
+        &limit.min(ANONYMOUS_PAGE).to_string(),
+    );
+    Ok(short)
+}
+
 async fn entry(
     gateway: Arc<Gateway>,
     bucket: String,
@@ -378,5 +411,25 @@ async fn entry(
         // It cannot be read as it is, encrypted with a client's own key perhaps; what is sealed can always be asked for.
         Err(error) if error.status.is_client_error() => Ok(Some(ClearEntry::default())),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_for_nobody_in_particular_is_short() {
+        let short = |query: &str| {
+            let asked = QueryString::parse(Some(query)).unwrap();
+            short_page(&asked, query).ok()
+        };
+        assert_eq!(short("").as_deref(), Some("max-keys=100"));
+        assert_eq!(
+            short("max-keys=7&prefix=a").as_deref(),
+            Some("prefix=a&max-keys=7")
+        );
+        assert_eq!(short("max-keys=1000").as_deref(), Some("max-keys=100"));
+        assert_eq!(short("max-keys=-1"), None);
     }
 }

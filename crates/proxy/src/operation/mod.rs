@@ -24,7 +24,7 @@ mod put_object;
 mod upload_part;
 
 pub(crate) use self::{
-    headers::{cors as cors_headers, crosses_unchanged},
+    headers::{admit_tags_in_the_clear, cors as cors_headers, crosses_unchanged},
     post_object::post_object,
 };
 pub(crate) use checksums::to_sealed as checksum_to_sealed;

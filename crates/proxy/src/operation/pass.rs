@@ -11,6 +11,7 @@ use crate::{
     error::S3Error,
     route::Operation,
     upstream::{AnswerBody, BodyFailure, UpstreamRequest},
+    xml::requests::{PassedDocument, PassedDocumentError, RequestDocumentError},
 };
 
 /// Passes the request on.
@@ -19,6 +20,7 @@ use crate::{
 pub(super) async fn pass(mut exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
     let body = exchange.document().await?;
     refuse_select(&exchange, &body)?;
+    let body = admitted(&exchange, &body)?;
     let mut request_headers = headers::passed(&exchange.headers);
     // Also of nothing, where the client has sent a digest: without one the storage would name its absence and not the missing document.
     if !body.is_empty() || has_digest(&exchange.headers) {
@@ -31,7 +33,7 @@ pub(super) async fn pass(mut exchange: Exchange) -> Result<Response<ResponseBody
     let request = UpstreamRequest::new(exchange.method.clone(), exchange.target())
         .query(exchange.upstream_query.clone())
         .headers(request_headers)
-        .bytes(bytes::Bytes::clone(&body));
+        .bytes(body);
     let answer = exchange.gateway.upstream.call(request).await?;
     let status = answer.status();
     let mut answer_headers = headers::answer(answer.headers());
@@ -62,6 +64,22 @@ fn has_digest(headers: &HeaderMap) -> bool {
             || *name == "x-amz-sdk-checksum-algorithm"
             || name.as_str().starts_with("x-amz-checksum-")
     })
+}
+
+/// What of a body goes on: the document of the operation, checked.
+fn admitted(exchange: &Exchange, body: &Bytes) -> Result<Bytes, S3Error> {
+    let document = PassedDocument::of(exchange.operation.name());
+    if document == PassedDocument::None {
+        return Ok(Bytes::new());
+    }
+    let own = &exchange.gateway.config.state.bucket;
+    document
+        .check(body, |bucket| bucket == own)
+        .map_err(|error| match error {
+            PassedDocumentError::Malformed(error) => RequestDocumentError::from(error).into(),
+            own @ PassedDocumentError::OwnBucket { .. } => S3Error::access_denied(own.to_string()),
+        })?;
+    Ok(Bytes::clone(body))
 }
 
 /// RestoreObject of the type SELECT would write query results, in whatever form, to another place.

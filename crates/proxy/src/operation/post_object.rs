@@ -72,11 +72,11 @@ mod tests {
         let tag = "\"x-01\"";
         assert_eq!(
             with_result("https://example.org/done", "b", "a b", tag),
-            "https://example.org/done?bucket=b&key=a%20b&etag=%22x%2D01%22"
+            "https://example.org/done?bucket=b&key=a%20b&etag=%22x-01%22"
         );
         assert_eq!(
             with_result("https://example.org/?x=1#top", "b", "k", tag),
-            "https://example.org/?x=1&bucket=b&key=k&etag=%22x%2D01%22#top"
+            "https://example.org/?x=1&bucket=b&key=k&etag=%22x-01%22#top"
         );
     }
 }

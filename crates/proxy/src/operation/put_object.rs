@@ -131,6 +131,18 @@ impl Put<'_> {
     async fn send_late(mut self, source: Plaintext) -> Result<(Answer, Checksum), S3Error> {
         let length = source.length();
         let sealed_length = sealed_length(length)?;
+        let is_unverified = self
+            .exchange
+            .gateway
+            .upstream
+            .verification()
+            .objects
+            .is_none();
+        if is_unverified && headers::locks(&self.exchange.headers) {
+            return Err(without_digest(
+                self.exchange.gateway.config.limits.small_object,
+            ));
+        }
         let sealed = self
             .header(Body::Single {
                 plaintext_length: length,
@@ -147,6 +159,12 @@ impl Put<'_> {
         // What was wrong with the body says more than the connection that we cut because of it.
         let verified = match (outcome.failure(), answer) {
             (Some(failure), _) => return Err(failure),
+            (None, Err(error)) if is_unverified && misses_digest(&error) => {
+                return Err(
+                    without_digest(self.exchange.gateway.config.limits.small_object)
+                        .with_detail(error),
+                );
+            }
             (None, answer) => (answer?, outcome.verified()?),
         };
         Ok((verified.0, verified.1.kept()))
@@ -155,6 +173,19 @@ impl Put<'_> {
     async fn header(&mut self, body: Body) -> Result<SealedHeader, S3Error> {
         seal_header(self.exchange, std::mem::take(&mut self.metadata), body).await
     }
+}
+
+/// Whether the storage refused an object because it came without a digest: the bucket locks whatever is put there.
+fn misses_digest(error: &S3Error) -> bool {
+    error.status.is_client_error() && error.message.contains("Content-MD5")
+}
+
+/// An object that is to be locked needs a digest or a checksum (S3 API, PutObject). In front of a body that is streamed there can be none, and
+/// the storage verifies none that comes behind.
+fn without_digest(small_object: u64) -> S3Error {
+    S3Error::invalid_request(format!(
+        "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters. This storage verifies no checksum that follows a body, so objects of more than {small_object} bytes (limits.small_object) that are to be locked have to be uploaded in parts."
+    ))
 }
 
 /// A 412 to a repeated attempt: the live object may be the one that the first attempt wrote before its answer got lost.

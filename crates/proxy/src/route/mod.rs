@@ -16,6 +16,8 @@ mod table_tests;
 pub use misfit::misfit;
 pub use operation::{Operation, Treatment};
 pub use passed::may_pass;
+#[cfg(test)]
+pub(crate) use passed::names as passed_names;
 pub use unsigned::{Unsigned, unsigned};
 pub use upstream_query::upstream_query;
 

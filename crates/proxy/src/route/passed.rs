@@ -287,7 +287,7 @@ pub fn may_pass(name: &str) -> bool {
 
 /// The names of all of them.
 #[cfg(test)]
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     let lines = ON_BUCKETS.into_iter().chain(ON_OBJECTS);
     let lists = LISTS.into_iter().map(|(_, name)| name);
     lines.map(|(_, _, name)| name).chain(lists)

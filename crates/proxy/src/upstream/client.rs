@@ -2,18 +2,13 @@
 
 use std::{
     path::PathBuf,
-    pin::Pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::{Context, Poll},
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri, uri::Scheme};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -21,16 +16,17 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use super::{
-    Answer, BodyFailure, CredentialSource, DocumentMemory, RequestBody, Timeouts, UpstreamError,
-    Verification, cause_chain,
+    Answer, CredentialSource, DocumentMemory, RequestBody, Timeouts, UpstreamError, Verification,
+    cause_chain,
     expectation::Expectation,
-    framing::{self, OutgoingBody},
+    framing::{self, OutgoingBody, Protection},
     limits::{ATTEMPTS, MAX_IDLE_CONNECTIONS, POOL_IDLE_TIMEOUT},
+    progress::{Progress, Watched},
     repeat::{Attempts, Connection},
     resolver::Resolver,
+    target::{Addressing, Target, locate},
     tls,
 };
 use crate::{
@@ -38,15 +34,6 @@ use crate::{
     body::{Algorithm, Checksum},
     error::S3Error,
 };
-
-/// How a bucket is named towards the upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Addressing {
-    /// `https://endpoint/bucket/key`.
-    Path,
-    /// `https://bucket.endpoint/key`.
-    VirtualHost,
-}
 
 /// What it takes to speak to an upstream.
 #[derive(Debug, Clone)]
@@ -65,48 +52,6 @@ pub struct UpstreamSettings {
     pub timeouts: Timeouts,
     /// What documents may hold in memory.
     pub memory: DocumentMemory,
-}
-
-/// The bucket and key that a request is about, the key in its percent-encoded wire form, which is passed on byte for byte.
-#[derive(Debug, Clone, Default)]
-pub struct Target {
-    /// The bucket; none for ListBuckets.
-    pub bucket: Option<String>,
-    /// The key as on the wire, without the slash in front; none for bucket operations.
-    pub key: Option<String>,
-    /// Headers that say whose bucket it must be and who pays: they go with every request about it, also with those that only we need.
-    pub requester: HeaderMap,
-}
-
-impl Target {
-    /// No bucket and no key: the service.
-    pub fn service() -> Self {
-        Self::default()
-    }
-
-    /// A bucket.
-    pub fn bucket(bucket: impl Into<String>) -> Self {
-        Self {
-            bucket: Some(bucket.into()),
-            ..Self::default()
-        }
-    }
-
-    /// An object, its key in wire form.
-    pub fn object(bucket: impl Into<String>, wire_key: impl Into<String>) -> Self {
-        Self {
-            bucket: Some(bucket.into()),
-            key: Some(wire_key.into()),
-            ..Self::default()
-        }
-    }
-
-    /// The same, on behalf of somebody.
-    #[must_use]
-    pub fn for_requester(mut self, requester: HeaderMap) -> Self {
-        self.requester = requester;
-        self
-    }
 }
 
 /// A request to the upstream, not yet signed.
@@ -291,8 +236,8 @@ impl Upstream {
             is_unsigned,
         } = request;
         let uri = self.uri(&target, &query)?;
-        let algorithm = self.algorithm_for(&method, &target, &query, &headers);
-        let (body, payload) = framing::frame(body, algorithm, &mut headers)?;
+        let protection = self.protection_for(&method, &target, &query, &headers);
+        let (body, payload) = framing::frame(body, protection, &mut headers)?;
         let payload = (!is_unsigned).then_some(payload);
         let body = Attempts::new(body, &method, &headers, ambiguity_is_handled);
         let mut connection = body.first_connection();
@@ -414,25 +359,28 @@ impl Upstream {
         ))
     }
 
-    /// The algorithm of the checksum that goes with a request's body: none unless it is an object or a part.
-    fn algorithm_for(
+    /// What goes with a request's body so that the storage can tell whether it arrived whole: nothing unless it is an object or a part.
+    fn protection_for(
         &self,
         method: &Method,
         target: &Target,
         query: &str,
         headers: &HeaderMap,
-    ) -> Option<Algorithm> {
+    ) -> Protection {
         let makes_bytes = *method == Method::PUT
             && target.key.is_some()
             && !headers.contains_key("x-amz-copy-source");
         let verification = self.verification();
+        let of = |algorithm: Option<Algorithm>| {
+            algorithm.map_or(Protection::Digest, Protection::Checksum)
+        };
         match query {
-            _ if !makes_bytes => None,
-            "" => verification.objects,
+            _ if !makes_bytes => Protection::None,
+            "" => of(verification.objects),
             part if part.split('&').any(|name| name.starts_with("partNumber=")) => {
-                verification.parts
+                of(verification.parts)
             }
-            _ => None,
+            _ => Protection::None,
         }
     }
 
@@ -476,126 +424,15 @@ impl Upstream {
     }
 }
 
-/// What stands in a path unencoded (Signature Version 4, "URI encode").
-const PATH: AsciiSet = NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'/');
-
-/// A key as storages write it to verify a signature: they encode what they have decoded, so a client's own way to write it, such as a bare
-/// parenthesis, would not match. The key stays the same; slashes and dots are left alone.
-fn canonical(wire_key: &str) -> String {
-    let decoded: Vec<u8> = percent_decode_str(wire_key).collect();
-    percent_encode(&decoded, &PATH).to_string()
-}
-
-/// Host and path of a target.
-fn locate(addressing: Addressing, authority: &str, target: &Target) -> (String, String) {
-    let key = target.key.as_deref().map(canonical);
-    match (addressing, target.bucket.as_deref()) {
-        (_, None) => (authority.to_owned(), "/".to_owned()),
-        (Addressing::Path, Some(bucket)) => {
-            let path = key.map_or_else(|| format!("/{bucket}"), |key| format!("/{bucket}/{key}"));
-            (authority.to_owned(), path)
-        }
-        (Addressing::VirtualHost, Some(bucket)) => (
-            format!("{bucket}.{authority}"),
-            format!("/{}", key.unwrap_or_default()),
-        ),
-    }
-}
-
 /// A request that can be sent.
 struct PreparedRequest {
     request: Request<RequestBody>,
     progress: Progress,
 }
 
-/// Counts the pieces of a body that the connection has taken.
-#[derive(Clone, Default)]
-struct Progress(Arc<AtomicU64>);
-
-impl Progress {
-    fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// A body that reports its progress.
-struct Watched {
-    body: RequestBody,
-    progress: Progress,
-}
-
-impl Body for Watched {
-    type Data = Bytes;
-    type Error = BodyFailure;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if polled.is_ready() {
-            self.progress.0.fetch_add(1, Ordering::Relaxed);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_is_written_as_storages_verify_it() {
-        for (wire, canonical_form) in [
-            ("a-b_c.d~e/f", "a-b_c.d~e/f"),
-            ("a//./../b/", "a//./../b/"),
-            ("(1)!*'", "%281%29%21%2A%27"),
-            ("a+b%2bc%20d", "a%2Bb%2Bc%20d"),
-            ("%c3%bc%41%7E", "%C3%BCA~"),
-            ("%25%2528", "%25%2528"),
-        ] {
-            assert_eq!(canonical(wire), canonical_form);
-            assert_eq!(canonical(canonical_form), canonical_form);
-        }
-    }
-
-    #[test]
-    fn rule_06_a_target_is_addressed_by_path_or_by_host() {
-        let object = Target::object("bucket", "a%20b//c/../d");
-        assert_eq!(
-            locate(Addressing::Path, "s3:9000", &object),
-            ("s3:9000".into(), "/bucket/a%20b//c/../d".into())
-        );
-        assert_eq!(
-            locate(Addressing::VirtualHost, "s3:9000", &object),
-            ("bucket.s3:9000".into(), "/a%20b//c/../d".into())
-        );
-        assert_eq!(
-            locate(Addressing::Path, "s3", &Target::bucket("b")),
-            ("s3".into(), "/b".into())
-        );
-        assert_eq!(
-            locate(Addressing::VirtualHost, "s3", &Target::bucket("b")),
-            ("b.s3".into(), "/".into())
-        );
-        assert_eq!(
-            locate(Addressing::VirtualHost, "s3", &Target::service()),
-            ("s3".into(), "/".into())
-        );
-    }
 
     #[test]
     fn every_request_says_who_pays() {

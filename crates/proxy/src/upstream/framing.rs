@@ -5,7 +5,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body_util::BodyExt;
 
 use super::{RequestBody, TrailerBody, UpstreamError, full_body, repeat::Framed, trailer};
-use crate::body::{Algorithm, Checksum, Hasher};
+use crate::{
+    body::{Algorithm, Checksum, Hasher},
+    operation::content_md5,
+};
 
 /// What is said of a body instead of its hash.
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
@@ -20,21 +23,33 @@ pub(super) enum OutgoingBody {
     Trailed(Bytes, Checksum),
 }
 
+/// How the storage is to tell whether a body arrived as it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protection {
+    /// Not at all: it is neither an object nor a part.
+    None,
+    /// By its MD5 in front of it, where it is in memory: nothing behind a body would be verified. Every S3 server knows this header, and those
+    /// with Object Lock demand it, or a checksum, of what is to be locked.
+    Digest,
+    /// By a checksum, in front of what is in memory and behind what is streamed.
+    Checksum(Algorithm),
+}
+
 /// The body for the wire, and what the signature says of it. What has to be said of it in headers is added to them.
 ///
 /// # Errors
 /// [`UpstreamError::Request`] for a checksum that no header can carry.
 pub(super) fn frame(
     body: OutgoingBody,
-    algorithm: Option<Algorithm>,
+    protection: Protection,
     headers: &mut HeaderMap,
 ) -> Result<(Framed, &'static str), UpstreamError> {
-    match (body, algorithm) {
-        (OutgoingBody::Stream(body, length), None) => {
+    match (body, protection) {
+        (OutgoingBody::Stream(body, length), Protection::None | Protection::Digest) => {
             headers.insert(header::CONTENT_LENGTH, length.into());
             Ok((Framed::Stream(body, length), UNSIGNED))
         }
-        (OutgoingBody::Stream(body, length), Some(algorithm)) => {
+        (OutgoingBody::Stream(body, length), Protection::Checksum(algorithm)) => {
             trailer::announce(headers, length, algorithm);
             let body = TrailerBody::new(body, length, algorithm).boxed_unsync();
             Ok((Framed::Stream(body, length), trailer::PAYLOAD))
@@ -47,13 +62,23 @@ pub(super) fn frame(
                 .boxed_unsync();
             Ok((Framed::Stream(body, length), trailer::PAYLOAD))
         }
-        (OutgoingBody::Replayable(bytes), algorithm) => {
-            if let Some(algorithm) = algorithm {
-                insert_checksum(headers, algorithm, &bytes)?;
+        (OutgoingBody::Replayable(bytes), protection) => {
+            match protection {
+                Protection::None => {}
+                Protection::Digest => insert_digest(headers, &bytes)?,
+                Protection::Checksum(algorithm) => insert_checksum(headers, algorithm, &bytes)?,
             }
             Ok((Framed::Bytes(bytes), UNSIGNED))
         }
     }
+}
+
+/// Adds the MD5 of a body that is in memory (RFC 1864).
+fn insert_digest(headers: &mut HeaderMap, bytes: &[u8]) -> Result<(), UpstreamError> {
+    let value = HeaderValue::from_str(&content_md5(bytes))
+        .map_err(|error| UpstreamError::Request(error.to_string()))?;
+    headers.insert(HeaderName::from_static("content-md5"), value);
+    Ok(())
 }
 
 /// Adds the checksum of a body that is in memory, which costs less than a trailer.

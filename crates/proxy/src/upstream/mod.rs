@@ -10,17 +10,20 @@ mod expectation;
 mod framing;
 mod limits;
 mod memory;
+mod progress;
 mod repeat;
 mod replay;
 mod resolver;
+mod target;
 mod tls;
 mod trailer;
 
 pub use answer::{Answer, AnswerBody};
-pub use client::{Addressing, Target, Upstream, UpstreamRequest, UpstreamSettings};
+pub use client::{Upstream, UpstreamRequest, UpstreamSettings};
 pub use credentials::CredentialSource;
 pub use limits::{MAX_DOCUMENT_LENGTH, Timeouts};
 pub use memory::{DocumentMemory, DocumentMemoryExhausted, DocumentShare, HeldDocument};
+pub use target::{Addressing, Target};
 pub use trailer::{TrailerBody, Verification};
 
 use std::error::Error as StdError;

@@ -52,7 +52,7 @@ impl Page {
             let mut text = |name| reader.text(name).map(non_empty);
             match child {
                 "NextContinuationToken" => {
-                    page.next_continuation_token = text("NextContinuationToken")?
+                    page.next_continuation_token = text("NextContinuationToken")?;
                 }
                 "NextMarker" => page.next_marker = text("NextMarker")?,
                 "NextKeyMarker" => page.next_key_marker = text("NextKeyMarker")?,

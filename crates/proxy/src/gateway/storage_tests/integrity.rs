@@ -67,6 +67,40 @@ async fn a_storage_that_does_not_verify_gets_no_checksum() {
     let seen = puts(&rig);
     assert_eq!(trailer(&seen[0]), None);
     assert_eq!(seen[0].headers["x-amz-content-sha256"], "UNSIGNED-PAYLOAD");
+    assert!(!seen[0].headers.contains_key("content-md5"));
+}
+
+#[tokio::test]
+async fn what_is_to_be_locked_goes_with_a_digest_where_no_trailer_is_verified() {
+    let rig = Rig::start("checksum_trailer = 'never'").await;
+    let locked = |key: &str, length| {
+        let put = request(Method::PUT, key).bytes(content(length));
+        let put = with(put, "x-amz-object-lock-mode", "GOVERNANCE");
+        with(
+            put,
+            "x-amz-object-lock-retain-until-date",
+            "2030-01-01T00:00:00Z",
+        )
+    };
+    // The storage of the test compares.
+    rig.call(locked("small", 100_000)).await.unwrap();
+    let seen = puts(&rig);
+    assert!(seen[0].headers.contains_key("content-md5"));
+    assert_eq!(rig.get("small").await, content(100_000));
+    let error = rig.call(locked("large", LARGE)).await.unwrap_err();
+    assert_eq!(
+        (error.status.as_u16(), &*error.code),
+        (400, "InvalidRequest")
+    );
+    assert!(error.message.contains("in parts"), "{}", error.message);
+    assert!(
+        puts(&rig).is_empty(),
+        "it was refused before anything was sent"
+    );
+    let with_trailer = Rig::start("").await;
+    with_trailer.call(locked("large", LARGE)).await.unwrap();
+    let seen = puts(&with_trailer);
+    assert_eq!(trailer(&seen[0]), Some("x-amz-checksum-crc64nvme"));
 }
 
 #[tokio::test]

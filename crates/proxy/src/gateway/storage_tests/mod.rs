@@ -3,8 +3,10 @@
 mod copies;
 mod integrity;
 mod listings;
+mod passed;
 mod scale;
 mod storage;
+mod unsigned;
 
 use std::sync::Arc;
 
@@ -33,6 +35,8 @@ struct Rig {
     gateway: Arc<Gateway>,
     /// The gateway, as any S3 client sees it.
     client: Upstream,
+    /// Where it listens.
+    address: String,
     _directory: TempDir,
 }
 
@@ -42,6 +46,11 @@ impl Rig {
     }
 
     async fn start_on(storage: Storage, upstream_settings: &str) -> Self {
+        Self::start_with(storage, upstream_settings, "").await
+    }
+
+    /// `more` are further tables of the configuration.
+    async fn start_with(storage: Storage, upstream_settings: &str, more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         LocalKeyService::create(path("key")).unwrap();
@@ -53,7 +62,7 @@ impl Rig {
              credentials = {{ access_key_id = 'storage', secret_access_key = 'file:secret' }}\n\
              [[key_service]]\ntype = 'local'\nfile = 'key'\n\
              [[identity]]\nname = 'test'\n\
-             [[identity.credential]]\naccess_key_id = 'client'\nsecret_access_key = 'file:secret'\n"
+             [[identity.credential]]\naccess_key_id = 'client'\nsecret_access_key = 'file:secret'\n{more}\n"
         );
         std::fs::write(path("sealgate.toml"), text).unwrap();
         let config = Arc::new(Config::load(&path("sealgate.toml")).unwrap());
@@ -85,6 +94,7 @@ impl Rig {
             storage,
             gateway,
             client,
+            address: url.trim_start_matches("http://").to_owned(),
             _directory: directory,
         };
         rig.client

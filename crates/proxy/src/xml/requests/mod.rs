@@ -4,6 +4,7 @@
 
 mod complete_multipart_upload;
 mod delete_objects;
+mod passed;
 mod tagging;
 
 use thiserror::Error;
@@ -12,6 +13,7 @@ pub use complete_multipart_upload::{
     CompleteMultipartUpload, CompletedPart, MAX_PARTS, part_number,
 };
 pub use delete_objects::{DeleteObjects, MAX_DELETED_KEYS, ObjectToDelete};
+pub use passed::{MAX_LABEL_BYTES, PassedDocument, PassedDocumentError};
 pub use tagging::{MAX_TAGS, Tagging};
 
 use super::{XmlError, quote};
