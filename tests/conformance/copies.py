@@ -130,6 +130,32 @@ def tags(target):
     equal(found, [[{"Key": "a", "Value": "b"}], [{"Key": "c", "Value": "d"}]], "tags")
 
 
+def _tags(target, key, bucket=None):
+    tags = target.client.get_object_tagging(Bucket=bucket or target.bucket, Key=key)["TagSet"]
+    return sorted((tag["Key"], tag["Value"]) for tag in tags)
+
+
+@case("copy: tags go along into another bucket, or are replaced")
+def tags_in_other_bucket(target):
+    bucket = target.new_bucket()
+    source = [("a", "1 +&="), ("ü", "")]
+    for size in (1, 3 * MIB):
+        target.put("copy/tagged-far", bytes(size), Tagging="a=1%20%2B%26%3D&%C3%BC=")
+        _copy(target, "kept", "copy/tagged-far", bucket=bucket)
+        equal(_tags(target, "kept", bucket), source, "tags of a copy")
+        _copy(target, "new", "copy/tagged-far", bucket=bucket, TaggingDirective="REPLACE", Tagging="c=d")
+        equal(_tags(target, "new", bucket), [("c", "d")], "tags of a copy with its own")
+        _copy(target, "bare", "copy/tagged-far", bucket=bucket, TaggingDirective="REPLACE")
+        equal(_tags(target, "bare", bucket), [], "tags of a copy without any")
+
+
+@case("copy: tags go along with a copy that gets another checksum")
+def tags_with_checksum(target):
+    target.put("copy/tagged-sum", pattern(29, 2 * MIB), Tagging="a=b")
+    _copy(target, "copy/tags-summed", "copy/tagged-sum", ChecksumAlgorithm="SHA256")
+    equal(_tags(target, "copy/tags-summed"), [("a", "b")], "tags")
+
+
 def _copy_part(target, key, upload, number, source, **arguments):
     answer = target.client.upload_part_copy(
         Bucket=target.bucket,

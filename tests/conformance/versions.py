@@ -477,6 +477,19 @@ def tags(target):
     equal([bucket.body("k", version) for version in versions], [b"x", b"x"], "bodies")
 
 
+@case("version: its tags go along with a copy of it, also into another bucket")
+def tags_of_copy(target):
+    bucket = Versioned(target)
+    first = bucket.put("k", b"x", Tagging="n=1")
+    bucket.put("k", b"y", Tagging="n=2")
+    for to in (bucket.bucket, target.bucket):
+        for version, number in ((first, "1"), (None, "2")):
+            source = {"Bucket": bucket.bucket, "Key": "k", **({"VersionId": version} if version else {})}
+            target.client.copy_object(Bucket=to, Key="version/copied", CopySource=source)
+            tags = target.client.get_object_tagging(Bucket=to, Key="version/copied")["TagSet"]
+            equal(tags, [{"Key": "n", "Value": number}], f"tags in {to}")
+
+
 @case("version: tags of an id that never was are NoSuchVersion")
 def tags_of_unknown(target):
     bucket = Versioned(target)

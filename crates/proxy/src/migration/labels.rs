@@ -4,10 +4,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::{
     error::S3Error,
-    object::ClearHead,
+    object::{ClearHead, tags},
     operation::{append_query, content_md5, named},
     upstream::{MAX_DOCUMENT_LENGTH, Target, Upstream, UpstreamRequest},
-    xml::labels::{Tag, grants_beyond_the_owner, parse_tags},
+    xml::labels::grants_beyond_the_owner,
 };
 
 /// Headers of an object that are given again to the one that takes its place.
@@ -45,8 +45,8 @@ impl Labels {
             }
         }
         let version_id = head.version_id.as_deref();
-        let tags = tags(upstream, target, version_id, &head.headers).await?;
-        if let Some(value) = tagging(&tags)? {
+        let tags = tags::read(upstream, target, version_id, &head.headers).await?;
+        if let Some(value) = tags::to_header(&tags)? {
             headers.insert(named("x-amz-tagging"), value);
         }
         Ok(Self {
@@ -72,35 +72,6 @@ impl Labels {
             .bytes(document.clone());
         upstream.call(request).await.map(drop)
     }
-}
-
-/// The tags of an object, if its head says that it has some.
-pub(crate) async fn tags(
-    upstream: &Upstream,
-    target: &Target,
-    version_id: Option<&str>,
-    head: &HeaderMap,
-) -> Result<Vec<Tag>, S3Error> {
-    let has_tags = head
-        .get("x-amz-tagging-count")
-        .is_some_and(|count| count != "0");
-    if !has_tags {
-        return Ok(Vec::new());
-    }
-    let request =
-        UpstreamRequest::new(Method::GET, target.clone()).query(subresource("tagging", version_id));
-    let answer = upstream.call(request).await?;
-    Ok(parse_tags(&answer.document(MAX_DOCUMENT_LENGTH).await?)?)
-}
-
-/// Tags as a request that makes an object carries them.
-pub(crate) fn tagging(tags: &[Tag]) -> Result<Option<HeaderValue>, S3Error> {
-    let mut text = String::new();
-    for tag in tags {
-        append_query(&mut text, &tag.key, &tag.value);
-    }
-    let value = (!text.is_empty()).then(|| HeaderValue::from_str(&text));
-    value.transpose().map_err(S3Error::internal)
 }
 
 /// The access control list, where the storage shows one that says something. Many have none, or do not let us see it.

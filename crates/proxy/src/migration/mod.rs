@@ -26,7 +26,6 @@ mod staged;
 mod store;
 mod verify;
 
-pub(crate) use labels::{tagging, tags};
 pub use listing::Entry;
 pub use pace::{Pace, STEP};
 pub use preflight::Versioning;

@@ -7,6 +7,7 @@ mod commit;
 mod fetch;
 mod guess;
 mod sealed;
+pub(crate) mod tags;
 
 pub use clear::ClearHead;
 pub(crate) use clear::version_query;

@@ -20,7 +20,6 @@ use crate::{
     entity_tag::EntityTag,
     error::S3Error,
     gateway::Gateway,
-    migration,
     object::ClearHead,
     object_key::ObjectKey,
     policy::{self, Intent},
@@ -224,7 +223,8 @@ fn describe(exchange: &Exchange, upstream: &HeaderMap, status: StatusCode) -> He
 
 /// The source of a copy that was never sealed.
 pub(super) struct ClearSource {
-    target: Target,
+    /// Where it is at the upstream.
+    pub(super) target: Target,
     /// Its head.
     pub(super) head: ClearHead,
 }
@@ -268,18 +268,6 @@ pub(super) async fn source(
 }
 
 impl ClearSource {
-    /// Its tags, as a request that makes an object carries them.
-    pub(super) async fn tagging(
-        &self,
-        exchange: &Exchange,
-    ) -> Result<Option<HeaderValue>, S3Error> {
-        let version_id = self.head.version_id.as_deref();
-        let upstream = &exchange.gateway.upstream;
-        migration::tagging(
-            &migration::tags(upstream, &self.target, version_id, &self.head.headers).await?,
-        )
-    }
-
     /// The bytes of the source, or a range of them.
     pub(super) async fn plaintext(
         &self,

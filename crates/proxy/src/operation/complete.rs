@@ -139,7 +139,7 @@ async fn join(
     let kind = upload.checksum_kind();
     declared.agrees_with_upload(kind)?;
     let upstream = multipart::upstream_parts(exchange, upload).await?;
-    let chosen = choose(parts, stored, &upstream, kind)?;
+    let chosen = choose(parts, stored, &upstream.parts, kind)?;
     let (record, computed) = commit_record(upload, kind, &chosen)?;
     let record = Arc::new(record);
     if record.plaintext_length() > MAXIMUM_OBJECT_LENGTH {

@@ -32,7 +32,7 @@ use crate::{
     entity_tag::EntityTag,
     error::S3Error,
     gateway::now_in_milliseconds,
-    object::{self, ObjectRequest, SealedHead, SealedObject, Wanted},
+    object::{self, ObjectRequest, SealedHead, SealedObject, Wanted, tags},
     policy::{self, Intent},
     transfer::Plaintext,
     upstream::{Answer, MAX_DOCUMENT_LENGTH, Target, UpstreamRequest},
@@ -71,7 +71,7 @@ async fn copy(exchange: &Exchange) -> Result<Finished, S3Error> {
     if let Some(clear) = clear::source(exchange, &source).await? {
         return copy_clear(exchange, &clear, replaces_metadata).await;
     }
-    let object = open_source(exchange, &source).await?;
+    let (object, head) = open_source(exchange, &source).await?;
     let rule = exchange.domain();
     let here = Domain::new(rule.name.as_str())?;
     let kept = checksum_of(exchange, &source, &object).await?;
@@ -80,10 +80,18 @@ async fn copy(exchange: &Exchange) -> Result<Finished, S3Error> {
             .is_some_and(|kept| kept.checksum.algorithm() == algorithm)
     });
     let copy = if object.domain == here && has_what_is_asked_for {
-        rebind(exchange, &source, &object, &here, replaces_metadata, kept).await?
+        let opened = (&object, &head);
+        rebind(exchange, &source, opened, &here, replaces_metadata, kept).await?
     } else {
         let algorithm = asked_for.or_else(|| kept.map(|kept| kept.checksum.algorithm()));
-        reseal(exchange, &source, &object, replaces_metadata, algorithm).await?
+        reseal(
+            exchange,
+            &source,
+            (&object, &head),
+            replaces_metadata,
+            algorithm,
+        )
+        .await?
     };
     let mut answer_headers = copy.headers;
     if let Some(version_id) = &object.identity.version_id {
@@ -143,15 +151,10 @@ async fn copy_clear(
     if source.head.length > MAXIMUM_SINGLE_LENGTH {
         return Err(too_large_to_copy());
     }
-    let mut request_headers = headers::placement(&exchange.headers);
+    let version_id = source.head.version_id.as_deref();
+    let mut request_headers =
+        placement(exchange, &source.target, version_id, &source.head.headers).await?;
     headers::conditions(&exchange.headers, &mut request_headers)?;
-    // For the storage it is a PUT, so the tags that a copy takes along have to be given.
-    let directive = request_headers.remove("x-amz-tagging-directive");
-    if directive.is_none_or(|directive| directive != "REPLACE")
-        && let Some(value) = source.tagging(exchange).await?
-    {
-        request_headers.insert(named("x-amz-tagging"), value);
-    }
     let put = Put {
         exchange,
         request: UpstreamRequest::new(Method::PUT, exchange.target()).headers(request_headers),
@@ -183,6 +186,26 @@ async fn copy_clear(
         document: result.to_object_document(),
         headers: answer_headers,
     })
+}
+
+/// The placement of a copy that is no copy for the storage. Where the client does not give it tags of its own, it gets those of the source, as
+/// a copy by the storage does.
+async fn placement(
+    exchange: &Exchange,
+    source: &Target,
+    version_id: Option<&str>,
+    head: &HeaderMap,
+) -> Result<HeaderMap, S3Error> {
+    let mut placement = headers::placement(&exchange.headers);
+    placement.remove("x-amz-tagging-directive");
+    if !replaces(exchange, "x-amz-tagging-directive")? {
+        placement.remove("x-amz-tagging");
+        let tags = tags::find(&exchange.gateway.upstream, source, version_id, head).await?;
+        if let Some(value) = tags::to_header(&tags)? {
+            placement.insert(named("x-amz-tagging"), value);
+        }
+    }
+    Ok(placement)
 }
 
 fn tag_of(answer: &Answer) -> Result<EntityTag, S3Error> {
@@ -219,8 +242,11 @@ fn replaces(exchange: &Exchange, name: &'static str) -> Result<bool, S3Error> {
     }
 }
 
-/// The source's header, opened, under the conditions of the copy.
-async fn open_source(exchange: &Exchange, source: &CopySource) -> Result<SealedObject, S3Error> {
+/// The source's header, opened, under the conditions of the copy, and what else the storage says of the source.
+async fn open_source(
+    exchange: &Exchange,
+    source: &CopySource,
+) -> Result<(SealedObject, HeaderMap), S3Error> {
     let gateway = &exchange.gateway;
     let mut query = String::new();
     if let Some(version_id) = &source.version_id {
@@ -239,9 +265,10 @@ async fn open_source(exchange: &Exchange, source: &CopySource) -> Result<SealedO
     let rule = gateway
         .config
         .domain_for(source.bucket.as_str(), source.key.as_str());
-    sealed
+    let object = sealed
         .open(gateway, &permit, &rule, source.key.as_str())
-        .await
+        .await?;
+    Ok((object, head.headers().clone()))
 }
 
 /// Where the source of a copy is at the upstream.
@@ -278,19 +305,16 @@ fn metadata_of_copy(
 async fn rebind(
     exchange: &Exchange,
     source: &CopySource,
-    object: &SealedObject,
+    (object, head): (&SealedObject, &HeaderMap),
     domain: &Domain,
     replaces: bool,
     checksum: Option<ObjectChecksum>,
 ) -> Result<Copy, S3Error> {
     let gateway = &exchange.gateway;
+    let target = target_of(exchange, source);
     // What is copied has to be complete: a rejected upload must not become an object by way of a copy.
     object
-        .layout(
-            &gateway.commits,
-            &gateway.upstream,
-            &target_of(exchange, source),
-        )
+        .layout(&gateway.commits, &gateway.upstream, &target)
         .await?;
     let key = gateway.keyring.sealing_key(domain).await?;
     let header = HeaderBuilder::new(
@@ -302,11 +326,13 @@ async fn rebind(
     .rebind(&object.opened, &mut OsRandom)?;
     let mut pinned = source.clone();
     pinned.version_id = object.identity.version_id.clone().or(pinned.version_id);
+    let version_id = pinned.version_id.clone();
     let pinned = pinned.to_header();
     let largest_copy = gateway.config.upstream.largest_copy;
     let (copied, headers, version_id) = if object.identity.sealed_length > largest_copy {
         CopyInParts {
             exchange,
+            placement: placement(exchange, &target, version_id.as_deref(), head).await?,
             header: &header,
             source: &pinned,
             entity_tag: &object.identity.entity_tag,
@@ -406,12 +432,10 @@ async fn verify_copy(
 async fn reseal(
     exchange: &Exchange,
     source: &CopySource,
-    object: &SealedObject,
+    (object, head): (&SealedObject, &HeaderMap),
     replaces: bool,
     algorithm: Option<Algorithm>,
 ) -> Result<Copy, S3Error> {
-    let mut request_headers = headers::placement(&exchange.headers);
-    headers::conditions(&exchange.headers, &mut request_headers)?;
     let (mut pinned, conditions) = multipart::copy_conditions(exchange)?;
     headers::insert_text(&mut pinned, header::IF_MATCH, &object.identity.entity_tag);
     let version_id = object
@@ -419,8 +443,11 @@ async fn reseal(
         .version_id
         .as_deref()
         .or(source.version_id.as_deref());
+    let target = target_of(exchange, source);
+    let mut request_headers = placement(exchange, &target, version_id, head).await?;
+    headers::conditions(&exchange.headers, &mut request_headers)?;
     let request = ObjectRequest {
-        target: target_of(exchange, source),
+        target,
         version_id,
         key: source.key.as_str(),
         rule: exchange

@@ -9,7 +9,7 @@ use sealgate_envelope::{
 };
 
 use super::{
-    Exchange, ResponseBody, append_query, checksums, clear, document,
+    DEFAULT_STORAGE_CLASS, Exchange, ResponseBody, append_query, checksums, clear, document,
     get_object::{intent, kept_checksum},
     head, headers, multipart, named,
 };
@@ -31,9 +31,6 @@ const MAXIMUM_PAGE: u32 = 1_000;
 
 /// Requests that began while the object was being replaced are repeated this often.
 const ATTEMPTS: u32 = 3;
-
-/// The storage class of an answer that names none (S3 API, HeadObject).
-const DEFAULT_STORAGE_CLASS: &str = "STANDARD";
 
 pub(super) async fn get_object_attributes(
     exchange: Exchange,

@@ -7,14 +7,20 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, Method, Response, StatusCode};
 use time::OffsetDateTime;
 
-use super::{Exchange, ResponseBody, append_query, checksums, document, get_object::intent};
+use super::{
+    DEFAULT_STORAGE_CLASS, Exchange, ResponseBody, append_query, checksums, document,
+    get_object::intent,
+};
 use crate::{
     error::S3Error,
     object_key::ObjectKey,
     policy,
     state::{OpenUpload, UploadId},
-    upstream::{Target, UpstreamRequest},
-    xml::multipart_answers::{ListedUpload, UploadsAnswer},
+    upstream::{MAX_DOCUMENT_LENGTH, Target, UpstreamRequest},
+    xml::{
+        multipart_answers::{ListedUpload, UploadsAnswer},
+        upstream_listings::parse_parts,
+    },
 };
 
 /// Open uploads that are looked at for one answer. More are an operator's case for `sealgate gc`.
@@ -64,12 +70,11 @@ pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S
                 .uploads
                 .open_named(&exchange_ref.gateway, &permit, &name, wanted)
                 .await?;
-            match upload {
-                Some(upload) if is_open(exchange_ref, &upload).await? => {
-                    Ok::<_, S3Error>(Some(shown(&upload)))
-                }
-                _ => Ok(None),
-            }
+            let Some(upload) = upload else {
+                return Ok(None);
+            };
+            let class = class_if_open(exchange_ref, &upload).await?;
+            Ok::<_, S3Error>(class.map(|class| shown(&upload, class)))
         })
         .buffer_unordered(CONCURRENT_READS)
         .try_collect()
@@ -99,9 +104,12 @@ pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S
     ))
 }
 
-/// Whether the upstream knows the upload too. A record outlives the upload where the bucket was deleted, a lifecycle rule aborted it, or somebody
+/// The storage class of an upload that the upstream knows too. A record outlives the upload where the bucket was deleted, a lifecycle rule aborted it, or somebody
 /// else did, until `sealgate gc` comes; and a bucket of the same name would inherit it.
-async fn is_open(exchange: &Exchange, upload: &OpenUpload) -> Result<bool, S3Error> {
+async fn class_if_open(
+    exchange: &Exchange,
+    upload: &OpenUpload,
+) -> Result<Option<String>, S3Error> {
     let key = ObjectKey::new(upload.record.object_key.as_str())?;
     let mut query = String::from("max-parts=1");
     append_query(&mut query, "uploadId", &upload.id.upstream);
@@ -111,8 +119,14 @@ async fn is_open(exchange: &Exchange, upload: &OpenUpload) -> Result<bool, S3Err
     )
     .query(query);
     match exchange.gateway.upstream.call(request).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.code == "NoSuchUpload" => Ok(false),
+        Ok(answer) => {
+            let document = answer.document(MAX_DOCUMENT_LENGTH).await?;
+            let class = parse_parts(&document)?.storage_class;
+            Ok(Some(
+                class.unwrap_or_else(|| DEFAULT_STORAGE_CLASS.to_owned()),
+            ))
+        }
+        Err(error) if error.code == "NoSuchUpload" => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -174,7 +188,7 @@ fn bad_limit(name: &'static str, text: &str, message: String) -> S3Error {
         .with_element("ArgumentValue", text)
 }
 
-fn shown(upload: &OpenUpload) -> ListedUpload {
+fn shown(upload: &OpenUpload, storage_class: String) -> ListedUpload {
     let kind = upload.checksum_kind();
     let initiated = i128::from(upload.record.created) * 1_000_000;
     ListedUpload {
@@ -183,7 +197,7 @@ fn shown(upload: &OpenUpload) -> ListedUpload {
         initiated: OffsetDateTime::from_unix_timestamp_nanos(initiated)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH),
         owner: None,
-        storage_class: Some("STANDARD".to_owned()),
+        storage_class: Some(storage_class),
         checksum_algorithm: kind
             .and_then(|kind| checksums::from_sealed_algorithm(kind.algorithm))
             .map(|algorithm| algorithm.name().to_owned()),

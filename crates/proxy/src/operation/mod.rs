@@ -60,6 +60,9 @@ pub type ResponseBody = UnsyncBoxBody<Bytes, BodyFailure>;
 /// The longest XML request body: a Complete of 10,000 parts, each with an entity tag and a checksum, with room to spare.
 const MAX_REQUEST_DOCUMENT: usize = 8 << 20;
 
+/// The storage class where the storage names none (S3 API, HeadObject).
+const DEFAULT_STORAGE_CLASS: &str = "STANDARD";
+
 /// One request: who makes it, what it asks for, and its body, which has not been polled yet.
 pub struct Exchange {
     pub(crate) gateway: Arc<Gateway>,

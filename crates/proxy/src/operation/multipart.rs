@@ -12,8 +12,8 @@ use sealgate_envelope::{
 use time::OffsetDateTime;
 
 use super::{
-    Exchange, ResponseBody, append_query, checksums, document, empty, get_object::intent, headers,
-    list_uploads, metadata, named, put_object,
+    DEFAULT_STORAGE_CLASS, Exchange, ResponseBody, append_query, checksums, document, empty,
+    get_object::intent, headers, list_uploads, metadata, named, put_object,
 };
 use crate::{
     body::{Algorithm, ChecksumType},
@@ -228,7 +228,10 @@ pub(super) async fn list_parts(
     let marker = number("part-number-marker")?.unwrap_or(0);
     let upload = open(&exchange, upload_id, true).await?;
     let upstream = upstream_parts(&exchange, &upload).await?;
-    let current = current_parts(exchange.gateway.uploads.parts(&upload).await?, &upstream);
+    let current = current_parts(
+        exchange.gateway.uploads.parts(&upload).await?,
+        &upstream.parts,
+    );
     let mut listed: Vec<ListedPart> = current
         .values()
         .filter(|part| u32::from(part.record.id.number()) > marker)
@@ -244,7 +247,7 @@ pub(super) async fn list_parts(
         key: exchange.key(),
         upload_id,
         owner: None,
-        storage_class: Some("STANDARD"),
+        storage_class: Some(&upstream.storage_class),
         part_number_marker: marker,
         next_part_number_marker: listed.last().map(|part| u32::from(part.number)),
         max_parts,
@@ -306,11 +309,19 @@ fn current_parts(
     current
 }
 
-/// The upstream's own parts by number, all pages.
+/// What the upstream holds of an upload.
+pub(super) struct UpstreamParts {
+    /// The tags of its own parts by number.
+    pub(super) parts: BTreeMap<u16, EntityTag>,
+    /// The storage class of the object to be.
+    storage_class: String,
+}
+
+/// The upstream's own parts, all pages.
 pub(super) async fn upstream_parts(
     exchange: &Exchange,
     upload: &OpenUpload,
-) -> Result<BTreeMap<u16, EntityTag>, S3Error> {
+) -> Result<UpstreamParts, S3Error> {
     let mut parts = BTreeMap::new();
     let mut marker = 0_u32;
     loop {
@@ -340,7 +351,14 @@ pub(super) async fn upstream_parts(
             Some(next) if page.is_truncated && next > marker && next < u32::from(MAXIMUM_PARTS) => {
                 marker = next;
             }
-            _ => return Ok(parts),
+            _ => {
+                return Ok(UpstreamParts {
+                    parts,
+                    storage_class: page
+                        .storage_class
+                        .unwrap_or_else(|| DEFAULT_STORAGE_CLASS.to_owned()),
+                });
+            }
         }
     }
 }

@@ -34,7 +34,12 @@ pub(super) async fn pass(mut exchange: Exchange) -> Result<Response<ResponseBody
         .query(exchange.upstream_query.clone())
         .headers(request_headers)
         .bytes(body);
-    let answer = exchange.gateway.upstream.call(request).await?;
+    let answer = exchange
+        .gateway
+        .upstream
+        .call(request)
+        .await
+        .map_err(|error| of_bucket(&exchange, error))?;
     let status = answer.status();
     let mut answer_headers = headers::answer(answer.headers());
     for name in [header::CONTENT_TYPE, header::ALLOW] {
@@ -56,6 +61,16 @@ pub(super) async fn pass(mut exchange: Exchange) -> Result<Response<ResponseBody
     *response.status_mut() = status;
     *response.headers_mut() = answer_headers;
     Ok(response)
+}
+
+/// The answer to a HEAD has no document, and a 404 without one is taken for that of an object. It is read in the log only.
+fn of_bucket(exchange: &Exchange, mut error: S3Error) -> S3Error {
+    if exchange.operation == Operation::HeadBucket && error.status == StatusCode::NOT_FOUND {
+        let missing = S3Error::no_such_bucket();
+        error.code.clone_from(&missing.code);
+        error.message.clone_from(&missing.message);
+    }
+    error
 }
 
 fn has_digest(headers: &HeaderMap) -> bool {

@@ -16,6 +16,8 @@ use crate::entity_tag::EntityTag;
 pub struct PartsPage {
     /// The parts in the upstream's order.
     pub parts: Vec<ListedPart>,
+    /// The storage class of the object to be, where the upstream tells it.
+    pub storage_class: Option<String>,
     /// Where to go on.
     pub next_part_number_marker: Option<u32>,
     /// Whether more parts follow.
@@ -40,6 +42,7 @@ pub fn parse_parts(document: &[u8]) -> Result<PartsPage, XmlError> {
                 page.next_part_number_marker = Some(reader.number("NextPartNumberMarker")?);
             }
             "IsTruncated" => page.is_truncated = reader.boolean("IsTruncated")?,
+            "StorageClass" => page.storage_class = non_empty(reader.text("StorageClass")?),
             _ => reader.skip()?,
         }
     }
@@ -392,7 +395,7 @@ mod tests {
                 key: "k",
                 upload_id: "u",
                 owner: None,
-                storage_class: Some("STANDARD"),
+                storage_class: Some("GLACIER_IR"),
                 part_number_marker: 0,
                 next_part_number_marker: next,
                 max_parts: 1_000,
@@ -403,7 +406,8 @@ mod tests {
             };
             let page = parse_parts(&answer.to_document().into_bytes()).unwrap();
             let is_truncated = next.is_some();
-            prop_assert_eq!(page, PartsPage { parts, next_part_number_marker: next, is_truncated });
+            let storage_class = Some("GLACIER_IR".to_owned());
+            prop_assert_eq!(page, PartsPage { parts, storage_class, next_part_number_marker: next, is_truncated });
         }
 
         #[test]

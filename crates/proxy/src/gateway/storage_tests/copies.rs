@@ -1,8 +1,10 @@
 //! Copies within a domain: no byte of the body passes the gateway.
 
+use std::sync::atomic::Ordering;
+
 use http::Method;
 
-use super::{Rig, content, request, storage::Seen, with};
+use super::{Rig, between, content, request, storage::Seen, with};
 
 const LENGTH: usize = 12 << 20;
 
@@ -50,6 +52,70 @@ async fn a_copy_of_any_length_reads_and_sends_no_body() {
         assert_eq!(ranges.count(), parts);
         assert_eq!(rig.get("target").await, content(LENGTH));
         assert_eq!(rig.storage.open_uploads(), 0);
+    }
+}
+
+#[tokio::test]
+async fn tags_go_along_with_a_copy_however_it_is_made() {
+    let whole = "largest_copy = '5 GiB'";
+    let in_parts = "largest_copy = '5 MiB'";
+    for (settings, algorithm, counts_no_tags) in [
+        (whole, "CRC64NVME", false),
+        // The bytes are sealed anew.
+        (whole, "SHA256", false),
+        (whole, "SHA256", true),
+        (in_parts, "CRC64NVME", false),
+        (in_parts, "CRC64NVME", true),
+    ] {
+        let rig = Rig::start(settings).await;
+        let behaviour = &rig.storage.behaviour.counts_no_tags;
+        behaviour.store(counts_no_tags, Ordering::Relaxed);
+        let tagged = with(
+            request(Method::PUT, "source"),
+            "x-amz-tagging",
+            "a=b%20c&d=",
+        );
+        rig.call(tagged.bytes(content(LENGTH))).await.unwrap();
+        rig.put("bare", content(LENGTH)).await.unwrap();
+        let asked =
+            |from: &str, to: &str| with(copy(from, to), "x-amz-checksum-algorithm", algorithm);
+        rig.call(asked("source", "kept")).await.unwrap();
+        let others = with(
+            asked("source", "others"),
+            "x-amz-tagging-directive",
+            "REPLACE",
+        );
+        rig.call(with(others, "x-amz-tagging", "e=f"))
+            .await
+            .unwrap();
+        let none = with(
+            asked("source", "none"),
+            "x-amz-tagging-directive",
+            "REPLACE",
+        );
+        rig.call(none).await.unwrap();
+        // Tags of its own are not asked for without the directive.
+        let ignored = with(asked("bare", "ignored"), "x-amz-tagging", "e=f");
+        rig.call(ignored).await.unwrap();
+        for (key, expected) in [
+            ("kept", "a=b c,d="),
+            ("others", "e=f"),
+            ("none", ""),
+            ("ignored", ""),
+        ] {
+            let answer = rig.text(request(Method::GET, key).query("tagging=")).await;
+            let tags = answer.split("<Tag>").skip(1);
+            let tags = tags.map(|tag| {
+                let name = between(tag, "<Key>", "</Key>");
+                format!("{name}={}", between(tag, "<Value>", "</Value>"))
+            });
+            let found: Vec<String> = tags.collect();
+            assert_eq!(
+                found.join(","),
+                expected,
+                "{key} with {settings}, {algorithm}"
+            );
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod passed;
 mod scale;
 mod storage;
 mod unsigned;
+mod uploads;
 
 use std::sync::Arc;
 

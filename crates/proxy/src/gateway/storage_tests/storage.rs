@@ -6,6 +6,7 @@
 )]
 
 mod ask;
+mod tagging;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -54,6 +55,8 @@ pub(super) struct Seen {
 struct Object {
     content: Bytes,
     metadata: HeaderMap,
+    /// As in `x-amz-tagging`.
+    tagging: String,
     tag: String,
 }
 
@@ -68,6 +71,8 @@ pub(super) struct Part {
 #[derive(Debug, Default)]
 struct Upload {
     metadata: HeaderMap,
+    tagging: String,
+    storage_class: Option<String>,
     parts: BTreeMap<u16, Part>,
 }
 
@@ -94,6 +99,8 @@ pub(super) struct Behaviour {
     pub(super) ignores_checksums: AtomicBool,
     /// Changes a byte of every upload of more than 1,000.
     pub(super) damages_uploads: AtomicBool,
+    /// Does not tell how many tags an object has.
+    pub(super) counts_no_tags: AtomicBool,
     /// Answers DeleteObjects with an error for every key.
     pub(super) keeps_everything: AtomicBool,
     /// The next listing of the bucket `scripted`, piece by piece.

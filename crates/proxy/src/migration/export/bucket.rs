@@ -16,14 +16,13 @@ use crate::{
     migration::{
         Entry, Failure, Pace,
         body::paced,
-        labels::tagging,
         one::{sealed_headers, sha256, tag_value},
         report::RUN_AGAIN,
         seal::{self, Home},
         store::{Stored, store},
         verify::{Located, read_all},
     },
-    object::version_query,
+    object::{tags, version_query},
     object_key::ObjectKey,
     operation::named,
     upstream::{Target, Upstream, UpstreamRequest},
@@ -84,7 +83,7 @@ impl Export {
         if !(is_owned || bucket.overwrite) {
             headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static("*"));
         }
-        if let Some(value) = tagging(&source.tags)? {
+        if let Some(value) = tags::to_header(&source.tags)? {
             headers.insert(named("x-amz-tagging"), value);
         }
         let written = match &bucket.gateway {

@@ -20,12 +20,11 @@ use crate::{
     error::S3Error,
     migration::{
         Entry, Failure,
-        labels::tags,
         one::sha256,
         seal::Home,
         verify::{Located, open_sealed},
     },
-    object::{ClearHead, version_query},
+    object::{ClearHead, tags, version_query},
     object_key::ObjectKey,
     operation::{metadata_of_headers, metadata_to_answer},
     transfer::{Plaintext, VerifiedPlaintext},
@@ -77,7 +76,7 @@ impl Export {
             answer => answer?,
         };
         let answer_headers = answer.headers().clone();
-        let tags = tags(&gateway.upstream, &target, version_id, &answer_headers).await?;
+        let tags = tags::read(&gateway.upstream, &target, version_id, &answer_headers).await?;
         let modified = answer
             .text(header::LAST_MODIFIED)
             .and_then(|date| httpdate::parse_http_date(date).ok());

@@ -28,6 +28,8 @@ const CONCURRENT_PARTS: usize = 4;
 /// A copy in preparation.
 pub(super) struct CopyInParts<'a> {
     pub(super) exchange: &'a Exchange,
+    /// Its placement, the tags included that it takes along.
+    pub(super) placement: HeaderMap,
     /// The header of the object to be.
     pub(super) header: &'a sealgate_envelope::header::Header,
     /// The value of `x-amz-copy-source`, pinned to a version where there are any.
@@ -68,7 +70,7 @@ impl CopyInParts<'_> {
     async fn begin(&self) -> Result<String, S3Error> {
         let request = UpstreamRequest::new(Method::POST, self.exchange.target())
             .query("uploads=")
-            .headers(headers::placement(&self.exchange.headers));
+            .headers(self.placement.clone());
         let answer = self
             .call(put_object::with_header(request, self.header)?)
             .await?;

@@ -21,11 +21,11 @@ impl Ask<'_> {
         })
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         Some(self.headers.get(name)?.to_str().unwrap())
     }
 
-    fn place(&self) -> (String, String) {
+    pub(super) fn place(&self) -> (String, String) {
         (self.bucket.to_owned(), self.key.to_owned())
     }
 
@@ -56,6 +56,7 @@ impl Ask<'_> {
             "PUT" if has("partNumber") => self.put_part(),
             "PUT" => self.put(),
             "GET" if has("uploadId") => self.list_parts(),
+            "GET" if has("tagging") => self.list_tags(),
             "GET" | "HEAD" => self.get(),
             "DELETE" => {
                 match self.parameter("uploadId") {
@@ -129,6 +130,7 @@ impl Ask<'_> {
         let object = Object {
             content,
             metadata: self.metadata(),
+            tagging: self.tagging(&held),
             tag: tag.clone(),
         };
         held.objects.insert(self.place(), object);
@@ -161,6 +163,10 @@ impl Ask<'_> {
         let mut response = Response::new(full(content.clone()));
         let headers = response.headers_mut();
         headers.extend(object.metadata.clone());
+        let counts_no_tags = &self.storage.behaviour.counts_no_tags;
+        if !counts_no_tags.load(Ordering::Relaxed) {
+            tagging::count(&object.tagging, headers);
+        }
         headers.insert(header::ETAG, object.tag.parse().unwrap());
         headers.insert(header::CONTENT_LENGTH, content.len().into());
         if let Some(range) = range {
@@ -250,6 +256,8 @@ impl Ask<'_> {
         let id = format!("upload-{}", held.tags);
         let upload = Upload {
             metadata: self.metadata(),
+            tagging: self.header("x-amz-tagging").unwrap_or_default().to_owned(),
+            storage_class: self.header("x-amz-storage-class").map(str::to_owned),
             ..Upload::default()
         };
         held.uploads.insert(id.clone(), upload);
@@ -297,6 +305,9 @@ impl Ask<'_> {
                 part.tag, part.length
             );
         }
+        if let Some(class) = &upload.storage_class {
+            text += &format!("<StorageClass>{class}</StorageClass>");
+        }
         let truncated = page.len() > PAGE;
         let next = page
             .iter()
@@ -326,6 +337,7 @@ impl Ask<'_> {
         let object = Object {
             content: Bytes::from(content),
             metadata: upload.metadata,
+            tagging: upload.tagging,
             tag: tag.clone(),
         };
         held.objects.insert(self.place(), object);
