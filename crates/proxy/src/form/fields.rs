@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 
-use super::FormError;
+use super::{FormError, MAXIMUM_FIELDS_LENGTH};
 use crate::{error::S3Error, xml::requests::Tagging};
 
 /// What stands for the name of the file in the key.
@@ -64,12 +64,23 @@ impl Fields {
     }
 
     /// Puts the name of the file into the key. Policies are checked against the result (S3 API, "POST Policy").
-    pub(super) fn fill_in(&mut self, file_name: &str) {
+    ///
+    /// # Errors
+    ///
+    /// [`FormError::FieldsTooLong`] where the key becomes longer than all fields may be: both may be long, and the one often in the other.
+    pub(super) fn fill_in(&mut self, file_name: &str) -> Result<(), FormError> {
         for (name, value) in &mut self.fields {
-            if name == "key" {
-                *value = value.replace(FILE_NAME_VARIABLE, file_name);
+            if name != "key" {
+                continue;
             }
+            let places = value.matches(FILE_NAME_VARIABLE).count();
+            let more = places.saturating_mul(file_name.len());
+            if value.len().saturating_add(more) as u64 > MAXIMUM_FIELDS_LENGTH {
+                return Err(FormError::FieldsTooLong);
+            }
+            *value = value.replace(FILE_NAME_VARIABLE, file_name);
         }
+        Ok(())
     }
 
     /// The headers of the PutObject that the form stands for.
@@ -158,6 +169,19 @@ mod tests {
         let mut fields = fields(&[("Content-Type", "a/b")]);
         assert_eq!(fields.get("content-type"), Some("a/b"));
         assert!(fields.insert("content-type", String::new()).is_err());
+    }
+
+    #[test]
+    fn a_name_that_is_filled_in_often_makes_no_endless_key() {
+        let filled = |places: usize, length: usize| {
+            let key = FILE_NAME_VARIABLE.repeat(places);
+            let mut fields = fields(&[("key", &key), ("other", FILE_NAME_VARIABLE)]);
+            fields.fill_in(&"n".repeat(length))?;
+            Ok(fields.get("key").unwrap().len())
+        };
+        assert_eq!(filled(2, 3), Ok(6));
+        assert_eq!(filled(0, 1 << 20), Ok(0));
+        assert_eq!(filled(100, 1_000), Err(FormError::FieldsTooLong));
     }
 
     #[test]

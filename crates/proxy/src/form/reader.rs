@@ -71,7 +71,7 @@ pub async fn read(
             }
         };
         if head.name.eq_ignore_ascii_case(FILE) {
-            fields.fill_in(head.file_name.as_deref().unwrap_or_default());
+            fields.fill_in(head.file_name.as_deref().unwrap_or_default())?;
             let remaining = length.saturating_sub(file.parser.position());
             return Ok(Form {
                 fields,

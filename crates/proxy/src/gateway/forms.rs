@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Full};
 use time::OffsetDateTime;
 use tokio::sync::OwnedSemaphorePermit;
@@ -70,9 +70,7 @@ impl Gateway {
         let (body, length, is_exact) = self.file_of_form(form, idle_timeout).await?;
         policy.check_length(length)?;
         headers.insert(header::CONTENT_LENGTH, length.into());
-        if let Some(origin) = parts.headers.get(header::ORIGIN) {
-            headers.insert(header::ORIGIN, origin.clone());
-        }
+        name_page(&parts.headers, &mut headers);
         let exchange = Exchange {
             gateway: Arc::clone(&self),
             caller,
@@ -156,6 +154,17 @@ impl Gateway {
         }
         let length = form.probable_length();
         Ok((form.file.boxed(), length, false))
+    }
+}
+
+/// Takes along which page the form is from. For the storage it becomes a PUT; whether the page may see the answer is decided for what it sent.
+fn name_page(client: &HeaderMap, headers: &mut HeaderMap) {
+    if let Some(origin) = client.get(header::ORIGIN) {
+        headers.insert(header::ORIGIN, origin.clone());
+        headers.insert(
+            header::ACCESS_CONTROL_REQUEST_METHOD,
+            HeaderValue::from_static("POST"),
+        );
     }
 }
 
@@ -253,6 +262,18 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+
+    #[test]
+    fn rules_for_other_pages_are_asked_about_a_post() {
+        let mut headers = HeaderMap::new();
+        name_page(&HeaderMap::new(), &mut headers);
+        assert!(headers.is_empty());
+        let page = HeaderValue::from_static("https://app.example.org");
+        let client = HeaderMap::from_iter([(header::ORIGIN, page.clone())]);
+        name_page(&client, &mut headers);
+        assert_eq!(headers[header::ORIGIN], page);
+        assert_eq!(headers[header::ACCESS_CONTROL_REQUEST_METHOD], "POST");
+    }
 
     #[tokio::test]
     async fn the_memory_of_a_small_file_is_held_as_long_as_its_bytes() {
