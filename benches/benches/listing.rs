@@ -1,4 +1,5 @@
-//! A page of 1,000 keys as AWS and MinIO send it, rewritten as it arrives: at most 2 ms of CPU.
+//! A page of 1,000 keys as AWS and MinIO send it, rewritten as it arrives. Nothing here waits, so the time is that of one processor: at most 2 ms.
+//! Signing, and moving the bytes to and from the sockets, are not in it.
 
 #![expect(
     clippy::unwrap_used,
@@ -48,7 +49,10 @@ fn rewrite(document: &str) -> usize {
 fn listings(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("listing");
     let document = page(1_000);
-    group.throughput(Throughput::Bytes(document.len() as u64));
+    // Every size shrinks, and two elements of each object go.
+    let (before, after) = (document.len(), rewrite(&document));
+    assert!(after < before - 1_000 * "<ChecksumType></ChecksumType>".len());
+    group.throughput(Throughput::Bytes(before as u64));
     group.bench_function("1,000 keys", |bencher| {
         bencher.iter(|| rewrite(black_box(&document)));
     });

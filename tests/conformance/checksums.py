@@ -33,18 +33,18 @@ COMBINABLE = ("CRC32", "CRC32C", "CRC64NVME")
 WRONG = {name: base64.b64encode(bytes([7]) * len(compute(b""))).decode() for name, compute in ALGORITHMS.items()}
 
 
-def _value(algorithm, body):
+def checksum_value(algorithm, body):
     return base64.b64encode(ALGORITHMS[algorithm](body)).decode()
 
 
 def _asking(algorithm, body):
     """Arguments that make botocore send the checksum of this body; it cannot compute an MD5."""
     if algorithm == "MD5":
-        return {"ChecksumMD5": _value("MD5", body)}
+        return {"ChecksumMD5": checksum_value("MD5", body)}
     return {"ChecksumAlgorithm": algorithm}
 
 
-def _put_with_trailer(target, key, body, algorithm, value):
+def put_with_trailer(target, key, body, algorithm, value, bucket=None, **arguments):
     """PutObject with the checksum behind the body, which botocore itself does over TLS only."""
     name = f"x-amz-checksum-{algorithm.lower()}"
     chunks = [body[at : at + 64 * 1024] for at in range(0, len(body), 64 * 1024)]
@@ -59,7 +59,7 @@ def _put_with_trailer(target, key, body, algorithm, value):
 
     client = target.connect(request_checksum_calculation="when_required")
     client.meta.events.register("before-sign.s3.PutObject", announce)
-    return client.put_object(Bucket=target.bucket, Key=key, Body=framed)
+    return client.put_object(Bucket=bucket or target.bucket, Key=key, Body=framed, **arguments)
 
 
 def _register():
@@ -72,7 +72,7 @@ def _register():
                 body = pattern(41, size)
                 key = f"checksum/{algorithm}-{size}"
                 answer = target.put(key, body, **_asking(algorithm, body))
-                expected = _value(algorithm, body)
+                expected = checksum_value(algorithm, body)
                 equal(answer.get(member), expected, "PUT")
                 equal(target.head(key, ChecksumMode="ENABLED").get(member), expected, "HEAD")
                 found = target.get(key, ChecksumMode="ENABLED")
@@ -83,8 +83,8 @@ def _register():
         @case(f"checksum: {algorithm} given by the caller")
         def given(target, algorithm=algorithm, member=member):
             key = f"checksum/given-{algorithm}"
-            target.put(key, b"abc", **{member: _value(algorithm, b"abc")})
-            equal(target.head(key, ChecksumMode="ENABLED").get(member), _value(algorithm, b"abc"), "HEAD")
+            target.put(key, b"abc", **{member: checksum_value(algorithm, b"abc")})
+            equal(target.head(key, ChecksumMode="ENABLED").get(member), checksum_value(algorithm, b"abc"), "HEAD")
 
         @case(f"checksum: a wrong {algorithm} is refused")
         def wrong(target, algorithm=algorithm, member=member):
@@ -104,14 +104,14 @@ def _register():
             for size in (3, 2 * MIB):
                 body = pattern(45, size)
                 key = f"checksum/trailer-{algorithm}-{size}"
-                _put_with_trailer(target, key, body, algorithm, _value(algorithm, body))
+                put_with_trailer(target, key, body, algorithm, checksum_value(algorithm, body))
                 found = target.get(key, ChecksumMode="ENABLED")
-                equal(found.get(member), _value(algorithm, body), "GET")
+                equal(found.get(member), checksum_value(algorithm, body), "GET")
                 equal(found.get("ContentEncoding"), None, "Content-Encoding")
                 same_bytes(found["Body"].read(), body)
                 wrong = f"{key}-wrong"
                 refused(
-                    lambda wrong=wrong, body=body: _put_with_trailer(target, wrong, body, algorithm, WRONG[algorithm]),
+                    lambda wrong=wrong, body=body: put_with_trailer(target, wrong, body, algorithm, WRONG[algorithm]),
                     400,
                     "BadDigest",
                     "XAmzContentChecksumMismatch",
@@ -174,15 +174,15 @@ def _multipart(algorithm, member, kind):
                 Body=body,
                 **_asking(algorithm, body),
             )
-            equal(answer.get(member), _value(algorithm, body), f"part {number}")
+            equal(answer.get(member), checksum_value(algorithm, body), f"part {number}")
             parts.append({"PartNumber": number, "ETag": answer["ETag"], member: answer[member]})
         listed = client.list_parts(Bucket=target.bucket, Key=key, UploadId=upload)["Parts"]
         equal([part.get(member) for part in listed], [part[member] for part in parts], "ListParts")
         if kind == "FULL_OBJECT":
-            expected = _value(algorithm, b"".join(bodies))
+            expected = checksum_value(algorithm, b"".join(bodies))
         else:
             joined = b"".join(ALGORITHMS[algorithm](body) for body in bodies)
-            expected = f"{_value(algorithm, joined)}-2"
+            expected = f"{checksum_value(algorithm, joined)}-2"
         refused(
             lambda: target.complete(key, upload, parts, ChecksumType=kind, **{member: WRONG[algorithm]}),
             400,
@@ -209,8 +209,8 @@ def full_object(target):
     parts = []
     for number, body in enumerate(bodies, 1):
         part = target.upload_part(key, upload, number, body, ChecksumAlgorithm="CRC32")
-        parts.append({**part, "ChecksumCRC32": _value("CRC32", body)})
-    expected = _value("CRC32", b"".join(bodies))
+        parts.append({**part, "ChecksumCRC32": checksum_value("CRC32", body)})
+    expected = checksum_value("CRC32", b"".join(bodies))
     answer = target.complete(key, upload, parts, ChecksumType="FULL_OBJECT", ChecksumCRC32=expected)
     equal((answer.get("ChecksumCRC32"), answer.get("ChecksumType")), (expected, "FULL_OBJECT"), "Complete")
 
@@ -228,7 +228,7 @@ def wrong_in_complete(target):
         "InvalidPart",
         "BadDigest",
     )
-    target.complete(key, upload, [{**part, "ChecksumSHA256": _value("SHA256", b"abc")}])
+    target.complete(key, upload, [{**part, "ChecksumSHA256": checksum_value("SHA256", b"abc")}])
     equal(target.body(key), b"abc", "body")
 
 
@@ -242,7 +242,7 @@ def copied(target):
         ChecksumAlgorithm="SHA256",
     )
     found = target.head("checksum/copied", ChecksumMode="ENABLED")
-    equal(found.get("ChecksumSHA256"), _value("SHA256", b"abc"), "checksum")
+    equal(found.get("ChecksumSHA256"), checksum_value("SHA256", b"abc"), "checksum")
 
 
 @case("checksum: a part without one is refused where the object's is made of them")
@@ -272,7 +272,7 @@ def part_copy(target):
         PartNumber=1,
         CopySource={"Bucket": target.bucket, "Key": "checksum/part-source"},
     )["CopyPartResult"]
-    equal(copied.get("ChecksumSHA256"), _value("SHA256", b"abc"), "CopyPartResult")
+    equal(copied.get("ChecksumSHA256"), checksum_value("SHA256", b"abc"), "CopyPartResult")
     target.complete(
         key, upload, [{"PartNumber": 1, "ETag": copied["ETag"], "ChecksumSHA256": copied["ChecksumSHA256"]}]
     )
@@ -289,4 +289,4 @@ def asked_for_in_copy(target):
         ChecksumAlgorithm="SHA256",
     )
     found = target.head("checksum/asked", ChecksumMode="ENABLED")
-    equal(found.get("ChecksumSHA256"), _value("SHA256", b"abc"), "checksum")
+    equal(found.get("ChecksumSHA256"), checksum_value("SHA256", b"abc"), "checksum")

@@ -2,6 +2,7 @@
 
 import datetime
 
+from .checksums import checksum_value, put_with_trailer
 from .suite import MIB, PART, case, equal, expect, pattern, refused, same_bytes
 
 
@@ -91,6 +92,24 @@ def _register_bodies():
             equal(bucket.retention("k", VersionId=version), {"Mode": "GOVERNANCE", "RetainUntilDate": until})
             equal(bucket.hold("k", VersionId=version), "ON", "legal hold")
             same_bytes(bucket.body("k"), body)
+
+        @case(f"lock: retention with PUT of a {kind} object whose checksum comes in a trailer")
+        def with_trailer(target, body=body):
+            bucket = Locked(target)
+            lock = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": _soon()}
+            value = checksum_value("CRC32C", body)
+            put_with_trailer(target, "k", body, "CRC32C", value, bucket=bucket.bucket, **lock)
+            head = bucket.head("k", ChecksumMode="ENABLED")
+            equal((head.get("ObjectLockMode"), head.get("ChecksumCRC32C")), ("GOVERNANCE", value), "lock")
+            refused(lambda: bucket.delete("k", head["VersionId"]), *WORM)
+            same_bytes(bucket.body("k"), body)
+            wrong = checksum_value("CRC32C", b"something else")
+            refused(
+                lambda: put_with_trailer(target, "wrong", body, "CRC32C", wrong, bucket=bucket.bucket, **lock),
+                400,
+                "BadDigest",
+                "XAmzContentChecksumMismatch",
+            )
 
         @case(f"lock: default retention of the bucket for a {kind} object")
         def default(target, body=body):

@@ -105,6 +105,12 @@ impl Gateway {
             probe.suffix_range().await,
             "not served: commit records cannot be read",
         ));
+        findings.push(Finding::new(
+            "tags, ACLs and locks leave the bytes of an object alone",
+            false,
+            probe.labels_leave_bytes().await,
+            "not so: the storage does not know ?tagging, ?acl, ?retention or ?legal-hold and takes such a request for a new object; whoever sends one loses the object",
+        ));
         findings.push(Finding::new("x-amz-copy-source-if-match", false, probe.copy_condition().await, "ignored: a copy could be of another version than was checked; it is verified afterwards all the same"));
         findings.push(Finding::new(
             "If-None-Match: * on CopyObject",
@@ -275,6 +281,27 @@ impl Probe<'_> {
         let answer = self.call(request).await?;
         let partial = answer.status() == StatusCode::PARTIAL_CONTENT;
         Ok(partial && **answer.document(100).await? == *b"6789")
+    }
+
+    /// Labels the object that the probe of ranges wrote, with documents that say nothing, and reads it again.
+    async fn labels_leave_bytes(&self) -> Result<bool, S3Error> {
+        for (query, document) in [
+            ("tagging=", "<Tagging><TagSet></TagSet></Tagging>"),
+            ("retention=", "<Retention></Retention>"),
+            ("legal-hold=", "<LegalHold><Status>OFF</Status></LegalHold>"),
+            ("acl=", ""),
+        ] {
+            let private = HeaderValue::from_static("private");
+            let request = self.request(Method::PUT, "range").query(query);
+            let request = match document {
+                "" => request.header(HeaderName::from_static("x-amz-acl"), private),
+                document => request.bytes(document),
+            };
+            // Whether it is refused, as in a bucket without Object Lock, does not matter.
+            self.gateway.state.upstream().send(request).await?;
+        }
+        let answer = self.call(self.request(Method::GET, "range")).await?;
+        Ok(**answer.document(100).await? == *b"0123456789")
     }
 
     /// A copy of the object that the probe of ranges wrote.

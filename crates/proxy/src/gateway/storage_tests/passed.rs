@@ -3,7 +3,10 @@
 use http::Method;
 
 use super::{BUCKET, Rig, request, storage::Storage};
-use crate::upstream::{Target, UpstreamRequest};
+use crate::{
+    gateway::probe::Finding,
+    upstream::{Target, UpstreamRequest},
+};
 
 fn bucket(method: Method, query: &str) -> UpstreamRequest {
     UpstreamRequest::new(method, Target::bucket(BUCKET)).query(query)
@@ -31,6 +34,16 @@ async fn no_plaintext_becomes_an_object_by_way_of_a_label() {
     let seen = rig.storage.take_seen();
     assert!(seen.iter().all(|seen| seen.bucket != BUCKET), "{seen:?}");
     assert_eq!(rig.storage.names(BUCKET), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_probe_finds_out_that_a_label_replaces_an_object() {
+    let rig = Rig::start("").await;
+    let findings = rig.gateway.probe_storage().await;
+    let about_labels = |finding: &&Finding| finding.property.contains("leave the bytes");
+    let finding = findings.iter().find(about_labels).unwrap();
+    assert!(!finding.supported && !finding.required, "{finding:?}");
+    assert!(finding.detail.contains("loses the object"), "{finding:?}");
 }
 
 #[tokio::test]
