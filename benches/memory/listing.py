@@ -13,6 +13,7 @@ import argparse
 import concurrent.futures
 import multiprocessing
 import os
+import statistics
 import sys
 import time
 
@@ -140,9 +141,9 @@ def main():
         remove(s3)
 
     # The first round also makes the connections.
-    cheapest = min(milliseconds for milliseconds, _ in rows)
-    if cheapest > arguments.milliseconds:
-        failures.append(f"1,000 keys cost {cheapest:.2f} ms of CPU, over {arguments.milliseconds}")
+    median = statistics.median(milliseconds for milliseconds, _ in rows[1:] or rows)
+    if median > arguments.milliseconds:
+        failures.append(f"1,000 keys cost {median:.2f} ms of CPU in the median round, over {arguments.milliseconds}")
     growth = (rows[-1][1] - rows[0][1]) / (1 << 20)
     if growth > arguments.growth:
         failures.append(f"resident memory grew by {growth:.1f} MiB, over {arguments.growth}")
