@@ -22,10 +22,15 @@ Examples:
       --principal name=reader,access-key-id=AKIAREADER,secret=file:reader.secret,operations=Decrypt+DescribeKey \\
       --tls-cert server.pem --tls-key server.key
 
+  Faults for a test of outages: the next three decryptions are throttled, the control URL is printed at the start:
+    sealgate-kms-mock --credentials ./kms-credentials.json --control 127.0.0.1:4600
+    curl -X PUT http://127.0.0.1:4600/faults \\
+      -d '{\"faults\": [{\"operations\": [\"Decrypt\"], \"times\": 3, \"then\": {\"error\": \"ThrottlingException\"}}]}'
+
   The AWS command line against it:
     aws --endpoint-url http://127.0.0.1:4599 --region us-east-1 kms list-keys
 
-When it serves it prints one line on standard output, 'ready ' and its URL; logs go to standard error.
+When it serves it prints one line on standard output, 'ready ' and its URL, with --control one with 'control ' before; logs go to standard error.
 It is made for development and tests: key material lies unencrypted in the state directory.";
 
 /// A key server that speaks the AWS KMS protocol, for development and tests.
@@ -76,6 +81,11 @@ pub(crate) struct Arguments {
     /// File to append one line of JSON to for each request (created with mode 0600).
     #[arg(long, value_name = "FILE")]
     pub(crate) request_log: Option<PathBuf>,
+
+    /// Loopback address for GET, PUT and DELETE /faults, which delay requests and fail them on request. It asks for no
+    /// credentials; without this option no fault can be set.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) control: Option<SocketAddr>,
 
     /// Logs on standard error as JSON; RUST_LOG sets what is logged.
     #[arg(long)]

@@ -13,6 +13,8 @@ use crate::material::{Material, MaterialId};
 
 /// Most keys that a server holds; the state is one file that is written at every change.
 pub(crate) const MAX_KEYS: usize = 10_000;
+/// Most rotations on demand of one key, as on AWS.
+pub(crate) const MAX_ROTATIONS: usize = 25;
 /// Most aliases that one key may have, as on AWS.
 pub(crate) const MAX_ALIASES_PER_KEY: usize = 50;
 
@@ -38,8 +40,10 @@ pub(crate) struct Key {
     pub(crate) state: KeyState,
     /// What new ciphertexts are made with.
     pub(crate) current: Arc<Material>,
-    /// What earlier ciphertexts were made with, oldest first: empty until keys can be rotated.
+    /// What earlier ciphertexts were made with, oldest first; it opens them as before.
     pub(crate) earlier: Vec<Arc<Material>>,
+    /// When each material but the first became the current one, oldest first: as many as there are earlier ones.
+    pub(crate) rotations: Vec<OffsetDateTime>,
 }
 
 impl Key {
@@ -64,6 +68,16 @@ impl Key {
             )),
             KeyState::PendingDeletion { .. } => Err(pending_deletion(realm, self.id)),
         }
+    }
+
+    /// Every material, oldest first, and when it became the current one; the first came with the key.
+    pub(crate) fn materials(&self) -> impl Iterator<Item = (&Material, Option<OffsetDateTime>)> {
+        let dates = std::iter::once(None).chain(self.rotations.iter().copied().map(Some));
+        self.earlier
+            .iter()
+            .chain([&self.current])
+            .map(AsRef::as_ref)
+            .zip(dates)
     }
 
     fn is_deleted(&self, now: OffsetDateTime) -> bool {
@@ -214,6 +228,47 @@ impl Catalogue {
         Ok(())
     }
 
+    /// Removes an alias; the key stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// `NotFoundException`.
+    pub(crate) fn remove_alias(&mut self, name: &str, realm: &Realm) -> Result<(), KmsError> {
+        match self.aliases.remove(name) {
+            Some(_) => Ok(()),
+            None => Err(not_found(format!(
+                "Alias {} is not found.",
+                realm.alias_arn(name)
+            ))),
+        }
+    }
+
+    /// Gives a key new material; what the earlier one made still opens.
+    ///
+    /// # Errors
+    ///
+    /// `NotFoundException`, `DisabledException`, `KMSInvalidStateException` for a key that is to be deleted, or
+    /// `LimitExceededException` after [`MAX_ROTATIONS`].
+    pub(crate) fn rotate(
+        &mut self,
+        id: Uuid,
+        realm: &Realm,
+        now: OffsetDateTime,
+    ) -> Result<(), KmsError> {
+        let key = self.key_mut(id, realm)?;
+        key.check_usable(realm)?;
+        if key.rotations.len() >= MAX_ROTATIONS {
+            return Err(KmsError::new(
+                ErrorCode::LimitExceeded,
+                format!("a key is rotated on demand at most {MAX_ROTATIONS} times"),
+            ));
+        }
+        let fresh = Arc::new(Material::generate(id)?);
+        key.earlier.push(std::mem::replace(&mut key.current, fresh));
+        key.rotations.push(now);
+        Ok(())
+    }
+
     /// Enables or disables a key; a key that is so already stays so.
     ///
     /// # Errors
@@ -334,6 +389,7 @@ mod tests {
                     state: KeyState::Enabled,
                     current,
                     earlier,
+                    rotations: Vec::new(),
                 })
                 .unwrap();
         }
@@ -395,6 +451,38 @@ mod tests {
     }
 
     #[test]
+    fn rotations_keep_what_was_before_and_are_limited() {
+        let (mut catalogue, realm, id) = (catalogue(1), realm(), Uuid::from_bytes([1; 16]));
+        let first = catalogue.key(id, &realm).unwrap().current.id();
+        for number in 0..MAX_ROTATIONS {
+            let now = NOW + Duration::seconds(i64::try_from(number).unwrap());
+            catalogue.rotate(id, &realm, now).unwrap();
+        }
+        assert_eq!(
+            code(catalogue.rotate(id, &realm, NOW)),
+            ErrorCode::LimitExceeded
+        );
+        let key = Arc::clone(catalogue.key(id, &realm).unwrap());
+        assert!(key.material(first).is_some());
+        let materials: Vec<_> = key
+            .materials()
+            .map(|(one, date)| (one.id(), date))
+            .collect();
+        assert_eq!(materials.len(), MAX_ROTATIONS + 1);
+        assert_eq!(materials[0], (first, None));
+        assert_eq!(materials[1].1, Some(NOW));
+        assert_eq!(materials[MAX_ROTATIONS].0, key.current.id());
+
+        catalogue.set_enabled(id, false, &realm).unwrap();
+        assert_eq!(code(catalogue.rotate(id, &realm, NOW)), ErrorCode::Disabled);
+        catalogue.schedule_deletion(id, 7, &realm, NOW).unwrap();
+        assert_eq!(
+            code(catalogue.rotate(id, &realm, NOW)),
+            ErrorCode::KmsInvalidState
+        );
+    }
+
+    #[test]
     fn aliases() {
         let (mut catalogue, realm, id) = (catalogue(2), realm(), Uuid::from_bytes([2; 16]));
         catalogue.add_alias("alias/a", id, &realm, NOW).unwrap();
@@ -406,6 +494,16 @@ mod tests {
         );
         assert_eq!(
             code(catalogue.add_alias("alias/b", Uuid::nil(), &realm, NOW)),
+            ErrorCode::NotFound
+        );
+        let mut without = catalogue.clone();
+        without.remove_alias("alias/a", &realm).unwrap();
+        assert_eq!(
+            code(without.resolve(&by_alias, &realm)),
+            ErrorCode::NotFound
+        );
+        assert_eq!(
+            code(without.remove_alias("alias/a", &realm)),
             ErrorCode::NotFound
         );
         for number in 1..MAX_ALIASES_PER_KEY {

@@ -134,6 +134,18 @@ pub struct KmsError {
     code: ErrorCode,
     message: Option<String>,
     reason: Option<&'static str>,
+    wire: Wire,
+}
+
+/// In which form an error reaches the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// As KMS answers: status, code and message.
+    Document,
+    /// A status, and a body that is no KMS answer.
+    Bare(StatusCode),
+    /// No answer: the connection is reset.
+    Reset,
 }
 
 impl KmsError {
@@ -143,6 +155,28 @@ impl KmsError {
             code,
             message: Some(message.into()),
             reason: None,
+            wire: Wire::Document,
+        }
+    }
+
+    /// An answer that KMS itself never gives, like one of a load balancer before it: a status, and a body that is no
+    /// KMS document.
+    pub fn bare_status(status: StatusCode) -> Self {
+        Self {
+            code: ErrorCode::KmsInternal,
+            message: None,
+            reason: Some("fault: bare status"),
+            wire: Wire::Bare(status),
+        }
+    }
+
+    /// No answer: the connection is reset, over HTTP/2 the stream.
+    pub fn reset() -> Self {
+        Self {
+            code: ErrorCode::KmsInternal,
+            message: None,
+            reason: Some("fault: reset"),
+            wire: Wire::Reset,
         }
     }
 
@@ -153,6 +187,7 @@ impl KmsError {
             code: ErrorCode::InvalidCiphertext,
             message: None,
             reason: Some(reason),
+            wire: Wire::Document,
         }
     }
 
@@ -175,7 +210,20 @@ impl KmsError {
         self.message.as_deref()
     }
 
-    /// What only the request log tells: which check refused the ciphertext.
+    pub(crate) fn wire(&self) -> Wire {
+        self.wire
+    }
+
+    /// The HTTP status of the answer; 0 where there is none.
+    pub(crate) fn status(&self) -> u16 {
+        match self.wire {
+            Wire::Document => self.code.status().as_u16(),
+            Wire::Bare(status) => status.as_u16(),
+            Wire::Reset => 0,
+        }
+    }
+
+    /// What only the request log tells: which check refused the ciphertext, or which fault struck.
     pub fn reason(&self) -> Option<&'static str> {
         self.reason
     }

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use zeroize::Zeroizing;
 
-use crate::error::{ErrorCode, KmsError};
+use crate::error::{ErrorCode, KmsError, Wire};
 use crate::request_log::Record;
 use crate::service::{CONTENT_TYPE_JSON, Service};
 
@@ -29,12 +29,24 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
+/// The body of an answer that is none of KMS.
+const BARE_BODY: &str = "<html><body>a fault on request</body></html>";
+
+/// There is to be no answer: the connection, or the stream, ends.
+#[derive(Debug, thiserror::Error)]
+#[error("a fault on request ends the connection")]
+pub(crate) struct NoAnswer;
+
 /// Answers one request. When the connection breaks, a request whose body has arrived still runs to its end and is logged.
+///
+/// # Errors
+///
+/// [`NoAnswer`] where a fault demands it.
 pub(crate) async fn respond(
     service: Arc<Service>,
     request: Request<Incoming>,
     remote: SocketAddr,
-) -> Response<Full<Bytes>> {
+) -> Result<Response<Full<Bytes>>, NoAnswer> {
     let mut record = Record::new(remote);
     let request_id = record.request_id.to_string();
     let version = request.version();
@@ -63,11 +75,23 @@ pub(crate) async fn respond(
 
     let mut response = match result {
         Ok(body) => Response::new(Full::new(Bytes::from_owner(body))),
-        Err(error) => {
-            let mut response = Response::new(Full::new(Bytes::from(error.to_json())));
-            *response.status_mut() = error.code().status();
-            response
-        }
+        Err(error) => match error.wire() {
+            Wire::Reset => return Err(NoAnswer),
+            Wire::Bare(status) => {
+                let mut response =
+                    Response::new(Full::new(Bytes::from_static(BARE_BODY.as_bytes())));
+                *response.status_mut() = status;
+                response
+                    .headers_mut()
+                    .insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+                return Ok(response);
+            }
+            Wire::Document => {
+                let mut response = Response::new(Full::new(Bytes::from(error.to_json())));
+                *response.status_mut() = error.code().status();
+                response
+            }
+        },
     };
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE_JSON));
@@ -82,7 +106,7 @@ pub(crate) async fn respond(
         // The rest of the body is not read: the connection cannot be used again.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response
+    Ok(response)
 }
 
 fn announced_length(headers: &HeaderMap) -> Option<usize> {

@@ -1,4 +1,4 @@
-//! The hook that every request passes before its operation runs: the place for faults on request.
+//! The hook that every request passes before its operation runs.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,6 +18,9 @@ pub struct RequestInfo {
     pub principal: String,
     /// What it asks for.
     pub operation: Operation,
+    /// Every name of the keys that it is about: as the request has it, and the id, ARN and aliases of what that names. The
+    /// key of a ciphertext counts too.
+    pub keys: Vec<String>,
 }
 
 /// What becomes of a request.

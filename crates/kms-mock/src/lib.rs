@@ -21,7 +21,7 @@
 //! ```
 //!
 //! The way of a request: `listener` accepts the connection, `exchange` reads it within limits, `service` authenticates it (`signature`), asks whether the
-//! principal may, passes it by the [`RequestHook`] and runs one of `operations` on the `store`; the end goes to the
+//! principal may, lets [`Faults`] strike it, passes it by the [`RequestHook`] and runs one of `operations` on the `store`; the end goes to the
 //! request log.
 
 #![forbid(unsafe_code)]
@@ -29,9 +29,11 @@
 mod catalogue;
 mod ciphertext;
 mod constraints;
+mod control;
 mod encryption_context;
 mod error;
 mod exchange;
+mod faults;
 mod hook;
 mod identifier;
 mod listener;
@@ -40,6 +42,7 @@ mod operation;
 mod operations;
 mod principal;
 mod request_log;
+mod resettable;
 mod server;
 mod service;
 mod signature;
@@ -50,6 +53,7 @@ mod tls;
 mod wire;
 
 pub use error::{ErrorCode, KmsError, StartError};
+pub use faults::{Ending, Fault, FaultError, FaultStatus, Faults};
 pub use hook::{HookFuture, RequestHook, RequestInfo, Verdict};
 pub use operation::{Operation, UnknownOperation};
 pub use principal::{Permissions, Principal, PrincipalError, read_principals};

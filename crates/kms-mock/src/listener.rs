@@ -1,10 +1,11 @@
 //! The listener: accepts connections, with TLS where set, and serves HTTP on them until the server stops.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, Version};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::exchange::respond;
+use crate::resettable::{ResetSwitch, ResettableStream};
 use crate::service::Service;
 
 /// Most connections at a time; more wait in the backlog of the operating system.
@@ -93,18 +95,25 @@ async fn connect(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, %remote, "TCP_NODELAY cannot be set");
     }
+    let switch = ResetSwitch::default();
+    let stream = ResettableStream::new(stream, switch.clone());
     let Some(acceptor) = acceptor else {
-        return converse(stream, remote, service, watcher).await;
+        return converse(stream, remote, service, watcher, switch).await;
     };
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => converse(stream, remote, service, watcher).await,
+        Ok(Ok(stream)) => converse(stream, remote, service, watcher, switch).await,
         Ok(Err(error)) => tracing::warn!(%error, %remote, "TLS handshake failed"),
         Err(_) => tracing::warn!(%remote, "TLS handshake took too long"),
     }
 }
 
-async fn converse<S>(stream: S, remote: SocketAddr, service: Arc<Service>, watcher: Watcher)
-where
+async fn converse<S>(
+    stream: S,
+    remote: SocketAddr,
+    service: Arc<Service>,
+    watcher: Watcher,
+    switch: ResetSwitch,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -116,9 +125,17 @@ where
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS);
-    let answer = service_fn(move |request| {
-        let service = Arc::clone(&service);
-        async move { Ok::<_, Infallible>(respond(service, request, remote).await) }
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let (service, switch) = (Arc::clone(&service), switch.clone());
+        async move {
+            let version = request.version();
+            let answer = respond(service, request, remote).await;
+            // An HTTP/2 connection has other requests on it; hyper resets the one stream.
+            if answer.is_err() && version < Version::HTTP_2 {
+                switch.turn_on();
+            }
+            answer
+        }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), answer);
     if let Err(error) = watcher.watch(connection).await {

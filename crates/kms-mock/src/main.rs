@@ -89,6 +89,9 @@ fn builder(arguments: &Arguments) -> Result<sealgate_kms_mock::ServerBuilder> {
     if let Some(path) = &arguments.request_log {
         builder = builder.request_log(path);
     }
+    if let Some(address) = arguments.control {
+        builder = builder.control(address);
+    }
     if let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) {
         let read = |path: &std::path::Path| {
             std::fs::read(path)
@@ -102,6 +105,9 @@ fn builder(arguments: &Arguments) -> Result<sealgate_kms_mock::ServerBuilder> {
 
 fn announce(server: &RunningServer) -> std::io::Result<()> {
     let mut output = std::io::stdout().lock();
+    if let Some(endpoint) = server.control_endpoint() {
+        writeln!(output, "control {endpoint}")?;
+    }
     writeln!(output, "ready {}", server.endpoint())?;
     output.flush()
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What stands before the operation's name in the `X-Amz-Target` header.
 pub(crate) const TARGET_PREFIX: &str = "TrentService.";
@@ -34,6 +35,7 @@ operations!(
     CreateAlias,
     CreateKey,
     Decrypt,
+    DeleteAlias,
     DescribeKey,
     DisableKey,
     EnableKey,
@@ -42,8 +44,10 @@ operations!(
     GenerateDataKeyWithoutPlaintext,
     GenerateRandom,
     ListAliases,
+    ListKeyRotations,
     ListKeys,
     ReEncrypt,
+    RotateKeyOnDemand,
     ScheduleKeyDeletion,
 );
 
@@ -56,6 +60,14 @@ impl fmt::Display for Operation {
 impl Serialize for Operation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Operation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) source_encryption_context: Option<BTreeMap<String, String>>,
     outcome: &'static str,
-    /// Which check refused a ciphertext: the answer to the client does not tell.
+    /// Which check refused a ciphertext, or which fault struck: the answer to the client does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     status: u16,
@@ -76,7 +76,7 @@ impl Record {
         if let Err(error) = result {
             self.outcome = error.code().as_str();
             self.reason = error.reason();
-            self.status = error.code().status().as_u16();
+            self.status = error.status();
         }
         self.duration_microseconds =
             u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);

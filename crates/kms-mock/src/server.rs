@@ -11,7 +11,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+use crate::control;
 use crate::error::{KmsError, StartError};
+use crate::faults::Faults;
 use crate::hook::RequestHook;
 use crate::identifier::{KeyIdentifier, Realm};
 use crate::listener::serve;
@@ -38,6 +40,7 @@ pub struct ServerBuilder {
     tls: Option<TlsIdentity>,
     request_log: Option<PathBuf>,
     hook: Option<Arc<dyn RequestHook>>,
+    control: Option<SocketAddr>,
 }
 
 impl Default for ServerBuilder {
@@ -52,6 +55,7 @@ impl Default for ServerBuilder {
             tls: None,
             request_log: None,
             hook: None,
+            control: None,
         }
     }
 }
@@ -134,6 +138,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Listens on a second address, which must be a loopback one, for the setting of [`Faults`]: it asks for no
+    /// credentials.
+    #[must_use]
+    pub fn control(mut self, address: SocketAddr) -> Self {
+        self.control = Some(address);
+        self
+    }
+
     /// Opens the state, creates the aliases and listens. Must be called in a tokio runtime, which the server runs on.
     ///
     /// Not cancel safe in one respect: aliases may have been created when the future is dropped.
@@ -181,6 +193,10 @@ impl ServerBuilder {
             address: self.listen,
             source,
         })?;
+        let control = match self.control {
+            Some(address) => Some(bind_control(address).await?),
+            None => None,
+        };
         let store = match &self.state_directory {
             Some(path) => Store::in_directory(realm, path)?,
             None => Store::in_memory(realm)?,
@@ -189,10 +205,16 @@ impl ServerBuilder {
             create_key_for_alias(&store, &alias, OffsetDateTime::now_utc())
                 .map_err(|source| StartError::Alias { alias, source })?;
         }
+        let faults = Faults::default();
+        let control = control.map(|(listener, endpoint)| Control {
+            endpoint,
+            task: tokio::spawn(control::serve(listener, faults.clone())),
+        });
         let service = Arc::new(Service {
             store,
             principals,
             log,
+            faults,
             hook: self.hook,
         });
         let acceptor = self
@@ -209,8 +231,22 @@ impl ServerBuilder {
             service,
             stop: Some(stop),
             task,
+            control,
         })
     }
+}
+
+async fn bind_control(address: SocketAddr) -> Result<(TcpListener, String), StartError> {
+    if !address.ip().is_loopback() {
+        return Err(StartError::Setting(format!(
+            "the control address {address} is not a loopback address; whoever reaches it can set faults, so give \
+             127.0.0.1 or [::1]"
+        )));
+    }
+    let failed = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let local = listener.local_addr().map_err(failed)?;
+    Ok((listener, format!("http://{local}")))
 }
 
 /// The address that clients on this machine connect to.
@@ -228,6 +264,13 @@ pub struct RunningServer {
     local_address: SocketAddr,
     service: Arc<Service>,
     stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+    control: Option<Control>,
+}
+
+/// The control address, served.
+struct Control {
+    endpoint: String,
     task: JoinHandle<()>,
 }
 
@@ -254,6 +297,18 @@ impl RunningServer {
     /// The address it listens on, with the port that was bound.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_address
+    }
+
+    /// The faults that strike requests; none at the start.
+    pub fn faults(&self) -> &Faults {
+        &self.service.faults
+    }
+
+    /// The URL of the control address, if there is one.
+    pub fn control_endpoint(&self) -> Option<&str> {
+        self.control
+            .as_ref()
+            .map(|control| control.endpoint.as_str())
     }
 
     /// The region that requests must be signed for.
@@ -298,5 +353,8 @@ impl RunningServer {
 impl Drop for RunningServer {
     fn drop(&mut self) {
         self.task.abort();
+        if let Some(control) = &self.control {
+            control.task.abort();
+        }
     }
 }

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::error::{ErrorCode, KmsError};
+use crate::faults::Faults;
 use crate::hook::{RequestHook, RequestInfo, Verdict};
 use crate::operation::{Operation, TARGET_PREFIX};
 use crate::operations::{self, Call};
@@ -25,6 +26,7 @@ pub(crate) struct Service {
     pub(crate) store: Store,
     pub(crate) principals: Principals,
     pub(crate) log: RequestLog,
+    pub(crate) faults: Faults,
     pub(crate) hook: Option<Arc<dyn RequestHook>>,
 }
 
@@ -145,18 +147,23 @@ impl Service {
         if !principal.permissions().allow(operation) {
             return Err(self.denied(principal, operation, body, record));
         }
-        if let Some(hook) = &self.hook {
-            let request = RequestInfo {
-                request_id: record.request_id,
-                principal: principal.name().to_owned(),
-                operation,
-            };
-            match hook.before_operation(&request).await {
-                Verdict::Proceed => {}
-                Verdict::Fail(error) => return Err(error),
+        let request = RequestInfo {
+            request_id: record.request_id,
+            principal: principal.name().to_owned(),
+            operation,
+            keys: operations::named_keys(&self.store, body),
+        };
+        let mut verdict = self.faults.strike(&request).await;
+        if let (Verdict::Proceed, Some(hook)) = (&verdict, &self.hook) {
+            verdict = hook.before_operation(&request).await;
+        }
+        match verdict {
+            Verdict::Proceed => Ok(operation),
+            Verdict::Fail(error) => {
+                record.key_id = request.keys.into_iter().next();
+                Err(error)
             }
         }
-        Ok(operation)
     }
 
     fn must_erase(&self) -> bool {

@@ -145,7 +145,14 @@ struct KeyEntry<'a> {
     window_days: Option<u8>,
     /// Oldest first; the last is the current one.
     materials: Vec<SecretText>,
+    /// When each material but the first became the current one; missing where there is but one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rotations: Vec<Rotation>,
 }
+
+#[derive(Deserialize, Serialize)]
+#[serde(transparent)]
+struct Rotation(#[serde(with = "time::serde::rfc3339")] OffsetDateTime);
 
 impl<'a> From<&'a Key> for KeyEntry<'a> {
     fn from(key: &'a Key) -> Self {
@@ -173,6 +180,7 @@ impl<'a> From<&'a Key> for KeyEntry<'a> {
             materials: materials
                 .map(|material| SecretText(Zeroizing::new(*material.bytes())))
                 .collect(),
+            rotations: key.rotations.iter().copied().map(Rotation).collect(),
         }
     }
 }
@@ -191,6 +199,10 @@ impl KeyEntry<'_> {
             }
             _ => return None,
         };
+        if self.rotations.len() + 1 != self.materials.len() {
+            return None;
+        }
+        let rotations = self.rotations.iter().map(|rotation| rotation.0).collect();
         let mut materials: Vec<_> = self
             .materials
             .into_iter()
@@ -204,6 +216,7 @@ impl KeyEntry<'_> {
             state,
             current: materials.pop()?,
             earlier: materials,
+            rotations,
         })
     }
 }
@@ -294,6 +307,7 @@ mod tests {
             state: KeyState::Enabled,
             current: Arc::new(Material::generate(id).unwrap()),
             earlier: vec![Arc::new(Material::generate(id).unwrap())],
+            rotations: vec![now],
         };
         catalogue.add_key(key).unwrap();
         catalogue.add_alias("alias/a", id, &realm, now).unwrap();
@@ -325,6 +339,7 @@ mod tests {
         let (before, after) = (key(&before), key(&after));
         assert_eq!(after.current.bytes(), before.current.bytes());
         assert_eq!(after.earlier[0].id(), before.earlier[0].id());
+        assert_eq!(after.rotations, before.rotations);
         assert_eq!(
             (after.state, &after.tags, &after.description),
             (before.state, &before.tags, &before.description)
@@ -343,6 +358,10 @@ mod tests {
         refused("\"version\":1", "\"version\":2");
         refused("\"state\":\"PendingDeletion\"", "\"state\":\"Enabled\"");
         refused("\"format\"", "\"formats\"");
+        refused(
+            ",\"rotations\":[\"2026",
+            ",\"rotations\":[\"2026-01-01T00:00:00Z\",\"2026",
+        );
         refused("\"target\":\"03", "\"target\":\"04");
         assert!(read(&good.as_bytes()[..good.len() - 1]).is_err());
         let start = good.find("materials\":[\"").unwrap() + 13;

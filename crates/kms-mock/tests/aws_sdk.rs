@@ -410,10 +410,142 @@ async fn the_request_log_tells_who_did_what_and_no_secret() {
     }
 }
 
-/// Fails GenerateRandom and delays ListKeys.
-struct Faults;
+#[tokio::test]
+async fn a_rotated_key_opens_what_it_sealed_before() {
+    let (server, client) = server().await;
+    let arn = server.key_arn(ALIAS).unwrap();
+    let encrypt = || client.encrypt().key_id(ALIAS).plaintext(Blob::new("x"));
+    let before = encrypt().send().await.unwrap().ciphertext_blob.unwrap();
+    client
+        .rotate_key_on_demand()
+        .key_id(&arn)
+        .send()
+        .await
+        .unwrap();
+    let after = encrypt().send().await.unwrap().ciphertext_blob.unwrap();
+    let open = |blob: &Blob| {
+        client
+            .decrypt()
+            .key_id(ALIAS)
+            .ciphertext_blob(blob.clone())
+            .send()
+    };
+    let (old, new) = (open(&before).await.unwrap(), open(&after).await.unwrap());
+    assert_eq!(old.plaintext(), new.plaintext());
+    assert_ne!(old.key_material_id(), new.key_material_id());
 
-impl RequestHook for Faults {
+    let rewrapped = client
+        .re_encrypt()
+        .ciphertext_blob(before)
+        .destination_key_id(ALIAS)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(rewrapped.source_key_material_id(), old.key_material_id());
+    assert_eq!(
+        rewrapped.destination_key_material_id(),
+        new.key_material_id()
+    );
+    let listed = client
+        .list_key_rotations()
+        .key_id(&arn)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(listed.rotations().len(), 1);
+    assert_eq!(
+        listed.rotations()[0].key_material_id(),
+        new.key_material_id()
+    );
+
+    client
+        .delete_alias()
+        .alias_name(ALIAS)
+        .send()
+        .await
+        .unwrap();
+    let gone = encrypt().send().await.unwrap_err();
+    assert_eq!(gone.code(), Some("NotFoundException"));
+}
+
+#[tokio::test]
+async fn faults_strike_as_they_are_set_and_no_longer() {
+    let (server, client) = server().await;
+    let encrypt = || {
+        client
+            .encrypt()
+            .key_id(ALIAS)
+            .plaintext(Blob::new("x"))
+            .send()
+    };
+    let set = |faults: serde_json::Value| {
+        server
+            .faults()
+            .set(serde_json::from_value(faults).unwrap())
+            .unwrap();
+    };
+
+    set(serde_json::json!([{"times": 1, "then": {"error": "ThrottlingException"}}]));
+    assert_eq!(
+        encrypt().await.unwrap_err().code(),
+        Some("ThrottlingException")
+    );
+    encrypt().await.unwrap();
+
+    set(serde_json::json!([{"keys": [ALIAS], "then": {"status": 503}}]));
+    let error = encrypt().await.unwrap_err();
+    assert_eq!(error.raw_response().unwrap().status().as_u16(), 503);
+    client.list_keys().send().await.unwrap();
+
+    set(serde_json::json!([{"operations": ["Encrypt"], "delay_milliseconds": 300}]));
+    let started = std::time::Instant::now();
+    encrypt().await.unwrap();
+    assert!(started.elapsed() >= Duration::from_millis(300));
+
+    set(serde_json::json!([{"then": "reset", "for_milliseconds": 3_600_000}]));
+    let error = encrypt().await.unwrap_err();
+    assert!(error.as_service_error().is_none(), "{error:?}");
+    assert!(error.raw_response().is_none(), "{error:?}");
+    set(serde_json::json!([]));
+    encrypt().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_fault_finds_its_key_by_every_name_and_by_its_ciphertexts() {
+    let (server, client) = server().await;
+    let other = server.ensure_alias("alias/other").unwrap();
+    let sealed = client
+        .encrypt()
+        .key_id(ALIAS)
+        .plaintext(Blob::new("x"))
+        .send()
+        .await
+        .unwrap()
+        .ciphertext_blob
+        .unwrap();
+    let arn = server.key_arn(ALIAS).unwrap();
+    let id = arn.rsplit('/').next().unwrap().to_owned();
+    for name in [ALIAS.to_owned(), arn, id] {
+        let fault = serde_json::json!([{"keys": [name], "then": {"error": "DisabledException"}}]);
+        server
+            .faults()
+            .set(serde_json::from_value(fault).unwrap())
+            .unwrap();
+        let decrypt = client.decrypt().ciphertext_blob(sealed.clone()).send();
+        assert_eq!(
+            decrypt.await.unwrap_err().code(),
+            Some("DisabledException"),
+            "{name}"
+        );
+        client.describe_key().key_id(&other).send().await.unwrap();
+        assert_eq!(server.faults().status()[0].struck, 1);
+    }
+}
+
+/// Fails GenerateRandom and delays ListKeys.
+struct FixedHook;
+
+impl RequestHook for FixedHook {
     fn before_operation<'a>(&'a self, request: &'a RequestInfo) -> HookFuture<'a> {
         Box::pin(async move {
             match request.operation {
@@ -435,7 +567,7 @@ async fn a_hook_fails_and_delays_requests() {
     let server = RunningServer::builder()
         .principal(administrator())
         .alias(ALIAS)
-        .hook(Arc::new(Faults))
+        .hook(Arc::new(FixedHook))
         .start()
         .await
         .unwrap();
@@ -470,6 +602,8 @@ async fn wrong_settings_are_refused_by_name() {
     assert!(start(builder().account("12")).await.contains("12 digits"));
     assert!(start(builder().region("US East")).await.contains("region"));
     assert!(start(builder().alias("nope")).await.contains("alias nope"));
+    let outside = builder().control("0.0.0.0:0".parse().unwrap());
+    assert!(start(outside).await.contains("loopback"));
     let taken = builder().start().await.unwrap();
     assert!(
         start(builder().listen(taken.local_addr()))

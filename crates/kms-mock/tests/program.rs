@@ -8,11 +8,12 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use aws_sdk_kms::Client;
+use aws_sdk_kms::error::ProvideErrorMetadata;
 use aws_sdk_kms::primitives::Blob;
 use common::{ACCESS_KEY, SECRET, client};
 
@@ -131,6 +132,63 @@ async fn every_acknowledged_key_survives_kill_9() {
         .unwrap();
     assert_eq!(opened.plaintext.unwrap().as_ref(), b"x");
     create(&second).await;
+}
+
+/// One request to the control address; the status and the document.
+fn control(endpoint: &str, method: &str, body: &str) -> (u16, serde_json::Value) {
+    let address = endpoint.strip_prefix("http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "{method} /faults HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, document) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(document).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_are_set_at_the_control_address() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = command(directory.path())
+        .args(["--control", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = |prefix: &str| {
+        let line = lines.next().unwrap().unwrap();
+        line.strip_prefix(prefix).expect(prefix).to_owned()
+    };
+    let (control_url, endpoint) = (next("control "), next("ready "));
+    let program = Program { child, endpoint };
+    let client = client(&program.endpoint);
+
+    let throttled =
+        r#"{"faults": [{"operations": ["CreateKey"], "then": {"error": "ThrottlingException"}}]}"#;
+    let (status, document) = control(&control_url, "PUT", throttled);
+    assert_eq!(
+        (status, &document["faults"][0]["active"]),
+        (200, &true.into())
+    );
+    let error = client.create_key().send().await.unwrap_err();
+    assert_eq!(error.code(), Some("ThrottlingException"));
+    let (_, document) = control(&control_url, "GET", "");
+    assert_eq!(document["faults"][0]["struck"], 1);
+
+    let (status, document) = control(&control_url, "PUT", r#"{"faults": [{"then": "explode"}]}"#);
+    assert_eq!(status, 400, "{document}");
+    assert!(
+        document["message"].as_str().unwrap().contains("explode"),
+        "{document}"
+    );
+    let (_, document) = control(&control_url, "DELETE", "");
+    assert_eq!(document["faults"], serde_json::json!([]));
+    create(&client).await;
 }
 
 #[tokio::test]

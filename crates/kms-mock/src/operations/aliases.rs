@@ -1,4 +1,4 @@
-//! CreateAlias, ListAliases.
+//! CreateAlias, DeleteAlias, ListAliases.
 
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,27 @@ pub(super) fn create_alias(
     let id = call.resolve_id(target)?;
     call.store
         .change(|catalogue| catalogue.add_alias(name, id, call.store.realm(), call.now))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct DeleteAliasRequest {
+    alias_name: Option<String>,
+}
+
+/// DeleteAlias: the key stays as it is.
+pub(super) fn delete_alias(
+    call: &mut Call<'_>,
+    request: &DeleteAliasRequest,
+) -> Result<(), KmsError> {
+    let mut constraints = Constraints::default();
+    constraints.required("aliasName", request.alias_name.as_ref());
+    constrain_name(&mut constraints, request.alias_name.as_deref());
+    constraints.check()?;
+    let name = request.alias_name.as_deref().unwrap_or_default();
+    call.record.key_id = Some(name.to_owned());
+    call.store
+        .change(|catalogue| catalogue.remove_alias(name, call.store.realm()))
 }
 
 #[derive(Debug, Deserialize)]

@@ -210,6 +210,7 @@ fn new_key(
         state: KeyState::Enabled,
         current,
         earlier: Vec::new(),
+        rotations: Vec::new(),
     })
 }
 

@@ -6,7 +6,9 @@ mod data_keys;
 mod key_metadata;
 mod key_states;
 mod keys;
+mod named_keys;
 mod paging;
+mod rotations;
 
 use std::sync::Arc;
 
@@ -25,6 +27,7 @@ use crate::request_log::Record;
 use crate::store::Store;
 
 pub(crate) use keys::create_key_for_alias;
+pub(crate) use named_keys::named_keys;
 
 /// Longest key identifier, in characters.
 const MAX_KEY_ID: usize = 2048;
@@ -91,6 +94,7 @@ pub(crate) fn run(
         Operation::CreateAlias => aliases::create_alias(call, &read(body)?).map(nothing),
         Operation::CreateKey => answer(&keys::create_key(call, read(body)?)?),
         Operation::Decrypt => answer(&cryptography::decrypt(call, read(body)?)?),
+        Operation::DeleteAlias => aliases::delete_alias(call, &read(body)?).map(nothing),
         Operation::DescribeKey => answer(&keys::describe_key(call, &read(body)?)?),
         Operation::DisableKey => key_states::disable_key(call, &read(body)?).map(nothing),
         Operation::EnableKey => key_states::enable_key(call, &read(body)?).map(nothing),
@@ -101,8 +105,12 @@ pub(crate) fn run(
         ),
         Operation::GenerateRandom => answer(&data_keys::generate_random(&read(body)?)?),
         Operation::ListAliases => answer(&aliases::list_aliases(call, &read(body)?)?),
+        Operation::ListKeyRotations => answer(&rotations::list_key_rotations(call, &read(body)?)?),
         Operation::ListKeys => answer(&keys::list_keys(call, &read(body)?)?),
         Operation::ReEncrypt => answer(&cryptography::re_encrypt(call, read(body)?)?),
+        Operation::RotateKeyOnDemand => {
+            answer(&rotations::rotate_key_on_demand(call, &read(body)?)?)
+        }
         Operation::ScheduleKeyDeletion => {
             answer(&key_states::schedule_key_deletion(call, &read(body)?)?)
         }
@@ -116,8 +124,10 @@ pub(crate) fn waits_for_disk(operation: Operation) -> bool {
         Operation::CancelKeyDeletion
             | Operation::CreateAlias
             | Operation::CreateKey
+            | Operation::DeleteAlias
             | Operation::DisableKey
             | Operation::EnableKey
+            | Operation::RotateKeyOnDemand
             | Operation::ScheduleKeyDeletion
     )
 }

@@ -54,6 +54,15 @@ def run(options, checks, keys):
          lambda a: equal(a, None, "output"))
     case("DescribeKey", ["describe-key", "--key-id", "alias/cli/" + key],
          lambda a: equal(a["KeyMetadata"]["Arn"], made["Arn"], "ARN"))
+    turned = {}
+    case("CreateKey, to rotate", ["create-key"], lambda a: turned.update(a["KeyMetadata"]))
+    rotated = turned.get("KeyId", MISSING_ID)
+    case("RotateKeyOnDemand", ["rotate-key-on-demand", "--key-id", rotated],
+         lambda a: equal(a["KeyId"], rotated, "key id"))
+    case("ListKeyRotations", ["list-key-rotations", "--key-id", rotated],
+         lambda a: equal(len(a["Rotations"]), 1, "rotations"))
+    case("CreateAlias, another", ["create-alias", "--alias-name", "alias/cli/gone/" + key, "--target-key-id", key])
+    case("DeleteAlias", ["delete-alias", "--alias-name", "alias/cli/gone/" + key], lambda a: equal(a, None, "output"))
     case("ListKeys", ["list-keys", "--page-size", "1"],
          lambda a: expect(key in [k["KeyId"] for k in a["Keys"]], "the key is listed"))
     case("ListKeys, --max-items", ["list-keys", "--max-items", "1"], lambda a: equal(len(a["Keys"]), 1, "keys"))

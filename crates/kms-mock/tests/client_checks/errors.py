@@ -32,7 +32,18 @@ def run(options, checks, kms, keys):
         case(f"{code}: ReEncrypt from", kms, "re_encrypt", code, message, CiphertextBlob=sealed, DestinationKeyId=key)
         case(f"{code}: ReEncrypt to", kms, "re_encrypt", code, message, CiphertextBlob=blob,
              SourceEncryptionContext=context, DestinationKeyId=name)
-    for operation in ("enable_key", "disable_key", "schedule_key_deletion"):
+    case("DisabledException: rotate_key_on_demand", kms, "rotate_key_on_demand", "DisabledException",
+         KeyId=disabled["KeyId"])
+    case("NotFoundException: rotate_key_on_demand by alias", kms, "rotate_key_on_demand", "NotFoundException",
+         KeyId=alias)
+    case("NotFoundException: list_key_rotations", kms, "list_key_rotations", "NotFoundException", KeyId=missing)
+    case("NotFoundException: delete_alias", kms, "delete_alias", "NotFoundException", AliasName="alias/never")
+    case("ValidationException: delete_alias", kms, "delete_alias", "ValidationException", AliasName="a b")
+    case("ValidationException: list_key_rotations", kms, "list_key_rotations", "ValidationException", KeyId=key,
+         IncludeKeyMaterial="SOME")
+    case("InvalidMarkerException: list_key_rotations", kms, "list_key_rotations", "InvalidMarkerException", KeyId=key,
+         Marker="x")
+    for operation in ("enable_key", "disable_key", "schedule_key_deletion", "rotate_key_on_demand"):
         case(f"KMSInvalidStateException: {operation}", kms, operation, "KMSInvalidStateException", "pending deletion",
              KeyId=pending["KeyId"])
     case("KMSInvalidStateException: create_alias", kms, "create_alias", "KMSInvalidStateException", "pending deletion",

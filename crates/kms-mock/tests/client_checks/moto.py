@@ -36,6 +36,6 @@ def run(options, checks, kms):
         ("encrypt", lambda c: {**key(c), "Plaintext": b"x"}, dict), ("decrypt", lambda c: {"CiphertextBlob": blobs[c]}, dict),
         ("re_encrypt", lambda c: {"CiphertextBlob": blobs[c], "DestinationKeyId": ids[c]}, dict),
         ("disable_key", key, dict), ("enable_key", key, dict), ("list_keys", lambda c: {}, dict),
-        ("list_aliases", lambda c: {}, dict),
+        ("list_aliases", lambda c: {}, dict), ("rotate_key_on_demand", key, dict), ("list_key_rotations", key, dict),
     ]:
         checks.case(operation, "moto", both(operation, arguments, part))

@@ -138,6 +138,47 @@ def run(options, checks, kms):
         check_shape(kms, "ListAliases", kms.list_aliases())
         equal(kms.list_aliases(KeyId=second["Arn"])["Aliases"], [], "aliases of the second key")
 
+    rotated = kms.create_key()["KeyMetadata"]
+    earlier = kms.encrypt(KeyId=rotated["KeyId"], Plaintext=b"before")["CiphertextBlob"]
+    for name in (rotated["KeyId"], rotated["Arn"]):
+        checks.case("RotateKeyOnDemand by " + ("ARN" if ":" in name else "id"), "boto3", good(
+            "RotateKeyOnDemand", "rotate_key_on_demand", lambda r: equal(r["KeyId"], rotated["KeyId"], "KeyId"),
+            KeyId=name))
+
+    def rotation_kept_the_past():
+        opened = kms.decrypt(CiphertextBlob=earlier)
+        equal(opened["Plaintext"], b"before", "plaintext")
+        equal(opened["KeyMaterialId"], rotated["CurrentKeyMaterialId"], "KeyMaterialId")
+        now = kms.describe_key(KeyId=rotated["KeyId"])["KeyMetadata"]["CurrentKeyMaterialId"]
+        expect(now != rotated["CurrentKeyMaterialId"], "the key has new material")
+        moved = kms.re_encrypt(CiphertextBlob=earlier, DestinationKeyId=rotated["KeyId"])
+        equal((moved["SourceKeyMaterialId"], moved["DestinationKeyMaterialId"]),
+              (rotated["CurrentKeyMaterialId"], now), "material ids of ReEncrypt")
+
+    def rotations_listed():
+        pages = list(kms.get_paginator("list_key_rotations").paginate(
+            KeyId=rotated["Arn"], PaginationConfig={"PageSize": 1}))
+        entries = [entry for page in pages for entry in page["Rotations"]]
+        equal(len(entries), 2, "rotations")
+        equal([entry["KeyMaterialState"] for entry in entries], ["NON_CURRENT", "CURRENT"], "states")
+        declared = set(kms.meta.service_model.shape_for("RotationsListEntry").members)
+        # Members of imported material.
+        imported = {"ExpirationModel", "ImportState", "KeyMaterialDescription", "ValidTo"}
+        equal(set(entries[0]), declared - imported, "members")
+        equal((entries[1]["KeyId"], entries[1]["RotationType"]), (rotated["KeyId"], "ON_DEMAND"), "entry")
+        check_shape(kms, "ListKeyRotations", kms.list_key_rotations(KeyId=rotated["KeyId"]))
+        every = kms.list_key_rotations(KeyId=rotated["KeyId"], IncludeKeyMaterial="ALL_KEY_MATERIAL")["Rotations"]
+        equal(len(every), 3, "materials")
+        equal(every[0]["KeyMaterialId"], rotated["CurrentKeyMaterialId"], "first material")
+        expect("RotationDate" not in every[0], "the first material has no rotation date")
+
+    checks.case("Decrypt and ReEncrypt after a rotation", "boto3", rotation_kept_the_past)
+    checks.case("ListKeyRotations, pages", "boto3", rotations_listed)
+    kms.create_alias(AliasName=alias + "/gone", TargetKeyId=first["KeyId"])
+    checks.case("DeleteAlias", "boto3", good("DeleteAlias", "delete_alias", AliasName=alias + "/gone"))
+    checks.case("DeleteAlias: the key stays, the name is free", "boto3", lambda: (
+        kms.describe_key(KeyId=first["KeyId"]), kms.create_alias(AliasName=alias + "/gone", TargetKeyId=first["KeyId"]),
+        kms.delete_alias(AliasName=alias + "/gone"))[0] and None)
     checks.case("ListKeys, pages", "boto3", listed)
     checks.case("ListAliases, pages", "boto3", aliases_listed)
     return first, second, blob, context, alias
