@@ -6,7 +6,7 @@ use http::{HeaderMap, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
-use super::{Exchange, ResponseBody, content_md5, empty, headers, insert_length};
+use super::{Exchange, ResponseBody, content_md5, empty, headers, insert_length, multipart};
 use crate::{
     error::S3Error,
     route::Operation,
@@ -20,7 +20,14 @@ use crate::{
 pub(super) async fn pass(mut exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
     let body = exchange.document().await?;
     refuse_select(&exchange, &body)?;
-    let body = admitted(&exchange, &body)?;
+    let body = match admitted(&exchange, &body) {
+        Ok(body) => body,
+        // A bucket that is missing is the first fault, as the storage would have it.
+        Err(error) if error.code == "MalformedXML" => {
+            return Err(multipart::missing_bucket(&exchange).await.unwrap_or(error));
+        }
+        Err(error) => return Err(error),
+    };
     let mut request_headers = headers::passed(&exchange.headers);
     // Also of nothing, where the client has sent a digest: without one the storage would name its absence and not the missing document.
     if !body.is_empty() || has_digest(&exchange.headers) {
