@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 use super::elements::{ElementReader, Token, parse_number};
 use super::fragments::{Fragment, Splitter};
+use super::plain_entry::{PlainChild, plain_children, plain_tag};
 use super::write::escape;
 use super::{XmlError, quote};
 use crate::entity_tag::EntityTag;
@@ -86,6 +87,8 @@ pub struct ListingRewriter<F, C = fn() -> Option<ClearEntry>> {
     splitter: Splitter,
     plaintext_size: F,
     next_clear: C,
+    /// Kept for its capacity.
+    children: Vec<PlainChild>,
     /// The local name of the root's children that are objects, once the root is known.
     object: Option<&'static str>,
     output: Vec<u8>,
@@ -105,6 +108,7 @@ impl<F: FnMut(u64) -> u64, C: FnMut() -> Option<ClearEntry>> ListingRewriter<F, 
             splitter: Splitter::new(),
             plaintext_size,
             next_clear,
+            children: Vec::new(),
             object: None,
             output: Vec::new(),
         }
@@ -163,19 +167,68 @@ impl<F: FnMut(u64) -> u64, C: FnMut() -> Option<ClearEntry>> ListingRewriter<F, 
     }
 
     fn rewrite_child(&mut self, text: &[u8]) -> Result<(), XmlError> {
-        let mut reader = ElementReader::new(text)?;
         let mut rewriting = Rewriting::new(text, &mut self.output);
-        if Some(reader.root()?) == self.object {
-            match (self.next_clear)() {
-                None => rewrite_sealed(&mut reader, &mut rewriting, &mut self.plaintext_size)?,
-                Some(clear) => rewrite_clear(&mut reader, &mut rewriting, &clear)?,
+        let plain = std::str::from_utf8(text).ok().and_then(|text| {
+            let root = plain_children(text, &mut self.children)?;
+            are_plain(text, &self.children).then_some((text, root))
+        });
+        if let Some((text, root)) = plain {
+            if Some(root) == self.object {
+                let mut shown = Shown::next(&mut self.plaintext_size, &mut self.next_clear);
+                rewrite_plain(text, &self.children, &mut rewriting, &mut shown)?;
             }
         } else {
-            reader.skip()?;
+            let mut reader = ElementReader::new(text)?;
+            if Some(reader.root()?) == self.object {
+                let mut shown = Shown::next(&mut self.plaintext_size, &mut self.next_clear);
+                rewrite_object(&mut reader, &mut rewriting, &mut shown)?;
+            } else {
+                reader.skip()?;
+            }
+            reader.finish()?;
         }
-        reader.finish()?;
         rewriting.finish();
         Ok(())
+    }
+}
+
+/// What clients are shown of one listed object.
+enum Shown<'a, F> {
+    /// It is sealed.
+    Sealed(&'a mut F),
+    /// It is not: its checksums are those of what clients stored.
+    Clear(ClearEntry),
+}
+
+impl<'a, F: FnMut(u64) -> u64> Shown<'a, F> {
+    fn next(
+        plaintext_size: &'a mut F,
+        next_clear: &mut impl FnMut() -> Option<ClearEntry>,
+    ) -> Self {
+        next_clear().map_or(Self::Sealed(plaintext_size), Self::Clear)
+    }
+
+    fn size(&mut self, listed: u64) -> u64 {
+        match self {
+            Self::Sealed(plaintext_size) => plaintext_size(listed),
+            Self::Clear(clear) => clear.size.unwrap_or(listed),
+        }
+    }
+
+    fn entity_tag(&self, listed: &EntityTag) -> EntityTag {
+        match self {
+            Self::Sealed(_) => listed.to_client(),
+            Self::Clear(clear) => clear
+                .entity_tag
+                .as_ref()
+                .unwrap_or(listed)
+                .to_client_in_the_clear(),
+        }
+    }
+
+    fn hides(&self, element: &str) -> bool {
+        OF_MINIO.contains(&element)
+            || matches!(self, Self::Sealed(_)) && OF_CIPHERTEXT.contains(&element)
     }
 }
 
@@ -253,70 +306,58 @@ pub fn rewrite_mixed_objects(
     Ok(rewriter.finish()?.into())
 }
 
-/// Rewrites one listed object that is sealed, whose start was just read.
-fn rewrite_sealed(
-    reader: &mut ElementReader<'_>,
-    rewriting: &mut Rewriting<'_>,
-    plaintext_size: &mut impl FnMut(u64) -> u64,
-) -> Result<(), XmlError> {
-    rewrite_object(
-        reader,
-        rewriting,
-        plaintext_size,
-        EntityTag::to_client,
-        |element| OF_CIPHERTEXT.contains(&element) || OF_MINIO.contains(&element),
-    )
+/// Whether the values that are rewritten are written plainly, too.
+fn are_plain(text: &str, children: &[PlainChild]) -> bool {
+    children.iter().all(|child| {
+        let content = text.get(child.content.clone()).unwrap_or_default();
+        match text.get(child.name.clone()) {
+            Some("Size") => content.bytes().all(|byte| byte.is_ascii_digit()),
+            Some("ETag") => plain_tag(content).is_some(),
+            _ => true,
+        }
+    })
 }
 
-/// Rewrites one listed object that is not sealed, whose start was just read: its checksums are those of what clients stored.
-fn rewrite_clear(
-    reader: &mut ElementReader<'_>,
+/// Rewrites one listed object that [`plain_children`] took apart.
+fn rewrite_plain(
+    text: &str,
+    children: &[PlainChild],
     rewriting: &mut Rewriting<'_>,
-    clear: &ClearEntry,
+    shown: &mut Shown<'_, impl FnMut(u64) -> u64>,
 ) -> Result<(), XmlError> {
-    rewrite_object(
-        reader,
-        rewriting,
-        |listed| clear.size.unwrap_or(listed),
-        |listed| {
-            clear
-                .entity_tag
-                .as_ref()
-                .unwrap_or(listed)
-                .to_client_in_the_clear()
-        },
-        |element| OF_MINIO.contains(&element),
-    )
+    for child in children {
+        let content = text.get(child.content.clone()).unwrap_or_default();
+        match text.get(child.name.clone()).unwrap_or_default() {
+            "Size" => replace_size(rewriting, child.content.clone(), content, shown)?,
+            "ETag" => {
+                let listed = EntityTag::strong(plain_tag(content).unwrap_or(content));
+                replace_tag(rewriting, child.content.clone(), &listed, shown);
+            }
+            hidden if shown.hides(hidden) => rewriting.replace(child.whole.clone(), ""),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
+/// Rewrites one listed object whose start was just read.
 fn rewrite_object(
     reader: &mut ElementReader<'_>,
     rewriting: &mut Rewriting<'_>,
-    mut shown_size: impl FnMut(u64) -> u64,
-    shown_tag: impl Fn(&EntityTag) -> EntityTag,
-    is_removed: impl Fn(&str) -> bool,
+    shown: &mut Shown<'_, impl FnMut(u64) -> u64>,
 ) -> Result<(), XmlError> {
     while let Some(child) = reader.child()? {
         let start = reader.span().start;
         match child {
             "Size" => {
                 let (text, span) = content(reader, "Size")?;
-                let listed = parse_number("Size", text.trim())?;
-                let shown = shown_size(listed);
-                if shown != listed {
-                    rewriting.replace(span, &shown.to_string());
-                }
+                replace_size(rewriting, span, text.trim(), shown)?;
             }
             "ETag" => {
                 let (text, span) = content(reader, "ETag")?;
-                let listed = EntityTag::parse(&text);
-                let shown = shown_tag(&listed);
-                // An empty element has no tag to map, and no content in which one could stand.
-                if !span.is_empty() && shown != listed {
-                    rewriting.replace(span, &escape(&shown.to_string()));
-                }
+                replace_tag(rewriting, span, &EntityTag::parse(&text), shown);
             }
-            removed if is_removed(removed) => {
+            hidden if shown.hides(hidden) => {
                 reader.skip()?;
                 rewriting.replace(start..reader.span().end, "");
             }
@@ -324,6 +365,33 @@ fn rewrite_object(
         }
     }
     Ok(())
+}
+
+fn replace_size(
+    rewriting: &mut Rewriting<'_>,
+    span: Range<usize>,
+    digits: &str,
+    shown: &mut Shown<'_, impl FnMut(u64) -> u64>,
+) -> Result<(), XmlError> {
+    let listed = parse_number("Size", digits)?;
+    let size = shown.size(listed);
+    if size != listed {
+        rewriting.replace(span, &size.to_string());
+    }
+    Ok(())
+}
+
+fn replace_tag(
+    rewriting: &mut Rewriting<'_>,
+    span: Range<usize>,
+    listed: &EntityTag,
+    shown: &Shown<'_, impl FnMut(u64) -> u64>,
+) {
+    let tag = shown.entity_tag(listed);
+    // An empty element has no tag to map, and no content in which one could stand.
+    if !span.is_empty() && tag != *listed {
+        rewriting.replace(span, &escape(&tag.to_string()));
+    }
 }
 
 /// The text of the open leaf element and the span of its content, tags excluded.

@@ -18,6 +18,7 @@ pub mod labels;
 pub mod listing;
 pub mod multipart_answers;
 mod object_pages;
+mod plain_entry;
 pub mod requests;
 pub mod upstream_answers;
 pub mod upstream_listings;

@@ -144,7 +144,14 @@ pub(super) fn escape(text: &str) -> String {
 
 /// Escapes text. What a reader would normalise away becomes a numeric reference; see [`Reader`] for what XML 1.0 cannot hold.
 fn escape_into(output: &mut String, text: &str, reader: Reader) {
-    for character in text.chars() {
+    // Most text needs nothing.
+    let plain = text
+        .bytes()
+        .position(|byte| !matches!(byte, b' '..=b'~') || b"&<>\"'".contains(&byte))
+        .unwrap_or(text.len());
+    let (plain, rest) = text.split_at_checked(plain).unwrap_or((text, ""));
+    output.push_str(plain);
+    for character in rest.chars() {
         match character {
             '&' => output.push_str("&amp;"),
             '<' => output.push_str("&lt;"),
