@@ -99,9 +99,23 @@ def preflight(target):
 def cors(target):
     target.put("surface/cors-get", b"x")
     client = target.connect()
-    for operation in ("GetObject", "PutObject", "ListObjectsV2"):
+    in_parts = ("CreateMultipartUpload", "UploadPart", "ListParts", "ListMultipartUploads", "CompleteMultipartUpload", "AbortMultipartUpload")
+    for operation in ("GetObject", "PutObject", "ListObjectsV2", *in_parts):
         with_headers(client, operation, {"Origin": "https://app.example.org"})
+    key = {"Bucket": target.bucket, "Key": "surface/cors-parts"}
+    created = client.create_multipart_upload(**key)
+    upload = {**key, "UploadId": created["UploadId"]}
+    part = client.upload_part(**upload, PartNumber=1, Body=b"x")
+    exposed = part["ResponseMetadata"]["HTTPHeaders"].get("access-control-expose-headers", "").lower()
+    expect("etag" in exposed or "*" in exposed, f"a page can't read the part's tag, only {exposed}")
     answers = [
+        created,
+        part,
+        client.list_parts(**upload),
+        client.list_multipart_uploads(Bucket=target.bucket, Prefix=key["Key"]),
+        client.complete_multipart_upload(**upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}),
+        client.abort_multipart_upload(**key, UploadId=client.create_multipart_upload(**key)["UploadId"]),
+        refused(lambda: client.upload_part(**key, UploadId="none", PartNumber=1, Body=b"x"), 404),
         client.get_object(Bucket=target.bucket, Key="surface/cors-get"),
         client.put_object(Bucket=target.bucket, Key="surface/cors-put", Body=b"x"),
         client.list_objects_v2(Bucket=target.bucket, Prefix="surface/"),

@@ -65,6 +65,11 @@ impl S3Error {
         }))
     }
 
+    /// An error that the upstream named in the body of a 200.
+    pub(crate) fn within_success(code: String, message: String) -> Self {
+        mapping::within_success(code, message)
+    }
+
     /// Adds what only the log may hold.
     #[must_use]
     pub fn with_detail(mut self, detail: impl std::fmt::Display) -> Self {

@@ -27,6 +27,22 @@ fn bad_argument(name: &'static str, message: &'static str, reason: &impl ToStrin
     bad_request("InvalidArgument", message, reason).with_element("ArgumentName", name)
 }
 
+/// An `<Error>` that the upstream sent behind a status of 200 (S3 API, CompleteMultipartUpload and CopyObject), with the status that its code has
+/// elsewhere (S3 API, "Error responses"): SDKs repeat what failed with 500, and need not repeat what can't succeed.
+pub(super) fn within_success(code: String, message: String) -> S3Error {
+    let status = match code.as_str() {
+        "AccessDenied" | "InvalidObjectState" => StatusCode::FORBIDDEN,
+        "BadDigest" | "EntityTooLarge" | "EntityTooSmall" | "InvalidArgument" | "InvalidPart"
+        | "InvalidPartOrder" | "InvalidRequest" | "MalformedXML" => StatusCode::BAD_REQUEST,
+        "ConditionalRequestConflict" | "OperationAborted" => StatusCode::CONFLICT,
+        "NoSuchBucket" | "NoSuchKey" | "NoSuchUpload" | "NoSuchVersion" => StatusCode::NOT_FOUND,
+        "PreconditionFailed" => StatusCode::PRECONDITION_FAILED,
+        "ServiceUnavailable" | "SlowDown" => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    S3Error::new(status, code, message)
+}
+
 impl From<AuthError> for S3Error {
     fn from(error: AuthError) -> Self {
         let (status, code) = match &error {

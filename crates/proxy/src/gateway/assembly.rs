@@ -16,7 +16,7 @@ use sealgate_envelope::{
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use super::{Gateway, verification};
+use super::{Gateway, pages, verification};
 use crate::{
     auth::{AuthSettings, Credential, CredentialStore, SecretAccessKey},
     config::{
@@ -77,6 +77,7 @@ impl Gateway {
             },
             requests: Arc::new(Semaphore::new(config.limits.concurrent_requests)),
             unsigned_requests: Arc::new(Semaphore::new(config.limits.unsigned_requests)),
+            pages: pages::Decisions::default(),
             small_object_memory: Arc::new(Semaphore::new(small_object_permits(&config.limits))),
             document_memory: memory,
             uploads: Uploads::new(state.clone()),

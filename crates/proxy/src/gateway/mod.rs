@@ -13,6 +13,7 @@ pub mod gc;
 mod guarded;
 mod hoisted;
 mod missing;
+mod pages;
 pub mod probe;
 #[cfg(test)]
 mod storage_tests;
@@ -69,6 +70,7 @@ pub struct Gateway {
     auth_settings: AuthSettings,
     requests: Arc<Semaphore>,
     unsigned_requests: Arc<Semaphore>,
+    pages: pages::Decisions,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -100,6 +102,7 @@ impl Gateway {
             identity: None,
         };
         let resource = parts.uri.path().to_owned();
+        let question = self.question(&parts);
         let outcome = Arc::clone(&self)
             .answer(parts, body, connection, &request_id, &mut line)
             .await;
@@ -107,6 +110,9 @@ impl Gateway {
         let mut response = outcome.unwrap_or_else(|error| {
             error_response(&error, &resource, &request_id, &self.host_id, &line.method)
         });
+        if let Some(question) = question {
+            self.show(&question, response.headers_mut()).await;
+        }
         for (name, value) in [
             ("x-amz-request-id", &request_id),
             ("x-amz-id-2", &self.host_id),

@@ -185,14 +185,7 @@ async fn join(
     let answer = gateway.upstream.call(request).await?;
     let answer_headers = headers::answer(answer.headers());
     match parse_completed(&answer.document(MAX_DOCUMENT_LENGTH).await?)? {
-        Outcome::Failed(error) => {
-            let status = if error.code == "PreconditionFailed" {
-                StatusCode::PRECONDITION_FAILED
-            } else {
-                StatusCode::INTERNAL_SERVER_ERROR
-            };
-            Err(S3Error::new(status, error.code, error.message))
-        }
+        Outcome::Failed(error) => Err(S3Error::within_success(error.code, error.message)),
         Outcome::Done(tag) => Ok(Completed {
             entity_tag: tag.to_client(),
             headers: answer_headers,

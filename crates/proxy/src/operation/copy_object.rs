@@ -5,7 +5,7 @@ mod in_parts;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Response, StatusCode, header};
+use http::{HeaderMap, Method, Response, header};
 use sealgate_envelope::{
     domain::{Domain, Place},
     header::{Header, HeaderBuilder},
@@ -60,7 +60,15 @@ async fn copy(exchange: &Exchange) -> Result<Finished, S3Error> {
     let onto_itself = source.bucket.as_str() == exchange.bucket()
         && source.key.as_str() == exchange.key()
         && source.version_id.is_none();
-    if onto_itself && !replaces_metadata && !exchange.headers.contains_key("x-amz-storage-class") {
+    // Of encryption attributes the upstream's are meant; what we seal with does not show.
+    let changes_placement = [
+        "x-amz-storage-class",
+        "x-amz-website-redirect-location",
+        "x-amz-server-side-encryption",
+    ]
+    .iter()
+    .any(|name| exchange.headers.contains_key(*name));
+    if onto_itself && !replaces_metadata && !changes_placement {
         return Err(S3Error::invalid_request(
             "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, \
              website redirect location or encryption attributes.",
@@ -378,11 +386,7 @@ async fn copy_at_once(
     let version_id = answer.text(named("x-amz-version-id")).map(str::to_owned);
     match parse_copied(&answer.document(MAX_DOCUMENT_LENGTH).await?)? {
         Outcome::Done(copied) => Ok((copied, answer_headers, version_id)),
-        Outcome::Failed(error) => Err(S3Error::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            error.code,
-            error.message,
-        )),
+        Outcome::Failed(error) => Err(S3Error::within_success(error.code, error.message)),
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod copies;
 mod integrity;
+mod late_answers;
 mod listings;
+mod pages;
 mod passed;
 mod scale;
 mod storage;

@@ -15,6 +15,7 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -38,6 +39,9 @@ const TIME: &str = "2026-01-01T00:00:00.000Z";
 
 /// Keys or parts in one page of a listing.
 const PAGE: usize = 1_000;
+
+/// The origin whose pages may use every bucket.
+pub(super) const PAGE_ORIGIN: &str = "https://app.example.org";
 
 /// A request as it was seen.
 #[derive(Debug, Clone)]
@@ -103,6 +107,10 @@ pub(super) struct Behaviour {
     pub(super) counts_no_tags: AtomicBool,
     /// Answers DeleteObjects with an error for every key.
     pub(super) keeps_everything: AtomicBool,
+    /// Answers copies and completions with a status of 200 and an error of this code.
+    pub(super) late_error: Mutex<Option<&'static str>>,
+    /// Takes this long for a completion.
+    pub(super) completes_after: Mutex<Duration>,
     /// The next listing of the bucket `scripted`, piece by piece.
     pub(super) listing: Mutex<Option<mpsc::Receiver<Result<Bytes, BodyFailure>>>>,
 }
@@ -177,7 +185,20 @@ impl Storage {
         };
         let body = body.to_bytes();
         let received = body.len() as u64;
-        let response = if bucket == "scripted" && key.is_empty() && parts.method == Method::GET {
+        let completes = parts.method == Method::POST && query.contains("uploadId=");
+        if completes {
+            let delay = *self.behaviour.completes_after.lock().unwrap();
+            tokio::time::sleep(delay).await;
+        }
+        let late_error = *self.behaviour.late_error.lock().unwrap();
+        let may_fail_late = completes || parts.headers.contains_key("x-amz-copy-source");
+        let response = if parts.method == Method::OPTIONS {
+            preflight(&parts.headers)
+        } else if may_fail_late && let Some(code) = late_error {
+            xml(&format!(
+                "<Error><Code>{code}</Code><Message>late</Message></Error>"
+            ))
+        } else if bucket == "scripted" && key.is_empty() && parts.method == Method::GET {
             self.scripted()
         } else {
             match self.verified(&parts.headers, body) {
@@ -257,6 +278,22 @@ impl Storage {
         });
         (right || ignores).then(|| Bytes::from(content))
     }
+}
+
+/// Pages of one origin may do everything.
+fn preflight(headers: &HeaderMap) -> Response<ResponseBody> {
+    if headers[header::ORIGIN] != PAGE_ORIGIN {
+        return error(StatusCode::FORBIDDEN, "AccessForbidden");
+    }
+    let mut response = status(StatusCode::OK);
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, PAGE_ORIGIN),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, PUT"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "ETag"),
+    ] {
+        response.headers_mut().insert(name, value.parse().unwrap());
+    }
+    response
 }
 
 fn full(content: impl Into<Bytes>) -> ResponseBody {

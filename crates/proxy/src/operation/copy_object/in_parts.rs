@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, header};
 use sealgate_envelope::layout::MAXIMUM_PARTS;
 
 use super::super::{Exchange, append_query, headers, multipart, named, put_object};
@@ -13,9 +13,7 @@ use crate::{
     upstream::{Answer, MAX_DOCUMENT_LENGTH, UpstreamRequest},
     xml::{
         requests::{CompleteMultipartUpload, CompletedPart},
-        upstream_answers::{
-            Copied, Outcome, UpstreamError, parse_completed, parse_copied, parse_initiated,
-        },
+        upstream_answers::{Copied, Outcome, parse_completed, parse_copied, parse_initiated},
     },
 };
 
@@ -114,7 +112,7 @@ impl CopyInParts<'_> {
                 entity_tag: copied.entity_tag,
                 checksums: Vec::new(),
             }),
-            Outcome::Failed(error) => Err(failed(error)),
+            Outcome::Failed(error) => Err(S3Error::within_success(error.code, error.message)),
         }
     }
 
@@ -134,7 +132,7 @@ impl CopyInParts<'_> {
         answer_headers.remove(header::ETAG);
         let version_id = answer.text(named("x-amz-version-id")).map(str::to_owned);
         match parse_completed(&answer.document(MAX_DOCUMENT_LENGTH).await?)? {
-            Outcome::Failed(error) => Err(failed(error)),
+            Outcome::Failed(error) => Err(S3Error::within_success(error.code, error.message)),
             Outcome::Done(entity_tag) => {
                 let copied = Copied {
                     entity_tag,
@@ -148,15 +146,6 @@ impl CopyInParts<'_> {
     async fn call(&self, request: UpstreamRequest) -> Result<Answer, S3Error> {
         self.exchange.gateway.upstream.call(request).await
     }
-}
-
-fn failed(error: UpstreamError) -> S3Error {
-    let status = if error.code == "PreconditionFailed" {
-        StatusCode::PRECONDITION_FAILED
-    } else {
-        StatusCode::INTERNAL_SERVER_ERROR
-    };
-    S3Error::new(status, error.code, error.message)
 }
 
 /// The ranges of an object that become its parts: of one length but for the last, at most 10,000.
