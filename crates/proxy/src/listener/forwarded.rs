@@ -76,7 +76,8 @@ pub(super) fn contains(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address))
 }
 
-/// The elements of a list header, the last one first. Lines that are no text end the list.
+/// The elements of a list header, the last one first. One that is no text ends the list, and not the whole line with it: what a trusted proxy
+/// appended to a client's bytes is on the same line.
 fn from_the_right<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
@@ -85,8 +86,8 @@ fn from_the_right<'a>(
     lines
         .into_iter()
         .rev()
-        .map_while(|line| line.to_str().ok())
-        .flat_map(|line| line.rsplit(','))
+        .flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','))
+        .map_while(|element| std::str::from_utf8(element).ok())
         .map(str::trim)
 }
 
@@ -176,6 +177,16 @@ mod tests {
             .map(|line| ("x-forwarded-for", *line))
             .collect();
         client(ForwardedHeader::XForwardedFor, nearest, &lines).0
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_hide_nobody() {
+        let mut headers = HeaderMap::new();
+        let line = HeaderValue::from_bytes(b"\xff\xfe, 203.0.113.7, 10.0.0.2").unwrap();
+        headers.append(X_FORWARDED_FOR, line);
+        let nearest = "10.0.0.1".parse().unwrap();
+        let found = forwarding(ForwardedHeader::XForwardedFor).client(nearest, &headers);
+        assert_eq!(found.address.to_string(), "203.0.113.7");
     }
 
     #[test]

@@ -23,7 +23,9 @@ pub(super) async fn pass(mut exchange: Exchange) -> Result<Response<ResponseBody
     let body = match admitted(&exchange, &body) {
         Ok(body) => body,
         // A bucket that is missing is the first fault, as the storage would have it.
-        Err(error) if error.code == "MalformedXML" => {
+        Err(error)
+            if error.code == "MalformedXML" && exchange.operation != Operation::CreateBucket =>
+        {
             return Err(multipart::missing_bucket(&exchange).await.unwrap_or(error));
         }
         Err(error) => return Err(error),

@@ -46,6 +46,10 @@ async fn no_plaintext_becomes_an_object_by_way_of_a_label() {
     let nowhere = UpstreamRequest::new(Method::PUT, Target::object("missing", "victim"));
     let put = nowhere.query("retention").bytes(plaintext);
     assert_eq!(rig.call(put).await.unwrap_err().code, "NoSuchBucket");
+    // Nor is one missing that is about to be made.
+    let create = UpstreamRequest::new(Method::PUT, Target::bucket("missing"));
+    let error = rig.call(create.bytes("<Other/>")).await.unwrap_err();
+    assert_eq!(error.code, "MalformedXML");
 }
 
 #[tokio::test]

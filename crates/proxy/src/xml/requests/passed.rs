@@ -249,20 +249,41 @@ fn without_declaration(body: &[u8]) -> Result<&[u8], XmlError> {
     let end = memchr::memmem::find(body, b"?>")
         .ok_or_else(|| ill_formed("the XML declaration has no end"))?;
     let (declaration, rest) = body.split_at(end + 2);
-    let declaration = String::from_utf8_lossy(declaration).to_ascii_lowercase();
-    let is_utf_8 = match declaration.split_once("encoding") {
-        None => true,
-        Some((_, value)) => {
-            let value = value.trim_start().trim_start_matches('=').trim_start();
-            value.starts_with("\"utf-8\"") || value.starts_with("'utf-8'")
-        }
-    };
-    if !is_utf_8 || declaration.len() > MAX_LABEL_TAG {
-        return Err(ill_formed(
-            "the XML declaration may say no more than version 1.0 and UTF-8",
-        ));
+    let declared = declaration
+        .strip_prefix(b"<?xml")
+        .and_then(|rest| rest.strip_suffix(b"?>"));
+    let declared = std::str::from_utf8(declared.unwrap_or_default()).ok();
+    if declared.and_then(says_utf_8) == Some(()) {
+        return Ok(rest);
     }
-    Ok(rest)
+    Err(ill_formed(
+        "the XML declaration may say no more than version 1.0 and UTF-8",
+    ))
+}
+
+/// Whether a declaration says what every document of S3 says, and nothing else.
+fn says_utf_8(declared: &str) -> Option<()> {
+    let mut rest = declared.trim();
+    while !rest.is_empty() {
+        let (name, value) = rest.split_once('=')?;
+        let value = value.trim_start();
+        let quote = value
+            .chars()
+            .next()
+            .filter(|quote| "'\"".contains(*quote))?;
+        let (value, behind) = value.get(1..)?.split_once(quote)?;
+        let is_usual = match name.trim() {
+            "version" => value == "1.0",
+            "encoding" => value.eq_ignore_ascii_case("utf-8"),
+            "standalone" => matches!(value, "yes" | "no"),
+            _ => false,
+        };
+        if !is_usual {
+            return None;
+        }
+        rest = behind.trim_start();
+    }
+    Some(())
 }
 
 #[cfg(test)]
