@@ -28,7 +28,17 @@ pub enum Mood {
     Restless,
     /// Answers to GET requests for keys that contain `slow` come in pieces with pauses between them; for `stuck`, they stop in the middle.
     Sluggish,
+    /// Uploads to keys that contain `full` are refused after a mebibyte of their body; the answers to those that contain `late` come after the
+    /// pause.
+    Refusing,
 }
+
+/// What the storage says in the middle of an upload that it does not want.
+const REFUSAL: &str =
+    "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
+
+/// Bytes of an upload's body before the refusal.
+const REFUSED_AFTER: usize = 1 << 20;
 
 /// A server between the gateway and its storage. It takes a new connection to the storage for each request.
 #[derive(Debug)]
@@ -83,7 +93,7 @@ impl Forwarder {
         })
     }
 
-    /// How many requests found their connection closed.
+    /// How many requests found their connection closed, or were refused in the middle of their body.
     pub fn broken(&self) -> u64 {
         self.broken.load(Ordering::Relaxed)
     }
@@ -147,10 +157,54 @@ impl Connection {
             let Some(head) = self.read_head().await? else {
                 return Ok(());
             };
+            let target = head.split(' ').nth(1).unwrap_or_default();
+            let refuses = self.mood == Mood::Refusing && head.starts_with("PUT ");
+            if refuses && target.contains("full") {
+                return self.refuse(&head).await;
+            }
+            let is_late = refuses && target.contains("late");
             let answer = self.ask_storage(&head).await?;
+            if is_late {
+                tokio::time::sleep(self.pause).await;
+            }
             self.answer(&head, &answer).await?;
             is_first = false;
         }
+    }
+
+    /// Refuses an upload of which a part has come, and closes the connection.
+    async fn refuse(&mut self, head: &str) -> Result<()> {
+        if header(head, "expect").is_some() {
+            self.stream
+                .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+                .await?;
+        }
+        while self.received.len() < REFUSED_AFTER {
+            if self.stream.read_buf(&mut self.received).await? == 0 {
+                return Ok(());
+            }
+        }
+        self.broken.fetch_add(1, Ordering::Relaxed);
+        let answer = format!(
+            "HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{REFUSAL}",
+            REFUSAL.len()
+        );
+        self.stream.write_all(answer.as_bytes()).await?;
+        self.stream.shutdown().await?;
+        // A reset could overtake the answer, so what still comes is taken, for a while.
+        let rest = async {
+            let mut rest = vec![0; 64 << 10];
+            while self
+                .stream
+                .read(&mut rest)
+                .await
+                .is_ok_and(|length| length > 0)
+            {}
+        };
+        tokio::time::timeout(Duration::from_secs(2), rest)
+            .await
+            .ok();
+        Ok(())
     }
 
     /// The head of the next request, without its empty line.

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use aws_sdk_s3::{
     Client,
+    error::ProvideErrorMetadata as _,
     types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier},
 };
 use sealgate_tests::{
@@ -30,10 +31,14 @@ struct Setting {
 }
 
 async fn start(mood: Mood, more: &str) -> Result<Setting> {
+    start_with(mood, more, Duration::from_millis(200)).await
+}
+
+/// `pause` is that of the mood.
+async fn start_with(mood: Mood, more: &str, pause: Duration) -> Result<Setting> {
     let directory = tempfile::tempdir()?;
     let minio = Minio::start(directory.path())?;
     let key_server = KeyServer::start(directory.path(), None)?;
-    let pause = Duration::from_millis(200);
     let forwarder = Forwarder::start(&minio.endpoint, mood, pause).await?;
     let settings = GatewaySettings {
         more: more.to_owned(),
@@ -198,6 +203,82 @@ async fn a_slow_storage_is_waited_for_and_a_stuck_one_given_up() -> Result<()> {
             started.elapsed() < Duration::from_mins(1),
             "a stuck storage was waited for {:?}",
             started.elapsed()
+        );
+        Ok(())
+    })
+    .await
+}
+
+/// Puts without any retry, so that what the gateway said is seen. Returns the status and the code.
+async fn refused_put(client: &Client, key: &str, body: &[u8]) -> Result<(u16, String)> {
+    let error = client
+        .put_object()
+        .bucket(BUCKET)
+        .key(key)
+        .body(body.to_vec().into())
+        .send()
+        .await
+        .err()
+        .with_context(|| format!("the upload of {key} succeeded"))?;
+    let status = error
+        .raw_response()
+        .map(|answer| answer.status().as_u16())
+        .with_context(|| format!("no answer at all: {error:?}"))?;
+    Ok((status, error.code().unwrap_or_default().to_owned()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_13_a_refusal_in_mid_upload_reaches_the_client_and_leaves_no_object() -> Result<()> {
+    bounded(LIMIT, async {
+        let limits = "[limits]\nupstream_response_timeout = \"2s\"\n";
+        let pause = Duration::from_secs(20);
+        let setting = start_with(Mood::Refusing, limits, pause).await?;
+        let client = setting.gateway.endpoint.s3()?;
+        let body = pattern(2, 20 << 20);
+        for round in 0..5 {
+            let (status, code) = refused_put(&client, &format!("full-{round}"), &body).await?;
+            ensure!(
+                (status, code.as_str()) == (503, "SlowDown"),
+                "a refusal of the storage became {status} {code}"
+            );
+            let upload = client
+                .create_multipart_upload()
+                .bucket(BUCKET)
+                .key("full-parts")
+                .send()
+                .await?;
+            let part = client
+                .upload_part()
+                .bucket(BUCKET)
+                .key("full-parts")
+                .set_upload_id(upload.upload_id)
+                .part_number(1)
+                .body(body.clone().into())
+                .send()
+                .await;
+            ensure!(
+                part.is_err_and(|error| error.code() == Some("SlowDown")),
+                "a refused part"
+            );
+        }
+        ensure!(setting.forwarder.broken() >= 10, "nothing was refused");
+
+        let started = Instant::now();
+        let (status, code) = refused_put(&client, "late", &body).await?;
+        ensure!(
+            status >= 500 && started.elapsed() < pause,
+            "a storage that does not answer became {status} {code} after {:?}",
+            started.elapsed()
+        );
+
+        put(&client, BUCKET, "welcome", &body).await?;
+        ensure!(get(&client, BUCKET, "welcome").await? == body);
+        let listed = client.list_objects_v2().bucket(BUCKET).send().await?;
+        let keys: Vec<_> = listed.contents().iter().filter_map(|o| o.key()).collect();
+        // What is late was stored: no answer is no promise in either direction.
+        ensure!(
+            keys.iter().all(|key| ["late", "welcome"].contains(key)),
+            "refused uploads have left {keys:?}"
         );
         Ok(())
     })
