@@ -7,10 +7,13 @@ use anyhow::{Context, Result, bail, ensure};
 /// Names the MinIO binary; `./test` sets it.
 pub const MINIO_VARIABLE: &str = "SEALGATE_MINIO";
 
+/// Names the Vault server that tests/vault-dev builds; `./test` sets it.
+pub const VAULT_VARIABLE: &str = "SEALGATE_VAULT";
+
 /// Names the virtual environment with boto3 and the aws CLI; `./test` sets it.
 pub const PYTHON_ENVIRONMENT_VARIABLE: &str = "SEALGATE_TEST_VENV";
 
-const FIX: &str = "run ./test at the root of the repository: it finds or builds MinIO and makes the Python environment (./test --help)";
+const FIX: &str = "run ./test at the root of the repository: it finds or builds MinIO and Vault and makes the Python environment (./test --help)";
 
 /// The MinIO binary.
 ///
@@ -18,6 +21,14 @@ const FIX: &str = "run ./test at the root of the repository: it finds or builds 
 /// If the variable is not set or names no file.
 pub fn minio() -> Result<PathBuf> {
     named_by(MINIO_VARIABLE)
+}
+
+/// The Vault server.
+///
+/// # Errors
+/// If the variable is not set or names no file.
+pub fn vault() -> Result<PathBuf> {
+    named_by(VAULT_VARIABLE)
 }
 
 /// A program of the Python environment, such as `python` or `aws`.

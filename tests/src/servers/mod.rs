@@ -3,13 +3,17 @@
 pub mod devstore;
 pub mod forwarder;
 pub mod gateway;
+pub mod interference;
 pub mod key_server;
 pub mod minio;
 pub mod terminator;
+pub mod vault;
 
 pub use devstore::Devstore;
 pub use forwarder::Forwarder;
 pub use gateway::{Gateway, GatewaySettings};
+pub use interference::{Interference, Interferer};
 pub use key_server::KeyServer;
 pub use minio::Minio;
 pub use terminator::Terminator;
+pub use vault::Vault;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   Keyring ──► dyn KeyService ──┬─ aws::AwsKms             a key in AWS KMS, or in a server that speaks its protocol
+//!                                ├─ vault::VaultTransit     a key in the Transit engine of Vault or OpenBao
 //!                                └─ local::LocalKeyService  a key file, for laptops and labs
 //! ```
 //!
@@ -16,6 +17,10 @@ mod failure;
 #[cfg(feature = "local")]
 pub mod local;
 mod permit;
+#[cfg(any(feature = "aws-kms", feature = "vault"))]
+mod trust;
+#[cfg(feature = "vault")]
+pub mod vault;
 
 use std::fmt;
 
@@ -26,6 +31,8 @@ pub use self::failure::{
     MAXIMUM_DETAIL_LENGTH, failure_of, key_service_error, revokes, serves_cached,
 };
 pub use self::permit::UnwrapPermit;
+#[cfg(any(feature = "aws-kms", feature = "vault"))]
+pub use self::trust::{ClientCertificate, TrustRoots};
 
 use crate::error::{KeyServiceFailure, Result};
 use crate::keys::{KeyReference, WorkingKey};

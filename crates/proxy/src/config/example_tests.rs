@@ -8,11 +8,14 @@ use super::*;
 const EXAMPLE: &str = include_str!("../../sealgate.example.toml");
 
 /// The files that the example names.
-const FILES: [&str; 8] = [
+const FILES: [&str; 11] = [
     "server.pem",
     "server-key.pem",
     "storage-ca.pem",
     "kms-ca.pem",
+    "vault-ca.pem",
+    "vault-client.pem",
+    "vault-client-key.pem",
     "laptop.key",
     "secrets/storage-session-token",
     "secrets/state",
@@ -40,12 +43,14 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     assert_eq!(config.limits, LimitsConfig::default());
     let [
         KeyServiceConfig::AwsKms(kms),
+        KeyServiceConfig::VaultTransit(vault),
         KeyServiceConfig::Local { .. },
     ] = config.key_services.as_slice()
     else {
         panic!("{:?}", config.key_services)
     };
     assert_eq!(kms.timeouts, KeyServiceTimeouts::default());
+    assert_eq!(vault.timeouts, KeyServiceTimeouts::default());
     assert_eq!(config.identities[0].credentials.len(), 2);
     assert!(config.state.upstream.is_some());
     assert_eq!(config.domain_for("logs-eu", "audit/1").name, "acme/audit");
@@ -72,6 +77,17 @@ strange = 1
 type = "aws-kms"
 strange = 1
 timeouts = { strange = 1 }
+[[key_service]]
+type = "vault-transit"
+strange = 1
+client_certificate = { strange = 1 }
+login = { method = "token", strange = 1 }
+[[key_service]]
+type = "vault-transit"
+login = { method = "approle", strange = 1 }
+[[key_service]]
+type = "vault-transit"
+login = { method = "kubernetes", strange = 1 }
 [[key_service]]
 type = "local"
 strange = 1

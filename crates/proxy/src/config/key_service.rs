@@ -7,12 +7,15 @@ use super::endpoint::{self, Endpoint};
 use super::secret::Surroundings;
 use super::table::Table;
 use super::upstream::{CredentialSource, read_ca_file, read_credentials, read_region};
+use super::vault::{self, VaultConfig};
 
 /// One key service and the key in it that wraps working keys.
 #[derive(Clone, Debug)]
 pub enum KeyServiceConfig {
     /// AWS KMS, or a server that speaks its protocol.
     AwsKms(AwsKmsConfig),
+    /// The Transit engine of Vault or OpenBao.
+    VaultTransit(VaultConfig),
     /// A key in a local file (FORMAT.md section 2), for laptops and tests.
     Local {
         /// The key file.
@@ -68,6 +71,7 @@ const TIMEOUT_BOUNDS: std::ops::RangeInclusive<Duration> =
 #[derive(Clone, Copy)]
 enum Kind {
     AwsKms,
+    VaultTransit,
     Local,
 }
 
@@ -80,7 +84,7 @@ pub(super) fn read_all(
     if tables.is_empty() {
         return root.problem(
             "there is no key service",
-            "add [[key_service]] with type = \"aws-kms\", key and region, or with type = \"local\" and file",
+            "add [[key_service]] with type = \"aws-kms\", key and region, with type = \"vault-transit\", endpoint, key and login, or with type = \"local\" and file",
         );
     }
     let count = tables.len();
@@ -99,10 +103,18 @@ pub(super) fn read_all(
 
 fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<KeyServiceConfig> {
     let kind = table
-        .require("type", "type = \"aws-kms\" or type = \"local\"")?
-        .choice(&[("aws-kms", Kind::AwsKms), ("local", Kind::Local)])?;
+        .require(
+            "type",
+            "type = \"aws-kms\", type = \"vault-transit\" or type = \"local\"",
+        )?
+        .choice(&[
+            ("aws-kms", Kind::AwsKms),
+            ("vault-transit", Kind::VaultTransit),
+            ("local", Kind::Local),
+        ])?;
     match kind {
         Kind::AwsKms => read_aws_kms(table, surroundings).map(KeyServiceConfig::AwsKms),
+        Kind::VaultTransit => vault::read(table, surroundings).map(KeyServiceConfig::VaultTransit),
         Kind::Local => {
             let file = table
                 .require_text("file", "file = \"FILE\"")
@@ -145,10 +157,7 @@ fn read_aws_kms(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<
         }),
     };
     let credentials = read_credentials(&mut table, surroundings);
-    let timeouts = match table.take("timeouts") {
-        Some(value) => value.table().and_then(read_timeouts),
-        None => Some(KeyServiceTimeouts::default()),
-    };
+    let timeouts = read_timeouts(&mut table);
     table.finish();
     let endpoint = match endpoint {
         Some(endpoint) => Some(endpoint?),
@@ -164,8 +173,13 @@ fn read_aws_kms(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<
     })
 }
 
-fn read_timeouts(mut table: Table<'_>) -> Option<KeyServiceTimeouts> {
+/// Reads `timeouts`.
+pub(super) fn read_timeouts(table: &mut Table<'_>) -> Option<KeyServiceTimeouts> {
     let default = KeyServiceTimeouts::default();
+    let Some(value) = table.take("timeouts") else {
+        return Some(default);
+    };
+    let mut table = value.table()?;
     let connect = table.duration("connect", default.connect, TIMEOUT_BOUNDS);
     let read = table.duration("read", default.read, TIMEOUT_BOUNDS);
     let operation = table.duration("operation", default.operation, TIMEOUT_BOUNDS);

@@ -16,6 +16,7 @@ mod quantity;
 mod secret;
 mod table;
 mod upstream;
+mod vault;
 
 use std::path::Path;
 
@@ -40,6 +41,7 @@ pub use upstream::{
     Addressing, ChecksumTrailer, CredentialSource, DEFAULT_LARGEST_COPY, StateConfig,
     StaticCredentials, UpstreamConfig, default_state_bucket,
 };
+pub use vault::{ClientCertificateFiles, VaultConfig, VaultLoginConfig};
 
 /// Everything that a gateway is told at its start.
 #[derive(Clone, Debug)]

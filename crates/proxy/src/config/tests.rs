@@ -341,7 +341,7 @@ fn key_services_need_their_keys() {
         12,
         "key_service[0].type",
         "unknown value",
-        "\"aws-kms\" or \"local\"",
+        "\"aws-kms\" or \"vault-transit\"",
     );
     check(
         "alias/sealgate\"\nregion = \"us-east-1\"",

@@ -6,22 +6,14 @@ use anyhow::Context;
 use aws_credential_types::Credentials;
 use sealgate_envelope::{
     Suite,
-    key_service::{
-        KeyService,
-        aws::{AwsCredentials, AwsKms, AwsKmsConfiguration, AwsKmsLimits, TrustRoots},
-        local::LocalKeyService,
-    },
     keyring::{Keyring, KeyringBuilder, KeyringLimits},
 };
 use tokio::sync::Semaphore;
-use zeroize::Zeroizing;
 
-use super::{Gateway, pages, verification};
+use super::{Gateway, key_services::key_service, pages, verification};
 use crate::{
     auth::{AuthSettings, Credential, CredentialStore, SecretAccessKey},
-    config::{
-        self, AwsKmsConfig, CipherSuite, Config, KeyServiceConfig, LimitsConfig, UpstreamConfig,
-    },
+    config::{self, CipherSuite, Config, LimitsConfig, UpstreamConfig},
     object::CommitCache,
     state::{S3Registry, StateBucket, Uploads},
     upstream::{
@@ -185,53 +177,6 @@ async fn keyring(config: &Config, state: &StateBucket) -> anyhow::Result<Keyring
     Ok(services
         .fold(builder, KeyringBuilder::key_service)
         .build()?)
-}
-
-/// The client of one key service. Nothing is asked of it yet, so it may be down.
-pub(crate) async fn key_service(config: &KeyServiceConfig) -> anyhow::Result<Arc<dyn KeyService>> {
-    match config {
-        KeyServiceConfig::Local { file } => Ok(Arc::new(LocalKeyService::open(file)?)),
-        KeyServiceConfig::AwsKms(config) => Ok(Arc::new(AwsKms::connect(aws_kms(config)?).await?)),
-    }
-}
-
-#[expect(
-    clippy::field_reassign_with_default,
-    reason = "the limits are non-exhaustive, so there is no other way to set some of them"
-)]
-fn aws_kms(config: &AwsKmsConfig) -> anyhow::Result<AwsKmsConfiguration> {
-    let mut limits = AwsKmsLimits::default();
-    limits.connect_timeout = config.timeouts.connect;
-    limits.read_timeout = config.timeouts.read;
-    limits.operation_timeout = config.timeouts.operation;
-    let mut settings = AwsKmsConfiguration::new(config.key.as_str())
-        .region(config.region.as_str())
-        .limits(limits);
-    if let Some(endpoint) = &config.endpoint {
-        settings = settings.endpoint(endpoint.to_string());
-        if endpoint.scheme() == config::Scheme::Http {
-            // The configuration has refused this for anything but loopback, or where it was not asked for in as many words.
-            settings = settings.allow_plain_http();
-        }
-    }
-    if let Some(path) = &config.ca_file {
-        let pem = std::fs::read(path)
-            .with_context(|| format!("cannot read the CA file {}", path.display()))?;
-        settings = settings.trust_roots(TrustRoots::Pem(pem));
-    }
-    Ok(match &config.credentials {
-        config::CredentialSource::Static(pair) => settings.credentials(AwsCredentials::Static {
-            access_key_id: pair.access_key_id.clone(),
-            secret_access_key: Zeroizing::new(pair.secret_access_key.expose().to_owned()),
-            session_token: pair
-                .session_token
-                .as_ref()
-                .map(|token| Zeroizing::new(token.expose().to_owned())),
-        }),
-        config::CredentialSource::Chain { .. } => {
-            settings.credentials(AwsCredentials::DefaultChain)
-        }
-    })
 }
 
 impl From<CipherSuite> for Suite {

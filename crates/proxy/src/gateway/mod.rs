@@ -12,6 +12,7 @@ mod forms;
 pub mod gc;
 mod guarded;
 mod hoisted;
+mod key_services;
 mod missing;
 mod pages;
 pub mod probe;
@@ -46,7 +47,8 @@ use crate::{
     xml::answers::ErrorAnswer,
 };
 
-pub(crate) use self::assembly::{key_service, now_in_milliseconds, upstream};
+pub(crate) use self::assembly::{now_in_milliseconds, upstream};
+pub(crate) use self::key_services::key_service;
 pub use crate::operation::ResponseBody;
 
 /// The most bytes of names and values in the headers of one request.

@@ -7,7 +7,7 @@ use sealgate_envelope::{
     layout::MINIMUM_PART_LENGTH,
 };
 
-use super::{Gateway, assembly, verification};
+use super::{Gateway, key_services::key_service, verification};
 use crate::{
     body::Algorithm,
     config::KeyServiceConfig,
@@ -174,6 +174,13 @@ impl Gateway {
                 KeyServiceConfig::AwsKms(kms) => {
                     format!("key service {}: AWS KMS key {}", index + 1, kms.key)
                 }
+                KeyServiceConfig::VaultTransit(vault) => format!(
+                    "key service {}: Vault key {}/{} at {}",
+                    index + 1,
+                    vault.mount,
+                    vault.key,
+                    vault.endpoint
+                ),
                 KeyServiceConfig::Local { file } => format!(
                     "key service {}: local key file {}",
                     index + 1,
@@ -192,7 +199,7 @@ impl Gateway {
 }
 
 async fn probe_key_service(config: &KeyServiceConfig) -> Result<bool, S3Error> {
-    let service = assembly::key_service(config)
+    let service = key_service(config)
         .await
         .map_err(|error| S3Error::internal(format!("{error:#}")))?;
     let context = EncryptionContext::new(

@@ -8,12 +8,10 @@ use aws_sdk_kms::config::timeout::TimeoutConfig;
 use aws_sdk_kms::config::{Region, SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
-use super::configuration::{AwsCredentials, AwsKmsConfiguration, AwsKmsLimits, TrustRoots};
+use super::configuration::{AwsCredentials, AwsKmsConfiguration, AwsKmsLimits};
 use crate::error::{Error, Result};
+use crate::key_service::trust::{TrustRoots, authorities};
 
 /// Where no region is configured but an endpoint and fixed credentials are: the request must be signed for some region.
 const REGION_FOR_CUSTOM_ENDPOINTS: &str = "us-east-1";
@@ -121,7 +119,7 @@ fn http_client(configuration: &AwsKmsConfiguration) -> Result<SharedHttpClient> 
     let trust_store = match &configuration.trust_roots {
         TrustRoots::System => TrustStore::default(),
         TrustRoots::Pem(pem) => {
-            check_certificates(pem)?;
+            authorities("the KMS", pem)?;
             TrustStore::empty().with_pem_certificate(pem.as_slice())
         }
     };
@@ -137,57 +135,4 @@ fn https_client(context: TlsContext) -> SharedHttpClient {
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .tls_context(context)
         .build_https()
-}
-
-/// Refuses what the HTTP client would panic on at its first use, and an empty list, which would trust nobody.
-fn check_certificates(pem: &[u8]) -> Result<()> {
-    let fault = |detail: String| Error::misuse(detail);
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| {
-            fault(format!(
-                "the CA certificates for the KMS are no valid PEM: {error}"
-            ))
-        })?;
-        roots.add(certificate).map_err(|error| {
-            fault(format!(
-                "a CA certificate for the KMS cannot be used: {error}"
-            ))
-        })?;
-    }
-    if roots.is_empty() {
-        return Err(fault(
-            "the CA file for the KMS has no certificate in it; give it one or more in PEM"
-                .to_owned(),
-        ));
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn unusable_certificates_are_refused_before_the_client_could_panic() {
-        for (pem, part) in [
-            (&b""[..], "no certificate"),
-            (
-                b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-                "no certificate",
-            ),
-            (
-                b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-                "cannot be used",
-            ),
-            (
-                b"-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n",
-                "no valid PEM",
-            ),
-        ] {
-            let error = check_certificates(pem).unwrap_err();
-            assert_eq!(error.fault(), crate::Fault::Caller);
-            assert!(error.to_string().contains(part), "{error}");
-        }
-    }
 }

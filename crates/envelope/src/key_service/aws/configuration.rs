@@ -6,6 +6,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
+use crate::key_service::trust::{TrustRoots, has_scheme};
 
 /// Limits on the time and the number of tries that one call may take.
 ///
@@ -74,16 +75,6 @@ impl fmt::Debug for AwsCredentials {
                 .finish_non_exhaustive(),
         }
     }
-}
-
-/// Which certificate authorities an https endpoint's certificate may come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TrustRoots {
-    /// Those of the operating system.
-    System,
-    /// Exactly those in this PEM text, one or more certificates; the system's are then not trusted.
-    Pem(Vec<u8>),
 }
 
 /// A key in AWS KMS and how to reach it.
@@ -222,11 +213,6 @@ impl AwsKmsConfiguration {
 
 /// The longest key name, as AWS's API reference has it for `KeyId`.
 const KEY_NAME_LIMIT: usize = 2_048;
-
-fn has_scheme(url: &str, scheme: &str) -> bool {
-    url.get(..scheme.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-}
 
 /// The parts of a key's ARN that matter here: `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`.
 #[derive(Debug, PartialEq, Eq)]

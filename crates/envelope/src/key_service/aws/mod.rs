@@ -20,7 +20,8 @@ use aws_sdk_kms::types::{DataKeySpec, KeyMetadata, KeySpec, KeyState, KeyUsageTy
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
-pub use self::configuration::{AwsCredentials, AwsKmsConfiguration, AwsKmsLimits, TrustRoots};
+pub use self::configuration::{AwsCredentials, AwsKmsConfiguration, AwsKmsLimits};
+pub use super::trust::TrustRoots;
 
 use self::classification::classify;
 use self::configuration::KeyArn;

@@ -1,0 +1,14 @@
+//! The key services: one table of behaviour that each of them shows on a real server, and what only one of them has.
+//!
+//! Each module says `cfg(test)` so that clippy holds its helper functions to the rules of tests.
+
+#[cfg(test)]
+mod aws_kms;
+#[cfg(test)]
+mod behaviour;
+#[cfg(test)]
+mod local;
+#[cfg(test)]
+mod vault;
+#[cfg(test)]
+mod vault_logins;
