@@ -1,16 +1,21 @@
 //! The key server.
 
 use std::{
+    io::{Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
 use crate::{endpoint::Endpoint, environment, process::Process, servers::gateway::TlsFiles};
 
 /// The alias of the key that the gateways of the rig use.
 pub const KEY: &str = "alias/sealgate-tests";
+
+/// The file with a line for each request, in the key server's directory.
+const REQUEST_LOG: &str = "key-requests.jsonl";
 
 /// A `sealgate-kms-mock` with its keys in one directory.
 #[derive(Debug)]
@@ -18,6 +23,7 @@ pub struct KeyServer {
     /// Where it is, with credentials that may do everything.
     pub endpoint: Endpoint,
     process: Process,
+    control: String,
     directory: PathBuf,
     tls: Option<TlsFiles>,
 }
@@ -34,10 +40,11 @@ impl KeyServer {
             secret_access_key: "a secret of the key server".to_owned(),
             ca_file: tls.as_ref().map(|files| files.ca_file.clone()),
         };
-        let (process, url) = launch(directory, "127.0.0.1:0", &endpoint, tls.as_ref())?;
+        let (process, url, control) = launch(directory, "127.0.0.1:0", &endpoint, tls.as_ref())?;
         Ok(Self {
             endpoint: Endpoint { url, ..endpoint },
             process,
+            control,
             directory: directory.to_owned(),
             tls,
         })
@@ -57,9 +64,52 @@ impl KeyServer {
     /// If it does not become ready.
     pub fn start_again(&mut self) -> Result<()> {
         let address = self.endpoint.authority().to_owned();
-        let (process, _) = launch(&self.directory, &address, &self.endpoint, self.tls.as_ref())?;
+        let (process, _, control) =
+            launch(&self.directory, &address, &self.endpoint, self.tls.as_ref())?;
         self.process = process;
+        self.control = control;
         Ok(())
+    }
+
+    /// Sets the faults that strike its requests: a JSON list as its README has it.
+    ///
+    /// # Errors
+    /// If it does not take them.
+    pub fn set_faults(&self, faults: &serde_json::Value) -> Result<()> {
+        let body = serde_json::json!({ "faults": faults }).to_string();
+        let mut stream = TcpStream::connect(&self.control)?;
+        write!(
+            stream,
+            "PUT /faults HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            self.control,
+            body.len()
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        Ok(())
+    }
+
+    /// Every request that it has answered so far, as its request log has them.
+    ///
+    /// # Errors
+    /// If the log can't be read.
+    pub fn requests(&self) -> Result<Vec<serde_json::Value>> {
+        let text = std::fs::read_to_string(self.directory.join(REQUEST_LOG))?;
+        let lines = text.lines().map(serde_json::from_str);
+        Ok(lines.collect::<Result<_, _>>()?)
+    }
+
+    /// How many requests for an operation succeeded so far.
+    ///
+    /// # Errors
+    /// If the log can't be read.
+    pub fn count(&self, operation: &str) -> Result<usize> {
+        let requests = self.requests()?;
+        let of_operation = |request: &&serde_json::Value| {
+            request["operation"] == operation && request["outcome"] == "Success"
+        };
+        Ok(requests.iter().filter(of_operation).count())
     }
 
     /// The end of its log.
@@ -73,7 +123,7 @@ fn launch(
     address: &str,
     endpoint: &Endpoint,
     tls: Option<&TlsFiles>,
-) -> Result<(Process, String)> {
+) -> Result<(Process, String, String)> {
     let mut command = Command::new(environment::own_program("sealgate-kms-mock")?);
     let principal = format!(
         "name=gateway,access-key-id={},secret=env:KEY_SERVER_SECRET,operations=*",
@@ -82,6 +132,9 @@ fn launch(
     command
         .args(["--listen", address, "--principal", &principal])
         .args(["--create-alias", KEY])
+        .args(["--control", "127.0.0.1:0"])
+        .arg("--request-log")
+        .arg(directory.join(REQUEST_LOG))
         .arg("--state-dir")
         .arg(directory.join("keys"))
         .env("KEY_SERVER_SECRET", &endpoint.secret_access_key);
@@ -91,5 +144,10 @@ fn launch(
     }
     let mut process = Process::start("key-server", &mut command, directory)?;
     let url = process.ready_url()?;
-    Ok((process, url))
+    let printed = process.printed();
+    let control = printed
+        .iter()
+        .find_map(|line| line.strip_prefix("control http://"));
+    let control = control.context("no control line")?.to_owned();
+    Ok((process, url, control))
 }

@@ -9,6 +9,7 @@ mod export;
 mod http_1;
 mod http_2;
 mod key_server_down;
+mod key_services;
 mod main_job;
 mod migration;
 mod proxies;

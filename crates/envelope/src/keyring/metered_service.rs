@@ -1,11 +1,17 @@
-//! A key service with counters around it.
+//! A key service with counters and a circuit breaker around it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::error::{KeyServiceFailure, Result};
-use crate::key_service::{EncryptionContext, KeyService, UnwrapPermit, failure_of};
+use super::breaker::Breaker;
+use super::clock::Clock;
+use crate::error::{Error, KeyServiceFailure, Result};
+use crate::key_service::{
+    EncryptionContext, KeyService, UnwrapPermit, failure_of, key_service_error,
+};
 use crate::keys::{KeyReference, WorkingKey};
+use crate::random::{OsRandom, Random as _};
 use crate::wrap::{Provider, Wrap};
 
 /// What one key service was asked, and how it answered, since the keyring was built.
@@ -24,14 +30,21 @@ pub struct KeyServiceStatus {
     pub outages: u64,
     /// How many failed for any other reason.
     pub refusals: u64,
+    /// Calls that were not made, because the service had failed again and again.
+    pub spared: u64,
+    /// Whether calls are held back now.
+    pub is_spared: bool,
     /// Whether the last of these calls succeeded; true if there was none yet.
     pub healthy: bool,
 }
 
-/// Counts calls and failures of the service inside.
+/// Counts calls and failures of the service inside, and spares it while it is down.
 #[derive(Debug)]
 pub(super) struct MeteredService {
     service: Arc<dyn KeyService>,
+    clock: Arc<dyn Clock>,
+    breaker: Mutex<Breaker>,
+    spared: AtomicU64,
     generates: AtomicU64,
     wraps: AtomicU64,
     unwraps: AtomicU64,
@@ -41,9 +54,12 @@ pub(super) struct MeteredService {
 }
 
 impl MeteredService {
-    pub(super) fn new(service: Arc<dyn KeyService>) -> Self {
+    pub(super) fn new(service: Arc<dyn KeyService>, clock: Arc<dyn Clock>) -> Self {
         Self {
             service,
+            clock,
+            breaker: Mutex::default(),
+            spared: AtomicU64::new(0),
             generates: AtomicU64::new(0),
             wraps: AtomicU64::new(0),
             unwraps: AtomicU64::new(0),
@@ -58,6 +74,10 @@ impl MeteredService {
     }
 
     pub(super) async fn key_reference(&self) -> Result<KeyReference> {
+        // The turn to try belongs to the unwrap that follows: usually nobody is asked here.
+        if self.breaker().holds_back(self.now()) {
+            return Err(self.spare());
+        }
         // Usually known; only its failures are calls worth counting.
         let result = self.service.key_reference().await;
         if result.is_err() {
@@ -68,11 +88,13 @@ impl MeteredService {
     }
 
     pub(super) async fn generate(&self, context: &EncryptionContext) -> Result<(WorkingKey, Wrap)> {
+        self.admit()?;
         self.generates.fetch_add(1, Ordering::Relaxed);
         self.note(self.service.generate(context).await)
     }
 
     pub(super) async fn wrap(&self, context: &EncryptionContext, key: &WorkingKey) -> Result<Wrap> {
+        self.admit()?;
         self.wraps.fetch_add(1, Ordering::Relaxed);
         self.note(self.service.wrap(context, key).await)
     }
@@ -83,8 +105,33 @@ impl MeteredService {
         context: &EncryptionContext,
         wrap: &Wrap,
     ) -> Result<WorkingKey> {
+        self.admit()?;
         self.unwraps.fetch_add(1, Ordering::Relaxed);
         self.note(self.service.unwrap(permit, context, wrap).await)
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses a call to a service that is being spared; the failure is the outage that it would meet.
+    fn admit(&self) -> Result<()> {
+        if self.breaker().admits(self.now(), jitter()) {
+            return Ok(());
+        }
+        Err(self.spare())
+    }
+
+    fn spare(&self) -> Error {
+        self.spared.fetch_add(1, Ordering::Relaxed);
+        key_service_error(
+            KeyServiceFailure::Unavailable,
+            "the key service has failed several times in a row and is asked again in some seconds",
+        )
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.monotonic()
     }
 
     fn note<T>(&self, result: Result<T>) -> Result<T> {
@@ -92,6 +139,11 @@ impl MeteredService {
         if let Err(error) = &result {
             let failure = failure_of(error);
             let outage = failure.is_some_and(KeyServiceFailure::is_transient);
+            if outage {
+                self.breaker().failed(self.now(), jitter());
+            } else {
+                self.breaker().answered();
+            }
             (if outage {
                 &self.outages
             } else {
@@ -100,6 +152,8 @@ impl MeteredService {
             .fetch_add(1, Ordering::Relaxed);
             // That a wrap was refused says something about the wrap, nothing about the service.
             failed = failure != Some(KeyServiceFailure::Refused);
+        } else {
+            self.breaker().answered();
         }
         self.last_call_failed.store(failed, Ordering::Relaxed);
         result
@@ -113,7 +167,17 @@ impl MeteredService {
             unwraps: self.unwraps.load(Ordering::Relaxed),
             outages: self.outages.load(Ordering::Relaxed),
             refusals: self.refusals.load(Ordering::Relaxed),
+            spared: self.spared.load(Ordering::Relaxed),
+            is_spared: self.breaker().is_open(),
             healthy: !self.last_call_failed.load(Ordering::Relaxed),
         }
     }
+}
+
+/// Chance for pauses. Without a source of it pauses are merely equal, so a failure to get it is no failure here.
+fn jitter() -> u8 {
+    let mut bytes = [0];
+    let _ = OsRandom.fill(&mut bytes);
+    let [byte] = bytes;
+    byte
 }

@@ -37,6 +37,7 @@
 //! # }
 //! ```
 
+mod breaker;
 mod cache;
 mod clock;
 mod failure_memory;
@@ -44,6 +45,7 @@ mod flight;
 mod limits;
 mod metered_service;
 mod opening;
+mod policy;
 pub mod registry;
 mod sealing;
 mod status;
@@ -57,6 +59,7 @@ use std::sync::Arc;
 pub use self::clock::{Clock, SystemClock};
 pub use self::limits::KeyringLimits;
 pub use self::metered_service::KeyServiceStatus;
+pub use self::policy::SealingPolicy;
 pub use self::registry::RegistryStore;
 pub use self::sealing::SealingKey;
 pub use self::status::KeyringStatus;
@@ -107,7 +110,24 @@ impl Keyring {
     /// after a failure the same error is given again without another call. [`Error::Misuse`](crate::Error::Misuse)
     /// outside a tokio runtime.
     pub async fn sealing_key(&self, domain: &Domain) -> Result<SealingKey> {
-        self.sealing.key_for(domain).await
+        self.sealing.key_for(domain, None).await
+    }
+
+    /// As [`sealing_key`](Self::sealing_key), by the key services and for the time that `policy` names instead of the
+    /// keyring's own. A key that was made under one policy never seals under another.
+    ///
+    /// Cancel safe as [`sealing_key`](Self::sealing_key).
+    ///
+    /// # Errors
+    ///
+    /// As [`sealing_key`](Self::sealing_key); [`Error::Misuse`](crate::Error::Misuse) for a policy that this keyring
+    /// cannot follow.
+    pub async fn sealing_key_under(
+        &self,
+        policy: &Arc<SealingPolicy>,
+        domain: &Domain,
+    ) -> Result<SealingKey> {
+        self.sealing.key_for(domain, Some(policy)).await
     }
 
     /// The working key `id`, for reading something that must be of `domain`.
@@ -207,7 +227,11 @@ impl KeyringBuilder {
     pub fn build(self) -> Result<Keyring> {
         self.limits.check(self.services.len())?;
         let sources = Arc::new(Sources {
-            services: self.services.into_iter().map(MeteredService::new).collect(),
+            services: self
+                .services
+                .into_iter()
+                .map(|service| MeteredService::new(service, Arc::clone(&self.clock)))
+                .collect(),
             registry: self.registry,
         });
         let opening = Arc::new(Opening::new(

@@ -10,6 +10,7 @@ use super::flight::Waiter;
 use super::limits::KeyringLimits;
 use super::metered_service::MeteredService;
 use super::opening::Opening;
+use super::policy::SealingPolicy;
 use super::registry::PutOutcome;
 use super::unwrapping::Sources;
 use crate::domain::Domain;
@@ -79,9 +80,14 @@ pub(super) struct Sealing {
     opening: Arc<Opening>,
     clock: Arc<dyn Clock>,
     limits: KeyringLimits,
+    /// The policy of domains that have none of their own.
+    policy: Arc<SealingPolicy>,
     random: Mutex<Box<dyn Random + Send>>,
-    slots: Mutex<HashMap<Domain, Slot>>,
+    slots: Mutex<HashMap<SlotName, Slot>>,
 }
+
+/// The policy is part of the name: a key of one never seals under another.
+type SlotName = (Domain, Arc<SealingPolicy>);
 
 /// What is known about one domain.
 #[derive(Debug, Default)]
@@ -119,13 +125,19 @@ impl Sealing {
             sources,
             opening,
             clock,
+            policy: Arc::new(SealingPolicy {
+                key_services: None,
+                required_wraps: limits.required_wraps,
+                soft_age: limits.sealing_soft_age,
+                hard_age: limits.sealing_hard_age,
+            }),
             limits,
             random: Mutex::new(random),
             slots: Mutex::new(HashMap::new()),
         }
     }
 
-    fn slots(&self) -> MutexGuard<'_, HashMap<Domain, Slot>> {
+    fn slots(&self) -> MutexGuard<'_, HashMap<SlotName, Slot>> {
         // Every change under the lock is complete in itself, so a panic elsewhere leaves a valid state.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,8 +149,16 @@ impl Sealing {
             .count()
     }
 
-    pub(super) async fn key_for(self: &Arc<Self>, domain: &Domain) -> Result<SealingKey> {
-        match self.decide(domain) {
+    pub(super) async fn key_for(
+        self: &Arc<Self>,
+        domain: &Domain,
+        policy: Option<&Arc<SealingPolicy>>,
+    ) -> Result<SealingKey> {
+        if let Some(policy) = policy {
+            policy.check(self.sources.services.len())?;
+        }
+        let policy = policy.unwrap_or(&self.policy);
+        match self.decide(&(domain.clone(), Arc::clone(policy))) {
             Decision::Answer(answer) => answer,
             Decision::Wait(waiter, None) => waiter.landed().await,
             Decision::Wait(waiter, Some(usable)) => {
@@ -150,20 +170,21 @@ impl Sealing {
         }
     }
 
-    fn decide(self: &Arc<Self>, domain: &Domain) -> Decision {
+    fn decide(self: &Arc<Self>, name: &SlotName) -> Decision {
         let now = self.clock.monotonic();
         let mut slots = self.slots();
-        if !slots.contains_key(domain) {
+        let policy = &name.1;
+        if !slots.contains_key(name) {
             self.make_room(&mut slots);
         }
-        let slot = slots.entry(domain.clone()).or_default();
+        let slot = slots.entry(name.clone()).or_default();
         let mut usable = None;
         if let Some((key, made)) = &slot.current {
             let age = now.saturating_sub(*made);
-            if age < self.limits.sealing_soft_age {
+            if age < policy.soft_age {
                 return Decision::Answer(Ok(key.clone()));
             }
-            if age < self.limits.sealing_hard_age {
+            if age < policy.hard_age {
                 usable = Some(key.clone());
             } else {
                 slot.current = None;
@@ -175,7 +196,7 @@ impl Sealing {
         if let Some((error, _)) = slot.failed.as_ref().filter(|(_, until)| now < *until) {
             return Decision::Answer(usable.ok_or_else(|| error.clone()));
         }
-        match Waiter::start(Arc::clone(self).renew(domain.clone())) {
+        match Waiter::start(Arc::clone(self).renew(name.clone())) {
             // The task cannot finish before this assignment: finishing needs the lock that is held here.
             Ok(waiter) => {
                 slot.renewal = Some(waiter.clone());
@@ -186,7 +207,7 @@ impl Sealing {
     }
 
     /// Keeps the number of domains bounded: the one whose key is oldest goes; its next use makes a new key.
-    fn make_room(&self, slots: &mut HashMap<Domain, Slot>) {
+    fn make_room(&self, slots: &mut HashMap<SlotName, Slot>) {
         if slots.len() < self.limits.sealing_domains {
             return;
         }
@@ -194,19 +215,19 @@ impl Sealing {
             .iter()
             .filter(|(_, slot)| slot.renewal.is_none())
             .min_by_key(|(_, slot)| slot.current.as_ref().map(|(_, made)| *made))
-            .map(|(domain, _)| domain.clone());
+            .map(|(name, _)| name.clone());
         if let Some(oldest) = oldest {
             slots.remove(&oldest);
         }
     }
 
     /// Makes a key and puts it, or the failure, into its slot; in a task of its own.
-    async fn renew(self: Arc<Self>, domain: Domain) -> Result<SealingKey> {
+    async fn renew(self: Arc<Self>, name: SlotName) -> Result<SealingKey> {
         let started = self.clock.monotonic();
-        let made = self.make(domain.clone()).await;
+        let made = self.make(name.0.clone(), &name.1).await;
         let now = self.clock.monotonic();
         let mut slots = self.slots();
-        let slot = slots.entry(domain).or_default();
+        let slot = slots.entry(name).or_default();
         slot.renewal = None;
         match made {
             Ok(key) => {
@@ -225,13 +246,13 @@ impl Sealing {
 
     /// A working key that is safe to use: every one of its wraps has been opened again and compared, there are as many
     /// as required, and its registry record is durable.
-    async fn make(&self, domain: Domain) -> Result<SealingKey> {
+    async fn make(&self, domain: Domain, policy: &SealingPolicy) -> Result<SealingKey> {
         let id = {
             let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
             WorkingKeyId::generate(random.as_mut())?
         };
         let context = EncryptionContext::new(domain.clone(), id);
-        let (key, wraps) = self.generate(&context).await?;
+        let (key, wraps) = self.generate(&context, policy).await?;
         let created = self.clock.unix_milliseconds();
         if let Some(registry) = &self.sources.registry {
             let record = RegistryRecord {
@@ -260,10 +281,19 @@ impl Sealing {
     }
 
     /// The first key service that can makes the key, those behind it wrap it; those that fail are left out.
-    async fn generate(&self, context: &EncryptionContext) -> Result<(WorkingKey, Vec<Wrap>)> {
+    async fn generate(
+        &self,
+        context: &EncryptionContext,
+        policy: &SealingPolicy,
+    ) -> Result<(WorkingKey, Vec<Wrap>)> {
         let mut made: Option<(WorkingKey, Vec<Wrap>)> = None;
         let mut failures = Vec::new();
-        for service in &self.sources.services {
+        let services = &self.sources.services;
+        let places = match &policy.key_services {
+            Some(places) => places.clone(),
+            None => (0..services.len()).collect(),
+        };
+        for service in places.iter().filter_map(|place| services.get(*place)) {
             let outcome = match &mut made {
                 None => generate_checked(service, context)
                     .await
@@ -275,7 +305,7 @@ impl Sealing {
             failures.extend(outcome.err());
         }
         match made {
-            Some((key, wraps)) if wraps.len() >= self.limits.required_wraps => {
+            Some((key, wraps)) if wraps.len() >= policy.required_wraps => {
                 for error in failures {
                     tracing::warn!(
                         detail = error.detail(),
@@ -284,27 +314,28 @@ impl Sealing {
                 }
                 Ok((key, wraps))
             }
-            _ => Err(self.too_few(made.map_or(0, |(_, wraps)| wraps.len()), failures)),
+            _ => Err(too_few(
+                made.map_or(0, |(_, wraps)| wraps.len()),
+                policy.required_wraps,
+                failures,
+            )),
         }
     }
+}
 
-    /// The failure to report when there are fewer wraps than required: an outage, if that may be all there is to it.
-    fn too_few(&self, wraps: usize, mut failures: Vec<Error>) -> Error {
-        let telling = failures
-            .iter()
-            .position(|error| !serves_cached(error))
-            .unwrap_or(0);
-        if telling < failures.len() {
-            return failures.swap_remove(telling);
-        }
-        key_service_error(
-            KeyServiceFailure::Unavailable,
-            &format!(
-                "a new working key has {wraps} of {} required wraps",
-                self.limits.required_wraps
-            ),
-        )
+/// The failure to report when there are fewer wraps than required: an outage, if that may be all there is to it.
+fn too_few(wraps: usize, required: usize, mut failures: Vec<Error>) -> Error {
+    let telling = failures
+        .iter()
+        .position(|error| !serves_cached(error))
+        .unwrap_or(0);
+    if telling < failures.len() {
+        return failures.swap_remove(telling);
     }
+    key_service_error(
+        KeyServiceFailure::Unavailable,
+        &format!("a new working key has {wraps} of {required} required wraps"),
+    )
 }
 
 async fn generate_checked(

@@ -28,6 +28,7 @@ impl Service {
         let gateway = Gateway::start(config)
             .await
             .context("the gateway can't start")?;
+        gateway.watch_key_services();
         let (stop, stopped) = oneshot::channel();
         let handler = move |request, connection| Arc::clone(&gateway).handle(request, connection);
         let task = tokio::spawn(listener.serve(handler, async {

@@ -1,5 +1,12 @@
 //! `[[domain]]`: the logical name that ciphertext is bound to, by bucket and prefix (FORMAT.md section 2).
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealgate_envelope::keyring::SealingPolicy;
+
+use super::Config;
+use super::limits::{LimitsConfig, WORKING_KEY_HARD_LIMITS, WORKING_KEY_LIFETIMES};
 use super::table::{Table, Value};
 
 /// What domain an object belongs to. The storage has no say in it.
@@ -11,6 +18,8 @@ pub struct DomainRule {
     pub former: Vec<String>,
     /// The cipher suite of new objects.
     pub suite: CipherSuite,
+    /// By whom the domain's working keys are made, and how long they seal.
+    pub sealing: Arc<SealingPolicy>,
 }
 
 /// A cipher suite of format version 1 (FORMAT.md section 1).
@@ -36,6 +45,8 @@ pub struct DomainConfig {
     pub former: Vec<String>,
     /// The suite of new objects.
     pub suite: CipherSuite,
+    /// By whom the domain's working keys are made, and how long they seal.
+    pub sealing: Arc<SealingPolicy>,
 }
 
 /// What stands for the bucket's name in a domain's name.
@@ -53,9 +64,20 @@ impl DomainConfig {
 }
 
 /// See [`super::Config::domain_for`].
-pub(super) fn resolve(
+pub(super) fn resolve(config: &Config, bucket: &str, key: &str) -> DomainRule {
+    resolve_with(
+        &config.deployment,
+        &config.domains,
+        &config.sealing,
+        bucket,
+        key,
+    )
+}
+
+fn resolve_with(
     deployment: &str,
     rules: &[DomainConfig],
+    sealing: &Arc<SealingPolicy>,
     bucket: &str,
     key: &str,
 ) -> DomainRule {
@@ -71,11 +93,13 @@ pub(super) fn resolve(
                 .map(|name| name.replace(BUCKET_PLACEHOLDER, bucket))
                 .collect(),
             suite: rule.suite,
+            sealing: Arc::clone(&rule.sealing),
         },
         None => DomainRule {
             name: default_name(),
             former: Vec::new(),
             suite: CipherSuite::default(),
+            sealing: Arc::clone(sealing),
         },
     }
 }
@@ -110,14 +134,44 @@ const DOMAIN_LIMIT: usize = 255;
 /// The longest bucket name, which `{bucket}` may become.
 const BUCKET_NAME_LIMIT: usize = 63;
 
+/// What holds for domains that say nothing of their own.
+pub(super) fn default_sealing(
+    limits: Option<&LimitsConfig>,
+    key_services: &[String],
+    root: &Table<'_>,
+) -> Arc<SealingPolicy> {
+    let limits = limits.copied().unwrap_or_default();
+    // Where there are none, that is the problem to tell.
+    if !key_services.is_empty() && limits.required_wraps > key_services.len() {
+        root.problem::<()>(
+            "limits.required_wraps is more than there are key services",
+            "lower it, or add a [[key_service]]",
+        );
+    }
+    limits.sealing()
+}
+
 /// Reads all `[[domain]]`.
-pub(super) fn read_all(root: &mut Table<'_>) -> Option<Vec<DomainConfig>> {
+pub(super) fn read_all(
+    root: &mut Table<'_>,
+    key_services: &[String],
+    sealing: &Arc<SealingPolicy>,
+) -> Option<Vec<DomainConfig>> {
     let tables = root.tables("domain");
     let count = tables.len();
     let mut rules: Vec<DomainConfig> = Vec::with_capacity(count);
     for mut table in tables {
-        let rule = read(&mut table);
+        let rule = read(&mut table, key_services, sealing);
         if let Some(rule) = rule {
+            let contradicts = |earlier: &DomainConfig| {
+                rule.name.is_some() && earlier.name == rule.name && earlier.sealing != rule.sealing
+            };
+            if rules.iter().any(contradicts) {
+                table.problem::<()>(
+                    "an earlier [[domain]] with the same name has other key services, required_wraps or ages",
+                    "give one domain the same ones everywhere",
+                );
+            }
             if rules.iter().any(|earlier| hides(earlier, &rule)) {
                 table.problem::<()>(
                     "an earlier [[domain]] matches everything that this one does, so it would never count",
@@ -131,7 +185,11 @@ pub(super) fn read_all(root: &mut Table<'_>) -> Option<Vec<DomainConfig>> {
     (rules.len() == count).then_some(rules)
 }
 
-fn read(table: &mut Table<'_>) -> Option<DomainConfig> {
+fn read(
+    table: &mut Table<'_>,
+    key_services: &[String],
+    sealing: &Arc<SealingPolicy>,
+) -> Option<DomainConfig> {
     let buckets = table.require(
         "buckets",
         "buckets = [\"NAME\"]; \"*\" stands for any run of characters",
@@ -155,10 +213,15 @@ fn read(table: &mut Table<'_>) -> Option<DomainConfig> {
             ("chacha20-poly1305", CipherSuite::ChaCha20Poly1305),
         ])
     });
-    if name.is_none() && suite.is_none() && former.as_ref().is_some_and(Vec::is_empty) {
+    let own = read_sealing(table, key_services, sealing);
+    if name.is_none()
+        && suite.is_none()
+        && own == Some(None)
+        && former.as_ref().is_some_and(Vec::is_empty)
+    {
         table.problem::<()>(
             "says nothing",
-            "add name, former or suite, or remove the table",
+            "add name, former, suite, key_services or a limit, or remove the table",
         );
     }
     if let (Some(Some(name)), Some(former)) = (&name, &former)
@@ -183,7 +246,89 @@ fn read(table: &mut Table<'_>) -> Option<DomainConfig> {
         name,
         former: former?,
         suite,
+        sealing: own?.unwrap_or_else(|| Arc::clone(sealing)),
     })
+}
+
+/// What a table says of working keys; `Some(None)` if that is nothing.
+#[expect(
+    clippy::option_option,
+    reason = "the outer one says, as everywhere here, whether the table could be read"
+)]
+fn read_sealing(
+    table: &mut Table<'_>,
+    names: &[String],
+    default: &SealingPolicy,
+) -> Option<Option<Arc<SealingPolicy>>> {
+    let mut policy = default.clone();
+    let mut good = true;
+    if let Some(value) = table.take("key_services") {
+        match read_places(&value, names) {
+            Some(places) => policy.key_services = Some(places),
+            None => good = false,
+        }
+    }
+    let available = policy.key_services.as_ref().map_or(names.len(), Vec::len);
+    match table.count(
+        "required_wraps",
+        default.required_wraps,
+        1..=names.len().max(1),
+    ) {
+        Some(wraps) if wraps > available => table.problem(
+            "requires more wraps than it has key services",
+            "lower required_wraps, or name more key_services",
+        )?,
+        Some(wraps) => policy.required_wraps = wraps,
+        None => good = false,
+    }
+    let mut age = |key, default: Duration, bounds| {
+        let read = table.duration(key, default, bounds);
+        good &= read.is_some();
+        read.unwrap_or(default)
+    };
+    policy.soft_age = age(
+        "working_key_lifetime",
+        default.soft_age,
+        WORKING_KEY_LIFETIMES,
+    );
+    policy.hard_age = age(
+        "working_key_hard_limit",
+        default.hard_age,
+        WORKING_KEY_HARD_LIMITS,
+    );
+    if policy.hard_age < policy.soft_age {
+        table.problem::<()>(
+            "working_key_hard_limit is shorter than working_key_lifetime",
+            "make it at least as long as working_key_lifetime",
+        );
+    }
+    good.then(|| (policy != *default).then(|| Arc::new(policy)))
+}
+
+/// The places of the key services that a list names, in its order.
+fn read_places(value: &Value<'_>, names: &[String]) -> Option<Vec<usize>> {
+    let wanted = value.texts()?;
+    if wanted.is_empty() {
+        return value.problem(
+            "without a key service nothing can be sealed",
+            "name one, or remove the line for all",
+        );
+    }
+    let mut places = Vec::with_capacity(wanted.len());
+    for value in &wanted {
+        let name = value.text()?;
+        let Some(place) = names.iter().position(|known| known == name) else {
+            return value.problem(
+                "no [[key_service]] has this name",
+                format!("use one of {}", names.join(", ")),
+            );
+        };
+        if places.contains(&place) {
+            return value.problem("stands twice", "remove one");
+        }
+        places.push(place);
+    }
+    Some(places)
 }
 
 pub(super) fn read_patterns(value: &Value<'_>) -> Option<Vec<String>> {
@@ -257,7 +402,17 @@ mod tests {
             name: name.map(str::to_owned),
             former: vec!["old/{bucket}".to_owned()],
             suite: CipherSuite::ChaCha20Poly1305,
+            sealing: policy(1),
         }
+    }
+
+    fn policy(required_wraps: usize) -> Arc<SealingPolicy> {
+        Arc::new(SealingPolicy {
+            key_services: None,
+            required_wraps,
+            soft_age: Duration::from_secs(1),
+            hard_age: Duration::from_secs(2),
+        })
     }
 
     #[test]
@@ -266,16 +421,17 @@ mod tests {
             rule(&["logs-*"], "audit/", Some("audit")),
             rule(&["logs-*", "other"], "", None),
         ];
-        let name = |bucket, key| resolve("prod", &rules, bucket, key).name;
+        let name = |bucket, key| resolve_with("prod", &rules, &policy(2), bucket, key).name;
         assert_eq!(name("logs-eu", "audit/1"), "audit");
         assert_eq!(name("logs-eu", "audit"), "prod/logs-eu");
         assert_eq!(name("data", "audit/1"), "prod/data");
-        let matched = resolve("prod", &rules, "other", "x");
+        let matched = resolve_with("prod", &rules, &policy(2), "other", "x");
         assert_eq!(matched.former, ["old/other"]);
         assert_eq!(matched.suite, CipherSuite::ChaCha20Poly1305);
-        let default = resolve("prod", &rules, "data", "x");
+        let default = resolve_with("prod", &rules, &policy(2), "data", "x");
         assert!(default.former.is_empty());
         assert_eq!(default.suite, CipherSuite::Aes256Gcm);
+        assert_eq!((matched.sealing, default.sealing), (policy(1), policy(2)));
     }
 
     #[test]

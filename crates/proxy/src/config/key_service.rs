@@ -75,11 +75,14 @@ enum Kind {
     Local,
 }
 
-/// Reads all `[[key_service]]`.
+/// The longest name of a key service.
+const NAME_LIMIT: usize = 64;
+
+/// Reads all `[[key_service]]`, with their names: without `name` it is the place among them, counted from 1.
 pub(super) fn read_all(
     root: &mut Table<'_>,
     surroundings: Surroundings<'_>,
-) -> Option<Vec<KeyServiceConfig>> {
+) -> Option<(Vec<String>, Vec<KeyServiceConfig>)> {
     let tables = root.tables("key_service");
     if tables.is_empty() {
         return root.problem(
@@ -94,11 +97,34 @@ pub(super) fn read_all(
             format!("keep at most {KEY_SERVICES_LIMIT}"),
         );
     }
+    let mut names = Vec::new();
     let services: Vec<_> = tables
         .into_iter()
-        .filter_map(|table| read(table, surroundings))
+        .filter_map(|mut table| {
+            let name = read_name(&mut table, &names);
+            names.push(name.unwrap_or_else(|| (names.len() + 1).to_string()));
+            read(table, surroundings)
+        })
         .collect();
-    (services.len() == count).then_some(services)
+    (services.len() == count).then_some((names, services))
+}
+
+fn read_name(table: &mut Table<'_>, taken: &[String]) -> Option<String> {
+    let value = table.take("name")?;
+    let name = value.text()?;
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    // A number alone could be the place of another one that has no name.
+    let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
+    if name.len() > NAME_LIMIT || !name.bytes().all(legal) || is_number {
+        return value.problem(
+            "not a name of a key service",
+            format!("use at most {NAME_LIMIT} letters, digits, dots, hyphens and underscores, not digits alone"),
+        );
+    }
+    if taken.iter().any(|taken| taken == name) {
+        return value.problem("another key service has this name", "give each its own");
+    }
+    Some(name.to_owned())
 }
 
 fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<KeyServiceConfig> {

@@ -1,6 +1,10 @@
 //! `[limits]`: bounds on memory, concurrency and time.
 
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
+
+use sealgate_envelope::keyring::SealingPolicy;
 
 use super::table::Table;
 
@@ -32,9 +36,24 @@ pub struct LimitsConfig {
     pub shutdown_grace: Duration,
     /// How long new objects are sealed under one working key.
     pub working_key_lifetime: Duration,
+    /// How many key services must have wrapped a working key before it seals.
+    pub required_wraps: usize,
+    /// How old a working key for reading becomes before a key service is asked anew: what a revocation takes at most.
+    pub working_key_cache_age: Duration,
+    /// How long beyond that it serves while key services are down or throttle.
+    pub outage_grace: Duration,
+    /// How often key services are asked whether their keys can be used.
+    pub key_service_probe_interval: Duration,
     /// How long a working key goes on sealing where a new one can't be made; at least `working_key_lifetime`.
     pub working_key_hard_limit: Duration,
 }
+
+/// How long new objects may be sealed under one working key.
+pub(super) const WORKING_KEY_LIFETIMES: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_hours(24);
+/// The same while no new one can be made.
+pub(super) const WORKING_KEY_HARD_LIMITS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_hours(24 * 30);
 
 impl Default for LimitsConfig {
     fn default() -> Self {
@@ -52,7 +71,23 @@ impl Default for LimitsConfig {
             shutdown_grace: Duration::from_secs(30),
             working_key_lifetime: Duration::from_hours(24),
             working_key_hard_limit: Duration::from_hours(72),
+            required_wraps: 1,
+            working_key_cache_age: Duration::from_hours(1),
+            outage_grace: Duration::from_hours(4),
+            key_service_probe_interval: Duration::from_mins(1),
         }
+    }
+}
+
+impl LimitsConfig {
+    /// What holds for the working keys of domains that say nothing of their own.
+    pub(crate) fn sealing(&self) -> Arc<SealingPolicy> {
+        Arc::new(SealingPolicy {
+            key_services: None,
+            required_wraps: self.required_wraps,
+            soft_age: self.working_key_lifetime,
+            hard_age: self.working_key_hard_limit,
+        })
     }
 }
 
@@ -100,12 +135,28 @@ pub(super) fn read(mut table: Table<'_>) -> Option<LimitsConfig> {
     let working_key_lifetime = table.duration(
         "working_key_lifetime",
         default.working_key_lifetime,
-        Duration::from_secs(1)..=Duration::from_hours(24),
+        WORKING_KEY_LIFETIMES,
     );
     let working_key_hard_limit = table.duration(
         "working_key_hard_limit",
         default.working_key_hard_limit,
-        Duration::from_secs(1)..=Duration::from_hours(24 * 30),
+        WORKING_KEY_HARD_LIMITS,
+    );
+    let required_wraps = table.count("required_wraps", default.required_wraps, 1..=16);
+    let working_key_cache_age = table.duration(
+        "working_key_cache_age",
+        default.working_key_cache_age,
+        Duration::from_secs(1)..=Duration::from_hours(24),
+    );
+    let outage_grace = table.duration(
+        "outage_grace",
+        default.outage_grace,
+        Duration::ZERO..=Duration::from_hours(24 * 30),
+    );
+    let key_service_probe_interval = table.duration(
+        "key_service_probe_interval",
+        default.key_service_probe_interval,
+        Duration::from_secs(1)..=Duration::from_hours(24),
     );
     if let (Some(one), Some(all)) = (small_object, small_object_memory)
         && all < one
@@ -138,5 +189,9 @@ pub(super) fn read(mut table: Table<'_>) -> Option<LimitsConfig> {
         shutdown_grace: shutdown_grace?,
         working_key_lifetime: working_key_lifetime?,
         working_key_hard_limit: working_key_hard_limit?,
+        required_wraps: required_wraps?,
+        working_key_cache_age: working_key_cache_age?,
+        outage_grace: outage_grace?,
+        key_service_probe_interval: key_service_probe_interval?,
     })
 }

@@ -19,7 +19,9 @@ mod upstream;
 mod vault;
 
 use std::path::Path;
+use std::sync::Arc;
 
+use sealgate_envelope::keyring::SealingPolicy;
 use toml::de::DeTable;
 
 use self::problem::Report;
@@ -60,6 +62,10 @@ pub struct Config {
     pub identities: Vec<IdentityConfig>,
     /// What may be read without a signature; usually nothing.
     pub anonymous: Vec<AnonymousConfig>,
+    /// The names of the key services, in the same order.
+    pub key_service_names: Vec<String>,
+    /// By whom the working keys of a domain are made that says nothing else.
+    pub sealing: Arc<SealingPolicy>,
     /// Rules about domains, the first that matches counts.
     pub domains: Vec<DomainConfig>,
     /// Where objects that were never sealed are still served.
@@ -139,7 +145,7 @@ impl Config {
     ///
     /// `key` is the decoded object key (FORMAT.md section 3); for a whole bucket it is empty.
     pub fn domain_for(&self, bucket: &str, key: &str) -> DomainRule {
-        domain::resolve(&self.deployment, &self.domains, bucket, key)
+        domain::resolve(self, bucket, key)
     }
 
     /// Whether an object that has no sealed header is served as it is: a `[[migrating]]` covers it.
@@ -187,25 +193,33 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         None => upstream::read_state(None, deployment.as_deref(), surroundings),
     };
     let key_services = key_service::read_all(&mut root, surroundings);
-    let identities = identity::read_all(&mut root, surroundings);
-    let anonymous = anonymous::read_all(&mut root);
-    let domains = domain::read_all(&mut root);
-    let migrating = migrating::read_all(&mut root);
     let limits = match root.take("limits") {
         Some(value) => value.table().and_then(limits::read),
         None => Some(LimitsConfig::default()),
     };
+    let key_service_names = key_services
+        .as_ref()
+        .map(|(names, _)| names.as_slice())
+        .unwrap_or_default();
+    let sealing = domain::default_sealing(limits.as_ref(), key_service_names, &root);
+    let identities = identity::read_all(&mut root, surroundings);
+    let anonymous = anonymous::read_all(&mut root);
+    let domains = domain::read_all(&mut root, key_service_names, &sealing);
+    let migrating = migrating::read_all(&mut root);
     let log = match root.take("log") {
         Some(value) => value.table().and_then(log::read),
         None => Some(LogConfig::default()),
     };
     root.finish();
+    let (key_service_names, key_services) = key_services?;
     Some(Config {
         deployment: deployment?,
         listener: listener?,
         upstream: upstream?,
         state: state?,
-        key_services: key_services?,
+        key_service_names,
+        key_services,
+        sealing,
         identities: identities?,
         anonymous: anonymous?,
         domains: domains?,

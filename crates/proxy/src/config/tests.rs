@@ -408,6 +408,66 @@ fn limits_have_bounds_and_agree() {
 }
 
 #[test]
+fn a_tenant_with_keys_of_its_own_is_a_line() {
+    let services = "[[key_service]]\nname = \"hsm\"\ntype = \"aws-kms\"\nkey = \"alias/b\"\nregion = \"us-east-1\"\n";
+    let with = |lines: &str| parse(&format!("{lines}\n{GOOD}\n{services}"));
+    let config = with(
+        r#"domain = [
+  { buckets = ["data"], prefix = "alice/", name = "alice", key_services = ["hsm"], working_key_lifetime = "1h" },
+  { buckets = ["data"], prefix = "bob/", name = "bob", key_services = ["hsm", "1"], required_wraps = 2 },
+]"#,
+    )
+    .unwrap();
+    assert_eq!(config.key_service_names, ["1", "hsm"]);
+    let alice = config.domain_for("data", "alice/x");
+    assert_eq!(alice.name, "alice");
+    assert_eq!(alice.sealing.key_services, Some(vec![1]));
+    assert_eq!(alice.sealing.soft_age, std::time::Duration::from_hours(1));
+    let bob = config.domain_for("data", "bob/x").sealing;
+    assert_eq!(
+        (bob.key_services.clone(), bob.required_wraps),
+        (Some(vec![1, 0]), 2)
+    );
+    assert_eq!(
+        config.domain_for("data", "carol/x").sealing.key_services,
+        None
+    );
+
+    for (table, part) in [
+        ("key_services = [\"vault\"]", "use one of 1, hsm"),
+        ("key_services = []", "nothing can be sealed"),
+        ("key_services = [\"1\", \"1\"]", "stands twice"),
+        ("key_services = [\"1\"], required_wraps = 2", "more wraps"),
+        (
+            "working_key_lifetime = \"2h\", working_key_hard_limit = \"1h\"",
+            "at least as long",
+        ),
+        (
+            "name = \"a\", required_wraps = 2 }, { buckets = [\"b\"], name = \"a\"",
+            "same name",
+        ),
+    ] {
+        let error = with(&format!("domain = [{{ buckets = [\"data\"], {table} }}]")).unwrap_err();
+        assert_eq!(error.problems.len(), 1, "{table}: {error}");
+        assert!(error.to_string().contains(part), "{table}: {error}");
+    }
+    let twice = format!("{GOOD}\n{services}\n{services}");
+    assert!(
+        parse(&twice)
+            .unwrap_err()
+            .to_string()
+            .contains("has this name")
+    );
+    let quorum = parse(&format!("{GOOD}\n[limits]\nrequired_wraps = 2\n")).unwrap_err();
+    assert!(
+        quorum
+            .to_string()
+            .contains("more than there are key services"),
+        "{quorum}"
+    );
+}
+
+#[test]
 fn domains_are_checked() {
     let with = |domain: &str| {
         parse(&format!(

@@ -6,6 +6,7 @@ use anyhow::Context;
 use aws_credential_types::Credentials;
 use sealgate_envelope::{
     Suite,
+    key_service::KeyService,
     keyring::{Keyring, KeyringBuilder, KeyringLimits},
 };
 use tokio::sync::Semaphore;
@@ -50,7 +51,8 @@ impl Gateway {
             tracing::error!(bucket = state.name(), %error, "the state bucket cannot be reached: objects can be read, and not be written");
         }
         verification::learn(&config, &upstream, &state, reached.is_ok()).await;
-        let keyring = keyring(&config, &state).await?;
+        let key_services = key_services(&config).await?;
+        let keyring = keyring(&config, &state, &key_services)?;
         let host_id = host_id()?;
         tracing::info!(%host_id, "the id of this gateway in its answers, x-amz-id-2");
         for table in &config.migrating {
@@ -75,6 +77,7 @@ impl Gateway {
             uploads: Uploads::new(state.clone()),
             commits: CommitCache::default(),
             keyring: Arc::new(keyring),
+            key_services,
             upstream,
             state,
             config,
@@ -157,16 +160,27 @@ pub(crate) async fn upstream(
     })
 }
 
-async fn keyring(config: &Config, state: &StateBucket) -> anyhow::Result<Keyring> {
+async fn key_services(config: &Config) -> anyhow::Result<Vec<Arc<dyn KeyService>>> {
     let mut services = Vec::new();
     for service in &config.key_services {
         services.push(key_service(service).await.context("[[key_service]]")?);
     }
-    let mut services = services.into_iter();
+    Ok(services)
+}
+
+fn keyring(
+    config: &Config,
+    state: &StateBucket,
+    services: &[Arc<dyn KeyService>],
+) -> anyhow::Result<Keyring> {
+    let mut services = services.iter().cloned();
     let first = services
         .next()
         .context("the configuration names no key service; add a [[key_service]]")?;
     let limits = KeyringLimits {
+        required_wraps: config.limits.required_wraps,
+        cache_age: config.limits.working_key_cache_age,
+        outage_grace: config.limits.outage_grace,
         sealing_soft_age: config.limits.working_key_lifetime,
         sealing_hard_age: config.limits.working_key_hard_limit,
         ..KeyringLimits::default()

@@ -27,15 +27,13 @@ pub(crate) async fn key_service(config: &KeyServiceConfig) -> anyhow::Result<Arc
     }
 }
 
-#[expect(
-    clippy::field_reassign_with_default,
-    reason = "the limits are non-exhaustive, so there is no other way to set some of them"
-)]
 fn aws_kms(config: &AwsKmsConfig) -> anyhow::Result<AwsKmsConfiguration> {
     let mut limits = AwsKmsLimits::default();
     limits.connect_timeout = config.timeouts.connect;
     limits.read_timeout = config.timeouts.read;
     limits.operation_timeout = config.timeouts.operation;
+    // One attempt can't take longer than the whole operation, which the configuration may have made short.
+    limits.attempt_timeout = limits.attempt_timeout.min(config.timeouts.operation);
     let mut settings = AwsKmsConfiguration::new(config.key.as_str())
         .region(config.region.as_str())
         .limits(limits);

@@ -13,6 +13,7 @@ pub mod gc;
 mod guarded;
 mod hoisted;
 mod key_services;
+mod key_watch;
 mod missing;
 mod pages;
 pub mod probe;
@@ -28,7 +29,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use sealgate_envelope::keyring::Keyring;
+use sealgate_envelope::{key_service::KeyService, keyring::Keyring};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
@@ -61,6 +62,8 @@ pub struct Gateway {
     pub(crate) state: StateBucket,
     pub(crate) uploads: Uploads,
     pub(crate) keyring: Arc<Keyring>,
+    /// The key services of the keyring, in the order of the configuration.
+    pub(crate) key_services: Vec<Arc<dyn KeyService>>,
     pub(crate) commits: CommitCache,
     /// Bytes that small objects may hold in memory, all together.
     pub(crate) small_object_memory: Arc<Semaphore>,

@@ -152,7 +152,10 @@ pub(super) async fn header(
     body: Body,
 ) -> Result<SealedHeader, S3Error> {
     let domain = Domain::new(home.rule.name.as_str())?;
-    let key = gateway.keyring.sealing_key(&domain).await?;
+    let key = gateway
+        .keyring
+        .sealing_key_under(&home.rule.sealing, &domain)
+        .await?;
     let builder = HeaderBuilder::new(
         Place::new(&domain, home.key)?,
         of_keyring(&key),

@@ -324,7 +324,10 @@ async fn rebind(
     object
         .layout(&gateway.commits, &gateway.upstream, &target)
         .await?;
-    let key = gateway.keyring.sealing_key(domain).await?;
+    let key = gateway
+        .keyring
+        .sealing_key_under(&exchange.domain().sealing, domain)
+        .await?;
     let header = HeaderBuilder::new(
         Place::new(domain, exchange.key())?,
         put_object::of_keyring(&key),

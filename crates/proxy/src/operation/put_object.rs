@@ -218,7 +218,11 @@ pub(super) async fn seal_header(
 ) -> Result<SealedHeader, S3Error> {
     let rule = exchange.domain();
     let domain = Domain::new(rule.name.as_str())?;
-    let key = exchange.gateway.keyring.sealing_key(&domain).await?;
+    let key = exchange
+        .gateway
+        .keyring
+        .sealing_key_under(&rule.sealing, &domain)
+        .await?;
     let builder = HeaderBuilder::new(
         Place::new(&domain, exchange.key())?,
         of_keyring(&key),

@@ -390,3 +390,38 @@ fn outside_a_runtime_opening_says_so_instead_of_panicking() {
     };
     assert_eq!(error.fault(), Fault::Caller);
 }
+
+#[tokio::test]
+async fn a_service_that_is_down_is_spared_and_found_again() {
+    let bench = Bench::new(1);
+    let writer = bench.keyring();
+    let key = writer.sealing_key(&domain()).await.unwrap();
+    let reader = bench.keyring();
+    bench.services[0].fail(Some(KeyServiceFailure::Unavailable));
+    let before = bench.services[0].unwraps();
+    let open = || async {
+        reader
+            .opening_key(&permit(), key.id(), key.inline_wraps(), &domain())
+            .await
+    };
+    for _ in 0..10 {
+        // The breaker's pauses are shorter than a minute, so each round makes one call once it is open.
+        failure(open().await);
+        failure(open().await);
+        bench.clock.advance(bench.limits.outage_memory / 8);
+    }
+    let status = reader.status();
+    let calls = bench.services[0].unwraps() - before;
+    assert!(calls <= 10, "{calls} calls");
+    for _ in 0..5 {
+        bench.clock.advance(bench.limits.outage_memory);
+        failure(open().await);
+    }
+    assert!(reader.status().key_services[0].is_spared, "{status:?}");
+    assert!(reader.status().key_services[0].outages >= 3);
+
+    bench.services[0].fail(None);
+    bench.clock.advance(Duration::from_mins(1));
+    assert_eq!(*open().await.unwrap(), *key.key());
+    assert!(!reader.status().key_services[0].is_spared);
+}

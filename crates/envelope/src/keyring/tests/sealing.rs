@@ -1,10 +1,12 @@
 //! Writing: one key per domain and process, self-check, registry first, renewal with age.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::support::{Bench, domain, failure, permit, settle};
 use crate::domain::Domain;
 use crate::error::KeyServiceFailure;
+use crate::keyring::SealingPolicy;
 use crate::keyring::registry::RegistryStore;
 use crate::records::RegistryRecord;
 
@@ -232,4 +234,59 @@ async fn the_number_of_domains_is_bounded() {
             .unwrap();
     }
     assert_eq!(keyring.status().sealing_keys, 3);
+}
+
+fn policy(key_services: Option<Vec<usize>>, required_wraps: usize) -> Arc<SealingPolicy> {
+    Arc::new(SealingPolicy {
+        key_services,
+        required_wraps,
+        soft_age: SECOND,
+        hard_age: SECOND * 2,
+    })
+}
+
+#[tokio::test]
+async fn a_policy_names_key_services_and_ages_and_shares_no_key_with_another() {
+    let bench = Bench::new(3);
+    let keyring = bench.keyring();
+    let (all, own) = (policy(None, 1), policy(Some(vec![2, 1]), 2));
+    let shared = keyring.sealing_key_under(&all, &domain()).await.unwrap();
+    let tenant = keyring.sealing_key_under(&own, &domain()).await.unwrap();
+    assert_ne!(shared.id(), tenant.id());
+    assert_eq!((shared.wraps().len(), tenant.wraps().len()), (3, 2));
+    assert_eq!(bench.services[2].generates(), 1, "the first named makes it");
+
+    bench.clock.advance(SECOND);
+    let renewed = keyring.sealing_key_under(&own, &domain()).await.unwrap();
+    assert_ne!(renewed.id(), tenant.id());
+    bench.services[1].fail(Some(KeyServiceFailure::Unavailable));
+    bench.clock.advance(SECOND);
+    let current = keyring.sealing_key_under(&own, &domain()).await.unwrap();
+    assert_eq!(
+        current.id(),
+        renewed.id(),
+        "without a quorum the old one goes on"
+    );
+    bench.clock.advance(bench.limits.renewal_pause);
+    assert_eq!(
+        failure(keyring.sealing_key_under(&own, &domain()).await),
+        KeyServiceFailure::Unavailable
+    );
+}
+
+#[tokio::test]
+async fn a_policy_that_cannot_be_followed_is_refused() {
+    let keyring = Bench::new(2).keyring();
+    for (bad, part) in [
+        (policy(Some(vec![2]), 1), "not there"),
+        (policy(Some(vec![0]), 2), "2 wraps"),
+        (policy(None, 3), "3 wraps"),
+        (policy(Some(Vec::new()), 1), "0 key services"),
+    ] {
+        let error = keyring
+            .sealing_key_under(&bad, &domain())
+            .await
+            .unwrap_err();
+        assert!(error.detail().contains(part), "{error:?}");
+    }
 }

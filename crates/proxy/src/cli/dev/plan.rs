@@ -125,7 +125,9 @@ impl Plan {
                 bucket: default_state_bucket(&self.deployment),
                 upstream: None,
             },
+            key_service_names: vec!["1".to_owned()],
             key_services: vec![KeyServiceConfig::AwsKms(key_service)],
+            sealing: LimitsConfig::default().sealing(),
             identities: vec![IdentityConfig {
                 name: "dev".to_owned(),
                 credentials: vec![ClientCredential {

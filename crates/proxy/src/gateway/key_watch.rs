@@ -1,0 +1,61 @@
+//! Asks the key services now and then whether their keys can be used, and says when that changes.
+
+use std::sync::{Arc, Weak};
+
+use sealgate_envelope::key_service::{KeyAvailability, KeyService};
+
+use super::Gateway;
+
+impl Gateway {
+    /// Asks every key service at once and then again at the configured interval, for as long as the gateway lives. What
+    /// it says goes to the log at the start and whenever it changes; nothing waits for it.
+    pub(crate) fn watch_key_services(self: &Arc<Self>) {
+        let names = self.config.key_service_names.iter();
+        for (name, service) in names.zip(&self.key_services) {
+            let watched = watch(
+                Arc::downgrade(self),
+                name.clone(),
+                Arc::clone(service),
+                self.config.limits.key_service_probe_interval,
+            );
+            tokio::spawn(watched);
+        }
+    }
+}
+
+async fn watch(
+    gateway: Weak<Gateway>,
+    name: String,
+    service: Arc<dyn KeyService>,
+    interval: std::time::Duration,
+) {
+    let mut known = None;
+    while gateway.strong_count() > 0 {
+        let found = obstacle(&*service).await;
+        if known.as_ref() != Some(&found) {
+            match &found {
+                None => tracing::info!(key_service = name, "the key service can be used"),
+                Some(obstacle) => tracing::error!(
+                    key_service = name,
+                    obstacle,
+                    "the key service cannot be used: what the others have wrapped goes on, and new working keys have one wrap fewer"
+                ),
+            }
+            known = Some(found);
+        }
+        tokio::time::sleep(interval).await;
+    }
+}
+
+/// Why the key of a service cannot be used; `None` if it can.
+async fn obstacle(service: &dyn KeyService) -> Option<String> {
+    match service.describe().await {
+        Ok(description) => match description.availability {
+            KeyAvailability::Enabled => None,
+            KeyAvailability::Disabled => Some("the key is disabled".to_owned()),
+            KeyAvailability::PendingDeletion => Some("the key is going to be deleted".to_owned()),
+            _ => Some("the key is in a state in which it does not work".to_owned()),
+        },
+        Err(error) => Some(error.detail().to_owned()),
+    }
+}
