@@ -4,8 +4,8 @@
                         [--recorded | --record | --all]
 
 A case that passes bare and fails through is lost: the exit status is 1 where one is lost that differences.py does not
-declare, or where a declared one passes. Run in the directory that holds this package, with boto3 installed; --programs
-names the directory of the gateway's and the key server's binaries.
+declare, or where a declared one passes or fails for another reason. Run in the directory that holds this package, with
+boto3 installed; --programs names the directory of the gateway's and the key server's binaries.
 """
 
 import argparse
@@ -115,7 +115,7 @@ def main():
     for failure in failures:
         print(f"\nthe run broke off: {failure}")
     ran = sum(len(one.through) for one in ordered)
-    failed = sum(len(one.lost) + len(one.stale) for one in ordered) + len(failures)
+    failed = sum(len(one.lost) + len(one.otherwise) + len(one.stale) for one in ordered) + len(failures)
     # What ./test counts.
     print(f"\n{ran + len(failures)} cases, {failed} failed")
     return 1 if failed or not ran else 0
@@ -126,6 +126,8 @@ def summary(comparisons):
     for one in comparisons:
         for name in one.lost:
             print(f"\nlost with {one.upstream}: {name}\n    {one.through[name].reason()}")
+        for name, how in one.otherwise.items():
+            print(f"\ndeclared with {one.upstream}, but it fails otherwise: {name}\n    {how}")
         for name in one.stale:
             print(f"\ndeclared with {one.upstream}, but it passes: {name}")
         for name, where in one.flaky.items():
@@ -135,16 +137,16 @@ def summary(comparisons):
         for name in one.mended:
             print(f"\nmended with {one.upstream}, take it out of differences.OPEN: {name}")
         for name in one.declared:
-            print(f"\ndeclared with {one.upstream}: {name}\n    {differences.declared(one.upstream)[name]}")
-    columns = "{:<8} {:>12} {:>12} {:>15} {:>15} {:>6} {:>6} {:>9} {:>6} {:>6} {:>8}"
+            print(f"\ndeclared with {one.upstream}: {name}\n    {differences.declared(one.upstream)[name].reason}")
+    columns = "{:<8} {:>12} {:>12} {:>15} {:>15} {:>6} {:>6} {:>9} {:>9} {:>6} {:>6} {:>8}"
     heads = ["storage", "bare passed", "bare failed", "through passed", "through failed"]
-    print("\n" + columns.format(*heads, "lost", "open", "declared", "stale", "flaky", "seconds"))
+    print("\n" + columns.format(*heads, "lost", "open", "declared", "otherwise", "stale", "flaky", "seconds"))
     for one in comparisons:
         counts = []
         for outcomes in (one.bare, one.through):
             passed = sum(outcome.passed for outcome in outcomes.values())
             counts += [passed, len(outcomes) - passed]
-        row = [*counts, len(one.lost), len(one.open), len(one.declared), len(one.stale), len(one.flaky), round(one.seconds)]
+        row = [*counts, len(one.lost), len(one.open), len(one.declared), len(one.otherwise), len(one.stale), len(one.flaky), round(one.seconds)]
         print(columns.format(one.upstream, *row))
 
 

@@ -14,7 +14,7 @@ from .targets import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 CASE_SECONDS = 120
 
 # The most of a case's output that is kept.
-KEPT_OUTPUT = 4_000
+KEPT_OUTPUT = 16_000
 
 # The suite has more cases than this; fewer means that the list could not be read.
 FEWEST_CASES = 800

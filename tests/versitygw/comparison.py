@@ -8,8 +8,9 @@ import time
 from . import cases, differences
 from .targets import Target
 
-# How often a case that seems lost is tried again before it counts.
+# How often a case that seems lost is tried again before it counts, and how many failures in all make it so.
 REPEATS = 2
+FAILURES = 2
 
 
 @dataclasses.dataclass
@@ -19,10 +20,12 @@ class Comparison:
     upstream: str
     bare: dict = dataclasses.field(default_factory=dict)
     through: dict = dataclasses.field(default_factory=dict)
-    # Cases that passed bare and failed through, every time.
+    # Cases that passed bare and failed through, more than once.
     lost: list = dataclasses.field(default_factory=list)
     # Lost ones that are declared.
     declared: list = dataclasses.field(default_factory=list)
+    # Those that fail otherwise than declared, with how.
+    otherwise: dict = dataclasses.field(default_factory=dict)
     # Lost ones that are known defects.
     open: list = dataclasses.field(default_factory=list)
     # Known defects that pass.
@@ -34,7 +37,7 @@ class Comparison:
     seconds: float = 0.0
 
     def failed(self):
-        return bool(self.lost or self.stale)
+        return bool(self.lost or self.otherwise or self.stale)
 
 
 class Worker:
@@ -122,14 +125,40 @@ def judge(comparison, bare, through, known_to_pass):
         if name not in known_to_pass and not comparison.bare[name].passed:
             continue
         if name in declared:
-            comparison.declared.append(name)
+            unlike = differs(declared[name], outcome, lambda name=name: through.run(name))
+            if unlike is None:
+                comparison.declared.append(name)
+            else:
+                comparison.otherwise[name] = unlike
             continue
         if name in known:
             comparison.open.append(name)
             continue
         if not comparison.bare[name].passed or not bare.run(name).passed:
             comparison.flaky[name] = "bare"
-        elif any(through.run(name).passed for _ in range(REPEATS)):
-            comparison.flaky[name] = "through"
-        else:
+        elif fails_again(lambda name=name: through.run(name)):
             comparison.lost.append(name)
+        else:
+            comparison.flaky[name] = "through"
+
+
+def fails_again(run):
+    """Whether a case that failed once does so often enough to count."""
+    failures = 1
+    for _ in range(REPEATS):
+        failures += not run().passed
+        if failures >= FAILURES:
+            return True
+    return False
+
+
+def differs(difference, outcome, run):
+    """How a declared case fails otherwise than declared, if it does so more than once; None where it does not."""
+    unlike = outcome.reason()
+    if difference.explains(outcome):
+        return None
+    for _ in range(REPEATS):
+        outcome = run()
+        if not outcome.passed and not difference.explains(outcome):
+            return unlike
+    return None
