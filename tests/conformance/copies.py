@@ -138,9 +138,9 @@ def _tags(target, key, bucket=None):
 @case("copy: tags go along into another bucket, or are replaced")
 def tags_in_other_bucket(target):
     bucket = target.new_bucket()
-    source = [("a", "1 +&="), ("ü", "")]
+    source = [("a", "1 +="), ("b", "")]
     for size in (1, 3 * MIB):
-        target.put("copy/tagged-far", bytes(size), Tagging="a=1%20%2B%26%3D&%C3%BC=")
+        target.put("copy/tagged-far", bytes(size), Tagging="a=1%20%2B%3D&b=")
         _copy(target, "kept", "copy/tagged-far", bucket=bucket)
         equal(_tags(target, "kept", bucket), source, "tags of a copy")
         _copy(target, "new", "copy/tagged-far", bucket=bucket, TaggingDirective="REPLACE", Tagging="c=d")

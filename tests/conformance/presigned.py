@@ -269,9 +269,22 @@ def unsigned_headers(target):
     target.put("presigned/secret", b"secret")
     url = _url(target, "put_object", "presigned/laundered")
     source = f"/{target.bucket}/presigned/secret"
-    _fetch(url, method="PUT", body=b"", Content_Type="", x_amz_copy_source=source)
-    found = _fetch(_url(target, "get_object", "presigned/laundered"))[2]
-    expect(found != b"secret", "the object was copied")
+    status, _, answer = _fetch(url, method="PUT", body=b"", Content_Type="", x_amz_copy_source=source)
+    equal(status, 403, f"status ({answer[:200]})")
+    expect(b"<Code>AccessDenied</Code>" in answer, f"answer is {answer[:200]}")
+    equal(_fetch(_url(target, "get_object", "presigned/laundered"))[0], 404, "status of the target")
+
+
+@case("presigned: with Signature Version 2")
+def version_2(target):
+    target.put("presigned/version-2", b"x")
+    url = _url(target, "get_object", "presigned/version-2", client=target.connect(signature_version="s3"))
+    expect("AWSAccessKeyId=" in url, f"the URL is {url}")
+    status, _, answer = _fetch(url)
+    if target.difference("Signature Version 2"):
+        equal((status, b"Please use AWS4-HMAC-SHA256" in answer), (400, True), f"answer ({answer[:300]})")
+    else:
+        equal((status, answer), (200, b"x"))
 
 
 @case("presigned: listings and deletions of a bucket")

@@ -63,12 +63,11 @@ class Target:
             "s3",
             endpoint_url=self.endpoint,
             config=Config(
-                signature_version="s3v4",
                 retries={"total_max_attempts": 1},
                 connect_timeout=5,
                 read_timeout=60,
                 s3={"addressing_style": "path"},
-                **settings,
+                **{"signature_version": "s3v4", **settings},
             ),
         )
 

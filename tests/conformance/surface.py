@@ -127,14 +127,26 @@ def cors(target):
         expect("origin" in headers.get("vary", "").lower(), f"vary is {headers.get('vary')}")
 
 
-@case("surface: who pays and who owns are said with every operation")
-def owner(target):
-    arguments = {"RequestPayer": "requester"}
-    target.put("surface/payer", b"x", **arguments)
-    equal(target.body("surface/payer", **arguments), b"x", "body")
-    target.head("surface/payer", **arguments)
-    target.client.list_objects_v2(Bucket=target.bucket, **arguments)
-    target.client.delete_object(Bucket=target.bucket, Key="surface/payer", **arguments)
+@case("surface: who pays is said with every operation")
+def payer(target):
+    pays = {"Bucket": target.bucket, "RequestPayer": "requester"}
+    one, client = {"Key": "surface/payer", **pays}, target.client
+    client.put_object(Body=b"x", **one)
+    equal(client.get_object(**one)["Body"].read(), b"x", "body")
+    client.head_object(**one)
+    equal(client.get_object_attributes(ObjectAttributes=["ObjectSize"], **one)["ObjectSize"], 1, "size")
+    equal(len(client.list_objects_v2(Prefix="surface/payer", **pays)["Contents"]), 1, "keys")
+    source = {"Bucket": target.bucket, "Key": "surface/payer"}
+    client.copy_object(CopySource=source, **one | {"Key": "surface/payer-copy"})
+    upload = one | {"UploadId": client.create_multipart_upload(**one)["UploadId"]}
+    part = {"PartNumber": 1, "ETag": client.upload_part(PartNumber=1, Body=b"parts", **upload)["ETag"]}
+    client.upload_part_copy(PartNumber=2, CopySource=source, **upload)
+    equal(len(client.list_parts(**upload)["Parts"]), 2, "parts")
+    client.complete_multipart_upload(MultipartUpload={"Parts": [part]}, **upload)
+    equal(client.get_object(**one)["Body"].read(), b"parts", "body")
+    client.delete_object(**one)
+    client.delete_objects(Delete={"Objects": [{"Key": "surface/payer-copy"}]}, **pays)
+    equal(client.list_objects_v2(Prefix="surface/payer", **pays)["KeyCount"], 0, "keys")
 
 
 @case("surface: the redirect of a website's object comes back")
