@@ -1,45 +1,20 @@
-//! The register of what an encrypting S3 proxy must do on the wire. Each rule has a test that names it: a Rust test whose name begins with
-//! `rule_NN_`, or a case of the conformance suite called `rule NN: …`.
+//! The register of what an encrypting S3 proxy must do on the wire (`rules.txt`): each clause of each rule names tests, and they exist.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
-/// The rules, numbered from 1.
-const RULES: [&str; 27] = [
-    "The signature is verified before the body is polled, in every mode, and the body's hash where it was signed.",
-    "An x-amz- header that the signature does not cover is refused, but for those that describe the body.",
-    "The host is verified as it was signed, with or without the scheme's default port, or as a configured external name.",
-    "Presigned URLs live from 1 second to 7 days; their authentication parameters do not go upstream.",
-    "Clocks may differ by 15 minutes.",
-    "Path style and virtual-host style are accepted, and chosen for each upstream.",
-    "The path is taken verbatim: nothing is normalised.",
-    "Streaming bodies are known by x-amz-content-sha256; their framing is never stored, their trailer is verified over the plaintext.",
-    "Every checksum algorithm and every mode of signed chunks is verified; what is buffered of a chunk is bounded.",
-    "A body is exactly as long as declared; without a length there is 411.",
-    "A mismatch that is known at the end alone leaves no object.",
-    "An upstream PUT has minimal headers and a fixed length, and nothing that describes the plaintext.",
-    "100 Continue comes after authentication; an early refusal reaches a client that is still sending.",
-    "Only what can be replayed is tried again when a pooled connection turns out to be dead.",
-    "Checksums of the ciphertext never reach a client; those of the plaintext do where they were asked for.",
-    "SHA checksums of multipart objects are composite, CRC64NVME ones are of the full object, CRC32 and CRC32C may be either.",
-    "Entity tags are mapped everywhere, and never look like the MD5 of the plaintext.",
-    "Listings are rewritten in sizes, tags and checksums only.",
-    "A Complete is answered early and kept alive; an error in a 200 is an error.",
-    "Ranges are resolved against the plaintext.",
-    "partNumber and GetObjectAttributes speak of the plaintext's parts.",
-    "Errors name our own resources and ids, and nothing leads a client around the gateway.",
-    "Sizes are bounded as in S3, by plaintext.",
-    "DeleteObjects is bounded, read whole, and sent on with a Content-MD5.",
-    "A form's policy is verified, signature and conditions, and stored as a PutObject.",
-    "SSE-C is refused and never passed on.",
-    "Conditional writes are passed on and answered as S3 answers them.",
-];
+/// How many rules there are, numbered from 1.
+const RULES: usize = 27;
+
+const REGISTER: &str = include_str!("rules.txt");
 
 /// Where tests live, seen from the repository.
-const PLACES: [&str; 5] = [
+const PLACES: [&str; 7] = [
+    "crates/envelope/src",
+    "crates/envelope/tests",
     "crates/proxy/src",
     "crates/proxy/tests",
     "crates/devstore/tests",
@@ -47,68 +22,147 @@ const PLACES: [&str; 5] = [
     "tests/conformance",
 ];
 
-/// The number behind a mark: `rule_07_` or `rule 7:`.
-fn number(text: &str, mark: &str, end: char) -> Option<usize> {
-    let (digits, _) = text.trim_start().strip_prefix(mark)?.split_once(end)?;
-    digits.parse().ok()
+/// Functions that are tests, and cases of the conformance suite.
+#[derive(Debug, Default)]
+struct Tests {
+    functions: BTreeSet<String>,
+    /// The name, or its beginning where the rest is filled in for each of several.
+    cases: BTreeSet<String>,
 }
 
-/// The rule that a line's test names.
-fn named(line: &str) -> Option<usize> {
-    let function = line
-        .trim_start()
-        .strip_prefix("async ")
-        .unwrap_or(line.trim_start());
-    number(function, "fn rule_", '_').or_else(|| number(line, "@case(\"rule ", ':'))
+impl Tests {
+    fn collect() -> Self {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut tests = Self::default();
+        for place in PLACES {
+            let mut sources = Vec::new();
+            files(&repository.join(place), &mut sources);
+            for source in sources {
+                tests.read(&fs::read_to_string(source).unwrap());
+            }
+        }
+        tests
+    }
+
+    /// Takes what a file declares. A function is a test if an attribute above it, with no other function between, says so.
+    fn read(&mut self, text: &str) {
+        let mut is_test = false;
+        for line in text.lines().map(str::trim_start) {
+            if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+                is_test = true;
+            }
+            let function = line.strip_prefix("async ").unwrap_or(line);
+            if let Some(rest) = function.strip_prefix("fn ") {
+                let name = rest.split(['(', '<']).next().unwrap();
+                if std::mem::take(&mut is_test) {
+                    self.functions.insert(name.to_owned());
+                }
+            }
+            let case = line.strip_prefix('@').and_then(|line| line.split_once('('));
+            match case.map(|(_, argument)| argument.split('"').collect::<Vec<_>>()) {
+                Some(parts) if parts.len() > 1 && parts[0].is_empty() => {
+                    self.cases.insert(parts[1].to_owned());
+                }
+                Some(parts) if parts.len() > 1 && parts[0] == "f" => {
+                    let start = parts[1].split('{').next().unwrap();
+                    self.cases.insert(start.to_owned());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        match name.strip_suffix('*') {
+            Some(start) => self.cases.iter().any(|case| {
+                case.starts_with(start) || (case.ends_with(": ") && start.starts_with(&**case))
+            }),
+            None => self.functions.contains(name) || self.cases.contains(name),
+        }
+    }
 }
 
-fn files(directory: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
+fn files(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
         let kind = path.extension().and_then(|kind| kind.to_str());
         if path.is_dir() {
-            files(&path, found)?;
+            files(&path, found);
         } else if matches!(kind, Some("rs" | "py")) {
             found.push(path);
         }
     }
-    Ok(())
+}
+
+/// The clauses of the register with their tests, by rule.
+fn register() -> BTreeMap<usize, Vec<(&'static str, Vec<&'static str>)>> {
+    let mut rules: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+    for line in REGISTER.lines().filter(|line| !line.starts_with('#')) {
+        let [rule, clause, tests] = line.split(" | ").collect::<Vec<_>>()[..] else {
+            panic!("a line of the register has three columns: {line}");
+        };
+        let tests = tests.split(';').map(str::trim).collect();
+        let clauses = rules.entry(rule.parse().unwrap()).or_default();
+        clauses.push((clause, tests));
+    }
+    rules
 }
 
 #[test]
-fn every_rule_has_a_test_that_names_it() {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut sources = Vec::new();
-    for place in PLACES {
-        files(&repository.join(place), &mut sources).unwrap();
-    }
-    let mut tests: BTreeMap<usize, usize> = BTreeMap::new();
-    for source in sources {
-        for rule in fs::read_to_string(source)
-            .unwrap()
-            .lines()
-            .filter_map(named)
-        {
-            *tests.entry(rule).or_default() += 1;
+fn every_clause_of_every_rule_names_tests_that_exist() {
+    let register = register();
+    assert_eq!(
+        register.keys().copied().collect::<Vec<_>>(),
+        (1..=RULES).collect::<Vec<_>>()
+    );
+    let tests = Tests::collect();
+    let mut missing = Vec::new();
+    for (rule, clauses) in &register {
+        for (clause, names) in clauses {
+            for name in names.iter().filter(|name| !tests.has(name)) {
+                missing.push(format!("{rule}, {clause} {name}"));
+            }
         }
     }
-    for (rule, text) in (1..).zip(RULES) {
-        assert!(
-            tests.contains_key(&rule),
-            "no test names rule {rule}: {text}"
-        );
-    }
-    let unknown: Vec<_> = tests.keys().filter(|rule| **rule > RULES.len()).collect();
-    assert!(
-        unknown.is_empty(),
-        "tests name rules that there are not: {unknown:?}"
-    );
+    assert!(missing.is_empty(), "no such tests: {missing:#?}");
 }
 
 #[test]
-fn names_are_read_in_both_languages() {
-    assert_eq!(named("    fn rule_07_paths() {"), Some(7));
-    assert_eq!(named("async fn rule_22_x() -> Result<()> {"), Some(22));
-    assert_eq!(named("@case(\"rule 25: a form\")"), Some(25));
-    assert_eq!(named("fn ruler() {"), None);
+fn a_test_that_names_a_rule_is_about_one_that_there_is_and_stands_in_the_register() {
+    let register = register();
+    let named: BTreeSet<&str> = register
+        .values()
+        .flatten()
+        .flat_map(|(_, names)| names.iter().copied())
+        .collect();
+    let tests = Tests::collect();
+    for test in &tests.functions {
+        let Some((number, _)) = test
+            .strip_prefix("rule_")
+            .and_then(|rest| rest.split_once('_'))
+        else {
+            continue;
+        };
+        let number: usize = number.parse().unwrap();
+        assert!((1..=RULES).contains(&number), "{test}");
+    }
+    let lacking: Vec<_> = tests
+        .functions
+        .iter()
+        .filter(|test| test.starts_with("rule_") && !named.contains(test.as_str()))
+        .collect();
+    assert!(lacking.is_empty(), "not in rules.txt: {lacking:#?}");
+}
+
+#[test]
+fn only_tests_are_found_and_no_function_that_merely_is_called_so() {
+    let mut tests = Tests::default();
+    tests.read(
+        "fn rule_01_helper() {}\n#[tokio::test(flavor = \"multi_thread\")]\nasync fn real() {}\nfn other() {}\n\
+         @case(\"a: case\")\n    @case(f\"b: {name} of\")\n",
+    );
+    assert!(tests.has("real") && tests.has("a: case") && tests.has("b: *"));
+    for name in ["rule_01_helper", "other", "a: cas", "c: *"] {
+        assert!(!tests.has(name), "{name}");
+    }
 }

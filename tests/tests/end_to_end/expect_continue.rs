@@ -88,6 +88,39 @@ async fn a_good_request_is_asked_for_its_body() -> Result<()> {
     .await
 }
 
+/// S3's limit of 5 GiB, less what sealing adds.
+const LARGEST: u64 = (5 << 30) - (3 << 20);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_23_single_bodies_are_bounded_at_5_gib_less_3_mib() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        let (through, _) = rig.clients(BUCKET).await?;
+        let gateway = &rig.gateway.endpoint;
+        let begun = through
+            .create_multipart_upload()
+            .bucket(BUCKET)
+            .key("parts");
+        let begun = begun.send().await?;
+        let id = begun.upload_id().context("no upload id")?;
+        for target in ["single", &format!("parts?partNumber=1&uploadId={id}")] {
+            for (length, expected) in [(LARGEST, "100 "), (LARGEST + 1, "400 ")] {
+                let request = waiting(target, length).sign(
+                    gateway,
+                    Payload::Named("UNSIGNED-PAYLOAD"),
+                    SystemTime::now(),
+                )?;
+                let (_, head) = first_answer(&request, gateway).await?;
+                ensure!(
+                    head.starts_with(&format!("HTTP/1.1 {expected}")),
+                    "{target} with {length} bytes is answered {head}"
+                );
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_request_is_refused_without_its_body() -> Result<()> {
     with_rig(LIMIT, async |rig| {

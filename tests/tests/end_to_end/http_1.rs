@@ -401,7 +401,8 @@ async fn a_refused_upload_without_end_is_cut_off() -> Result<()> {
         let mut sent = 0_u64;
         while connection.write(&piece).await.is_ok() {
             sent += 1;
-            ensure!(sent < 400, "{sent} MiB were taken after the refusal");
+            // What it reads and drops is bounded at 64 MiB; the rest lies in the buffers of both sockets.
+            ensure!(sent < 80, "{sent} MiB were taken after the refusal");
         }
         ensure!(
             started.elapsed() < Duration::from_secs(40),

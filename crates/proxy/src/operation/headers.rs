@@ -149,6 +149,11 @@ pub(super) fn of_source(client: &HeaderMap) -> HeaderMap {
     headers
 }
 
+/// Whether the client says whose bucket it must be.
+pub(super) fn expects_owner(client: &HeaderMap) -> bool {
+    client.contains_key(BUCKET_OWNER)
+}
+
 /// Headers for a request that makes an object.
 pub(super) fn placement(client: &HeaderMap) -> HeaderMap {
     let mut headers = common(client);

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::{
     DEFAULT_STORAGE_CLASS, Exchange, ResponseBody, append_query, checksums, document,
-    get_object::intent,
+    get_object::intent, headers,
 };
 use crate::{
     error::S3Error,
@@ -113,11 +113,9 @@ async fn class_if_open(
     let key = ObjectKey::new(upload.record.object_key.as_str())?;
     let mut query = String::from("max-parts=1");
     append_query(&mut query, "uploadId", &upload.id.upstream);
-    let request = UpstreamRequest::new(
-        Method::GET,
-        Target::object(exchange.bucket(), key.to_wire()),
-    )
-    .query(query);
+    let target = Target::object(exchange.bucket(), key.to_wire())
+        .for_requester(headers::requester(&exchange.headers));
+    let request = UpstreamRequest::new(Method::GET, target).query(query);
     match exchange.gateway.upstream.call(request).await {
         Ok(answer) => {
             let document = answer.document(MAX_DOCUMENT_LENGTH).await?;

@@ -161,11 +161,29 @@ pub(super) async fn open(
 
 /// The error to answer with where the request's bucket does not exist, which S3 looks at first.
 pub(super) async fn missing_bucket(exchange: &Exchange) -> Option<S3Error> {
-    let bucket = UpstreamRequest::new(Method::HEAD, Target::bucket(exchange.bucket()));
-    match exchange.gateway.upstream.call(bucket).await {
+    match head_bucket(exchange).await {
         Err(error) if error.status == StatusCode::NOT_FOUND => Some(S3Error::no_such_bucket()),
         _ => None,
     }
+}
+
+/// Has the storage look whose bucket it is, for an operation that asks it nothing else about the bucket.
+///
+/// # Errors
+///
+/// The storage's, where the client expects another owner.
+pub(super) async fn verify_owner(exchange: &Exchange) -> Result<(), S3Error> {
+    if headers::expects_owner(&exchange.headers) {
+        head_bucket(exchange).await?;
+    }
+    Ok(())
+}
+
+async fn head_bucket(exchange: &Exchange) -> Result<(), S3Error> {
+    let target = Target::bucket(exchange.bucket());
+    let bucket = target.for_requester(headers::requester(&exchange.headers));
+    let request = UpstreamRequest::new(Method::HEAD, bucket);
+    exchange.gateway.upstream.call(request).await.map(drop)
 }
 
 /// AbortMultipartUpload: at the upstream first, so that no part can come after its state has gone.

@@ -253,8 +253,9 @@ async fn send_part(
         body
     };
     let sent = if stashed {
-        // The upstream, which would know, is not asked for this part: the record may be gone meanwhile.
+        // The upstream, which would know, is not asked for this part: the record may be gone meanwhile, and the bucket be somebody else's.
         multipart::open(exchange, &upload.id.to_string(), true).await?;
+        multipart::verify_owner(exchange).await?;
         let name = gateway.uploads.stash_name(upload, id);
         gateway
             .state

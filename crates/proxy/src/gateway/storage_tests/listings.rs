@@ -101,3 +101,27 @@ async fn a_small_listing_has_a_length_and_an_error_of_its_own() {
     let text = answer.document(1 << 20).await.unwrap();
     assert!(String::from_utf8_lossy(&text).contains("<Size>3</Size>"));
 }
+
+#[tokio::test]
+async fn a_page_of_1_000_keys_takes_one_request_to_the_storage() {
+    let rig = Rig::start("").await;
+    rig.put("key", "abc").await.unwrap();
+    for index in 0..999 {
+        rig.storage
+            .duplicate(super::BUCKET, "key", format!("key-{index:04}"));
+    }
+    rig.storage.take_seen();
+    for query in [
+        "list-type=2",
+        "",
+        "list-type=2&fetch-owner=true",
+        "versions",
+    ] {
+        let listing = UpstreamRequest::new(Method::GET, Target::bucket(super::BUCKET));
+        let text = rig.text(listing.query(query)).await;
+        assert_eq!(text.matches("<Size>3</Size>").count(), 1_000, "{query}");
+        let seen = rig.storage.take_seen();
+        assert_eq!(seen.len(), 1, "{query}: {seen:?}");
+        assert_eq!(seen[0].bucket, super::BUCKET);
+    }
+}

@@ -1,6 +1,7 @@
 //! A whole gateway between a client and a storage in memory that counts what it is asked (see `storage`).
 
 mod copies;
+mod forwarded;
 mod integrity;
 mod late_answers;
 mod listings;

@@ -85,6 +85,8 @@ struct Held {
     buckets: BTreeSet<String>,
     objects: BTreeMap<(String, String), Object>,
     uploads: BTreeMap<String, Upload>,
+    /// Whose a bucket is; the others are anybody's.
+    owners: BTreeMap<String, String>,
     seen: Vec<Seen>,
     tags: u64,
 }
@@ -156,6 +158,33 @@ impl Storage {
         names.map(|(_, key)| key.clone()).collect()
     }
 
+    /// Says whose a bucket is: who expects another owner is refused.
+    pub(super) fn own(&self, bucket: &str, owner: &str) {
+        self.held()
+            .owners
+            .insert(bucket.to_owned(), owner.to_owned());
+    }
+
+    /// The length of an object, as it lies there.
+    pub(super) fn length(&self, bucket: &str, key: &str) -> usize {
+        let place = (bucket.to_owned(), key.to_owned());
+        self.held().objects[&place].content.len()
+    }
+
+    fn is_of_another(&self, bucket: &str, headers: &HeaderMap) -> bool {
+        let expects = |bucket: &str, header: &str| {
+            let held = self.held();
+            let (owner, expected) = (held.owners.get(bucket), headers.get(header));
+            owner.is_some_and(|owner| expected.is_some_and(|expected| expected != owner.as_str()))
+        };
+        let source = headers.get("x-amz-copy-source").map(|source| {
+            let source = source.to_str().unwrap().trim_start_matches('/');
+            source.split('/').next().unwrap().to_owned()
+        });
+        expects(bucket, "x-amz-expected-bucket-owner")
+            || source.is_some_and(|bucket| expects(&bucket, "x-amz-source-expected-bucket-owner"))
+    }
+
     /// Puts an empty object there.
     pub(super) fn plant(&self, bucket: &str, key: String) {
         let object = Object {
@@ -163,6 +192,13 @@ impl Storage {
             ..Object::default()
         };
         self.held().objects.insert((bucket.to_owned(), key), object);
+    }
+
+    /// Puts an object there a second time, under another key.
+    pub(super) fn duplicate(&self, bucket: &str, key: &str, other: String) {
+        let mut held = self.held();
+        let object = held.objects[&(bucket.to_owned(), key.to_owned())].clone();
+        held.objects.insert((bucket.to_owned(), other), object);
     }
 
     /// Puts parts without content into an open upload.
@@ -198,6 +234,8 @@ impl Storage {
             xml(&format!(
                 "<Error><Code>{code}</Code><Message>late</Message></Error>"
             ))
+        } else if self.is_of_another(bucket, &parts.headers) {
+            error(StatusCode::FORBIDDEN, "AccessDenied")
         } else if bucket == "scripted" && key.is_empty() && parts.method == Method::GET {
             self.scripted()
         } else {
