@@ -31,6 +31,33 @@ pub fn vault() -> Result<PathBuf> {
     named_by(VAULT_VARIABLE)
 }
 
+/// Names the PKCS#11 module of SoftHSM, where it is not where distributions put it.
+pub const SOFTHSM_VARIABLE: &str = "SEALGATE_SOFTHSM";
+
+/// Where distributions put it.
+const SOFTHSM_PLACES: [&str; 5] = [
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib64/softhsm/libsofthsm2.so",
+    "/usr/lib64/pkcs11/libsofthsm2.so",
+    "/usr/local/lib/softhsm/libsofthsm2.so",
+    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
+];
+
+/// The PKCS#11 module of SoftHSM.
+///
+/// # Errors
+/// If it is nowhere.
+pub fn softhsm() -> Result<PathBuf> {
+    if std::env::var_os(SOFTHSM_VARIABLE).is_some() {
+        return named_by(SOFTHSM_VARIABLE);
+    }
+    let found = SOFTHSM_PLACES
+        .iter()
+        .map(PathBuf::from)
+        .find(|path| path.is_file());
+    found.context("SoftHSM is missing; install it (Debian, Ubuntu: apt-get install softhsm2), or name its module with SEALGATE_SOFTHSM")
+}
+
 /// A program of the Python environment, such as `python` or `aws`.
 ///
 /// # Errors

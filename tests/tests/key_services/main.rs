@@ -9,6 +9,8 @@ mod behaviour;
 #[cfg(test)]
 mod local;
 #[cfg(test)]
+mod pkcs11;
+#[cfg(test)]
 mod vault;
 #[cfg(test)]
 mod vault_logins;

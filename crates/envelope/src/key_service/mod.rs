@@ -3,6 +3,7 @@
 //! ```text
 //!   Keyring ──► dyn KeyService ──┬─ aws::AwsKms             a key in AWS KMS, or in a server that speaks its protocol
 //!                                ├─ vault::VaultTransit     a key in the Transit engine of Vault or OpenBao
+//!                                ├─ pkcs11::Pkcs11Token     a key in a PKCS#11 token
 //!                                └─ local::LocalKeyService  a key file, for laptops and labs
 //! ```
 //!
@@ -17,6 +18,8 @@ mod failure;
 #[cfg(feature = "local")]
 pub mod local;
 mod permit;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 #[cfg(any(feature = "aws-kms", feature = "vault"))]
 mod trust;
 #[cfg(feature = "vault")]

@@ -8,7 +8,7 @@ use super::*;
 const EXAMPLE: &str = include_str!("../../sealgate.example.toml");
 
 /// The files that the example names.
-const FILES: [&str; 11] = [
+const FILES: [&str; 13] = [
     "server.pem",
     "server-key.pem",
     "storage-ca.pem",
@@ -20,6 +20,8 @@ const FILES: [&str; 11] = [
     "secrets/storage-session-token",
     "secrets/state",
     "secrets/app-2",
+    "libvendor-pkcs11.so",
+    "secrets/pin",
 ];
 
 #[test]
@@ -44,6 +46,7 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     let [
         KeyServiceConfig::AwsKms(kms),
         KeyServiceConfig::VaultTransit(vault),
+        KeyServiceConfig::Pkcs11(pkcs11),
         KeyServiceConfig::Local { .. },
     ] = config.key_services.as_slice()
     else {
@@ -51,6 +54,7 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     };
     assert_eq!(kms.timeouts, KeyServiceTimeouts::default());
     assert_eq!(vault.timeouts, KeyServiceTimeouts::default());
+    assert_eq!(pkcs11.timeout, KeyServiceTimeouts::default().operation);
     assert_eq!(config.identities[0].credentials.len(), 2);
     assert!(config.state.upstream.is_some());
     assert_eq!(config.domain_for("logs-eu", "audit/1").name, "acme/audit");
@@ -88,6 +92,9 @@ login = { method = "approle", strange = 1 }
 [[key_service]]
 type = "vault-transit"
 login = { method = "kubernetes", strange = 1 }
+[[key_service]]
+type = "pkcs11"
+strange = 1
 [[key_service]]
 type = "local"
 strange = 1

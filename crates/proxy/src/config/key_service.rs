@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::{self, Endpoint};
-use super::secret::Surroundings;
+use super::secret::{Secret, Surroundings};
 use super::table::Table;
 use super::upstream::{CredentialSource, read_ca_file, read_credentials, read_region};
 use super::vault::{self, VaultConfig};
@@ -16,6 +16,8 @@ pub enum KeyServiceConfig {
     AwsKms(AwsKmsConfig),
     /// The Transit engine of Vault or OpenBao.
     VaultTransit(VaultConfig),
+    /// A key in a PKCS#11 token.
+    Pkcs11(Pkcs11Config),
     /// A key in a local file (FORMAT.md section 2), for laptops and tests.
     Local {
         /// The key file.
@@ -38,6 +40,21 @@ pub struct AwsKmsConfig {
     pub credentials: CredentialSource,
     /// How long to wait.
     pub timeouts: KeyServiceTimeouts,
+}
+
+/// A key in a PKCS#11 token.
+#[derive(Clone, Debug)]
+pub struct Pkcs11Config {
+    /// The shared library of the token's vendor.
+    pub module: PathBuf,
+    /// The token's label.
+    pub token: String,
+    /// The key's label.
+    pub key: String,
+    /// What logs in.
+    pub pin: Secret,
+    /// For the whole operation.
+    pub timeout: Duration,
 }
 
 /// How long a key service may take.
@@ -72,6 +89,7 @@ const TIMEOUT_BOUNDS: std::ops::RangeInclusive<Duration> =
 enum Kind {
     AwsKms,
     VaultTransit,
+    Pkcs11,
     Local,
 }
 
@@ -131,16 +149,18 @@ fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<KeyServi
     let kind = table
         .require(
             "type",
-            "type = \"aws-kms\", type = \"vault-transit\" or type = \"local\"",
+            "type = \"aws-kms\", type = \"vault-transit\", type = \"pkcs11\" or type = \"local\"",
         )?
         .choice(&[
             ("aws-kms", Kind::AwsKms),
             ("vault-transit", Kind::VaultTransit),
+            ("pkcs11", Kind::Pkcs11),
             ("local", Kind::Local),
         ])?;
     match kind {
         Kind::AwsKms => read_aws_kms(table, surroundings).map(KeyServiceConfig::AwsKms),
         Kind::VaultTransit => vault::read(table, surroundings).map(KeyServiceConfig::VaultTransit),
+        Kind::Pkcs11 => read_pkcs11(table, surroundings).map(KeyServiceConfig::Pkcs11),
         Kind::Local => {
             let file = table
                 .require_text("file", "file = \"FILE\"")
@@ -196,6 +216,36 @@ fn read_aws_kms(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<
         ca_file: ca_file.ok()?,
         credentials: credentials?,
         timeouts: timeouts?,
+    })
+}
+
+fn read_pkcs11(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<Pkcs11Config> {
+    let module = table
+        .require_text("module", "module = \"/usr/lib/VENDOR/libpkcs11.so\"")
+        .and_then(|value| {
+            surroundings.file(&value, "name the PKCS#11 module of the token's vendor")
+        });
+    let token = table
+        .require_text("token", "token = \"LABEL\"")
+        .and_then(|value| value.text().map(str::to_owned));
+    let key = table
+        .require_text("key", "key = \"LABEL\"")
+        .and_then(|value| value.text().map(str::to_owned));
+    let pin = table
+        .require_text("pin", "pin = \"file:PATH\" or \"env:NAME\"")
+        .and_then(|value| surroundings.secret(&value));
+    let timeout = table.duration(
+        "timeout",
+        KeyServiceTimeouts::default().operation,
+        TIMEOUT_BOUNDS,
+    );
+    table.finish();
+    Some(Pkcs11Config {
+        module: module?,
+        token: token?,
+        key: key?,
+        pin: pin?,
+        timeout: timeout?,
     })
 }
 

@@ -31,7 +31,7 @@ pub use anonymous::{AnonymousAction, AnonymousConfig};
 pub use domain::{CipherSuite, DomainConfig, DomainRule};
 pub use endpoint::{Endpoint, Scheme};
 pub use identity::{ClientCredential, IdentityConfig};
-pub use key_service::{AwsKmsConfig, KeyServiceConfig, KeyServiceTimeouts};
+pub use key_service::{AwsKmsConfig, KeyServiceConfig, KeyServiceTimeouts, Pkcs11Config};
 pub use limits::LimitsConfig;
 pub use listener::{ForwardedHeader, ListenerConfig, TlsFiles};
 pub use log::{LogConfig, LogFormat, LogLevel};

@@ -3,6 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context;
+#[cfg(feature = "pkcs11")]
+use sealgate_envelope::key_service::pkcs11::{Pkcs11Configuration, Pkcs11Limits, Pkcs11Token};
 #[cfg(feature = "vault")]
 use sealgate_envelope::key_service::vault::{
     ClientCertificate, VaultConfiguration, VaultLimits, VaultLogin, VaultTransit,
@@ -16,7 +18,7 @@ use zeroize::Zeroizing;
 
 #[cfg(feature = "vault")]
 use crate::config::VaultLoginConfig;
-use crate::config::{self, AwsKmsConfig, KeyServiceConfig, VaultConfig};
+use crate::config::{self, AwsKmsConfig, KeyServiceConfig, Pkcs11Config, VaultConfig};
 
 /// The client of one key service. Nothing is asked of it yet, so it may be down.
 pub(crate) async fn key_service(config: &KeyServiceConfig) -> anyhow::Result<Arc<dyn KeyService>> {
@@ -24,6 +26,7 @@ pub(crate) async fn key_service(config: &KeyServiceConfig) -> anyhow::Result<Arc
         KeyServiceConfig::Local { file } => Ok(Arc::new(LocalKeyService::open(file)?)),
         KeyServiceConfig::AwsKms(config) => Ok(Arc::new(AwsKms::connect(aws_kms(config)?).await?)),
         KeyServiceConfig::VaultTransit(config) => vault_transit(config),
+        KeyServiceConfig::Pkcs11(config) => pkcs11(config),
     }
 }
 
@@ -60,6 +63,26 @@ fn aws_kms(config: &AwsKmsConfig) -> anyhow::Result<AwsKmsConfiguration> {
             settings.credentials(AwsCredentials::DefaultChain)
         }
     })
+}
+
+#[cfg(not(feature = "pkcs11"))]
+fn pkcs11(_: &Pkcs11Config) -> anyhow::Result<Arc<dyn KeyService>> {
+    anyhow::bail!("this build knows no PKCS#11; build it with --features pkcs11")
+}
+
+#[cfg(feature = "pkcs11")]
+fn pkcs11(config: &Pkcs11Config) -> anyhow::Result<Arc<dyn KeyService>> {
+    let limits = Pkcs11Limits {
+        operation_timeout: config.timeout,
+        ..Pkcs11Limits::default()
+    };
+    let settings = Pkcs11Configuration::new(
+        config.module.as_path(),
+        config.token.as_str(),
+        config.key.as_str(),
+        Zeroizing::new(config.pin.expose().to_owned()),
+    );
+    Ok(Arc::new(Pkcs11Token::new(settings.limits(limits))?))
 }
 
 #[cfg(not(feature = "vault"))]

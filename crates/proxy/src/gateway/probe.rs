@@ -181,6 +181,12 @@ impl Gateway {
                     vault.key,
                     vault.endpoint
                 ),
+                KeyServiceConfig::Pkcs11(pkcs11) => format!(
+                    "key service {}: PKCS#11 key {} of token {}",
+                    index + 1,
+                    pkcs11.key,
+                    pkcs11.token
+                ),
                 KeyServiceConfig::Local { file } => format!(
                     "key service {}: local key file {}",
                     index + 1,
