@@ -281,3 +281,81 @@ async fn unwraps_follow_the_age_of_keys_and_probes_their_interval() -> Result<()
     .await
     .context("calls by age and interval")
 }
+
+/// Runs `sealgate keys rewrap` with the configuration of a gateway; its report, and whether it succeeded.
+fn rewrap(gateway: &Gateway, arguments: &[&str]) -> Result<(serde_json::Value, bool)> {
+    let mut command = gateway.command("keys")?;
+    // `--config` belongs to the subcommand.
+    let rest: Vec<_> = command.get_args().skip(1).map(ToOwned::to_owned).collect();
+    let mut rewrap = std::process::Command::new(command.get_program());
+    rewrap
+        .args(["keys", "rewrap"])
+        .args(rest)
+        .arg("--json")
+        .args(arguments);
+    for (name, value) in command.get_envs() {
+        rewrap.env(name, value.context("a variable without a value")?);
+    }
+    command = rewrap;
+    let output = command.output()?;
+    let report = serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    Ok((report, output.status.success()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rewrapping_moves_objects_to_another_key_without_touching_them() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        let (through, bare) = rig.clients(BUCKET).await?;
+        put(&through, BUCKET, "x", b"content").await?;
+        let before = bare.head_object().bucket(BUCKET).key("x").send().await?;
+
+        let directory = rig.directory().join("second");
+        std::fs::create_dir(&directory)?;
+        let second = KeyServer::start(&directory, None)?;
+        let both = gateway(rig, key_service("second", &second.endpoint)?)?;
+        let (report, _) = rewrap(&both, &["--dry-run"])?;
+        ensure!(
+            report["rewrapped"] == 1 && second.count("Encrypt")? == 0,
+            "{report}"
+        );
+        // A key service that is down fails the command, and the next run does what is missing.
+        second.set_faults(
+            &json!([{"operations": ["Encrypt"], "then": {"error": "AccessDeniedException"}}]),
+        )?;
+        let (report, succeeded) = rewrap(&both, &[])?;
+        ensure!(
+            !succeeded && report["failures"][0]["error"].is_string(),
+            "{report}"
+        );
+        second.set_faults(&json!([]))?;
+        let (report, succeeded) = rewrap(&both, &["--rate", "50"])?;
+        ensure!(succeeded && report["rewrapped"] == 1, "{report}");
+        let (report, succeeded) = rewrap(&both, &[])?;
+        ensure!(
+            succeeded && report["rewrapped"] == 0 && report["up_to_date"] == 1,
+            "{report}"
+        );
+        let (report, succeeded) = rewrap(&both, &["--renew"])?;
+        ensure!(succeeded && report["rewrapped"] == 1, "{report}");
+        ensure!(
+            second.count("ReEncrypt")? == 1 && rig.key_server.count("ReEncrypt")? == 1,
+            "renewed"
+        );
+
+        // The first key is gone for good; what it wrapped opens, and the object is as it was.
+        rig.key_server.kill()?;
+        let after = gateway(rig, key_service("second", &second.endpoint)?)?;
+        ensure!(
+            get(&after.endpoint.s3()?, BUCKET, "x").await? == b"content",
+            "GET"
+        );
+        let now = bare.head_object().bucket(BUCKET).key("x").send().await?;
+        ensure!(
+            (now.e_tag(), now.last_modified()) == (before.e_tag(), before.last_modified()),
+            "the object was touched"
+        );
+        Ok(())
+    })
+    .await
+}

@@ -8,6 +8,7 @@ mod gc;
 mod init;
 mod inspect;
 mod key_file;
+mod keys;
 mod kms;
 mod migrate;
 mod open;
@@ -43,6 +44,7 @@ enum Command {
     Open(open::OpenArguments),
     Inspect(inspect::InspectArguments),
     KeyFile(key_file::KeyFileArguments),
+    Keys(keys::KeysArguments),
 }
 
 /// Runs the command that the process was started with.
@@ -62,6 +64,7 @@ pub fn run() -> ExitCode {
         Command::Open(arguments) => open::run(arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::KeyFile(arguments) => key_file::run(&arguments),
+        Command::Keys(arguments) => keys::run(arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -104,6 +104,35 @@ fn resolve_with(
     }
 }
 
+/// See [`super::Config::sealing_of_domain`].
+pub(super) fn sealing_of(config: &Config, name: &str) -> Option<Arc<SealingPolicy>> {
+    let of_bucket = |template: &String| {
+        let pattern = template.replace(BUCKET_PLACEHOLDER, "*");
+        matches_pattern(&pattern, name)
+    };
+    let ruled = config
+        .domains
+        .iter()
+        .find(|rule| rule.name.iter().chain(&rule.former).any(of_bucket));
+    if let Some(rule) = ruled {
+        return Some(Arc::clone(&rule.sealing));
+    }
+    let bucket = name
+        .strip_prefix(&config.deployment)
+        .and_then(|rest| rest.strip_prefix('/'))?;
+    // A table without a name keeps that of the bucket.
+    let unnamed = config.domains.iter().find(|rule| {
+        rule.name.is_none()
+            && rule
+                .buckets
+                .iter()
+                .any(|pattern| matches_pattern(pattern, bucket))
+    });
+    Some(Arc::clone(
+        unnamed.map_or(&config.sealing, |rule| &rule.sealing),
+    ))
+}
+
 /// Whether `text` is what `pattern` describes; `*` stands for any run of characters, everything else for itself.
 pub(super) fn matches_pattern(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');

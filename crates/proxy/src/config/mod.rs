@@ -148,6 +148,11 @@ impl Config {
         domain::resolve(self, bucket, key)
     }
 
+    /// By whom the working keys of a domain are made, found by the domain's name; `None` for a name that no place has or had.
+    pub(crate) fn sealing_of_domain(&self, name: &str) -> Option<Arc<SealingPolicy>> {
+        domain::sealing_of(self, name)
+    }
+
     /// Whether an object that has no sealed header is served as it is: a `[[migrating]]` covers it.
     pub fn is_migrating(&self, bucket: &str, key: &str) -> bool {
         self.migrating.iter().any(|table| table.covers(bucket, key))

@@ -17,6 +17,7 @@ mod key_watch;
 mod missing;
 mod pages;
 pub mod probe;
+pub(crate) mod rewrap;
 #[cfg(test)]
 mod storage_tests;
 mod verification;

@@ -185,6 +185,53 @@ impl StateBucket {
         }
     }
 
+    /// As [`Self::get`], with the entity tag that [`Self::replace`] takes.
+    ///
+    /// # Errors
+    ///
+    /// `ServiceUnavailable` when the bucket cannot be read.
+    pub async fn get_tagged(
+        &self,
+        name: &str,
+        limit: usize,
+    ) -> Result<Option<(Bytes, HeaderValue)>, S3Error> {
+        let request = UpstreamRequest::new(Method::GET, self.target(name));
+        match self.upstream.call(request).await {
+            Ok(answer) => {
+                let tag = answer.headers().get(header::ETAG).cloned().ok_or_else(|| {
+                    S3Error::internal("the upstream sent a record without an entity tag")
+                })?;
+                Ok(Some((answer.document(limit).await?.into_bytes(), tag)))
+            }
+            Err(error) if matches!(&*error.code, "NoSuchKey" | "NoSuchBucket") => Ok(None),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    /// Writes a record in place of the one with this entity tag, and tells whether it did: not if another one is there now.
+    ///
+    /// # Errors
+    ///
+    /// `ServiceUnavailable` when the bucket cannot be written.
+    pub async fn replace(
+        &self,
+        name: &str,
+        content: impl Into<Bytes>,
+        tag: &HeaderValue,
+    ) -> Result<bool, S3Error> {
+        let request = UpstreamRequest::new(Method::PUT, self.target(name))
+            .header(header::IF_MATCH, tag.clone())
+            .bytes(content);
+        let answer = self.upstream.send(request).await?;
+        match answer.status() {
+            status if status.is_success() => Ok(true),
+            StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT | StatusCode::NOT_FOUND => {
+                Ok(false)
+            }
+            _ => Err(unavailable(answer.into_error().await)),
+        }
+    }
+
     /// Opens an object for reading: its length and its body; none if there is no such name.
     ///
     /// # Errors

@@ -7,6 +7,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Columns of a bar whose end is known.
 const KNOWN: &str = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
+/// Columns of a bar that counts.
+const COUNTED: &str = "{msg} {bar:30} {pos}/{len} {eta}";
+
 /// The same where it is not.
 const UNKNOWN: &str = "{msg} {spinner} {bytes} {bytes_per_sec}";
 
@@ -26,6 +29,14 @@ impl Progress {
         let style =
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         Self(bar.with_style(style).with_message(message.to_owned()))
+    }
+
+    /// A bar for so many things that are no bytes.
+    pub(in crate::cli) fn counting(message: &str, count: usize) -> Self {
+        let Self(bar) = Self::new(message, Some(count as u64));
+        let style =
+            ProgressStyle::with_template(COUNTED).unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self(bar.with_style(style))
     }
 
     /// So many bytes more.
@@ -50,7 +61,7 @@ mod tests {
 
     #[test]
     fn the_templates_parse() {
-        for template in [KNOWN, UNKNOWN] {
+        for template in [KNOWN, COUNTED, UNKNOWN] {
             ProgressStyle::with_template(template).unwrap();
         }
     }

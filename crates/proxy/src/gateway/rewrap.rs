@@ -1,0 +1,164 @@
+//! Wraps of working keys, made anew in their registry records: how a deployment moves to other key-encryption keys.
+//!
+//! An object's header names its working key and carries at most two wraps of it. Once those open no more, the registry record
+//! is asked. So what is written here moves every object to another KEK, and no object is touched.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use sealgate_envelope::{
+    WorkingKey, WorkingKeyId, Wrap,
+    key_service::{EncryptionContext, KeyService, RewrapSource, UnwrapPermit},
+    keyring::registry::RegistryStore as _,
+    records::{MAXIMUM_RECORD_LENGTH, RegistryRecord, registry_name},
+};
+
+use super::Gateway;
+use crate::state::S3Registry;
+
+/// Working keys that one run goes through.
+const MAXIMUM_WORKING_KEYS: usize = 4_000_000;
+
+/// How records are rewrapped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RewrapSettings {
+    /// Replaces also the wraps that are there, by ones under the newest version of the same key.
+    pub(crate) renews: bool,
+    /// Writes nothing.
+    pub(crate) dry_run: bool,
+}
+
+/// What became of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rewrapped {
+    /// It has new wraps, or would have without a dry run.
+    Written,
+    /// It has a wrap of every key service that its domain asks for.
+    UpToDate,
+    /// Somebody else wrote it at the same time: another run looks at it again.
+    Overtaken,
+}
+
+impl Gateway {
+    /// Every working key of the registry, in the order of their identifiers, after the one given.
+    pub(crate) async fn working_keys(
+        &self,
+        after: Option<WorkingKeyId>,
+    ) -> anyhow::Result<Vec<WorkingKeyId>> {
+        let registry = S3Registry::new(self.state.clone());
+        registry
+            .list(after, MAXIMUM_WORKING_KEYS)
+            .await
+            .map_err(|error| anyhow::anyhow!("{}", error.detail()))
+    }
+
+    /// Gives one record a wrap by every key service that its domain asks for. Each new wrap is opened again and compared
+    /// before the record is written; wraps by other keys stay.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the record from being rewrapped; it is as it was then.
+    pub(crate) async fn rewrap(
+        &self,
+        permit: &UnwrapPermit,
+        id: WorkingKeyId,
+        settings: RewrapSettings,
+    ) -> anyhow::Result<Rewrapped> {
+        let name = registry_name(id);
+        let Some((bytes, tag)) = self.state.get_tagged(&name, MAXIMUM_RECORD_LENGTH).await? else {
+            return Ok(Rewrapped::Overtaken);
+        };
+        let found = RegistryRecord::parse(&bytes, id)?;
+        // The claim chooses among what the configuration knows; the key service and the MAC confirm it below.
+        let domain = found.claimed_domain().clone();
+        let policy = self
+            .config
+            .sealing_of_domain(domain.as_str())
+            .with_context(|| {
+                format!("no [[domain]] has the name {domain}, so nobody says who is to wrap its keys; name it, or list it in former")
+            })?;
+        let wanted: Vec<_> = match &policy.key_services {
+            Some(places) => places
+                .iter()
+                .filter_map(|place| self.key_services.get(*place))
+                .collect(),
+            None => self.key_services.iter().collect(),
+        };
+        let mut references = Vec::with_capacity(wanted.len());
+        for service in &wanted {
+            references.push(service.key_reference().await?);
+        }
+        let existing = |place: usize, wraps: &[Wrap]| {
+            let (service, reference) = (wanted.get(place)?, references.get(place)?);
+            wraps
+                .iter()
+                .find(|wrap| {
+                    wrap.provider() == service.provider() && wrap.key_reference() == *reference
+                })
+                .cloned()
+        };
+        let missing = (0..wanted.len()).any(|place| existing(place, found.wraps()).is_none());
+        if !settings.renews && !missing {
+            return Ok(Rewrapped::UpToDate);
+        }
+
+        let key = self
+            .keyring
+            .opening_key(permit, id, found.wraps(), &domain)
+            .await?;
+        let record = found.verify(&key, &domain)?;
+        if settings.dry_run {
+            return Ok(Rewrapped::Written);
+        }
+        let context = EncryptionContext::new(domain, id);
+        let mut wraps = Vec::with_capacity(record.wraps.len() + wanted.len());
+        for (place, service) in wanted.iter().enumerate() {
+            let old = existing(place, &record.wraps);
+            wraps.push(match old {
+                Some(old) if !settings.renews => old,
+                old => fresh(service, permit, &context, &key, old.as_ref()).await?,
+            });
+        }
+        for old in record.wraps {
+            let replaced = wraps.iter().any(|wrap| {
+                wrap.provider() == old.provider() && wrap.key_reference() == old.key_reference()
+            });
+            if !replaced {
+                wraps.push(old);
+            }
+        }
+        let bytes = RegistryRecord {
+            id,
+            created: record.created,
+            domain: context.domain().clone(),
+            wraps,
+        }
+        .encode(&key)?;
+        let written = self.state.replace(&name, bytes, &tag).await?;
+        Ok(if written {
+            Rewrapped::Written
+        } else {
+            Rewrapped::Overtaken
+        })
+    }
+}
+
+/// A new wrap by this service, opened again and compared: what does not open now would be lost data later.
+async fn fresh(
+    service: &Arc<dyn KeyService>,
+    permit: &UnwrapPermit,
+    context: &EncryptionContext,
+    key: &WorkingKey,
+    old: Option<&Wrap>,
+) -> anyhow::Result<Wrap> {
+    let wrap = match old {
+        Some(old) => service.rewrap(context, old, RewrapSource::SameKey).await?,
+        None => service.wrap(context, key).await?,
+    };
+    let opened = service.unwrap(permit, context, &wrap).await?;
+    ensure!(
+        opened == *key,
+        "the key service opened its own new wrap to another key; the record stays as it was"
+    );
+    Ok(wrap)
+}
