@@ -40,8 +40,11 @@ fn with_or_without_port(host: &str, default_port: u16) -> Option<String> {
     }
 }
 
-/// The `Host` header, or the authority of an HTTP/2 request.
-fn received(parts: &Parts) -> Result<&str, AuthError> {
+/// The `Host` header, or the authority of an HTTP/2 request. It is proven only by a signature that covers it.
+///
+/// # Errors
+/// No host, more than one, or one that is not plausible.
+pub(super) fn received(parts: &Parts) -> Result<&str, AuthError> {
     let mut headers = parts.headers.get_all(HOST).iter();
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
     let host = match (headers.next(), authority) {

@@ -21,6 +21,11 @@ mod redaction;
 mod signing;
 mod timestamp;
 
+/// The host that a request names, in `Host` or as the authority of HTTP/2; `None` where it names none, or several. Nothing is proven by it.
+pub(crate) fn received_host(parts: &http::request::Parts) -> Option<&str> {
+    host::received(parts).ok()
+}
+
 #[cfg(test)]
 mod botocore_tests;
 #[cfg(test)]

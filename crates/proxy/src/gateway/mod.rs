@@ -117,6 +117,7 @@ impl Gateway {
             error_response(&error, &resource, &request_id, &self.host_id, &line.method)
         });
         if let Some(question) = question {
+            let question = question.asked_by(line.identity.is_some());
             self.show(&question, response.headers_mut()).await;
         }
         for (name, value) in [
@@ -142,10 +143,7 @@ impl Gateway {
 
     /// What S3 says of a request before it looks at the signature. The host that it takes is not proven yet, and decides nothing else.
     fn misfit(&self, parts: &Parts) -> Option<S3Error> {
-        let host = parts
-            .headers
-            .get(http::header::HOST)
-            .and_then(|host| host.to_str().ok());
+        let host = auth::received_host(parts);
         let path =
             ObjectPath::parse(host, &self.config.listener.base_domains, parts.uri.path()).ok()?;
         let query = QueryString::parse(parts.uri.query()).ok()?;

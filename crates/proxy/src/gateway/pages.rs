@@ -6,11 +6,12 @@
 
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use quick_cache::sync::Cache;
 
 use super::Gateway;
 use crate::{
+    auth,
     object_key::ObjectPath,
     operation, policy,
     upstream::{Target, UpstreamRequest},
@@ -22,8 +23,17 @@ const LIFETIME: Duration = Duration::from_secs(30);
 /// The most decisions that are remembered.
 const CAPACITY: usize = 1_024;
 
-/// The longest `Origin` that anybody is asked about, in bytes. A host has at most 253.
-const MAXIMUM_ORIGIN: usize = 512;
+/// The longest `Origin` that anybody is asked about, and the longest header of a decision that is kept, in bytes. A host has at most 253.
+const MAXIMUM_HEADER: usize = 512;
+
+/// The methods of S3. Others have no operation, and whoever invents some could fill the memory of decisions.
+const METHODS: [Method; 5] = [
+    Method::GET,
+    Method::HEAD,
+    Method::PUT,
+    Method::POST,
+    Method::DELETE,
+];
 
 /// How long an answer that is ready waits for the storage's decision.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -42,6 +52,21 @@ pub(super) struct Question {
     bucket: String,
     origin: HeaderValue,
     method: Method,
+    /// Whether somebody with a key asks.
+    is_signed: bool,
+}
+
+impl Question {
+    pub(super) fn asked_by(self, is_signed: bool) -> Self {
+        Self { is_signed, ..self }
+    }
+}
+
+/// A value of its own, where it is short enough: what hyper reads is a slice of the whole head, which would be kept with it.
+fn kept(value: &HeaderValue) -> Option<HeaderValue> {
+    (value.len() <= MAXIMUM_HEADER)
+        .then(|| HeaderValue::from_bytes(value.as_bytes()).ok())
+        .flatten()
 }
 
 /// The decisions of the storage.
@@ -65,18 +90,19 @@ impl Gateway {
     /// What is to be asked where the answer does not say it by itself; `None` where no page asks.
     pub(super) fn question(&self, parts: &Parts) -> Option<Question> {
         let origin = parts.headers.get(header::ORIGIN)?;
-        if parts.method == Method::OPTIONS || origin.len() > MAXIMUM_ORIGIN {
+        if !METHODS.contains(&parts.method) {
             return None;
         }
-        let host = parts.headers.get(header::HOST)?.to_str().ok();
+        let host = auth::received_host(parts);
         let path =
             ObjectPath::parse(host, &self.config.listener.base_domains, parts.uri.path()).ok()?;
         let bucket = path.bucket()?.as_str();
         policy::guard_bucket(bucket, self.state.name()).ok()?;
         Some(Question {
             bucket: bucket.to_owned(),
-            origin: origin.clone(),
+            origin: kept(origin)?,
             method: parts.method.clone(),
+            is_signed: false,
         })
     }
 
@@ -104,9 +130,14 @@ impl Gateway {
         }
     }
 
-    /// The storage's decision; `None` where it has none to give now. Whoever has no key can have it asked, so it takes a place of theirs.
+    /// The storage's decision; `None` where it has none to give now. Whoever has no key can have it asked, in a place of theirs and without a
+    /// signature of ours.
     async fn ask(&self, question: &Question) -> Option<HeaderMap> {
-        let _place = self.place_of_nobody().ok()?;
+        let _place = if question.is_signed {
+            None
+        } else {
+            Some(self.place_of_nobody().ok()?)
+        };
         let preflight = UpstreamRequest::new(Method::OPTIONS, Target::bucket(&question.bucket))
             .header(header::ORIGIN, question.origin.clone())
             .header(
@@ -114,22 +145,35 @@ impl Gateway {
                 HeaderValue::from_str(question.method.as_str()).ok()?,
             )
             .unsigned();
-        let mut decision = match self.upstream.call(preflight).await {
+        let answer = match self.upstream.call(preflight).await {
             Ok(answer) => operation::cors_headers(answer.headers()),
-            Err(error) if error.status.is_client_error() => return Some(HeaderMap::new()),
+            Err(error)
+                if [StatusCode::FORBIDDEN, StatusCode::NOT_FOUND].contains(&error.status) =>
+            {
+                HeaderMap::new()
+            }
             Err(_) => return None,
         };
+        let mut decision = HeaderMap::new();
+        for name in SHOWN {
+            if let Some(value) = answer.get(&name).and_then(kept) {
+                decision.insert(name, value);
+            }
+        }
         if !decision.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
             return Some(HeaderMap::new());
         }
         // S3 says it to a preflight already, MinIO not.
-        if !decision.contains_key(header::ACCESS_CONTROL_EXPOSE_HEADERS) {
+        if question.is_signed && !decision.contains_key(header::ACCESS_CONTROL_EXPOSE_HEADERS) {
             let request = UpstreamRequest::new(Method::HEAD, Target::bucket(&question.bucket))
                 .header(header::ORIGIN, question.origin.clone());
             if let Ok(answer) = self.upstream.call(request).await
-                && let Some(exposed) = answer.headers().get(header::ACCESS_CONTROL_EXPOSE_HEADERS)
+                && let Some(exposed) = answer
+                    .headers()
+                    .get(header::ACCESS_CONTROL_EXPOSE_HEADERS)
+                    .and_then(kept)
             {
-                decision.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed.clone());
+                decision.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
             }
         }
         // Caches on the way keep the answers for different pages apart.

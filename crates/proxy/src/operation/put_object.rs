@@ -139,6 +139,11 @@ impl Put<'_> {
             .objects
             .is_none();
         if is_unverified && headers::locks(&self.exchange.headers) {
+            if length <= self.exchange.gateway.config.limits.small_object {
+                return Err(S3Error::slow_down(
+                    "the memory for small objects, limits.small_object_memory, is taken",
+                ));
+            }
             return Err(without_digest(
                 self.exchange.gateway.config.limits.small_object,
             ));

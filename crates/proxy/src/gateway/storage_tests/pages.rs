@@ -55,6 +55,7 @@ async fn a_page_may_read_the_answers_to_an_upload_in_parts() {
         .await
         .unwrap_err();
     assert_eq!(refused.code, "NoSuchUpload");
+    assert_shown(&refused.headers);
 
     let elsewhere = rig.call(of_page(listed(), OTHER_ORIGIN)).await.unwrap_err();
     assert!(

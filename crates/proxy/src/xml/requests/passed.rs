@@ -214,17 +214,8 @@ fn check_configuration(
         if !BUCKET_NAMES.contains(&name) {
             continue;
         }
-        // Anything inside counts, so that no reader sees another name there than we do.
-        let (mut text, mut depth) = (String::new(), 1);
-        while depth > 0 {
-            match reader.next()? {
-                Some(Token::Start(_)) => depth += 1,
-                Some(Token::End) => depth -= 1,
-                Some(Token::Text(piece)) => text.push_str(&piece),
-                Some(Token::Other) => {}
-                None => break,
-            }
-        }
+        // Readers disagree on what the text of an element with children is, so a name has none.
+        let text = reader.text("the name of a bucket")?;
         // A name, or the end of one that has the form arn:aws:s3:::name.
         let bucket = text.rsplit(':').next().unwrap_or_default().trim();
         if is_own(bucket) {
@@ -414,7 +405,6 @@ mod tests {
             "st&#97;te",
             "<![CDATA[state]]>",
             "sta<!-- x -->te",
-            "sta<x/>te",
         ] {
             assert_eq!(
                 check("PutBucketReplication", &replication(bucket)),
@@ -427,6 +417,19 @@ mod tests {
                 "{bucket}"
             );
             assert_eq!(check("PutBucketLogging", &logging(bucket)), own, "{bucket}");
+        }
+        // Go's reader leaves out what a child says, others leave out what follows it.
+        for bucket in ["sta<x/>te", "sta<x>zz</x>te", "state<x>zz</x>"] {
+            let refused = check("PutBucketReplication", &replication(bucket));
+            assert!(
+                matches!(
+                    refused,
+                    Err(PassedDocumentError::Malformed(
+                        XmlError::UnexpectedElement { .. }
+                    ))
+                ),
+                "{bucket}: {refused:?}"
+            );
         }
         assert_eq!(
             check(
