@@ -38,6 +38,9 @@ use crate::error::{KeyServiceFailure, Result};
 use crate::keys::{KEY_LENGTH, KeyReference, WorkingKey};
 use crate::wrap::{Provider, Wrap};
 
+/// The operation that reads a key's settings (Vault API, Transit, "Read key").
+const READ_SETTINGS: &str = "keys";
+
 /// A derived key in the Transit engine.
 pub struct VaultTransit {
     transport: Arc<Transport>,
@@ -174,7 +177,12 @@ impl VaultTransit {
             .transport
             .send(method.clone(), path, Some(&token), body)
             .await?;
-        if answer.status == StatusCode::FORBIDDEN && self.session.replace(&token).await {
+        // A policy need not allow reading the key's settings, so that refusal says nothing of the token; a token that has ended shows at the next
+        // wrap.
+        if answer.status == StatusCode::FORBIDDEN
+            && operation != READ_SETTINGS
+            && self.session.replace(&token).await
+        {
             let token = self.session.token().await?;
             answer = self
                 .transport
@@ -188,7 +196,7 @@ impl VaultTransit {
     }
 
     async fn read_description(&self) -> Result<Description> {
-        self.call(Method::GET, "keys", None::<&()>).await
+        self.call(Method::GET, READ_SETTINGS, None::<&()>).await
     }
 
     /// Makes sure, once, that the key exists and binds wraps to their context.

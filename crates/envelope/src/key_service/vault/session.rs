@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::classification::failed;
@@ -20,6 +21,9 @@ const TOKEN_FILE_LIMIT: u64 = 64 << 10;
 
 /// After a failed renewal, before the next try; the token usually has much longer to live.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
+
+/// The shortest wait between two renewals or tries.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// A token in use. It is wiped with the last clone.
 pub(super) type Token = Arc<Zeroizing<String>>;
@@ -244,56 +248,61 @@ fn lease_of(auth: &Auth) -> Lease {
 
 /// Two thirds of what is left, so that a slow server has the last third for answering.
 fn renewal_delay(left: Duration) -> Duration {
-    (left * 2 / 3).max(Duration::from_millis(500))
+    (left * 2 / 3).max(SHORTEST_PAUSE)
 }
 
 /// Renews a token until it cannot be renewed any more, or until nobody uses it. A token that ends is forgotten, so that the
 /// next request logs in.
 async fn keep_alive(session: Weak<Session>, token: Token, mut lease: Lease) {
-    while let Some(left) = lease.left {
+    'leases: while let Some(left) = lease.left {
+        let end = Instant::now() + left;
         tokio::time::sleep(renewal_delay(left)).await;
-        let Some(session) = session.upgrade() else {
-            return;
-        };
-        {
-            let current = session.current.lock().await;
-            if !current
-                .as_ref()
-                .is_some_and(|kept| Arc::ptr_eq(kept, &token))
-            {
+        lease = loop {
+            let Some(session) = session.upgrade() else {
                 return;
-            }
-        }
-        if !lease.renewable {
-            break;
-        }
-        match session.renew(&token).await {
-            Ok(renewed) => {
-                // Near its maximum age a token gets less and less; then a new login is due.
-                if renewed
-                    .left
-                    .is_some_and(|left| left < Duration::from_secs(2))
+            };
+            {
+                let current = session.current.lock().await;
+                if !current
+                    .as_ref()
+                    .is_some_and(|kept| Arc::ptr_eq(kept, &token))
                 {
-                    break;
-                }
-                lease = renewed;
-            }
-            Err(error) if failure_of(&error).is_some_and(KeyServiceFailure::is_transient) => {
-                tracing::warn!(
-                    detail = error.detail(),
-                    "the Vault token could not be renewed yet"
-                );
-                let rest = left.saturating_sub(renewal_delay(left));
-                lease.left = Some(rest.min(RENEWAL_PAUSE));
-                if rest.is_zero() {
-                    break;
+                    return;
                 }
             }
-            Err(error) => {
-                tracing::warn!(detail = error.detail(), "the Vault token cannot be renewed");
-                break;
+            if !lease.renewable {
+                break 'leases;
             }
-        }
+            match session.renew(&token).await {
+                Ok(renewed) => {
+                    // Near its maximum age a token gets less and less; then a new login is due.
+                    if renewed
+                        .left
+                        .is_some_and(|left| left < Duration::from_secs(2))
+                    {
+                        break 'leases;
+                    }
+                    break renewed;
+                }
+                Err(error) if failure_of(&error).is_some_and(KeyServiceFailure::is_transient) => {
+                    tracing::warn!(
+                        detail = error.detail(),
+                        "the Vault token could not be renewed yet"
+                    );
+                    // As long as the token lives, an outage may end.
+                    let rest = end.saturating_duration_since(Instant::now());
+                    if rest < SHORTEST_PAUSE {
+                        break 'leases;
+                    }
+                    drop(session);
+                    tokio::time::sleep(RENEWAL_PAUSE.min(rest / 2)).await;
+                }
+                Err(error) => {
+                    tracing::warn!(detail = error.detail(), "the Vault token cannot be renewed");
+                    break 'leases;
+                }
+            }
+        };
     }
     if let Some(session) = session.upgrade() {
         if session.login.can_log_in_again() {
