@@ -101,6 +101,26 @@ impl Rig {
     }
 }
 
+/// As [`with_rig`], with further tables in the gateway's configuration.
+///
+/// # Errors
+/// Whatever the test says, or that it took too long.
+pub fn with_rig_of<'a, F>(
+    configuration: &'a str,
+    limit: Duration,
+    test: F,
+) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>>
+where
+    F: AsyncFnOnce(&mut Rig) -> Result<()> + 'a,
+{
+    // In a box, because the futures of SDKs are too large for the stack of a test's thread.
+    Box::pin(async move {
+        let mut rig = Rig::start_with(configuration)?;
+        let outcome = bounded(limit, test(&mut rig)).await;
+        outcome.map_err(|error| anyhow!("{error:#}\n\n{}", rig.last_words()))
+    })
+}
+
 /// Runs a test on a fresh rig. It ends after `limit` at the latest; where it fails, the logs of the servers are shown.
 ///
 /// # Errors
@@ -109,12 +129,7 @@ pub fn with_rig<'a, F>(limit: Duration, test: F) -> Pin<Box<dyn Future<Output = 
 where
     F: AsyncFnOnce(&mut Rig) -> Result<()> + 'a,
 {
-    // In a box, because the futures of SDKs are too large for the stack of a test's thread.
-    Box::pin(async move {
-        let mut rig = Rig::start()?;
-        let outcome = bounded(limit, test(&mut rig)).await;
-        outcome.map_err(|error| anyhow!("{error:#}\n\n{}", rig.last_words()))
-    })
+    with_rig_of("", limit, test)
 }
 
 /// Ends a test that takes too long with an error. In a box, for the reason that [`with_rig`] has.

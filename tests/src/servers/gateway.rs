@@ -4,14 +4,16 @@ use std::{
     fmt::Write as _,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use anyhow::Result;
+use serde_json::Value;
 
 use crate::{
     endpoint::{BASE_DOMAIN, Endpoint, REGION},
     environment,
-    process::Process,
+    process::{self, Process},
     servers::key_server::KEY,
 };
 
@@ -136,8 +138,7 @@ impl Gateway {
             secret_access_key: "a-secret-of-the-client".to_owned(),
             ca_file: settings.tls.as_ref().map(|files| files.ca_file.clone()),
         };
-        let configuration =
-            directory.join(format!("gateway-{}.toml", crate::process::free_port()?));
+        let configuration = directory.join(format!("gateway-{}.toml", process::free_port()?));
         std::fs::write(&configuration, settings.configuration(&endpoint)?)?;
         let mut command = program("serve", &configuration, &settings, &endpoint)?;
         let mut process = Process::start("gateway", &mut command, directory)?;
@@ -157,6 +158,18 @@ impl Gateway {
     pub fn command(&self, name: &str) -> Result<Command> {
         program(name, &self.configuration, &self.settings, &self.endpoint)
     }
+}
+
+/// Runs a command that prints a report with `--json`. Returns whether its exit status was 0, the report, and what it said on standard error.
+///
+/// # Errors
+/// If it takes too long.
+pub fn report(command: &mut Command, limit: Duration) -> Result<(bool, Value, String)> {
+    let output = process::run(command.arg("--json"), limit)?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    // Where it was refused before it began, there is none.
+    let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    Ok((output.status.success(), report, said))
 }
 
 fn program(

@@ -5,15 +5,17 @@ pub mod forwarder;
 pub mod gateway;
 pub mod interference;
 pub mod key_server;
+pub mod meddler;
 pub mod minio;
 pub mod terminator;
 pub mod vault;
 
 pub use devstore::Devstore;
 pub use forwarder::Forwarder;
-pub use gateway::{Gateway, GatewaySettings};
+pub use gateway::{Gateway, GatewaySettings, report};
 pub use interference::{Interference, Interferer};
 pub use key_server::KeyServer;
+pub use meddler::{Action, Asked, Meddler};
 pub use minio::Minio;
 pub use terminator::Terminator;
 pub use vault::Vault;

@@ -6,9 +6,9 @@ use anyhow::{Context, Result, ensure};
 use aws_sdk_s3::Client;
 use sealgate_tests::{
     content::pattern,
-    process::{self, Process},
+    process::Process,
     rig::{get, put, with_rig},
-    servers::{Devstore, Gateway, GatewaySettings},
+    servers::{Action, Devstore, Gateway, GatewaySettings, Meddler, report},
 };
 use serde_json::Value;
 
@@ -18,17 +18,15 @@ const LIMIT: Duration = Duration::from_mins(4);
 
 /// Runs `sealgate export` and reads its JSON report; with its exit status.
 fn export(gateway: &Gateway, arguments: &[&str]) -> Result<(bool, Value)> {
+    let (succeeded, report, said) = attempt(gateway, BUCKET, arguments)?;
+    ensure!(report.is_object(), "no report: {said}");
+    Ok((succeeded, report))
+}
+
+/// As [`export`], of any bucket, with what the command said. Where it was refused there is no report.
+fn attempt(gateway: &Gateway, bucket: &str, arguments: &[&str]) -> Result<(bool, Value, String)> {
     let mut command = gateway.command("export")?;
-    command.args(["--bucket", BUCKET, "--json"]).args(arguments);
-    let output = process::run(&mut command, LIMIT)?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let report = serde_json::from_str(&text).with_context(|| {
-        format!(
-            "no report: {text}\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        )
-    })?;
-    Ok((output.status.success(), report))
+    report(command.args(["--bucket", bucket]).args(arguments), LIMIT)
 }
 
 /// A key, the path of its file, and its bytes.
@@ -66,7 +64,8 @@ async fn fill(client: &Client, objects: &[Object]) -> Result<()> {
 
 fn manifest(directory: &Path) -> Result<BTreeMap<String, Value>> {
     let text = std::fs::read_to_string(directory.join(".sealgate-export/manifest.jsonl"))?;
-    let lines = text.lines().map(|line| {
+    // The first line says from where to where.
+    let lines = text.lines().skip(1).map(|line| {
         let line: Value = serde_json::from_str(line)?;
         let key = line.get("key").and_then(Value::as_str);
         Ok((key.context("no key")?.to_owned(), line))
@@ -94,7 +93,7 @@ async fn files_have_every_byte_under_safe_names_and_another_run_takes_only_what_
             succeeded && report["exported"] == objects().len(),
             "{report}"
         );
-        ensure!(!target.join("a").exists(), "a dry run writes nothing");
+        ensure!(!target.exists(), "a dry run writes nothing");
 
         let (succeeded, report) = export(&gateway, &["--to-directory", shown])?;
         ensure!(
@@ -318,6 +317,130 @@ async fn a_bucket_gets_everything_in_the_clear_or_sealed_anew() -> Result<()> {
                 "{key} is sealed"
             );
         }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_exports_to_one_place_do_not_replace_each_other() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        let (through, bare) = rig.clients(BUCKET).await?;
+        through.create_bucket().bucket("another").send().await?;
+        put(&through, BUCKET, "a", b"of the first").await?;
+        put(&through, "another", "a", b"of the second").await?;
+        bare.create_bucket().bucket("target").send().await?;
+        let files = rig.directory().join("files");
+        let shown = files.to_str().context("a path")?;
+        let journal = rig.directory().join("journal");
+        let journal = journal.to_str().context("a path")?;
+        for to in [
+            &["--to-directory", shown][..],
+            &["--to-bucket", "target", "--journal", journal],
+        ] {
+            ensure!(attempt(&rig.gateway, BUCKET, to)?.0);
+            let with_prefix = [to, &["--prefix", "a"]].concat();
+            for (bucket, arguments) in [("another", to), (BUCKET, &with_prefix[..])] {
+                let (succeeded, report, said) = attempt(&rig.gateway, bucket, arguments)?;
+                ensure!(
+                    !succeeded && report.is_null() && said.contains("is of another export"),
+                    "{said}"
+                );
+            }
+            let (succeeded, report, said) = attempt(&rig.gateway, BUCKET, to)?;
+            ensure!(succeeded && report["skipped"] == 1, "{said}");
+        }
+        ensure!(std::fs::read(files.join("a"))? == b"of the first");
+        ensure!(get(&bare, "target", "a").await? == b"of the first");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_the_source_or_the_state_bucket_is_refused_under_any_name() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        let (through, bare) = rig.clients(BUCKET).await?;
+        put(&through, BUCKET, "a", b"sealed").await?;
+        let buckets = bare.list_buckets().send().await?;
+        let state = buckets
+            .buckets()
+            .iter()
+            .filter_map(|bucket| bucket.name())
+            .find(|name| name.starts_with("sealgate-state-"))
+            .context("no state bucket")?
+            .to_owned();
+        let alias = rig.minio.endpoint.url.replace("127.0.0.1", "localhost");
+        let before = get(&bare, BUCKET, "a").await?;
+        let storage = &rig.minio.endpoint;
+        for (target, endpoint) in [
+            (BUCKET, None),
+            (&*state, None),
+            (BUCKET, Some(&alias)),
+            (&*state, Some(&alias)),
+        ] {
+            let mut command = rig.gateway.command("export")?;
+            command
+                .args(["--bucket", BUCKET, "--to-bucket", target, "--overwrite"])
+                .env("AWS_ACCESS_KEY_ID", &storage.access_key_id)
+                .env("AWS_SECRET_ACCESS_KEY", &storage.secret_access_key)
+                .current_dir(rig.directory());
+            if let Some(endpoint) = endpoint {
+                command.args(["--to-endpoint", endpoint]);
+            }
+            let (succeeded, _, said) = report(&mut command, LIMIT)?;
+            ensure!(
+                !succeeded && said.contains("is the same bucket as"),
+                "{target}: {said}"
+            );
+        }
+        ensure!(get(&bare, BUCKET, "a").await? == before);
+        let page = bare.list_objects_v2().bucket(BUCKET).send().await?;
+        ensure!(page.contents().len() == 1, "a probe is left: {page:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_target_that_ignores_conditions_gets_nothing_unless_all_may_be_replaced() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        let (through, bare) = rig.clients(BUCKET).await?;
+        put(&through, BUCKET, "a", b"of the export").await?;
+        bare.create_bucket().bucket("target").send().await?;
+        put(&bare, "target", "a", b"somebody else's").await?;
+        let storage = rig.minio.endpoint.clone();
+        let careless = Meddler::start(&storage, |asked| {
+            Box::pin(async move {
+                if asked.headers.contains_key("if-none-match") {
+                    return Action::PassWithoutCondition;
+                }
+                Action::Pass
+            })
+        })
+        .await?;
+        let run = |more: &[&str]| {
+            let mut command = rig.gateway.command("export")?;
+            command
+                .args(["--bucket", BUCKET, "--to-bucket", "target"])
+                .args(["--to-endpoint", &careless.endpoint.url])
+                .args(more)
+                .env("AWS_ACCESS_KEY_ID", &storage.access_key_id)
+                .env("AWS_SECRET_ACCESS_KEY", &storage.secret_access_key)
+                .current_dir(rig.directory());
+            report(&mut command, LIMIT)
+        };
+        let (succeeded, _, said) = run(&[])?;
+        ensure!(
+            !succeeded && said.contains("ignores If-None-Match"),
+            "{said}"
+        );
+        ensure!(get(&bare, "target", "a").await? == b"somebody else's");
+        let (succeeded, _, said) = run(&["--overwrite"])?;
+        ensure!(succeeded, "{said}");
+        ensure!(get(&bare, "target", "a").await? == b"of the export");
+        let page = bare.list_objects_v2().bucket("target").send().await?;
+        ensure!(page.contents().len() == 1, "a probe is left: {page:?}");
         Ok(())
     })
     .await

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::{
     error::S3Error,
-    object::{ClearHead, tags},
+    object::tags,
     operation::{append_query, content_md5, named},
     upstream::{MAX_DOCUMENT_LENGTH, Target, Upstream, UpstreamRequest},
     xml::labels::grants_beyond_the_owner,
@@ -32,20 +32,20 @@ pub(super) struct Labels {
 }
 
 impl Labels {
-    /// Asks for what the head does not hold.
+    /// Reads those of one version from the headers of its head, and asks for what these do not hold.
     pub(super) async fn read(
         upstream: &Upstream,
         target: &Target,
-        head: &ClearHead,
+        version_id: Option<&str>,
+        head: &HeaderMap,
     ) -> Result<Self, S3Error> {
         let mut headers = HeaderMap::new();
         for name in KEPT {
-            if let Some(value) = head.headers.get(name) {
+            if let Some(value) = head.get(name) {
                 headers.insert(named(name), value.clone());
             }
         }
-        let version_id = head.version_id.as_deref();
-        let tags = tags::read(upstream, target, version_id, &head.headers).await?;
+        let tags = tags::read(upstream, target, version_id, head).await?;
         if let Some(value) = tags::to_header(&tags)? {
             headers.insert(named("x-amz-tagging"), value);
         }
@@ -62,16 +62,31 @@ impl Labels {
         target: &Target,
         version_id: Option<&str>,
     ) -> Result<(), S3Error> {
-        let Some(document) = &self.grants else {
-            return Ok(());
-        };
-        let md5 = HeaderValue::from_str(&content_md5(document)).map_err(S3Error::internal)?;
-        let request = UpstreamRequest::new(Method::PUT, target.clone())
-            .query(subresource("acl", version_id))
-            .header(named("content-md5"), md5)
-            .bytes(document.clone());
-        upstream.call(request).await.map(drop)
+        match &self.grants {
+            Some(document) => give_grants(upstream, target, version_id, document.clone()).await,
+            None => Ok(()),
+        }
     }
+
+    /// The access control list, where it says more than that its owner may do everything.
+    pub(super) fn grants(&self) -> Option<&bytes::Bytes> {
+        self.grants.as_ref()
+    }
+}
+
+/// Gives a version the grants of this document, which the storage has shown before.
+pub(super) async fn give_grants(
+    upstream: &Upstream,
+    target: &Target,
+    version_id: Option<&str>,
+    document: bytes::Bytes,
+) -> Result<(), S3Error> {
+    let md5 = HeaderValue::from_str(&content_md5(&document)).map_err(S3Error::internal)?;
+    let request = UpstreamRequest::new(Method::PUT, target.clone())
+        .query(subresource("acl", version_id))
+        .header(named("content-md5"), md5)
+        .bytes(document);
+    upstream.call(request).await.map(drop)
 }
 
 /// The access control list, where the storage shows one that says something. Many have none, or do not let us see it.

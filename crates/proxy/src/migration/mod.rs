@@ -23,8 +23,10 @@ mod report;
 mod run;
 mod seal;
 mod staged;
+mod staged_copies;
 mod store;
 mod verify;
+mod versions;
 
 pub use listing::Entry;
 pub use pace::{Pace, STEP};

@@ -16,18 +16,19 @@ use super::{
     report::RUN_AGAIN,
     seal::{self, Home, Sealing},
     store::{Stored, store},
-    verify::{Located, Read, is_gone, read_all},
+    verify::{Located, Read, read_all},
+    versions::checksum_mode,
 };
 use crate::{
     body::{Algorithm, Checksum},
     config::DomainRule,
     entity_tag::EntityTag,
     error::S3Error,
-    object::{ClearHead, version_query},
+    object::{ClearHead, SealedHead, version_query},
     object_key::ObjectKey,
     operation::{metadata_of_headers, named},
     transfer::{Plaintext, VerifiedPlaintext},
-    upstream::{RequestBody, Target, UpstreamRequest},
+    upstream::{Answer, RequestBody, Target, UpstreamRequest},
 };
 
 /// Attempts at an object that changes while it is worked on, or at a storage that fails.
@@ -68,21 +69,26 @@ impl Original<'_> {
 
     /// Whether what was read is what the storage has said of it.
     pub(super) fn check(&self, verified: &VerifiedPlaintext) -> Result<(), Failure> {
-        let Some(expected) = &self.checksum else {
-            return Ok(());
-        };
-        let found = verified.checksum(expected.algorithm());
-        if found.is_some_and(|found| found.value() == expected.value()) {
-            return Ok(());
-        }
-        Err(Failure::new(
-            format!(
-                "what the storage sent does not have the {} that it keeps with the object",
-                expected.algorithm().name()
-            ),
-            "the object is damaged where it lies: restore it from a backup; nothing was changed",
-        ))
+        check(self.checksum.as_ref(), verified)
     }
+}
+
+/// Whether what was read has the checksum that the storage keeps, if there is one.
+pub(super) fn check(kept: Option<&Checksum>, verified: &VerifiedPlaintext) -> Result<(), Failure> {
+    let Some(expected) = kept else {
+        return Ok(());
+    };
+    let found = verified.checksum(expected.algorithm());
+    if found.is_some_and(|found| found.value() == expected.value()) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        format!(
+            "what the storage sent does not have the {} that it keeps with the object",
+            expected.algorithm().name()
+        ),
+        "the object is damaged where it lies: restore it from a backup; nothing was changed",
+    ))
 }
 
 /// The header, as it is stored, and the content type that the storage sees.
@@ -100,6 +106,31 @@ pub(super) fn sealed_headers(header: &Header) -> Result<HeaderMap, S3Error> {
 /// A tag as a condition carries it.
 pub(super) fn tag_value(tag: &EntityTag) -> Result<HeaderValue, S3Error> {
     HeaderValue::from_str(&tag.to_string()).map_err(S3Error::internal)
+}
+
+/// What lies under a key.
+pub(super) enum Found {
+    Clear(Box<ClearHead>),
+    /// With all headers of the answer.
+    Sealed(Box<SealedHead>, HeaderMap),
+}
+
+impl Found {
+    fn read(answer: &Answer, asked_for: Option<&str>) -> Result<Self, S3Error> {
+        if let Some(head) = ClearHead::read(answer, asked_for)? {
+            return Ok(Self::Clear(Box::new(head)));
+        }
+        let head = SealedHead::read(answer, asked_for)?;
+        Ok(Self::Sealed(Box::new(head), answer.headers().clone()))
+    }
+
+    /// The version that this is, where the bucket has versions.
+    pub(super) fn version_id(&self) -> Option<&str> {
+        match self {
+            Self::Clear(head) => head.version_id.as_deref(),
+            Self::Sealed(head, _) => head.identity.version_id.as_deref(),
+        }
+    }
 }
 
 /// How one attempt ended.
@@ -136,26 +167,15 @@ impl Migration {
         let target = Target::object(self.settings.bucket.as_str(), key.to_wire());
         // The current version is found by the key alone: it may have become another one since it was listed.
         let version_id = entry.version_id.as_deref().filter(|_| !entry.is_current);
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            named("x-amz-checksum-mode"),
-            HeaderValue::from_static("ENABLED"),
-        );
-        let upstream = &self.gateway.upstream;
-        let head = match ClearHead::fetch(upstream, target.clone(), version_id, headers).await {
-            Err(error) if error.status == StatusCode::NOT_FOUND => {
-                return Ok(Attempt::Done(Outcome::Gone));
-            }
-            head => head?,
+        let Some(found) = self.look_at(&target, version_id, checksum_mode()).await? else {
+            return Ok(Attempt::Done(Outcome::Gone));
         };
-        let Some(head) = head else {
-            if self.settings.mode == Mode::Seal && self.has_staged_copy(&entry.key) {
-                self.settle(&entry.key, &target).await?;
-            }
-            return Ok(Attempt::Done(Outcome::AlreadySealed));
+        let head = match found {
+            Found::Clear(head) => *head,
+            Found::Sealed(head, _) => return self.already_sealed(entry, &target, &head).await,
         };
         if !entry.is_current {
-            return self.old_version(entry, &target, &head).await;
+            return self.old_version(entry, target, head).await;
         }
         if self.settings.mode == Mode::Check {
             return Ok(Attempt::Done(Outcome::Clear(head.length)));
@@ -163,76 +183,35 @@ impl Migration {
         self.seal_current(&entry.key, target, head).await
     }
 
-    /// An older version in the clear.
-    async fn old_version(
+    /// A sealed object, by whomever.
+    async fn already_sealed(
         &self,
         entry: &Entry,
         target: &Target,
-        head: &ClearHead,
+        head: &SealedHead,
     ) -> Result<Attempt, Trouble> {
-        let removable = !self.settings.keep_versions
-            && self.settings.mode != Mode::Check
-            && (self.settings.delete_clear_versions
-                || self.is_sealed_in_the_next(entry, target, head).await?);
-        if !removable {
-            return Ok(Attempt::Done(Outcome::ClearVersion));
+        if self.versioning != Versioning::Off {
+            return self
+                .superseded(entry, target, head.identity.version_id.as_deref())
+                .await;
         }
         if self.settings.mode == Mode::Seal {
-            self.delete_version(target, head.version_id.as_deref())
-                .await?;
+            self.settle(&entry.key, target, head).await?;
         }
-        Ok(Attempt::Done(Outcome::Removed))
-    }
-
-    /// Whether the next newer version is the same, sealed: then a command was killed between writing it and removing this one.
-    async fn is_sealed_in_the_next(
-        &self,
-        entry: &Entry,
-        target: &Target,
-        head: &ClearHead,
-    ) -> Result<bool, Trouble> {
-        let Some(newer) = entry.newer.as_deref() else {
-            return Ok(false);
-        };
-        let upstream = &self.gateway.upstream;
-        let request =
-            UpstreamRequest::new(Method::HEAD, target.clone()).query(version_query(Some(newer)));
-        let answer = upstream.call(request).await?;
-        let same_length = answer
-            .content_length()
-            .and_then(sealgate_envelope::layout::plaintext_length)
-            == Some(head.length);
-        if !same_length || ClearHead::read(&answer, Some(newer))?.is_some() {
-            return Ok(false);
-        }
-        let rule = self.rule(&entry.key);
-        let located = Located {
-            upstream,
-            target,
-            version_id: Some(newer),
-            entity_tag: None,
-        };
-        let home = Home {
-            rule: &rule,
-            key: &entry.key,
-        };
-        let sealed = read_all(&self.gateway, self.permit, &located, home, &self.pace).await?;
-        let Some(mut plaintext) = self.open(target, head).await? else {
-            return Ok(false);
-        };
-        while plaintext.next().await?.is_some() {}
-        Ok(sha256(&plaintext.verified()?)? == sealed.sha256)
+        Ok(Attempt::Done(Outcome::AlreadySealed))
     }
 
     /// The current version, which is in the clear.
-    async fn seal_current(
+    pub(super) async fn seal_current(
         &self,
         key: &str,
         target: Target,
         head: ClearHead,
     ) -> Result<Attempt, Trouble> {
         refuse(&head)?;
-        let labels = Labels::read(&self.gateway.upstream, &target, &head).await?;
+        let version_id = head.version_id.as_deref();
+        let labels =
+            Labels::read(&self.gateway.upstream, &target, version_id, &head.headers).await?;
         let original = Original {
             key,
             target,
@@ -256,63 +235,6 @@ impl Migration {
         }
     }
 
-    /// In a bucket with versions: the sealed object becomes the current version, and the clear one goes when that was read back.
-    async fn add_version(&self, original: &Original<'_>) -> Result<Attempt, Trouble> {
-        let upstream = &self.gateway.upstream;
-        let Some((sealing, body)) = self.seal(original).await? else {
-            return Ok(Attempt::Changed);
-        };
-        let headers = original.successor_headers(&sealing.header)?;
-        let stored = self.store(&original.target, headers, body, &sealing).await;
-        let stored = match stored {
-            Err(error) if is_gone(&error) => return Ok(Attempt::Changed),
-            stored => stored?,
-        };
-        let located = Located {
-            upstream,
-            target: &original.target,
-            version_id: stored.version_id.as_deref(),
-            entity_tag: Some(&stored.entity_tag),
-        };
-        let verified = sealing.ending.verified()?;
-        let compared = match original.check(&verified) {
-            Ok(()) => self.compare(&located, original, &sealing, &verified).await,
-            Err(failure) => Err(failure.into()),
-        };
-        // The version `null`, from before the bucket had versions, is the one that an answer does not name.
-        let clear = original.head.version_id.as_deref().unwrap_or("null");
-        let stands_beside = stands_beside(stored.version_id.as_deref(), clear);
-        if let Err(trouble) = compared {
-            // The clear version becomes the current one again.
-            if stands_beside {
-                self.delete_version(&original.target, stored.version_id.as_deref())
-                    .await?;
-            }
-            return Err(trouble);
-        }
-        original
-            .labels
-            .restore_grants(upstream, &original.target, stored.version_id.as_deref())
-            .await?;
-        if !stands_beside {
-            return Err(Trouble::Lasting(Failure::new(
-                "it is sealed and was read back, but the storage made no version of its own for it, as it should in a bucket with versions",
-                "see whether the bucket's versioning was suspended meanwhile; nothing has to be done for this object",
-            )));
-        }
-        if !self.settings.keep_versions {
-            self.delete_version(&original.target, Some(clear))
-                .await
-                .map_err(|error| {
-                    Failure::new(
-                        format!("it is sealed, and its version in the clear cannot be deleted: {error}"),
-                        "if a retention or a legal hold keeps it, run the command again when that has ended",
-                    )
-                })?;
-        }
-        Ok(Attempt::Done(Outcome::Sealed(original.head.length)))
-    }
-
     /// Reads the object and seals it. None where it was replaced meanwhile.
     pub(super) async fn seal(
         &self,
@@ -329,7 +251,7 @@ impl Migration {
     }
 
     /// Writes a sealed object; what was wrong with its source says more than the connection that broke because of it.
-    async fn store(
+    pub(super) async fn store(
         &self,
         target: &Target,
         headers: HeaderMap,
@@ -342,14 +264,18 @@ impl Migration {
             headers,
             body,
             sealing.length,
-            self.settings.part_length,
+            self.parts(),
         )
         .await;
         sealing.ending.failure().map_or(stored, Err)
     }
 
     /// Opens an object in the clear. None where it was replaced meanwhile.
-    async fn open(&self, target: &Target, head: &ClearHead) -> Result<Option<Plaintext>, S3Error> {
+    pub(super) async fn open(
+        &self,
+        target: &Target,
+        head: &ClearHead,
+    ) -> Result<Option<Plaintext>, S3Error> {
         let answer = head
             .read_back(
                 &self.gateway.upstream,
@@ -395,21 +321,25 @@ impl Migration {
         )))
     }
 
-    pub(super) fn rule(&self, key: &str) -> DomainRule {
-        self.gateway.config.domain_for(&self.settings.bucket, key)
-    }
-
-    async fn delete_version(
+    /// What lies under a key now, or is a version of it; none where there is nothing.
+    pub(super) async fn look_at(
         &self,
         target: &Target,
         version_id: Option<&str>,
-    ) -> Result<(), S3Error> {
-        // Without an id a delete marker would be set, and the object be gone for clients.
-        let version_id = version_id
-            .ok_or_else(|| S3Error::internal("a version of a versioned bucket has no id"))?;
-        let request = UpstreamRequest::new(Method::DELETE, target.clone())
-            .query(version_query(Some(version_id)));
-        self.gateway.upstream.call(request).await.map(drop)
+        headers: HeaderMap,
+    ) -> Result<Option<Found>, S3Error> {
+        let request = UpstreamRequest::new(Method::HEAD, target.clone())
+            .query(version_query(version_id))
+            .headers(headers);
+        let answer = match self.gateway.upstream.call(request).await {
+            Err(error) if error.status == StatusCode::NOT_FOUND => return Ok(None),
+            answer => answer?,
+        };
+        Found::read(&answer, version_id).map(Some)
+    }
+
+    pub(super) fn rule(&self, key: &str) -> DomainRule {
+        self.gateway.config.domain_for(&self.settings.bucket, key)
     }
 }
 
@@ -479,7 +409,7 @@ fn refuse(head: &ClearHead) -> Result<(), Failure> {
 }
 
 /// The checksum of the whole object that the storage keeps.
-fn kept_checksum(headers: &HeaderMap) -> Option<Checksum> {
+pub(super) fn kept_checksum(headers: &HeaderMap) -> Option<Checksum> {
     let is_composite = headers
         .get("x-amz-checksum-type")
         .is_some_and(|kind| kind != "FULL_OBJECT");
@@ -490,12 +420,6 @@ fn kept_checksum(headers: &HeaderMap) -> Option<Checksum> {
         let text = headers.get(algorithm.header_name())?.to_str().ok()?;
         Checksum::from_base64(algorithm, text)
     })
-}
-
-/// Whether a write made a version beside the one in the clear. Where it did not, the two have one id, and deleting either deletes the only copy:
-/// what the configuration of a bucket says of its versions is the storage's word.
-fn stands_beside(stored: Option<&str>, clear: &str) -> bool {
-    stored.is_some_and(|stored| stored != "null" && stored != clear)
 }
 
 #[cfg(test)]
@@ -544,15 +468,5 @@ mod tests {
         assert!(matches!(passing, Trouble::Passing(_)));
         let lasting = Trouble::from(S3Error::access_denied("x"));
         assert!(matches!(lasting, Trouble::Lasting(_)));
-    }
-
-    #[test]
-    fn a_version_that_replaced_the_clear_one_does_not_stand_beside_it() {
-        assert!(stands_beside(Some("v2"), "v1"));
-        assert!(stands_beside(Some("v2"), "null"));
-        for stored in [None, Some("null"), Some("v1")] {
-            assert!(!stands_beside(stored, "v1"), "{stored:?}");
-        }
-        assert!(!stands_beside(Some("null"), "null"));
     }
 }

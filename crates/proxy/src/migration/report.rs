@@ -51,6 +51,9 @@ impl From<S3Error> for Failure {
             "MetadataTooLarge" => {
                 "shorten its user metadata: sealed, it has to fit into the 2 KB that S3 allows"
             }
+            "EntityTooLarge" => {
+                "copy it through the gateway into a new bucket, while no client writes it"
+            }
             "InvalidObjectState" => {
                 "restore it from its archive, copy it into another storage class, and run the command again"
             }

@@ -1,30 +1,18 @@
 //! A whole bucket, object by object.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
-};
+use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use futures_util::{StreamExt as _, stream};
-use sha2::{Digest, Sha256};
 
 use super::{
     Entry, Failure, Outcome, Pace, PermitIssuer, Report,
     listing::{Entries, Listing},
     preflight::{self, Versioning},
+    staged_copies::StagedCopies,
+    store::Parts,
 };
-use crate::{error::S3Error, gateway::Gateway, upstream::Target};
-
-/// What names of staged copies in the state bucket begin with.
-const STAGED_PREFIX: &str = "migration/";
-
-/// Staged copies that a run looks at. Each is one object that a killed command was about to replace.
-const MAXIMUM_STAGED: usize = 100_000;
-
-/// A staged copy whose key is gone is removed when it is older than this: its command may still be running.
-const MINIMUM_STAGED_AGE: Duration = Duration::from_hours(24);
+use crate::{error::S3Error, gateway::Gateway};
 
 /// How far a command goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +53,9 @@ pub struct Migration {
     pub(super) versioning: Versioning,
     pub(super) pace: Arc<Pace>,
     pub(super) permit: PermitIssuer,
-    /// Staged copies by name, with their time.
-    staged: Mutex<HashMap<String, SystemTime>>,
+    /// Whether a completion of parts may carry a condition here.
+    completes_on_condition: bool,
+    pub(super) staged: StagedCopies,
 }
 
 impl Migration {
@@ -89,19 +78,25 @@ impl Migration {
         let versioning = preflight::versioning(&gateway.upstream, bucket)
             .await
             .with_context(|| format!("the bucket {bucket} cannot be looked at"))?;
-        let mut leftovers = HashMap::new();
+        let staged = StagedCopies::of_bucket(bucket);
+        let mut completes_on_condition = false;
         if settings.mode == Mode::Seal {
             ensure!(
                 versioning != Versioning::Suspended,
                 "the versioning of {bucket} is suspended, so that a write could replace an older version; enable it for the time of the migration"
             );
-            preflight::require_conditions(&gateway.upstream, bucket).await?;
-            let staged = gateway
-                .state
-                .list(&staged_prefix(bucket), MAXIMUM_STAGED)
+            completes_on_condition =
+                preflight::require_conditions(&gateway.upstream, bucket).await?;
+            if !completes_on_condition {
+                tracing::warn!(
+                    bucket,
+                    "the storage ignores If-Match on CompleteMultipartUpload: objects of up to 5 GiB are sealed in one request each, whatever --part-size says, and longer ones are not"
+                );
+            }
+            staged
+                .find(&gateway.state)
                 .await
                 .context("the state bucket cannot be listed")?;
-            leftovers.extend(staged.into_iter().map(|entry| (entry.name, entry.modified)));
         }
         Ok(Arc::new(Self {
             gateway,
@@ -109,7 +104,8 @@ impl Migration {
             versioning,
             pace: Arc::new(pace),
             permit,
-            staged: Mutex::new(leftovers),
+            completes_on_condition,
+            staged,
         }))
     }
 
@@ -165,33 +161,12 @@ impl Migration {
         }
     }
 
-    /// The name of an object's staged copy in the state bucket.
-    pub(super) fn staged_name(&self, key: &str) -> String {
-        let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(key.as_bytes()));
-        format!("{}{digest}", staged_prefix(&self.settings.bucket))
-    }
-
-    /// Where that is.
-    pub(super) fn staged_target(&self, key: &str) -> Target {
-        Target::object(self.gateway.state.name(), self.staged_name(key))
-    }
-
-    /// Whether there is a staged copy of this object: left by a killed command, or by an attempt of this one that failed half-way.
-    pub(super) fn has_staged_copy(&self, key: &str) -> bool {
-        self.staged().contains_key(&self.staged_name(key))
-    }
-
-    pub(super) fn note_staged_copy(&self, key: &str) {
-        self.staged()
-            .insert(self.staged_name(key), SystemTime::now());
-    }
-
-    pub(super) fn forget_staged_copy(&self, key: &str) {
-        self.staged().remove(&self.staged_name(key));
-    }
-
-    fn staged(&self) -> MutexGuard<'_, HashMap<String, SystemTime>> {
-        self.staged.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How what is too long for one request goes up.
+    pub(super) fn parts(&self) -> Parts {
+        Parts {
+            length: self.settings.part_length,
+            conditional: self.completes_on_condition,
+        }
     }
 
     /// Staged copies whose keys were not met, because they were deleted since.
@@ -203,25 +178,9 @@ impl Migration {
         if !looked_everywhere {
             return Ok(());
         }
-        let is_old = |modified: &SystemTime| {
-            SystemTime::now()
-                .duration_since(*modified)
-                .is_ok_and(|age| age >= MINIMUM_STAGED_AGE)
-        };
-        let names: Vec<String> = {
-            let staged = self.staged();
-            let old = staged.iter().filter(|(_, modified)| is_old(modified));
-            old.map(|(name, _)| name.clone()).collect()
-        };
-        self.gateway
-            .state
-            .delete(&names)
+        self.staged
+            .delete(&self.gateway.state, &self.staged.old())
             .await
             .context("staged copies of objects that were deleted cannot be removed")
     }
-}
-
-fn staged_prefix(bucket: &str) -> String {
-    let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(bucket.as_bytes()));
-    format!("{STAGED_PREFIX}{digest}/")
 }

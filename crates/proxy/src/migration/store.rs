@@ -21,6 +21,15 @@ const MAXIMUM_REQUEST_LENGTH: u64 = 5 << 30;
 /// Conditions belong to the request that makes the object: the last one of a multipart upload.
 const CONDITIONS: [HeaderName; 2] = [header::IF_MATCH, header::IF_NONE_MATCH];
 
+/// How objects go up that are too long for one request, or seem so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Parts {
+    /// Objects longer than this go up in parts of at least this length.
+    pub(super) length: u64,
+    /// Whether a completion may carry a condition, because the storage honours it there.
+    pub(super) conditional: bool,
+}
+
 /// An object that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stored {
@@ -42,19 +51,34 @@ impl Stored {
     }
 }
 
-/// Writes `length` bytes under `target`, with these headers. From `part_length` on, the body goes up in parts of at least that length.
+/// Writes `length` bytes under `target`, with these headers. What is longer than a part goes up in parts, unless there is a condition that the
+/// storage would ignore on their completion.
 ///
 /// # Errors
 ///
-/// The storage's error, or that of the body. Then there is no object, and an upload in parts was aborted.
+/// The storage's error, or that of the body. After a refusal (4xx) there is no object; after anything else nobody knows, except that an upload in
+/// parts was aborted. `EntityTooLarge` where only a completion could write that much, and would ignore the condition.
 pub(super) async fn store(
     upstream: &Upstream,
     target: &Target,
     headers: HeaderMap,
     body: RequestBody,
     length: u64,
-    part_length: u64,
+    parts: Parts,
 ) -> Result<Stored, S3Error> {
+    let is_conditional = CONDITIONS.iter().any(|name| headers.contains_key(name));
+    let part_length = if is_conditional && !parts.conditional {
+        if length > MAXIMUM_REQUEST_LENGTH {
+            return Err(S3Error::new(
+                StatusCode::BAD_REQUEST,
+                "EntityTooLarge",
+                "The storage ignores conditions on CompleteMultipartUpload, and this is too long for one PutObject.",
+            ));
+        }
+        MAXIMUM_REQUEST_LENGTH
+    } else {
+        parts.length
+    };
     if length <= part_length.min(MAXIMUM_REQUEST_LENGTH) {
         let request = UpstreamRequest::new(Method::PUT, target.clone())
             .headers(headers)

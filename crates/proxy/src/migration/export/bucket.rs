@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Export,
+    Export, journal,
     source::{Sent, Source, into_body},
 };
 use crate::{
@@ -51,6 +51,18 @@ impl std::fmt::Debug for Bucket {
 }
 
 impl Bucket {
+    /// What the journal says of it.
+    pub(super) fn identity(&self) -> journal::Target {
+        journal::Target {
+            endpoint: self.upstream.settings().endpoint.to_string(),
+            bucket: self.name.clone(),
+            deployment: self
+                .gateway
+                .as_ref()
+                .map(|gateway| gateway.config.deployment.clone()),
+        }
+    }
+
     fn target(&self, key: &str) -> Result<Target, S3Error> {
         Ok(Target::object(
             self.name.as_str(),
@@ -116,7 +128,7 @@ impl Export {
             headers,
             paced(body, self.pace.clone()),
             length,
-            self.settings.part_length,
+            self.parts,
         )
         .await;
         let stored = sent.failure().map_or(stored, Err)?;
@@ -147,7 +159,7 @@ impl Export {
             headers,
             paced(body, self.pace.clone()),
             sealing.length,
-            self.settings.part_length,
+            self.parts,
         )
         .await;
         let stored = sealing.ending.failure().map_or(stored, Err)?;

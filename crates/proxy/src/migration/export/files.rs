@@ -1,9 +1,11 @@
 //! Export to files: each appears whole under its name or not at all, and never outside of the target directory.
 
 use std::{
+    collections::HashMap,
     fs::{self, File, Metadata},
     io,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context as _, bail};
@@ -24,33 +26,65 @@ const JOURNAL: &str = "manifest.jsonl";
 const COMPARED_LENGTH: usize = 256 * 1024;
 
 /// A directory that objects are exported to.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Files {
     directory: PathBuf,
     overwrite: bool,
+    /// Where the file system takes two names for one: the files of this export, by device and number.
+    placed: Option<Mutex<HashMap<(u64, u64), PathBuf>>>,
 }
 
 impl Files {
-    /// Makes the directory, and removes what a killed command left of files that were not complete.
+    /// A directory that nothing will be written to.
+    pub(super) fn look_at(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            overwrite: false,
+            placed: None,
+        }
+    }
+
+    /// Makes the directory.
     pub(super) fn prepare(directory: &Path, overwrite: bool) -> anyhow::Result<Self> {
         let shown = directory.display();
         fs::create_dir_all(directory).with_context(|| format!("{shown} cannot be made"))?;
-        let files = Self {
+        let mut files = Self {
             directory: directory
                 .canonicalize()
                 .with_context(|| format!("{shown} cannot be used"))?,
             overwrite,
+            placed: None,
         };
         let own = files.own();
         fs::create_dir_all(&own).with_context(|| format!("{} cannot be made", own.display()))?;
-        for entry in fs::read_dir(&own).context("the target directory cannot be listed")? {
+        if folds_names(&own).with_context(|| format!("{} cannot be written", own.display()))? {
+            files.placed = Some(Mutex::default());
+        }
+        Ok(files)
+    }
+
+    /// Removes what a killed command left of files that were not complete. Nobody else may be writing any: the journal is ours.
+    pub(super) fn remove_incomplete(&self) -> anyhow::Result<()> {
+        for entry in fs::read_dir(self.own()).context("the target directory cannot be listed")? {
             let path = entry?.path();
             if path.file_name().is_some_and(|name| name != JOURNAL) {
                 fs::remove_file(&path)
                     .with_context(|| format!("{} cannot be removed", path.display()))?;
             }
         }
-        Ok(files)
+        Ok(())
+    }
+
+    /// Notes that a file is of this export, if it is there.
+    pub(super) fn note(&self, path: &Path) {
+        if let Some(placed) = &self.placed
+            && let Ok(metadata) = fs::symlink_metadata(self.directory.join(path))
+        {
+            let mut placed = placed.lock().unwrap_or_else(PoisonError::into_inner);
+            placed
+                .entry(number(&metadata))
+                .or_insert_with(|| path.to_owned());
+        }
     }
 
     fn own(&self) -> PathBuf {
@@ -97,31 +131,55 @@ impl Files {
         let full = self.directory.join(path);
         if let Some(metadata) = existing(&full).map_err(|error| disk(path, &error))?
             && !(is_owned || self.overwrite)
+            && self.other_name(path, &metadata).is_none()
         {
-            return same_or_refused(path, &full, &metadata, hash).await;
+            let hash = same_or_refused(path, &full, &metadata, hash).await?;
+            self.note(path);
+            return Ok(hash);
         }
         self.place(path, temporary, is_owned || self.overwrite)
             .map_err(|error| {
                 Failure::new(
                     format!("{error:#}"),
-                    "export to an empty directory, or move away what is in the way",
+                    "export to an empty directory, on a file system that tells all names apart, or move away what is in the way",
                 )
             })?;
         Ok(hash)
+    }
+
+    /// The name under which this file is one of the export already, if it is another one.
+    fn other_name(&self, path: &Path, metadata: &Metadata) -> Option<PathBuf> {
+        let placed = self.placed.as_ref()?;
+        let placed = placed.lock().unwrap_or_else(PoisonError::into_inner);
+        let other = placed.get(&number(metadata))?;
+        (other != path).then(|| other.clone())
     }
 
     /// Gives a complete file its name.
     fn place(&self, path: &Path, temporary: TempPath, replace: bool) -> anyhow::Result<()> {
         let directory = self.make_directories(path)?;
         let full = self.directory.join(path);
-        let placed = if replace {
-            temporary.persist(&full)
-        } else {
-            temporary.persist_noclobber(&full)
+        // The first without replacing: where two names are one, the file may have come into being meanwhile under the other.
+        let placed = temporary.persist_noclobber(&full);
+        let placed = match placed {
+            Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists && replace => {
+                let metadata = fs::symlink_metadata(&full)
+                    .with_context(|| format!("{} cannot be looked at", path.display()))?;
+                if let Some(other) = self.other_name(path, &metadata) {
+                    bail!(
+                        "{} and {} are one name to this file system, and the latter has its file",
+                        path.display(),
+                        other.display()
+                    );
+                }
+                failed.path.persist(&full)
+            }
+            placed => placed,
         };
         placed
             .map_err(|error| error.error)
             .with_context(|| format!("{} cannot be written", path.display()))?;
+        self.note(path);
         File::open(&directory)
             .and_then(|directory| directory.sync_all())
             .with_context(|| format!("{} cannot be made durable", path.display()))
@@ -156,6 +214,30 @@ impl Files {
         }
         Ok(directory)
     }
+}
+
+/// What tells one file from another, whatever its name.
+fn number(metadata: &Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    (metadata.dev(), metadata.ino())
+}
+
+/// Whether a directory takes different names for one: in upper and lower case, with a dot at the end, or a letter with its accent apart.
+fn folds_names(directory: &Path) -> io::Result<bool> {
+    let probe = tempfile::Builder::new()
+        .prefix("probe-\u{e9}-")
+        .suffix("-a")
+        .tempfile_in(directory)?;
+    let name = probe.path().file_name().unwrap_or_default();
+    let name = name.to_string_lossy();
+    let others = [
+        format!("{}A", name.strip_suffix('a').unwrap_or_default()),
+        format!("{name}."),
+        name.replace('\u{e9}', "e\u{301}"),
+    ];
+    Ok(others
+        .iter()
+        .any(|other| directory.join(other).symlink_metadata().is_ok()))
 }
 
 fn disk(path: &Path, error: &io::Error) -> Failure {
@@ -219,6 +301,7 @@ mod tests {
         fs::write(files.journal(), "x").unwrap();
         fs::write(files.own().join("partial"), "x").unwrap();
         let files = Files::prepare(directory.path(), false).unwrap();
+        files.remove_incomplete().unwrap();
         assert!(files.journal().exists());
         assert!(!files.own().join("partial").exists());
     }
@@ -233,6 +316,27 @@ mod tests {
         assert!(error.to_string().contains("is no directory"), "{error}");
         assert!(files.make_directories(Path::new("b/c/d")).is_ok());
         assert!(directory.path().join("b/c").is_dir());
+    }
+
+    #[test]
+    fn two_keys_whose_names_are_one_never_share_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut files = Files::prepare(directory.path(), true).unwrap();
+        assert!(files.placed.is_none(), "names differ on this file system");
+        files.placed = Some(Mutex::default());
+        let place = |path: &str, bytes: &str| {
+            let temporary = NamedTempFile::new_in(files.own()).unwrap();
+            fs::write(temporary.path(), bytes).unwrap();
+            files.place(Path::new(path), temporary.into_temp_path(), true)
+        };
+        place("A", "first").unwrap();
+        // What a file system does that does not tell them apart.
+        fs::hard_link(directory.path().join("A"), directory.path().join("a")).unwrap();
+        let error = place("a", "second").unwrap_err().to_string();
+        assert!(error.contains("a and A are one name"), "{error}");
+        assert_eq!(fs::read(directory.path().join("A")).unwrap(), b"first");
+        place("A", "changed").unwrap();
+        assert_eq!(fs::read(directory.path().join("A")).unwrap(), b"changed");
     }
 
     #[tokio::test]

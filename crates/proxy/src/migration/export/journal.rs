@@ -1,20 +1,101 @@
-//! What an export has done: one line of JSON for each object, appended when it is complete. It is the manifest of what could not be kept in
-//! files, and what another run goes on from.
+//! What an export has done: a line of JSON that says from where to where, and one for each object, appended when it is complete. It is the
+//! manifest of what could not be kept in files, and what another run goes on from. One command at a time has it.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{File, OpenOptions},
-    io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    fmt,
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::Path,
     sync::{Mutex, PoisonError},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The longest line that is read: a key, a path of it, and 2 KB of metadata, each escaped, with room to spare.
 const MAXIMUM_LINE: u64 = 1 << 20;
+
+/// The format of journals, in their first line. Whoever reads another one must not guess.
+const VERSION: u32 = 1;
+
+/// From where to where: the first line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Route {
+    sealgate_export: u32,
+    source: Source,
+    /// None for the directory that the journal lies in, wherever that is moved to.
+    destination: Option<Target>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Source {
+    endpoint: String,
+    bucket: String,
+    prefix: String,
+}
+
+/// A bucket that is exported to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Target {
+    /// The storage.
+    pub(crate) endpoint: String,
+    /// The bucket.
+    pub(crate) bucket: String,
+    /// The deployment whose gateways can read it; none where it is in the clear.
+    pub(crate) deployment: Option<String>,
+}
+
+impl Route {
+    /// From a bucket of a storage, of keys that begin with `prefix`.
+    pub(crate) fn new(
+        endpoint: &(impl fmt::Display + ?Sized),
+        bucket: &str,
+        prefix: &str,
+        destination: Option<Target>,
+    ) -> Self {
+        Self {
+            sealgate_export: VERSION,
+            source: Source {
+                endpoint: endpoint.to_string(),
+                bucket: bucket.to_owned(),
+                prefix: prefix.to_owned(),
+            },
+            destination,
+        }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Source {
+            endpoint,
+            bucket,
+            prefix,
+        } = &self.source;
+        write!(
+            formatter,
+            "{endpoint} bucket {bucket} prefix {prefix:?} to "
+        )?;
+        match &self.destination {
+            None => formatter.write_str("files"),
+            Some(Target {
+                endpoint,
+                bucket,
+                deployment: None,
+            }) => write!(formatter, "{endpoint} bucket {bucket}, in the clear"),
+            Some(Target {
+                endpoint,
+                bucket,
+                deployment: Some(deployment),
+            }) => write!(
+                formatter,
+                "{endpoint} bucket {bucket}, sealed by {deployment}"
+            ),
+        }
+    }
+}
 
 /// One object that was exported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,14 +144,24 @@ impl Digest16 {
 /// The journal, open for appending.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    file: Mutex<File>,
+    /// None in a dry run.
+    file: Option<Mutex<File>>,
     /// By target: what lies there.
     done: HashMap<Digest16, Digest16>,
 }
 
 impl Journal {
-    /// Reads the journal at `path`, or begins one. A last line that was cut off by a crash is dropped.
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    /// Reads the journal at `path`, or begins one. A last line that was cut off by a crash is dropped. `on_target` hears of everything that was
+    /// exported before.
+    ///
+    /// # Errors
+    ///
+    /// When it is that of an export from or to somewhere else, or no journal, or when another command has it.
+    pub(crate) fn open(
+        path: &Path,
+        route: &Route,
+        on_target: impl FnMut(&str),
+    ) -> anyhow::Result<Self> {
         let shown = path.display();
         let mut file = OpenOptions::new()
             .read(true)
@@ -78,32 +169,44 @@ impl Journal {
             .create(true)
             .open(path)
             .with_context(|| format!("the journal {shown} cannot be opened"))?;
-        let mut done = HashMap::new();
-        let mut complete = 0;
-        let mut reader = BufReader::new(&file);
-        for number in 1_u64.. {
-            let mut line = Vec::new();
-            let length = reader
-                .by_ref()
-                .take(MAXIMUM_LINE)
-                .read_until(b'\n', &mut line)
-                .with_context(|| format!("the journal {shown} cannot be read"))?;
-            if line.last() != Some(&b'\n') {
-                break;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!(
+                "another export is writing to the journal {shown}; wait for it, or export to somewhere else"
+            ),
+            // Some network file systems know no locks.
+            Err(TryLockError::Error(error)) => {
+                tracing::warn!(%error, journal = %shown, "the journal cannot be locked: run no other export to the same place");
             }
-            let line: Line = serde_json::from_slice(&line).with_context(|| {
-                format!("line {number} of {shown} is not that of an export; move the file away to begin anew")
-            })?;
-            done.insert(Digest16::of(&[&line.target]), line.identity());
-            complete += length as u64;
         }
+        let (done, complete) = read(&file, path, route, on_target)?;
         file.set_len(complete)
             .and_then(|()| file.seek(SeekFrom::End(0)))
             .with_context(|| format!("the journal {shown} cannot be written"))?;
+        if complete == 0 {
+            write_line(&mut file, route)?;
+        }
         Ok(Self {
-            file: Mutex::new(file),
+            file: Some(Mutex::new(file)),
             done,
         })
+    }
+
+    /// Reads what there is, and never writes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub(crate) fn look_at(path: &Path, route: &Route) -> anyhow::Result<Self> {
+        let done = match File::open(path) {
+            Ok(file) => read(&file, path, route, |_| {})?.0,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => HashMap::new(),
+            Err(error) => {
+                let shown = path.display();
+                return Err(error).with_context(|| format!("the journal {shown} cannot be opened"));
+            }
+        };
+        Ok(Self { file: None, done })
     }
 
     /// Whether exactly this object was brought to this target before.
@@ -125,12 +228,70 @@ impl Journal {
 
     /// Appends a line.
     pub(crate) fn append(&self, line: &Line) -> anyhow::Result<()> {
-        let mut text = serde_json::to_vec(line)?;
-        text.push(b'\n');
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(&text)
-            .context("the journal cannot be written")
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        write_line(&mut file, line)
     }
+}
+
+fn write_line(file: &mut File, line: &impl Serialize) -> anyhow::Result<()> {
+    let mut text = serde_json::to_vec(line)?;
+    text.push(b'\n');
+    file.write_all(&text)
+        .context("the journal cannot be written")
+}
+
+/// What was done, by target, and how many bytes of the journal are whole lines.
+fn read(
+    file: &File,
+    path: &Path,
+    route: &Route,
+    mut on_target: impl FnMut(&str),
+) -> anyhow::Result<(HashMap<Digest16, Digest16>, u64)> {
+    let shown = path.display();
+    let mut done = HashMap::new();
+    let mut complete = 0;
+    let mut reader = BufReader::new(file);
+    for number in 1_u64.. {
+        let mut line = Vec::new();
+        let length = reader
+            .by_ref()
+            .take(MAXIMUM_LINE)
+            .read_until(b'\n', &mut line)
+            .with_context(|| format!("the journal {shown} cannot be read"))?;
+        if line.last() != Some(&b'\n') {
+            ensure!(
+                (length as u64) < MAXIMUM_LINE,
+                "line {number} of {shown} is too long for that of an export; move the file away to begin anew"
+            );
+            break;
+        }
+        let no_journal = || {
+            format!(
+                "line {number} of {shown} is not that of an export; move the file away to begin anew"
+            )
+        };
+        if number == 1 {
+            let found: Route = serde_json::from_slice(&line).with_context(no_journal)?;
+            ensure!(
+                found.sealgate_export == VERSION,
+                "the journal {shown} has the format {}, and this program knows {VERSION}: use the program that wrote it, or move the file away to begin anew",
+                found.sealgate_export
+            );
+            ensure!(
+                found == *route,
+                "the journal {shown} is of another export: from {found}; this one is from {route}. Export to another directory, or name another --journal; if both are the same under other names, write them as before"
+            );
+        } else {
+            let line: Line = serde_json::from_slice(&line).with_context(no_journal)?;
+            on_target(&line.target);
+            done.insert(Digest16::of(&[&line.target]), line.identity());
+        }
+        complete += length as u64;
+    }
+    Ok((done, complete))
 }
 
 impl Line {
@@ -162,17 +323,78 @@ mod tests {
         }
     }
 
+    fn route(bucket: &str) -> Route {
+        Route::new("https://s3.example.org/", bucket, "", None)
+    }
+
+    fn open(path: &Path, route: &Route) -> anyhow::Result<Journal> {
+        Journal::open(path, route, |_| {})
+    }
+
+    #[test]
+    fn the_journal_of_another_export_is_refused_and_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        open(&path, &route("b"))
+            .unwrap()
+            .append(&line("a", "x"))
+            .unwrap();
+        let written = std::fs::read(&path).unwrap();
+        let target = Target {
+            endpoint: "https://s3.example.org/".to_owned(),
+            bucket: "b".to_owned(),
+            deployment: None,
+        };
+        for other in [
+            route("c"),
+            Route::new("https://s3.example.net/", "b", "", None),
+            Route::new("https://s3.example.org/", "b", "p/", None),
+            Route::new("https://s3.example.org/", "b", "", Some(target)),
+        ] {
+            let error = open(&path, &other).unwrap_err().to_string();
+            assert!(error.contains("bucket b prefix \"\" to files"), "{error}");
+            assert!(error.contains(&other.to_string()), "{error}");
+            assert!(Journal::look_at(&path, &other).is_err());
+        }
+        let mut later = route("b");
+        later.sealgate_export = 2;
+        let error = open(&path, &later).unwrap_err().to_string();
+        assert!(error.contains("another export"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), written);
+        assert!(open(&path, &route("b")).unwrap().owns("a"));
+    }
+
+    #[test]
+    fn two_exports_at_once_do_not_share_a_journal() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        let first = open(&path, &route("b")).unwrap();
+        let error = open(&path, &route("b")).unwrap_err().to_string();
+        assert!(error.contains("another export is writing"), "{error}");
+        drop(first);
+        open(&path, &route("b")).unwrap();
+    }
+
+    #[test]
+    fn a_dry_run_writes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        let journal = Journal::look_at(&path, &route("b")).unwrap();
+        journal.append(&line("a", "x")).unwrap();
+        assert!(!path.exists() && !journal.owns("a"));
+    }
+
     #[test]
     fn another_run_knows_what_is_done_and_a_torn_line_is_dropped() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal");
-        let journal = Journal::open(&path).unwrap();
+        let journal = open(&path, &route("b")).unwrap();
         journal.append(&line("a", "x")).unwrap();
         journal.append(&line("b", "x")).unwrap();
         drop(journal);
         let torn = std::fs::read(&path).unwrap();
         std::fs::write(&path, &torn[..torn.len() - 5]).unwrap();
-        let journal = Journal::open(&path).unwrap();
+        let journal = open(&path, &route("b")).unwrap();
         assert!(journal.has("a", "k", None, "x"));
         assert!(
             !journal.has("a", "k", None, "y"),
@@ -181,7 +403,7 @@ mod tests {
         assert!(journal.owns("a") && !journal.owns("b"));
         journal.append(&line("c", "x")).unwrap();
         drop(journal);
-        let journal = Journal::open(&path).unwrap();
+        let journal = open(&path, &route("b")).unwrap();
         assert!(journal.has("a", "k", None, "x") && journal.has("c", "k", None, "x"));
     }
 
@@ -190,7 +412,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal");
         std::fs::write(&path, "something else\n").unwrap();
-        let error = format!("{:#}", Journal::open(&path).unwrap_err());
+        let error = format!("{:#}", open(&path, &route("b")).unwrap_err());
         assert!(error.contains("move the file away"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"something else\n");
     }

@@ -18,11 +18,16 @@ use anyhow::{Context as _, ensure};
 use futures_util::{StreamExt as _, stream};
 use sealgate_envelope::layout;
 
-use self::{files::Files, journal::Journal, path::PathMapper};
+use self::{
+    files::Files,
+    journal::{Journal, Route},
+    path::PathMapper,
+};
 use super::{
     Entry, Failure, Pace, PermitIssuer,
     listing::{Entries, Listing},
     preflight::{self, Versioning},
+    store::Parts,
 };
 use crate::{error::S3Error, gateway::Gateway};
 
@@ -75,6 +80,7 @@ pub struct Export {
     settings: ExportSettings,
     place: Place,
     journal: Journal,
+    parts: Parts,
     pace: Arc<Pace>,
     permit: PermitIssuer,
 }
@@ -126,24 +132,26 @@ impl Export {
         let versioning = preflight::versioning(&gateway.upstream, bucket)
             .await
             .with_context(|| format!("the bucket {bucket} cannot be looked at"))?;
+        let mut parts = Parts {
+            length: settings.part_length,
+            conditional: true,
+        };
+        let route = |target| {
+            let endpoint = &gateway.upstream.settings().endpoint;
+            Route::new(endpoint, bucket, &settings.prefix, target)
+        };
         let (place, journal) = match destination {
             Destination::Directory { path, overwrite } => {
-                let files = Files::prepare(&path, overwrite)?;
-                let journal = files.journal();
-                (Place::Files(files), journal)
+                prepare_files(&path, overwrite, settings.dry_run, &route(None))?
             }
             Destination::Bucket(target, journal) => {
-                let is_itself = target.name == bucket
-                    && target.upstream.settings().endpoint == gateway.upstream.settings().endpoint;
-                ensure!(
-                    !is_itself,
-                    "{bucket} cannot be exported onto itself; name another bucket"
-                );
-                preflight::versioning(&target.upstream, &target.name)
-                    .await
-                    .with_context(|| {
-                        format!("the target bucket {} cannot be looked at", target.name)
-                    })?;
+                parts.conditional = check_target(&gateway, &settings, &target).await?;
+                let route = route(Some(target.identity()));
+                let journal = if settings.dry_run {
+                    Journal::look_at(&journal, &route)?
+                } else {
+                    Journal::open(&journal, &route, |_| {})?
+                };
                 (Place::Bucket(target), journal)
             }
         };
@@ -152,7 +160,8 @@ impl Export {
             ..settings
         };
         Ok(Arc::new(Self {
-            journal: Journal::open(&journal)?,
+            journal,
+            parts,
             gateway,
             settings,
             place,
@@ -274,6 +283,63 @@ impl Export {
             Place::Bucket(bucket) => bucket.has(&entry.key).await?,
         })
     }
+}
+
+fn prepare_files(
+    path: &Path,
+    overwrite: bool,
+    is_dry_run: bool,
+    route: &Route,
+) -> anyhow::Result<(Place, Journal)> {
+    if is_dry_run {
+        let files = Files::look_at(path);
+        let journal = Journal::look_at(&files.journal(), route)?;
+        return Ok((Place::Files(files), journal));
+    }
+    let files = Files::prepare(path, overwrite)?;
+    let journal = Journal::open(&files.journal(), route, |target| {
+        files.note(Path::new(target));
+    })?;
+    files.remove_incomplete()?;
+    Ok((Place::Files(files), journal))
+}
+
+/// Refuses a bucket that an export must not go to. Returns whether conditions count there on the completion of an upload in parts.
+async fn check_target(
+    gateway: &Gateway,
+    settings: &ExportSettings,
+    target: &Bucket,
+) -> anyhow::Result<bool> {
+    let name = target.name.as_str();
+    let state = &gateway.state;
+    let mut others = vec![
+        (
+            &gateway.upstream,
+            settings.bucket.as_str(),
+            "which is exported",
+        ),
+        (state.upstream(), state.name(), "the state bucket"),
+    ];
+    if let Some(sealing) = &target.gateway {
+        let state = &sealing.state;
+        let what = "the state bucket of --to-config";
+        others.push((state.upstream(), state.name(), what));
+    }
+    for (upstream, other, what) in &others {
+        let is_same =
+            name == *other && target.upstream.settings().endpoint == upstream.settings().endpoint;
+        ensure!(
+            !is_same,
+            "{name} is the same bucket as {other}, {what}; name another one"
+        );
+    }
+    preflight::versioning(&target.upstream, name)
+        .await
+        .with_context(|| format!("the target bucket {name} cannot be looked at"))?;
+    if settings.dry_run {
+        return Ok(true);
+    }
+    preflight::require_target(&target.upstream, name, &others, target.overwrite).await
 }
 
 impl ExportReport {

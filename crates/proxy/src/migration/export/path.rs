@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `%`, `\`, control characters | `%25`, `%5C`, `%01` |
 //! | an empty segment: a leading, trailing or double `/` | `%` |
-//! | `.`, `..`, a segment that begins with `.sealgate-` | `%2E`, `%2E.`, `%2Esealgate-…` |
+//! | `.`, `..`, a segment that begins with `.sealgate-` in any case | `%2E`, `%2E.`, `%2Esealgate-…` |
 //! | a segment that is too long for a file system | its start, `%~`, and half of its SHA-256 |
 //! | a directory where a file has the same name (`a` and `a/b`) | `a%2F` |
 //! | an older version | the name, `%@`, and the version's id |
@@ -80,6 +80,19 @@ fn encode_version(version: &str) -> String {
     format!("~{}", digest.get(..32).unwrap_or_default())
 }
 
+/// Whether some file system could take this for a name of the command's own: one that does not tell upper case from lower, or that skips what
+/// nobody sees (HFS+).
+fn is_own(segment: &str) -> bool {
+    let visible = segment.chars().filter(|character| {
+        !matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    });
+    // In capitals, because there is more than one lower case to some.
+    let folded = visible.flat_map(char::to_uppercase);
+    folded
+        .take(OWN_PREFIX.len())
+        .eq(OWN_PREFIX.chars().flat_map(char::to_uppercase))
+}
+
 /// The name of one segment.
 fn encode(segment: &str) -> String {
     if segment.is_empty() {
@@ -97,8 +110,8 @@ fn encode(segment: &str) -> String {
             name.push(character);
         }
     }
-    if matches!(segment, "." | "..") || segment.starts_with(OWN_PREFIX) {
-        name.replace_range(..1, "%2E");
+    if matches!(segment, "." | "..") || is_own(segment) {
+        name = name.replacen('.', "%2E", 1);
     }
     if name.len() <= MAXIMUM_NAME {
         return name;
@@ -137,6 +150,11 @@ mod tests {
             ("100%", "100%25"),
             ("a\\b\u{1}", "a%5Cb%01"),
             (".sealgate-export/x", "%2Esealgate-export/x"),
+            (".SealGate-EXPORT/x", "%2ESealGate-EXPORT/x"),
+            (".ſealgate-export", "%2Eſealgate-export"),
+            (".seal\u{200d}gate-export", "%2Eseal\u{200d}gate-export"),
+            (".sealgate", ".sealgate"),
+            ("a\0b", "a%00b"),
         ] {
             assert_eq!(name(key), expected, "{key}");
         }
