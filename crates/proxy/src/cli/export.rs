@@ -7,15 +7,14 @@ use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args};
 use serde_json::json;
 
-use super::files;
-use super::pace::{PaceArguments, tell};
-use super::{output, permit};
+use super::bucket::BucketArguments;
+use super::pace::tell;
+use super::permit;
 use crate::config::{
     Addressing, ChecksumTrailer, Config, CredentialSource, DEFAULT_LARGEST_COPY, Endpoint,
     UpstreamConfig,
 };
 use crate::gateway::{self, Gateway};
-use crate::logging;
 use crate::migration::export::{Bucket, Destination, Export, ExportReport, ExportSettings};
 use crate::upstream::DocumentMemory;
 
@@ -35,21 +34,8 @@ use crate::upstream::DocumentMemory;
     reason = "each is an option of the command line"
 )]
 pub(super) struct ExportArguments {
-    /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = "sealgate.toml")]
-    config: PathBuf,
-
-    /// The bucket
-    #[arg(long, value_name = "NAME")]
-    bucket: String,
-
-    /// Only keys that begin with this
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    prefix: String,
-
-    /// Only keys behind this one in the bucket's listing
-    #[arg(long, value_name = "KEY")]
-    resume_from: Option<String>,
+    #[command(flatten)]
+    of: BucketArguments,
 
     /// Older versions too, as NAME%@VERSION beside the current ones
     #[arg(long, conflicts_with = "to_bucket")]
@@ -101,38 +87,31 @@ pub(super) struct ExportArguments {
     #[arg(long)]
     overwrite: bool,
 
-    /// Say what would be exported, and write nothing but an empty journal
+    /// Say what would be exported, and write nothing
     #[arg(long)]
     dry_run: bool,
-
-    #[command(flatten)]
-    pace: PaceArguments,
-
-    /// Print one JSON document instead of text
-    #[arg(long)]
-    json: bool,
 }
 
-pub(super) fn run(arguments: ExportArguments) -> anyhow::Result<()> {
-    let config = Config::load(&arguments.config)?;
-    logging::start(config.log)?;
+pub(super) fn run(arguments: &ExportArguments) -> anyhow::Result<()> {
     let interrupted = "interrupted: what is complete stays, and another run goes on";
-    files::run_until_stopped(export(arguments, config), interrupted)
+    arguments
+        .of
+        .run(interrupted, |config| export(arguments, config))
 }
 
-async fn export(arguments: ExportArguments, config: Config) -> anyhow::Result<()> {
+async fn export(arguments: &ExportArguments, config: Config) -> anyhow::Result<()> {
     let settings = ExportSettings {
-        bucket: arguments.bucket.clone(),
-        prefix: arguments.prefix.clone(),
-        start_after: arguments.resume_from.clone(),
+        bucket: arguments.of.bucket.clone(),
+        prefix: arguments.of.prefix.clone(),
+        start_after: arguments.of.resume_from.clone(),
         versions: arguments.versions,
         dry_run: arguments.dry_run,
-        concurrency: arguments.pace.concurrency(),
-        part_length: arguments.pace.part_length(),
+        concurrency: arguments.of.pace.concurrency(),
+        part_length: arguments.of.pace.part_length(),
     };
-    let destination = destination(&arguments, &config).await?;
+    let destination = destination(arguments, &config).await?;
     let gateway = Gateway::start(Arc::new(config)).await?;
-    let (pace, progress) = arguments.pace.start(&arguments.bucket);
+    let (pace, progress) = arguments.of.pace.start(&arguments.of.bucket);
     let export = Export::prepare(gateway, settings, destination, pace, permit::for_command).await?;
     let report = export.run(|entry, failure| {
         let (cause, fix) = (&failure.cause, failure.fix);
@@ -144,11 +123,10 @@ async fn export(arguments: ExportArguments, config: Config) -> anyhow::Result<()
     let report = report.await;
     progress.finish();
     let report = report?;
-    output::line(&if arguments.json {
-        serde_json::to_string_pretty(&as_json(&arguments, &report))?
-    } else {
-        as_text(arguments.dry_run, &report)
-    })?;
+    arguments.of.print(
+        || as_json(arguments, &report),
+        || as_text(arguments.dry_run, &report),
+    )?;
     if report.failed > 0 {
         bail!("{} objects failed; each is named above", report.failed);
     }
@@ -163,7 +141,10 @@ async fn destination(arguments: &ExportArguments, config: &Config) -> anyhow::Re
         });
     };
     let journal = arguments.journal.clone().unwrap_or_else(|| {
-        PathBuf::from(format!("sealgate-export-{}-{name}.jsonl", arguments.bucket))
+        PathBuf::from(format!(
+            "sealgate-export-{}-{name}.jsonl",
+            arguments.of.bucket
+        ))
     });
     let memory = DocumentMemory::new(config.limits.document_memory);
     let (upstream, gateway) = match (&arguments.to_config, &arguments.to_endpoint) {
@@ -261,7 +242,7 @@ fn as_json(arguments: &ExportArguments, report: &ExportReport) -> serde_json::Va
         .iter()
         .map(|(key, failure)| json!({ "key": key, "cause": failure.cause, "fix": failure.fix }));
     json!({
-        "bucket": arguments.bucket,
+        "bucket": arguments.of.bucket,
         "dry_run": arguments.dry_run,
         "exported": report.exported,
         "bytes": report.bytes,

@@ -1,18 +1,16 @@
 //! `sealgate migrate`: seals in place what was in a bucket before the gateway.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
-use super::files;
-use super::pace::{PaceArguments, tell};
-use super::{output, permit};
+use super::bucket::BucketArguments;
+use super::pace::tell;
+use super::permit;
 use crate::config::Config;
 use crate::gateway::Gateway;
-use crate::logging;
 use crate::migration::{Migration, Mode, Report, Settings, Versioning};
 
 /// Seal what is in a bucket in the clear, in place
@@ -32,21 +30,8 @@ use crate::migration::{Migration, Mode, Report, Settings, Versioning};
     after_help = "Examples:\n  sealgate migrate --bucket photos --dry-run\n  sealgate migrate --bucket photos --rate 50MiB --concurrency 8\n  sealgate migrate --bucket photos --check && echo 'remove [[migrating]] now'"
 )]
 pub(super) struct MigrateArguments {
-    /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = "sealgate.toml")]
-    config: PathBuf,
-
-    /// The bucket
-    #[arg(long, value_name = "NAME")]
-    bucket: String,
-
-    /// Only keys that begin with this
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    prefix: String,
-
-    /// Only keys behind this one in the bucket's listing
-    #[arg(long, value_name = "KEY")]
-    resume_from: Option<String>,
+    #[command(flatten)]
+    of: BucketArguments,
 
     /// Say what would be sealed and what could not be, and change nothing in the bucket
     #[arg(long, conflicts_with = "check")]
@@ -63,40 +48,33 @@ pub(super) struct MigrateArguments {
     /// In a bucket with versions, delete older versions that are in the clear: they cannot be sealed in place
     #[arg(long, conflicts_with = "keep_versions")]
     delete_clear_versions: bool,
-
-    #[command(flatten)]
-    pace: PaceArguments,
-
-    /// Print one JSON document instead of text
-    #[arg(long)]
-    json: bool,
 }
 
-pub(super) fn run(arguments: MigrateArguments) -> anyhow::Result<()> {
-    let config = Config::load(&arguments.config)?;
-    logging::start(config.log)?;
+pub(super) fn run(arguments: &MigrateArguments) -> anyhow::Result<()> {
     let interrupted = "interrupted: what is done stays, and another run goes on";
-    files::run_until_stopped(migrate(arguments, config), interrupted)
+    arguments
+        .of
+        .run(interrupted, |config| migrate(arguments, config))
 }
 
-async fn migrate(arguments: MigrateArguments, config: Config) -> anyhow::Result<()> {
+async fn migrate(arguments: &MigrateArguments, config: Config) -> anyhow::Result<()> {
     let mode = match (arguments.check, arguments.dry_run) {
         (true, _) => Mode::Check,
         (false, true) => Mode::DryRun,
         (false, false) => Mode::Seal,
     };
     let settings = Settings {
-        bucket: arguments.bucket.clone(),
-        prefix: arguments.prefix.clone(),
-        start_after: arguments.resume_from.clone(),
+        bucket: arguments.of.bucket.clone(),
+        prefix: arguments.of.prefix.clone(),
+        start_after: arguments.of.resume_from.clone(),
         mode,
-        concurrency: arguments.pace.concurrency(),
-        part_length: arguments.pace.part_length(),
+        concurrency: arguments.of.pace.concurrency(),
+        part_length: arguments.of.pace.part_length(),
         keep_versions: arguments.keep_versions,
         delete_clear_versions: arguments.delete_clear_versions,
     };
     let gateway = Gateway::start(Arc::new(config)).await?;
-    let (pace, progress) = arguments.pace.start(&arguments.bucket);
+    let (pace, progress) = arguments.of.pace.start(&arguments.of.bucket);
     let migration = Migration::prepare(gateway, settings, pace, permit::for_command).await?;
     let report = migration.run(|entry, outcome| {
         if let Err(failure) = outcome {
@@ -110,18 +88,17 @@ async fn migrate(arguments: MigrateArguments, config: Config) -> anyhow::Result<
     let report = report.await;
     progress.finish();
     let report = report?;
-    output::line(&if arguments.json {
-        serde_json::to_string_pretty(&as_json(&arguments.bucket, mode, &report))?
-    } else {
-        as_text(mode, migration.versioning(), &report)
-    })?;
+    arguments.of.print(
+        || as_json(&arguments.of.bucket, mode, &report),
+        || as_text(mode, migration.versioning(), &report),
+    )?;
     if report.failed > 0 {
         bail!("{} objects failed; each is named above", report.failed);
     }
     match mode {
         Mode::DryRun => Ok(()),
         _ if report.is_complete() => Ok(()),
-        Mode::Check => bail!("{} holds objects in the clear", arguments.bucket),
+        Mode::Check => bail!("{} holds objects in the clear", arguments.of.bucket),
         Mode::Seal => bail!(
             "{} older versions are still in the clear: they cannot be sealed in place; delete them with --delete-clear-versions, or by a lifecycle rule",
             report.clear_versions

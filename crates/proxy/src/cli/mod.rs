@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod bucket;
 mod check;
 mod dev;
 mod export;
@@ -58,8 +59,8 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => return check::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Gc(arguments) => gc::run(&arguments),
-        Command::Migrate(arguments) => migrate::run(arguments),
-        Command::Export(arguments) => export::run(arguments),
+        Command::Migrate(arguments) => migrate::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Seal(arguments) => seal::run(arguments),
         Command::Open(arguments) => open::run(arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
