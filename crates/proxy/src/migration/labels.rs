@@ -45,7 +45,7 @@ impl Labels {
                 headers.insert(named(name), value.clone());
             }
         }
-        let tags = tags::read(upstream, target, version_id, head).await?;
+        let tags = tags::require(upstream, target, version_id, head).await?;
         if let Some(value) = tags::to_header(&tags)? {
             headers.insert(named("x-amz-tagging"), value);
         }

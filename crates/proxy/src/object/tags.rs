@@ -10,21 +10,27 @@ use crate::{
     xml::labels::{Tag, parse_tags},
 };
 
-/// Asks for the tags of an object, if its head says that it has some.
+/// Asks for the tags of an object that is to be replaced or taken elsewhere: where somebody may not see them, it fails, because they would be lost.
+/// A storage without tags has none.
 ///
 /// # Errors
 ///
 /// What the upstream says, and an answer that is none.
-pub(crate) async fn read(
+pub(crate) async fn require(
     upstream: &Upstream,
     target: &Target,
     version_id: Option<&str>,
     head: &HeaderMap,
 ) -> Result<Vec<Tag>, S3Error> {
-    if are_told(head) {
-        ask(upstream, target, version_id).await
-    } else {
-        Ok(Vec::new())
+    match ask(upstream, target, version_id).await {
+        Err(error)
+            if !are_told(head)
+                && error.status != StatusCode::FORBIDDEN
+                && are_not_shown(error.status) =>
+        {
+            Ok(Vec::new())
+        }
+        found => found,
     }
 }
 
@@ -33,7 +39,7 @@ pub(crate) async fn read(
 ///
 /// # Errors
 ///
-/// As [`read`].
+/// As [`require`].
 pub(crate) async fn find(
     upstream: &Upstream,
     target: &Target,

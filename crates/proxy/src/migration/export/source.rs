@@ -76,7 +76,7 @@ impl Export {
             answer => answer?,
         };
         let answer_headers = answer.headers().clone();
-        let tags = tags::read(&gateway.upstream, &target, version_id, &answer_headers).await?;
+        let tags = tags::require(&gateway.upstream, &target, version_id, &answer_headers).await?;
         let modified = answer
             .text(header::LAST_MODIFIED)
             .and_then(|date| httpdate::parse_http_date(date).ok());
