@@ -144,14 +144,19 @@ pub(super) fn escape(text: &str) -> String {
 
 /// Escapes text. What a reader would normalise away becomes a numeric reference; see [`Reader`] for what XML 1.0 cannot hold.
 fn escape_into(output: &mut String, text: &str, reader: Reader) {
-    // Most text needs nothing.
-    let plain = text
-        .bytes()
-        .position(|byte| !matches!(byte, b' '..=b'~') || b"&<>\"'".contains(&byte))
-        .unwrap_or(text.len());
-    let (plain, rest) = text.split_at_checked(plain).unwrap_or((text, ""));
-    output.push_str(plain);
-    for character in rest.chars() {
+    let mut rest = text;
+    loop {
+        // Most text needs nothing.
+        let length = rest
+            .bytes()
+            .position(|byte| !matches!(byte, b' '..=b'~') || b"&<>\"'".contains(&byte))
+            .unwrap_or(rest.len());
+        let (plain, other) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        output.push_str(plain);
+        let mut characters = other.chars();
+        let Some(character) = characters.next() else {
+            return;
+        };
         match character {
             '&' => output.push_str("&amp;"),
             '<' => output.push_str("&lt;"),
@@ -169,6 +174,7 @@ fn escape_into(output: &mut String, text: &str, reader: Reader) {
             }
             _ => output.push(character),
         }
+        rest = characters.as_str();
     }
 }
 
