@@ -235,6 +235,13 @@ pub(super) fn answer(upstream: &HeaderMap) -> HeaderMap {
     headers
 }
 
+/// Whether the requester pays for a request, of which the upstream's answer says nothing else that concerns the client.
+pub(super) fn charged(upstream: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    copy_named(&["x-amz-request-charged"], upstream, &mut headers);
+    headers
+}
+
 /// Adds the client's conditions on a write to an upstream request, entity tags translated. Only the upstream can decide them without a race.
 ///
 /// # Errors

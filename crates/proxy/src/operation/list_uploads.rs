@@ -1,12 +1,18 @@
 //! ListMultipartUploads, answered from the records of open uploads: no upstream call returns what is needed, and MinIO lists uploads of a whole
 //! bucket as none by design.
 //!
-//! Each record is read once by each replica, and remembered as far as listings need it; two listings at most read at the same time.
+//! Each replica reads what a record says that it is about once, and remembers it. The uploads of a page are opened, and the storage is asked about
+//! each of them; about others it is not. Two listings at most do so at the same time.
+
+mod page;
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use time::OffsetDateTime;
 
+use self::page::Page;
 use super::{
     DEFAULT_STORAGE_CLASS, Exchange, ResponseBody, append_query, checksums, document,
     get_object::intent, headers,
@@ -15,7 +21,7 @@ use crate::{
     error::S3Error,
     object_key::ObjectKey,
     policy,
-    state::{OpenUpload, UploadId},
+    state::{Claim, OpenUpload, UploadId},
     upstream::{MAX_DOCUMENT_LENGTH, Target, UpstreamRequest},
     xml::{
         multipart_answers::{ListedUpload, UploadsAnswer},
@@ -23,11 +29,17 @@ use crate::{
     },
 };
 
-/// Open uploads that are looked at for one answer. More are an operator's case for `sealgate gc`.
-const MAXIMUM_OPEN_UPLOADS: usize = 10_000;
+/// Open uploads of all buckets, whose names are looked at for one answer. More are an operator's case for `sealgate gc`.
+const MAXIMUM_OPEN_UPLOADS: usize = 100_000;
 
-/// Records that are read at the same time.
+/// Uploads that one answer may be made of. With more, the next page begins behind them.
+const MAXIMUM_CANDIDATES: usize = 10_000;
+
+/// Records that are read, or uploads that the storage is asked about, at the same time.
 const CONCURRENT_READS: usize = 16;
+
+/// Uploads that are opened before the page is looked at again.
+const BATCH: usize = 64;
 
 /// What the request asks for.
 struct Asked {
@@ -38,11 +50,14 @@ struct Asked {
     max_uploads: u32,
 }
 
+/// Uploads by key and id, the order of the answer, as their records claim.
+type Candidates = BTreeMap<(String, String), Arc<Claim>>;
+
 pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
     let asked = asked(&exchange)?;
     let gateway = &exchange.gateway;
     // A bucket that does not exist has no uploads, and says so.
-    gateway
+    let bucket = gateway
         .upstream
         .call(UpstreamRequest::new(Method::HEAD, exchange.target()))
         .await
@@ -54,34 +69,8 @@ pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S
             }
         })?;
     let _place = gateway.uploads.listing_place().await;
-    let names = gateway.uploads.open_names(MAXIMUM_OPEN_UPLOADS).await?;
-    let exchange_ref = &exchange;
-    let prefix = &asked.prefix;
-    let found: Vec<Option<ListedUpload>> = stream::iter(names)
-        .map(|name| async move {
-            let permit = policy::permit_seal(&intent(exchange_ref));
-            let config = &exchange_ref.gateway.config;
-            let wanted = |bucket: &str, key: &str| {
-                (bucket == exchange_ref.bucket() && key.starts_with(prefix))
-                    .then(|| config.domain_for(bucket, key))
-            };
-            let upload = exchange_ref
-                .gateway
-                .uploads
-                .open_named(&exchange_ref.gateway, &permit, &name, wanted)
-                .await?;
-            let Some(upload) = upload else {
-                return Ok(None);
-            };
-            let class = class_if_open(exchange_ref, &upload).await?;
-            Ok::<_, S3Error>(class.map(|class| shown(&upload, class)))
-        })
-        .buffer_unordered(CONCURRENT_READS)
-        .try_collect()
-        .await?;
-    let found: Vec<ListedUpload> = found.into_iter().flatten().collect();
-    check_marker(&found, &asked)?;
-    let page = page(found, &asked);
+    let page = fill(&exchange, &asked, candidates(&exchange, &asked).await?).await?;
+    let next = page.next();
     let encoded = exchange.query.unique("encoding-type").ok().flatten() == Some("url");
     let result = UploadsAnswer {
         bucket: exchange.bucket(),
@@ -89,19 +78,105 @@ pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S
         delimiter: asked.delimiter.as_deref(),
         key_marker: &asked.key_marker,
         upload_id_marker: &asked.upload_id_marker,
-        next_key_marker: page.next.as_ref().map(|(key, _)| key.as_str()),
-        next_upload_id_marker: page.next.as_ref().map(|(_, id)| id.as_str()),
+        next_key_marker: next.map(|(key, _)| key.as_str()),
+        next_upload_id_marker: next.map(|(_, id)| id.as_str()),
         max_uploads: asked.max_uploads,
-        is_truncated: page.next.is_some(),
+        is_truncated: next.is_some(),
         url_encoded: encoded,
-        uploads: &page.uploads,
-        common_prefixes: &page.common_prefixes,
+        uploads: page.uploads(),
+        common_prefixes: page.common_prefixes(),
     };
     Ok(document(
         StatusCode::OK,
-        HeaderMap::new(),
+        headers::charged(bucket.headers()),
         result.to_document(),
     ))
+}
+
+/// The first of the uploads that may be on the page, and one more than [`MAXIMUM_CANDIDATES`] where there are more.
+async fn candidates(exchange: &Exchange, asked: &Asked) -> Result<Candidates, S3Error> {
+    if is_foreign_marker(asked) {
+        return Err(invalid_marker(asked));
+    }
+    let uploads = &exchange.gateway.uploads;
+    let names = uploads.open_names(MAXIMUM_OPEN_UPLOADS).await?;
+    let mut claims = stream::iter(names)
+        .map(|name| async move { uploads.claim(&name).await })
+        .buffer_unordered(CONCURRENT_READS);
+    let empty = Page::new(asked);
+    let mut candidates = Candidates::new();
+    while let Some(claim) = claims.try_next().await? {
+        let Some(claim) = claim.filter(|claim| {
+            claim.bucket == exchange.bucket() && claim.key.starts_with(&asked.prefix)
+        }) else {
+            continue;
+        };
+        let id = claim.id.to_string();
+        if is_marker_of_another_key(asked, &claim.key, &id) {
+            return Err(invalid_marker(asked));
+        }
+        if empty.wants(&claim.key, &id) {
+            candidates.insert((claim.key.clone(), id), claim);
+        }
+        if candidates.len() > MAXIMUM_CANDIDATES + 1 {
+            candidates.pop_last();
+        }
+    }
+    Ok(candidates)
+}
+
+/// The page: of the candidates those that are open, as many as it has room for.
+async fn fill<'a>(
+    exchange: &Exchange,
+    asked: &'a Asked,
+    candidates: Candidates,
+) -> Result<Page<'a>, S3Error> {
+    let mut page = Page::new(asked);
+    let mut rest = candidates.iter().take(MAXIMUM_CANDIDATES);
+    let batch = page.limit().saturating_add(1).min(BATCH);
+    loop {
+        let next: Vec<Arc<Claim>> = rest
+            .by_ref()
+            .filter(|((key, id), _)| page.wants(key, id))
+            .take(batch)
+            .map(|(_, claim)| Arc::clone(claim))
+            .collect();
+        if next.is_empty() {
+            break;
+        }
+        let found: Vec<Option<ListedUpload>> = stream::iter(next)
+            .map(|claim| async move { look(exchange, &claim).await })
+            .buffered(CONCURRENT_READS)
+            .try_collect()
+            .await?;
+        for upload in found.into_iter().flatten() {
+            if page.add(upload).is_break() {
+                return Ok(page);
+            }
+        }
+    }
+    if candidates.len() > MAXIMUM_CANDIDATES
+        && let Some((key, id)) = candidates.keys().nth(MAXIMUM_CANDIDATES - 1)
+    {
+        page.end_behind(key, id);
+    }
+    Ok(page)
+}
+
+/// An upload as it is listed, if its record verifies and the storage knows it too.
+async fn look(exchange: &Exchange, claim: &Claim) -> Result<Option<ListedUpload>, S3Error> {
+    let gateway = &exchange.gateway;
+    let permit = policy::permit_seal(&intent(exchange));
+    let rule = gateway.config.domain_for(&claim.bucket, &claim.key);
+    let upload = gateway
+        .uploads
+        .open_claimed(gateway, &permit, claim, &rule)
+        .await?;
+    let Some(upload) = upload else {
+        return Ok(None);
+    };
+    let class = class_if_open(exchange, &upload).await?;
+    Ok(class.map(|class| shown(&upload, class)))
 }
 
 /// The storage class of an upload that the upstream knows too. A record outlives the upload where the bucket was deleted, a lifecycle rule aborted it, or somebody
@@ -129,21 +204,22 @@ async fn class_if_open(
     }
 }
 
-/// A marker is an upload id of ours, and of the key that it comes with. It need not be open any more: uploads end between two pages.
-fn check_marker(found: &[ListedUpload], asked: &Asked) -> Result<(), S3Error> {
+/// Whether the marker is no upload id of ours. It need not be open any more: uploads end between two pages.
+fn is_foreign_marker(asked: &Asked) -> bool {
     let marker = asked.upload_id_marker.as_str();
-    if marker.is_empty() || asked.key_marker.is_empty() {
-        return Ok(());
-    }
-    let of_another_key = found
-        .iter()
-        .any(|upload| upload.upload_id == marker && upload.key != asked.key_marker);
-    if of_another_key || UploadId::parse(marker).is_none() {
-        return Err(S3Error::invalid_argument("Invalid uploadId marker")
-            .with_element("ArgumentName", "upload-id-marker")
-            .with_element("ArgumentValue", marker));
-    }
-    Ok(())
+    // Without a key it means nothing (S3 API, ListMultipartUploads).
+    !asked.key_marker.is_empty() && !marker.is_empty() && UploadId::parse(marker).is_none()
+}
+
+/// Whether the marker is this id, which is not of the key that it comes with.
+fn is_marker_of_another_key(asked: &Asked, key: &str, id: &str) -> bool {
+    !asked.key_marker.is_empty() && id == asked.upload_id_marker && key != asked.key_marker
+}
+
+fn invalid_marker(asked: &Asked) -> S3Error {
+    S3Error::invalid_argument("Invalid uploadId marker")
+        .with_element("ArgumentName", "upload-id-marker")
+        .with_element("ArgumentValue", asked.upload_id_marker.as_str())
 }
 
 fn asked(exchange: &Exchange) -> Result<Asked, S3Error> {
@@ -203,99 +279,9 @@ fn shown(upload: &OpenUpload, storage_class: String) -> ListedUpload {
     }
 }
 
-/// One page of uploads.
-#[derive(Debug, Default)]
-struct Page {
-    uploads: Vec<ListedUpload>,
-    common_prefixes: Vec<String>,
-    /// Where the next page begins: after this key and upload id.
-    next: Option<(String, String)>,
-}
-
-/// Sorts by key, then by time and id; leaves out what lies before the markers; rolls up behind the delimiter (S3 API, ListMultipartUploads).
-fn page(mut uploads: Vec<ListedUpload>, asked: &Asked) -> Page {
-    uploads
-        .sort_by(|left, right| (&left.key, &left.upload_id).cmp(&(&right.key, &right.upload_id)));
-    let mut page = Page::default();
-    let limit = usize::try_from(asked.max_uploads).unwrap_or(usize::MAX);
-    for upload in uploads {
-        let after_marker = if asked.upload_id_marker.is_empty() {
-            upload.key > asked.key_marker
-        } else {
-            (upload.key.as_str(), upload.upload_id.as_str())
-                > (asked.key_marker.as_str(), asked.upload_id_marker.as_str())
-        };
-        if !after_marker && !asked.key_marker.is_empty() {
-            continue;
-        }
-        let rolled_up = rolled_up(&upload.key, &asked.prefix, asked.delimiter.as_deref());
-        if let Some(prefix) = &rolled_up
-            && (page.common_prefixes.last() == Some(prefix)
-                || asked.key_marker.starts_with(prefix.as_str()))
-        {
-            continue;
-        }
-        if page.uploads.len() + page.common_prefixes.len() == limit {
-            let last_upload = page
-                .uploads
-                .last()
-                .map(|upload| (upload.key.clone(), upload.upload_id.clone()));
-            let last_prefix = page
-                .common_prefixes
-                .last()
-                .map(|prefix| (prefix.clone(), String::new()));
-            page.next = last_upload.max(last_prefix);
-            break;
-        }
-        match rolled_up {
-            Some(prefix) => page.common_prefixes.push(prefix),
-            None => page.uploads.push(upload),
-        }
-    }
-    page
-}
-
-/// The part of a key up to the first delimiter behind the prefix.
-fn rolled_up(key: &str, prefix: &str, delimiter: Option<&str>) -> Option<String> {
-    let rest = key.strip_prefix(prefix)?;
-    let delimiter = delimiter?;
-    let end = rest.find(delimiter)? + delimiter.len();
-    Some(format!("{prefix}{}", rest.get(..end)?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn upload(key: &str, id: &str) -> ListedUpload {
-        ListedUpload {
-            key: key.to_owned(),
-            upload_id: id.to_owned(),
-            initiated: OffsetDateTime::UNIX_EPOCH,
-            owner: None,
-            storage_class: None,
-            checksum_algorithm: None,
-            checksum_type: None,
-        }
-    }
-
-    fn all() -> Vec<ListedUpload> {
-        ["b", "a/2", "a/1", "c/x/y", "a/1"]
-            .iter()
-            .zip(["1", "2", "3", "4", "5"])
-            .map(|(key, id)| upload(key, id))
-            .collect()
-    }
-
-    fn asked(delimiter: Option<&str>, max_uploads: u32) -> Asked {
-        Asked {
-            prefix: String::new(),
-            delimiter: delimiter.map(str::to_owned),
-            key_marker: String::new(),
-            upload_id_marker: String::new(),
-            max_uploads,
-        }
-    }
 
     #[test]
     fn a_marker_belongs_to_its_key_and_may_be_of_an_upload_that_has_ended() {
@@ -306,67 +292,22 @@ mod tests {
             }
             .to_string()
         };
-        let found = [upload("a", &id(1)), upload("b", &id(2))];
-        let check = |key: &str, id: &str| {
-            let mut asked = asked(None, 10);
-            (asked.key_marker, asked.upload_id_marker) = (key.to_owned(), id.to_owned());
-            check_marker(&found, &asked)
+        let found = [("a", id(1)), ("b", id(2))];
+        let is_valid = |key: &str, marker: &str| {
+            let asked = Asked {
+                prefix: String::new(),
+                delimiter: None,
+                key_marker: key.to_owned(),
+                upload_id_marker: marker.to_owned(),
+                max_uploads: 10,
+            };
+            let misplaced = |(key, id): &(&str, String)| is_marker_of_another_key(&asked, key, id);
+            !is_foreign_marker(&asked) && !found.iter().any(misplaced)
         };
-        assert!(check("a", &id(1)).is_ok());
-        assert!(check("a", &id(3)).is_ok());
-        assert!(check("a", &id(2)).is_err());
-        assert!(check("a", "no id of ours").is_err());
-        // Without a key it means nothing (S3 API, ListMultipartUploads).
-        assert!(check("", "no id of ours").is_ok());
-    }
-
-    #[test]
-    fn pages_show_every_upload_once_and_in_order() {
-        for limit in 1..6 {
-            let mut asked = asked(None, limit);
-            let mut seen = Vec::new();
-            loop {
-                let page = page(all(), &asked);
-                seen.extend(
-                    page.uploads
-                        .into_iter()
-                        .map(|upload| (upload.key, upload.upload_id)),
-                );
-                let Some((key, id)) = page.next else { break };
-                (asked.key_marker, asked.upload_id_marker) = (key, id);
-            }
-            let expected = [
-                ("a/1", "3"),
-                ("a/1", "5"),
-                ("a/2", "2"),
-                ("b", "1"),
-                ("c/x/y", "4"),
-            ];
-            assert_eq!(
-                seen,
-                expected.map(|(key, id)| (key.to_owned(), id.to_owned())),
-                "limit {limit}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_delimiter_rolls_keys_up_once_across_pages() {
-        for limit in 1..5 {
-            let mut asked = asked(Some("/"), limit);
-            let (mut keys, mut prefixes) = (Vec::new(), Vec::new());
-            loop {
-                let page = page(all(), &asked);
-                keys.extend(page.uploads.into_iter().map(|upload| upload.key));
-                prefixes.extend(page.common_prefixes);
-                let Some((key, id)) = page.next else { break };
-                (asked.key_marker, asked.upload_id_marker) = (key, id);
-            }
-            assert_eq!(
-                (keys, prefixes),
-                (vec!["b".to_owned()], vec!["a/".to_owned(), "c/".to_owned()]),
-                "limit {limit}"
-            );
-        }
+        assert!(is_valid("a", &id(1)));
+        assert!(is_valid("a", &id(3)));
+        assert!(!is_valid("a", &id(2)));
+        assert!(!is_valid("a", "no id of ours"));
+        assert!(is_valid("", "no id of ours"));
     }
 }

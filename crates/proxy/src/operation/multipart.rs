@@ -197,13 +197,13 @@ pub(super) async fn abort(
     {
         return Err(S3Error::precondition_failed());
     }
-    match abort_upstream(&exchange, &upload.id.upstream).await {
+    let answer_headers = match abort_upstream(&exchange, &upload.id.upstream).await {
         // Aborted before, by a request that did not come as far as the state.
-        Err(error) if error.code == "NoSuchUpload" => {}
+        Err(error) if error.code == "NoSuchUpload" => HeaderMap::new(),
         outcome => outcome?,
-    }
+    };
     exchange.gateway.uploads.forget(upload.id.hash()).await?;
-    Ok(empty(StatusCode::NO_CONTENT, HeaderMap::new()))
+    Ok(empty(StatusCode::NO_CONTENT, answer_headers))
 }
 
 /// Whether an upload began at this time (S3 API, AbortMultipartUpload, `x-amz-if-match-initiated-time`). A time to come is no condition.
@@ -221,14 +221,18 @@ fn initiated_at(upload: &OpenUpload, date: &str) -> Result<bool, S3Error> {
     Ok(seconds(asked) == upload.record.created / 1_000)
 }
 
-/// Aborts an upload at the upstream.
-pub(super) async fn abort_upstream(exchange: &Exchange, upstream_id: &str) -> Result<(), S3Error> {
+/// Aborts an upload at the upstream, and returns the headers of its answer.
+pub(super) async fn abort_upstream(
+    exchange: &Exchange,
+    upstream_id: &str,
+) -> Result<HeaderMap, S3Error> {
     let mut query = String::new();
     append_query(&mut query, "uploadId", upstream_id);
     let request = UpstreamRequest::new(Method::DELETE, exchange.target())
         .query(query)
         .headers(headers::common(&exchange.headers));
-    exchange.gateway.upstream.call(request).await.map(|_| ())
+    let answer = exchange.gateway.upstream.call(request).await?;
+    Ok(headers::answer(answer.headers()))
 }
 
 /// ListParts: the records joined with what the upstream has, so that only parts are shown that a Complete would find.
@@ -276,7 +280,7 @@ pub(super) async fn list_parts(
     };
     Ok(document(
         StatusCode::OK,
-        HeaderMap::new(),
+        upstream.headers,
         result.to_document(),
     ))
 }
@@ -333,6 +337,8 @@ pub(super) struct UpstreamParts {
     pub(super) parts: BTreeMap<u16, EntityTag>,
     /// The storage class of the object to be.
     storage_class: String,
+    /// The headers of its last answer.
+    headers: HeaderMap,
 }
 
 /// The upstream's own parts, all pages.
@@ -350,14 +356,9 @@ pub(super) async fn upstream_parts(
         let request = UpstreamRequest::new(Method::GET, exchange.target())
             .query(query)
             .headers(headers::common(&exchange.headers));
-        let document = exchange
-            .gateway
-            .upstream
-            .call(request)
-            .await?
-            .document(MAX_DOCUMENT_LENGTH)
-            .await?;
-        let page = parse_parts(&document)?;
+        let answer = exchange.gateway.upstream.call(request).await?;
+        let answer_headers = headers::answer(answer.headers());
+        let page = parse_parts(&answer.document(MAX_DOCUMENT_LENGTH).await?)?;
         let last = page.parts.last().map(|part| u32::from(part.number));
         parts.extend(
             page.parts
@@ -375,6 +376,7 @@ pub(super) async fn upstream_parts(
                     storage_class: page
                         .storage_class
                         .unwrap_or_else(|| DEFAULT_STORAGE_CLASS.to_owned()),
+                    headers: answer_headers,
                 });
             }
         }

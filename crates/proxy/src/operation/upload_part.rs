@@ -61,7 +61,7 @@ pub(super) async fn upload_part(
         algorithm,
     )
     .await?;
-    let mut answer = HeaderMap::new();
+    let mut answer = part.headers;
     headers::insert_text(&mut answer, header::ETAG, &part.entity_tag.to_string());
     // The client gets back the checksum that it sent, or else the one that the upload is kept with.
     let shown = part
@@ -171,7 +171,7 @@ async fn copy_part(
         algorithm,
     )
     .await?;
-    let mut answer = HeaderMap::new();
+    let mut answer = part.headers;
     if let Some(version_id) = version_id {
         headers::insert_text(
             &mut answer,
@@ -219,6 +219,8 @@ struct SentPart {
     entity_tag: EntityTag,
     checksum: Checksum,
     client_checksum: Option<Checksum>,
+    /// What the upstream says beside; nothing of a part that waits in the state bucket.
+    headers: HeaderMap,
 }
 
 /// Seals a part, sends it to where it belongs, and records it.
@@ -261,7 +263,7 @@ async fn send_part(
             .state
             .put_stream(&name, body, sealed_length)
             .await
-            .map(|()| PartLocation::Stash)
+            .map(|()| (PartLocation::Stash, HeaderMap::new()))
     } else {
         let mut query = format!("partNumber={number}");
         append_query(&mut query, "uploadId", &upload.id.upstream);
@@ -273,13 +275,16 @@ async fn send_part(
             let tag = answer
                 .text(header::ETAG)
                 .ok_or_else(|| S3Error::internal("the upstream gave a part no entity tag"))?;
-            Ok(PartLocation::Upstream(EtagHash::of(tag)))
+            let location = PartLocation::Upstream(EtagHash::of(tag));
+            let mut answer_headers = headers::answer(answer.headers());
+            answer_headers.remove(header::ETAG);
+            Ok((location, answer_headers))
         })
     };
     if let Some(failure) = outcome.failure() {
         return Err(failure);
     }
-    let location = sent?;
+    let (location, answer_headers) = sent?;
     let verified = outcome.verified()?;
     let checksum = verified
         .checksum(algorithm)
@@ -301,6 +306,7 @@ async fn send_part(
         entity_tag: EntityTag::of_attempt(attempt.as_bytes()),
         checksum,
         client_checksum: verified.client_checksum,
+        headers: answer_headers,
     })
 }
 

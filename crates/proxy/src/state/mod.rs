@@ -6,4 +6,4 @@ mod uploads;
 
 pub use bucket::{Entry, StateBucket};
 pub use registry::S3Registry;
-pub use uploads::{OpenUpload, StoredPart, UploadId, UploadReference, UploadState, Uploads};
+pub use uploads::{Claim, OpenUpload, StoredPart, UploadId, UploadReference, UploadState, Uploads};

@@ -33,8 +33,9 @@ const MAXIMUM_PART_RECORDS: usize = 30_000;
 /// Open uploads whose keys are kept in memory.
 const REMEMBERED_UPLOADS: usize = 4_096;
 
-/// Bytes that the names of open uploads' objects may take in memory, for listings of them.
-const REMEMBERED_CLAIMS: u64 = 8 << 20;
+/// Records of open uploads whose claims are kept in memory for listings, and the bytes that these may take.
+const REMEMBERED_CLAIMS: usize = 100_000;
+const CLAIMS_MEMORY: u64 = 48 << 20;
 
 /// Listings of open uploads that read records at the same time; more wait.
 const CONCURRENT_LISTINGS: usize = 2;
@@ -140,12 +141,15 @@ pub struct Uploads {
     listings: Semaphore,
 }
 
-/// What a record says that it is about.
+/// What the record of an open upload says that it is about. Nothing of it is verified.
 #[derive(Debug, Clone)]
-struct Claim {
-    bucket: String,
-    key: String,
-    hash: UploadHash,
+pub struct Claim {
+    /// The bucket.
+    pub bucket: String,
+    /// The decoded key.
+    pub key: String,
+    /// The upload's id.
+    pub id: UploadId,
 }
 
 /// Claims are weighed by the bytes of their texts.
@@ -154,7 +158,8 @@ struct ClaimWeight;
 
 impl Weighter<String, Arc<Claim>> for ClaimWeight {
     fn weight(&self, name: &String, claim: &Arc<Claim>) -> u64 {
-        (name.len() + claim.bucket.len() + claim.key.len() + 128) as u64
+        let texts = [name, &claim.bucket, &claim.key, &claim.id.upstream];
+        texts.map(String::len).into_iter().sum::<usize>() as u64 + 192
     }
 }
 
@@ -173,7 +178,7 @@ impl Uploads {
         Self {
             state,
             open: Cache::new(REMEMBERED_UPLOADS),
-            claims: Cache::with_weighter(10_000, REMEMBERED_CLAIMS, ClaimWeight),
+            claims: Cache::with_weighter(REMEMBERED_CLAIMS, CLAIMS_MEMORY, ClaimWeight),
             listings: Semaphore::new(CONCURRENT_LISTINGS),
         }
     }
@@ -366,31 +371,15 @@ impl Uploads {
             .collect())
     }
 
-    /// Opens the upload whose record has this name, if `wanted` gives a domain rule for its bucket and key. Records that are gone meanwhile, or
-    /// do not verify, are passed over. A record that was read before is not read again where it is about another object, or its upload is in
-    /// memory: listings name the record first, so it is there.
+    /// What the record of this name says that it is about; none where it is gone meanwhile, cannot be read, or is about another upload than its
+    /// name. A record that was read before is not read again: listings name it first, so it is there.
     ///
     /// # Errors
     ///
-    /// When the state bucket cannot be read, or the upload's keys cannot be had now.
-    pub async fn open_named(
-        &self,
-        gateway: &Gateway,
-        permit: &UnwrapPermit,
-        name: &str,
-        wanted: impl Fn(&str, &str) -> Option<DomainRule>,
-    ) -> Result<Option<Arc<OpenUpload>>, S3Error> {
+    /// When the state bucket cannot be read.
+    pub async fn claim(&self, name: &str) -> Result<Option<Arc<Claim>>, S3Error> {
         if let Some(claim) = self.claims.get(name) {
-            if wanted(&claim.bucket, &claim.key).is_none() {
-                return Ok(None);
-            }
-            if let Some(upload) = self
-                .open
-                .get(&claim.hash)
-                .filter(|_| name == upload_record_name(claim.hash))
-            {
-                return Ok(Some(upload));
-            }
+            return Ok(Some(claim));
         }
         let Some(bytes) = self.state.get(name, MAXIMUM_RECORD_LENGTH).await? else {
             return Ok(None);
@@ -399,33 +388,40 @@ impl Uploads {
             tracing::warn!(name, "an upload record cannot be read and is passed over");
             return Ok(None);
         };
-        let UploadRecord {
-            bucket,
-            object_key: key,
-            upload_id,
-            ..
-        } = unverified.claim().clone();
+        let record = unverified.claim();
         let claim = Claim {
-            bucket: bucket.clone(),
-            key: key.clone(),
-            hash: UploadHash::of(&upload_id),
+            bucket: record.bucket.clone(),
+            key: record.object_key.clone(),
+            id: UploadId {
+                object_id: unverified.header().object_id(),
+                upstream: record.upload_id.clone(),
+            },
         };
-        self.claims.insert(name.to_owned(), Arc::new(claim));
-        let Some(rule) = wanted(&bucket, &key) else {
-            return Ok(None);
-        };
-        let id = UploadId {
-            object_id: unverified.header().object_id(),
-            upstream: upload_id,
-        };
-        if name != upload_record_name(id.hash()) {
+        if name != upload_record_name(claim.id.hash()) {
             return Ok(None);
         }
+        let claim = Arc::new(claim);
+        self.claims.insert(name.to_owned(), Arc::clone(&claim));
+        Ok(Some(claim))
+    }
+
+    /// Opens the upload that a record claims to be of; none where the record is gone meanwhile, or does not verify.
+    ///
+    /// # Errors
+    ///
+    /// When the state bucket cannot be read, or the upload's keys cannot be had now.
+    pub async fn open_claimed(
+        &self,
+        gateway: &Gateway,
+        permit: &UnwrapPermit,
+        claim: &Claim,
+        rule: &DomainRule,
+    ) -> Result<Option<Arc<OpenUpload>>, S3Error> {
         let reference = UploadReference {
-            bucket: &bucket,
-            key: &key,
-            upload_id: &id.to_string(),
-            rule: &rule,
+            bucket: &claim.bucket,
+            key: &claim.key,
+            upload_id: &claim.id.to_string(),
+            rule,
             fresh: false,
         };
         match self.open(gateway, permit, &reference).await {

@@ -20,7 +20,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::{body::Incoming, service::service_fn};
@@ -42,6 +42,12 @@ const PAGE: usize = 1_000;
 
 /// The origin whose pages may use every bucket.
 pub(super) const PAGE_ORIGIN: &str = "https://app.example.org";
+
+/// What a storage that charges says with every answer.
+pub(super) const CHARGED: [(&str, &str); 2] = [
+    ("x-amz-request-charged", "requester"),
+    ("x-amz-server-side-encryption", "aws:kms"),
+];
 
 /// A request as it was seen.
 #[derive(Debug, Clone)]
@@ -111,6 +117,8 @@ pub(super) struct Behaviour {
     pub(super) keeps_everything: AtomicBool,
     /// Answers copies and completions with a status of 200 and an error of this code.
     pub(super) late_error: Mutex<Option<&'static str>>,
+    /// Says with every answer who pays, and how it encrypts.
+    pub(super) charges: AtomicBool,
     /// Takes this long for a completion.
     pub(super) completes_after: Mutex<Duration>,
     /// The next listing of the bucket `scripted`, piece by piece.
@@ -207,6 +215,11 @@ impl Storage {
         held.uploads.get_mut(upload).unwrap().parts.extend(parts);
     }
 
+    /// Ends all uploads, as a lifecycle rule does.
+    pub(super) fn end_uploads(&self) {
+        self.held().uploads.clear();
+    }
+
     pub(super) fn open_uploads(&self) -> usize {
         self.held().uploads.len()
     }
@@ -228,7 +241,7 @@ impl Storage {
         }
         let late_error = *self.behaviour.late_error.lock().unwrap();
         let may_fail_late = completes || parts.headers.contains_key("x-amz-copy-source");
-        let response = if parts.method == Method::OPTIONS {
+        let mut response = if parts.method == Method::OPTIONS {
             preflight(&parts.headers)
         } else if may_fail_late && let Some(code) = late_error {
             xml(&format!(
@@ -254,6 +267,12 @@ impl Storage {
                 }
             }
         };
+        if self.behaviour.charges.load(Ordering::Relaxed) {
+            for (name, value) in CHARGED {
+                let value = HeaderValue::from_static(value);
+                response.headers_mut().insert(name, value);
+            }
+        }
         let sent = response
             .headers()
             .get(header::CONTENT_LENGTH)

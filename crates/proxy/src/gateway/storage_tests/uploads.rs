@@ -1,9 +1,122 @@
 //! What is told of open uploads.
 
+use std::sync::atomic::Ordering;
+
 use http::Method;
 
-use super::{BUCKET, Rig, between, request, with};
+use super::{BUCKET, Rig, between, content, request, storage::CHARGED, with};
 use crate::upstream::{Target, UpstreamRequest};
+
+async fn begin(rig: &Rig, key: &str) -> String {
+    let created = rig.text(request(Method::POST, key).query("uploads=")).await;
+    between(&created, "<UploadId>", "</UploadId>").to_owned()
+}
+
+/// A page of the open uploads, and how many of them the storage was asked about.
+async fn page(rig: &Rig, query: &str) -> (String, usize) {
+    rig.storage.take_seen();
+    let listing = UpstreamRequest::new(Method::GET, Target::bucket(BUCKET));
+    let text = rig.text(listing.query(format!("uploads=&{query}"))).await;
+    let seen = rig.storage.take_seen();
+    let about_uploads = seen
+        .iter()
+        .filter(|seen| seen.bucket == BUCKET && seen.query.contains("uploadId="));
+    (text, about_uploads.count())
+}
+
+#[tokio::test]
+async fn a_page_of_open_uploads_asks_the_storage_about_those_that_it_shows() {
+    let rig = Rig::start("").await;
+    for index in 0..30 {
+        begin(&rig, &format!("a/{index:02}")).await;
+    }
+    begin(&rig, "b").await;
+    let (mut shown, mut markers) = (Vec::new(), String::new());
+    loop {
+        let (text, asked) = page(&rig, &format!("max-uploads=7{markers}")).await;
+        assert!(asked <= 8, "{asked} questions for a page of 7");
+        let entries = text.split("<Upload>").skip(1);
+        shown.extend(entries.map(|entry| between(entry, "<Key>", "</Key>").to_owned()));
+        if text.contains("<IsTruncated>false</IsTruncated>") {
+            break;
+        }
+        markers = format!(
+            "&key-marker={}&upload-id-marker={}",
+            between(&text, "<NextKeyMarker>", "</NextKeyMarker>"),
+            between(&text, "<NextUploadIdMarker>", "</NextUploadIdMarker>"),
+        );
+    }
+    let mut expected: Vec<_> = (0..30).map(|index| format!("a/{index:02}")).collect();
+    expected.push("b".to_owned());
+    assert_eq!(shown, expected);
+    let (rolled_up, asked) = page(&rig, "delimiter=%2F&max-uploads=2").await;
+    assert_eq!(
+        between(&rolled_up, "<CommonPrefixes><Prefix>", "</Prefix>"),
+        "a/"
+    );
+    assert_eq!(rolled_up.matches("<Upload>").count(), 1);
+    assert!(
+        asked <= 4,
+        "{asked} questions for one prefix and one upload"
+    );
+}
+
+#[tokio::test]
+async fn uploads_that_the_storage_does_not_know_take_no_room_on_a_page() {
+    let rig = Rig::start("").await;
+    for index in 0..200 {
+        begin(&rig, &format!("a/{index:03}")).await;
+    }
+    rig.storage.end_uploads();
+    begin(&rig, "b").await;
+    let (text, _) = page(&rig, "max-uploads=1").await;
+    assert_eq!(between(&text, "<Key>", "</Key>"), "b");
+    assert!(text.contains("<IsTruncated>false</IsTruncated>"), "{text}");
+}
+
+#[tokio::test]
+async fn more_than_10_000_uploads_of_others_do_not_hinder_a_listing() {
+    let rig = Rig::start("").await;
+    let state = rig.gateway.state.name().to_owned();
+    for index in 0..10_500 {
+        rig.storage
+            .plant(&state, format!("uploads/{index:032}/record"));
+    }
+    begin(&rig, "key").await;
+    let (text, asked) = page(&rig, "").await;
+    assert_eq!(between(&text, "<Key>", "</Key>"), "key");
+    assert_eq!(asked, 1);
+}
+
+#[tokio::test]
+async fn who_pays_and_how_the_storage_encrypts_is_told_with_every_answer_about_parts() {
+    let rig = Rig::start("").await;
+    rig.put("source", content(6 << 20)).await.unwrap();
+    let upload = begin(&rig, "key").await;
+    rig.storage.behaviour.charges.store(true, Ordering::Relaxed);
+    let part = |number: u16| {
+        request(Method::PUT, "key").query(format!("partNumber={number}&uploadId={upload}"))
+    };
+    let of_upload = |method: Method| request(method, "key").query(format!("uploadId={upload}"));
+    for (name, request) in [
+        ("UploadPart", part(1).bytes(content(6 << 20))),
+        (
+            "UploadPartCopy",
+            with(part(2), "x-amz-copy-source", "/bucket/source"),
+        ),
+        ("ListParts", of_upload(Method::GET)),
+        ("AbortMultipartUpload", of_upload(Method::DELETE)),
+    ] {
+        let answer = rig.call(request).await.unwrap();
+        for (header, value) in CHARGED {
+            let told = answer.headers().get(header);
+            assert_eq!(told.unwrap_or_else(|| panic!("{name}: no {header}")), value);
+        }
+    }
+    let listing = UpstreamRequest::new(Method::GET, Target::bucket(BUCKET)).query("uploads=");
+    let listed = rig.call(listing).await.unwrap();
+    assert_eq!(listed.headers()["x-amz-request-charged"], "requester");
+}
 
 #[tokio::test]
 async fn an_open_upload_shows_the_storage_class_that_the_storage_tells() {
