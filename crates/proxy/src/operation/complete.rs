@@ -26,7 +26,7 @@ use super::{
     checksums::{self, ObjectChecksum},
     get_object::intent,
     headers,
-    keep_alive::{self, Finished},
+    keep_alive::{self, Finished, Subject},
     multipart,
 };
 use crate::{
@@ -64,8 +64,7 @@ pub(super) async fn complete(
     let body = exchange.document_about_object().await?;
     let request = CompleteMultipartUpload::parse(&body)?;
     let upload_id = upload_id.to_owned();
-    let exchange = Arc::new(exchange);
-    keep_alive::answer(Arc::clone(&exchange), async move {
+    keep_alive::answer(Subject::of(&exchange), async move {
         let completed = finish(&exchange, &upload_id, request.parts(), &declared).await?;
         Ok(Finished {
             document: describe(&exchange, &completed),

@@ -3,8 +3,6 @@
 
 mod in_parts;
 
-use std::sync::Arc;
-
 use http::{HeaderMap, Method, Response, header};
 use sealgate_envelope::{
     domain::{Domain, Place},
@@ -22,7 +20,7 @@ use super::{
     clear::{self, ClearSource},
     get_object::intent,
     head, headers,
-    keep_alive::{self, Finished},
+    keep_alive::{self, Finished, Subject},
     metadata, multipart, named,
     put_object::{self, MAXIMUM_SINGLE_LENGTH, Put},
 };
@@ -44,8 +42,7 @@ use crate::{
 };
 
 pub(super) async fn copy_object(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
-    let exchange = Arc::new(exchange);
-    keep_alive::answer(Arc::clone(&exchange), async move { copy(&exchange).await }).await
+    keep_alive::answer(Subject::of(&exchange), async move { copy(&exchange).await }).await
 }
 
 async fn copy(exchange: &Exchange) -> Result<Finished, S3Error> {

@@ -183,3 +183,23 @@ async fn metadata_can_be_replaced_and_another_checksum_be_asked_for() {
         .to_owned();
     assert!(answer.contains(&sha256), "{answer}");
 }
+
+#[tokio::test]
+async fn a_copy_onto_itself_has_to_change_something_that_shows() {
+    let rig = Rig::start("").await;
+    rig.put("source", "content").await.unwrap();
+    let refused = rig.call(copy("source", "source")).await.unwrap_err();
+    assert_eq!(refused.code, "InvalidRequest");
+    for (name, value) in [
+        ("x-amz-storage-class", "STANDARD_IA"),
+        ("x-amz-website-redirect-location", "/elsewhere"),
+        ("x-amz-server-side-encryption", "AES256"),
+        ("x-amz-metadata-directive", "REPLACE"),
+    ] {
+        let changing = with(copy("source", "source"), name, value);
+        rig.call(changing)
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(rig.get("source").await, "content");
+    }
+}
