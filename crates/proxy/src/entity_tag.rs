@@ -97,13 +97,8 @@ impl EntityTag {
     /// The tag that clients see for this upstream tag.
     #[must_use]
     pub fn to_client(&self) -> Self {
-        let opaque = if has_part_count(&self.opaque) {
-            self.opaque.clone()
-        } else {
-            format!("{}{SUFFIX}", self.opaque)
-        };
         Self {
-            opaque,
+            opaque: format!("{}{}", self.opaque, client_suffix(&self.opaque)),
             weak: self.weak,
         }
     }
@@ -188,6 +183,11 @@ impl fmt::Display for EntityTag {
 }
 
 /// Whether a tag ends like that of a multipart object: a dash and a part count without leading zeros.
+/// What clients see behind the opaque text of an upstream tag: [`EntityTag::to_client`] without a copy, for listings of many.
+pub(crate) fn client_suffix(opaque: &str) -> &'static str {
+    if has_part_count(opaque) { "" } else { SUFFIX }
+}
+
 fn has_part_count(opaque: &str) -> bool {
     opaque.rsplit_once('-').is_some_and(|(_, count)| {
         count.starts_with(|first: char| ('1'..='9').contains(&first))

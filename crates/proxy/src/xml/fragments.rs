@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::{MAX_DEPTH, MAX_FRAGMENT_BYTES, MAX_LISTING_BYTES, XmlError};
 
@@ -80,6 +80,18 @@ impl Splitter {
     /// Takes the next piece of the document.
     pub(super) fn push(&mut self, piece: &[u8]) {
         self.pending.extend_from_slice(piece);
+    }
+
+    /// What has arrived where a child of the root may begin. A caller that finds a whole child there takes it by [`skip`](Self::skip) instead
+    /// of [`next`](Self::next).
+    pub(super) fn at_child(&self) -> Option<&[u8]> {
+        (self.stage == Stage::Inside && self.token == 0).then_some(&self.pending)
+    }
+
+    /// Steps over children that were found in [`at_child`](Self::at_child).
+    pub(super) fn skip(&mut self, length: usize) {
+        self.pending.advance(length);
+        self.position += length;
     }
 
     /// The next fragment; `None` when more of the document is needed.

@@ -12,16 +12,17 @@
 //! </Contents>
 //! ```
 
+use std::io::Write as _;
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::elements::{ElementReader, Token, parse_number};
 use super::fragments::{Fragment, Splitter};
-use super::plain_entry::{PlainChild, plain_children, plain_tag};
+use super::plain_entry::{PlainChild, plain_entry, plain_tag};
 use super::write::escape;
-use super::{XmlError, quote};
-use crate::entity_tag::EntityTag;
+use super::{MAX_FRAGMENT_BYTES, XmlError, quote};
+use crate::entity_tag::{EntityTag, client_suffix};
 
 /// Elements of a sealed object that describe its ciphertext, not what clients stored.
 const OF_CIPHERTEXT: [&str; 2] = ["ChecksumAlgorithm", "ChecksumType"];
@@ -59,13 +60,18 @@ impl<'a> Rewriting<'a> {
 
     /// Copies what stands before the span, then writes the replacement in place of the span.
     fn replace(&mut self, span: Range<usize>, replacement: &str) {
+        self.remove(span).extend_from_slice(replacement.as_bytes());
+    }
+
+    /// Copies what stands before the span. What is written to the output now stands in place of the span.
+    fn remove(&mut self, span: Range<usize>) -> &mut Vec<u8> {
         self.output.extend_from_slice(
             self.document
                 .get(self.copied..span.start)
                 .unwrap_or_default(),
         );
-        self.output.extend_from_slice(replacement.as_bytes());
         self.copied = span.end;
+        self.output
     }
 
     /// Copies the rest.
@@ -120,7 +126,10 @@ impl<F: FnMut(u64) -> u64, C: FnMut() -> Option<ClearEntry>> ListingRewriter<F, 
     /// [`XmlError`] where the document is not such a listing, or not well-formed so far.
     pub fn push(&mut self, piece: &[u8]) -> Result<(), XmlError> {
         self.splitter.push(piece);
+        // It grows by a few bytes for each object, and loses more.
+        self.output.reserve(piece.len() + piece.len() / 8);
         loop {
+            self.rewrite_plain_entries()?;
             let position = self.splitter.position();
             let Some(fragment) = self.splitter.next()? else {
                 return Ok(());
@@ -128,6 +137,31 @@ impl<F: FnMut(u64) -> u64, C: FnMut() -> Option<ClearEntry>> ListingRewriter<F, 
             self.rewrite(&fragment)
                 .map_err(|error| error.behind(position))?;
         }
+    }
+
+    /// Rewrites the children of the root that come next and have arrived whole, up to one that is not written plainly.
+    fn rewrite_plain_entries(&mut self) -> Result<(), XmlError> {
+        let Some(arrived) = self.splitter.at_child() else {
+            return Ok(());
+        };
+        let mut rest = arrived;
+        while let Some(entry) = plain_entry(rest, &mut self.children)
+            && entry.text.len() <= MAX_FRAGMENT_BYTES
+            && are_plain(entry.text, &self.children)
+        {
+            let mut rewriting = Rewriting::new(entry.text.as_bytes(), &mut self.output);
+            if Some(entry.root) == self.object {
+                let mut shown = Shown::next(&mut self.plaintext_size, &mut self.next_clear);
+                let position = self.splitter.position() + arrived.len() - rest.len();
+                rewrite_plain(entry.text, &self.children, &mut rewriting, &mut shown)
+                    .map_err(|error| error.behind(position))?;
+            }
+            rewriting.finish();
+            rest = rest.get(entry.text.len()..).unwrap_or_default();
+        }
+        let taken = arrived.len() - rest.len();
+        self.splitter.skip(taken);
+        Ok(())
     }
 
     /// What can be sent by now; may be empty.
@@ -168,25 +202,14 @@ impl<F: FnMut(u64) -> u64, C: FnMut() -> Option<ClearEntry>> ListingRewriter<F, 
 
     fn rewrite_child(&mut self, text: &[u8]) -> Result<(), XmlError> {
         let mut rewriting = Rewriting::new(text, &mut self.output);
-        let plain = std::str::from_utf8(text).ok().and_then(|text| {
-            let root = plain_children(text, &mut self.children)?;
-            are_plain(text, &self.children).then_some((text, root))
-        });
-        if let Some((text, root)) = plain {
-            if Some(root) == self.object {
-                let mut shown = Shown::next(&mut self.plaintext_size, &mut self.next_clear);
-                rewrite_plain(text, &self.children, &mut rewriting, &mut shown)?;
-            }
+        let mut reader = ElementReader::new(text)?;
+        if Some(reader.root()?) == self.object {
+            let mut shown = Shown::next(&mut self.plaintext_size, &mut self.next_clear);
+            rewrite_object(&mut reader, &mut rewriting, &mut shown)?;
         } else {
-            let mut reader = ElementReader::new(text)?;
-            if Some(reader.root()?) == self.object {
-                let mut shown = Shown::next(&mut self.plaintext_size, &mut self.next_clear);
-                rewrite_object(&mut reader, &mut rewriting, &mut shown)?;
-            } else {
-                reader.skip()?;
-            }
-            reader.finish()?;
+            reader.skip()?;
         }
+        reader.finish()?;
         rewriting.finish();
         Ok(())
     }
@@ -318,7 +341,7 @@ fn are_plain(text: &str, children: &[PlainChild]) -> bool {
     })
 }
 
-/// Rewrites one listed object that [`plain_children`] took apart.
+/// Rewrites one listed object that [`plain_entry`] took apart.
 fn rewrite_plain(
     text: &str,
     children: &[PlainChild],
@@ -330,8 +353,17 @@ fn rewrite_plain(
         match text.get(child.name.clone()).unwrap_or_default() {
             "Size" => replace_size(rewriting, child.content.clone(), content, shown)?,
             "ETag" => {
-                let listed = EntityTag::strong(plain_tag(content).unwrap_or(content));
-                replace_tag(rewriting, child.content.clone(), &listed, shown);
+                let opaque = plain_tag(content).unwrap_or(content);
+                if matches!(shown, Shown::Sealed(_)) {
+                    add_suffix(rewriting, child.content.clone(), opaque);
+                } else {
+                    replace_tag(
+                        rewriting,
+                        child.content.clone(),
+                        &EntityTag::strong(opaque),
+                        shown,
+                    );
+                }
             }
             hidden if shown.hides(hidden) => rewriting.replace(child.whole.clone(), ""),
             _ => {}
@@ -376,9 +408,21 @@ fn replace_size(
     let listed = parse_number("Size", digits)?;
     let size = shown.size(listed);
     if size != listed {
-        rewriting.replace(span, &size.to_string());
+        // Writing to a vector cannot fail.
+        let _ = write!(rewriting.remove(span), "{size}");
     }
     Ok(())
+}
+
+/// [`replace_tag`] for the plain tag of a sealed object, which has nothing to escape.
+fn add_suffix(rewriting: &mut Rewriting<'_>, span: Range<usize>, opaque: &str) {
+    let suffix = client_suffix(opaque);
+    if !span.is_empty() && !suffix.is_empty() {
+        let output = rewriting.remove(span);
+        for text in ["&quot;", opaque, suffix, "&quot;"] {
+            output.extend_from_slice(text.as_bytes());
+        }
+    }
 }
 
 fn replace_tag(
@@ -630,6 +674,28 @@ mod tests {
         .prop_map(|content| format!("<Unknown>{content}</Unknown>"))
     }
 
+    /// Children of entries that are written plainly, and some that are not.
+    const PLAIN_CHILDREN: &[&str] = &[
+        "<Key>a&amp;b/\u{e9}</Key>",
+        "<Size>412</Size>",
+        "<Size>0</Size>",
+        "<Size>99999999999999999999</Size>",
+        "<Size>+1</Size>",
+        "<ETag>&quot;5d41-2&quot;</ETag>",
+        "<ETag>&quot;5d41&quot;</ETag>",
+        "<ETag>&#34;5d41-02&#34;</ETag>",
+        "<ETag>\"\"</ETag>",
+        "<ETag></ETag>",
+        "<ETag>W/&quot;x&quot;</ETag>",
+        "<ETag>5d41</ETag>",
+        "<ChecksumType>FULL_OBJECT</ChecksumType>",
+        "<UserTags>a=b</UserTags>",
+        "<Owner><ID>x</ID><Size>412</Size></Owner>",
+        "<StorageClass/>",
+        "\n  ",
+        "text",
+    ];
+
     fn in_pieces(document: &[u8], length: usize) -> Result<Vec<u8>, XmlError> {
         let mut rewriter = ListingRewriter::new(|size: u64| size.saturating_sub(400));
         let mut output = Vec::new();
@@ -686,6 +752,33 @@ mod tests {
             }
             let whole = rewrite_objects(&listing, |size| size.saturating_sub(400)).ok();
             prop_assert_eq!(in_pieces(&listing, length).ok(), whole);
+        }
+
+        /// Byte by byte no entry is there as a whole where it begins, so the parser reads all of them.
+        #[test]
+        fn what_is_written_plainly_is_rewritten_as_the_parser_does(
+            entries in proptest::collection::vec(
+                (
+                    proptest::sample::select(&["Contents", "CommonPrefixes"][..]),
+                    proptest::collection::vec(proptest::sample::select(PLAIN_CHILDREN), 0..6),
+                ),
+                0..4,
+            ),
+            length in 2_usize..200,
+            damage in proptest::option::of((any::<proptest::sample::Index>(), any::<u8>())),
+        ) {
+            let mut listing = b"<ListBucketResult>".to_vec();
+            for (name, children) in entries {
+                write!(listing, "<{name}>{}</{name}>", children.concat()).unwrap();
+            }
+            listing.extend_from_slice(b"</ListBucketResult>");
+            if let Some((index, byte)) = damage {
+                let index = index.index(listing.len());
+                listing[index] = byte;
+            }
+            let parsed = in_pieces(&listing, 1);
+            prop_assert_eq!(in_pieces(&listing, length), parsed.clone());
+            prop_assert_eq!(in_pieces(&listing, listing.len()), parsed);
         }
 
         #[test]

@@ -10,8 +10,11 @@ use std::ops::Range;
 /// How deep an entry's children may be nested here (`<Owner><ID>`, `<RestoreStatus>…`).
 const MAX_PLAIN_DEPTH: usize = 4;
 
-/// The references that stand for one character each in any document (XML 1.0, section 4.6).
-const REFERENCES: [&str; 5] = ["amp;", "lt;", "gt;", "quot;", "apos;"];
+/// Longest name of an element here, in bytes. A start tag is looked at again with every piece of it that arrives.
+const MAX_PLAIN_NAME: usize = 64;
+
+/// The references that stand for one character each in any document (XML 1.0, section 4.6), and the one that MinIO writes for a quote.
+const REFERENCES: [&[u8]; 6] = [b"quot;", b"#34;", b"amp;", b"lt;", b"gt;", b"apos;"];
 
 /// One child of an entry. All spans are in bytes of the entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,17 +27,23 @@ pub(super) struct PlainChild {
     pub(super) content: Range<usize>,
 }
 
-/// Takes an entry apart: fills `children` with the children of its root and returns the root's name. `None` where the entry is not written
-/// plainly; `children` means nothing then.
-pub(super) fn plain_children<'a>(
-    entry: &'a str,
+/// An entry that is written plainly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PlainEntry<'a> {
+    /// All of it, tags included.
+    pub(super) text: &'a str,
+    /// The name of its root.
+    pub(super) root: &'a str,
+}
+
+/// Takes the entry at the beginning of `document` apart: fills `children` with the children of its root. `None` where the entry is not written
+/// plainly, or has not arrived whole; `children` means nothing then.
+pub(super) fn plain_entry<'a>(
+    document: &'a [u8],
     children: &mut Vec<PlainChild>,
-) -> Option<&'a str> {
+) -> Option<PlainEntry<'a>> {
     children.clear();
-    if memchr::memchr(0, entry.as_bytes()).is_some() {
-        return None;
-    }
-    let mut scanner = Scanner { entry, at: 0 };
+    let mut scanner = Scanner { document, at: 0 };
     let root = scanner.start_tag()?;
     loop {
         scanner.white_space();
@@ -51,7 +60,14 @@ pub(super) fn plain_children<'a>(
             content: opened..closed,
         });
     }
-    (scanner.at == entry.len()).then_some(root)
+    let entry = document.get(..scanner.at)?;
+    if memchr::memchr(0, entry).is_some() {
+        return None;
+    }
+    Some(PlainEntry {
+        text: str::from_utf8(entry).ok()?,
+        root: str::from_utf8(root).ok()?,
+    })
 }
 
 /// The opaque text of an entity tag that is written plainly: letters, digits and hyphens, with or without quotes.
@@ -60,37 +76,40 @@ pub(super) fn plain_tag(content: &str) -> Option<&str> {
         .into_iter()
         .find_map(|quote| content.strip_prefix(quote)?.strip_suffix(quote))
         .unwrap_or(content);
-    opaque
+    // Counted to the end, so that it is compiled to vector instructions.
+    let others = opaque
         .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        .then_some(opaque)
+        .filter(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-')
+        .count();
+    (others == 0).then_some(opaque)
 }
 
 struct Scanner<'a> {
-    entry: &'a str,
+    document: &'a [u8],
     at: usize,
 }
 
 impl<'a> Scanner<'a> {
-    fn rest(&self) -> &'a str {
-        self.entry.get(self.at..).unwrap_or_default()
+    fn rest(&self) -> &'a [u8] {
+        self.document.get(self.at..).unwrap_or_default()
     }
 
     fn white_space(&mut self) {
+        let is_other = |byte: &u8| !b" \t\r\n".contains(byte);
         let rest = self.rest();
-        self.at += rest.len() - rest.trim_start_matches([' ', '\t', '\r', '\n']).len();
+        self.at += rest.iter().position(is_other).unwrap_or(rest.len());
     }
 
     /// Steps over a start tag and returns its name.
-    fn start_tag(&mut self) -> Option<&'a str> {
-        let tag = self.rest().strip_prefix('<')?;
+    fn start_tag(&mut self) -> Option<&'a [u8]> {
+        let tag = self.rest().strip_prefix(b"<")?;
         let length = tag
-            .bytes()
-            .position(|byte| !byte.is_ascii_alphanumeric())
-            .filter(|length| *length > 0)?;
+            .iter()
+            .take(MAX_PLAIN_NAME)
+            .position(|byte| !byte.is_ascii_alphanumeric())?;
         let (name, after) = tag.split_at_checked(length)?;
         // A name of XML does not begin with a digit; the parser may have its say.
-        if !after.starts_with('>') || !name.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        if !after.starts_with(b">") || !name.first()?.is_ascii_alphabetic() {
             return None;
         }
         self.at += length + 2;
@@ -98,12 +117,12 @@ impl<'a> Scanner<'a> {
     }
 
     /// Steps over the end tag of this element if it stands here.
-    fn end_tag(&mut self, name: &str) -> bool {
+    fn end_tag(&mut self, name: &[u8]) -> bool {
         let ends = self
             .rest()
-            .strip_prefix("</")
+            .strip_prefix(b"</")
             .and_then(|tag| tag.strip_prefix(name))
-            .is_some_and(|tag| tag.starts_with('>'));
+            .is_some_and(|tag| tag.starts_with(b">"));
         if ends {
             self.at += name.len() + 3;
         }
@@ -111,16 +130,22 @@ impl<'a> Scanner<'a> {
     }
 
     /// Steps over the content and the end tag of an element whose start tag was just read, and returns where its content ends.
-    fn content(&mut self, name: &str, depth: usize) -> Option<usize> {
+    fn content(&mut self, name: &[u8], depth: usize) -> Option<usize> {
         let rest = self.rest();
-        let length = memchr::memchr(b'<', rest.as_bytes())?;
-        let text = rest.get(..length)?;
+        let mut length = memchr::memchr2(b'<', b'&', rest)?;
+        if rest.get(length) == Some(&b'&') {
+            length += memchr::memchr(b'<', rest.get(length..)?)?;
+            if !has_plain_references(rest.get(..length)?) {
+                return None;
+            }
+        }
         self.at += length;
         let end = self.at;
         if self.end_tag(name) {
-            return has_plain_references(text).then_some(end);
+            return Some(end);
         }
-        let is_white_space = text.bytes().all(|byte| b" \t\r\n".contains(&byte));
+        let text = rest.get(..length)?;
+        let is_white_space = text.iter().all(|byte| b" \t\r\n".contains(byte));
         if depth == MAX_PLAIN_DEPTH || !is_white_space {
             return None;
         }
@@ -137,10 +162,10 @@ impl<'a> Scanner<'a> {
 }
 
 /// Whether every `&` of a text begins a reference that needs no thought.
-fn has_plain_references(text: &str) -> bool {
-    memchr::memchr_iter(b'&', text.as_bytes()).all(|at| {
+fn has_plain_references(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'&', text).all(|at| {
         let reference = text.get(at + 1..).unwrap_or_default();
-        reference.starts_with("#34;") || REFERENCES.iter().any(|known| reference.starts_with(known))
+        REFERENCES.iter().any(|known| reference.starts_with(known))
     })
 }
 
@@ -172,7 +197,9 @@ mod tests {
 
     fn plain(entry: &str) -> Option<(String, Vec<PlainChild>)> {
         let mut children = Vec::new();
-        plain_children(entry, &mut children).map(|root| (root.to_owned(), children))
+        let found = plain_entry(entry.as_bytes(), &mut children)?;
+        // What follows an entry is no matter of this reader.
+        (found.text == entry).then(|| (found.root.to_owned(), children))
     }
 
     #[test]
