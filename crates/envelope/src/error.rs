@@ -41,6 +41,9 @@ pub enum KeyServiceFailure {
     NotFound,
     /// The service says that the wrapped key, or its encryption context, is not genuine.
     Refused,
+    /// The key works, but not for this wrap: the wrap names a version that was withdrawn, or another key. It may have
+    /// been made so by whoever wrote it, so it says nothing about other wraps.
+    WrapWithdrawn,
     /// No configured key service can open any of the wraps at hand.
     NotConfigured,
     /// The answer was not one that the service's protocol allows.

@@ -218,7 +218,7 @@ async fn versions_that_may_not_decrypt_any_more_are_told_from_forgeries() -> Res
     let raised = json!({ "min_decryption_version": 2 });
     vault.write("transit/keys/sealgate/config", &raised)?;
     let opened = service.unwrap(&permit(), &context, &old).await;
-    expect(&opened, KeyServiceFailure::KeyUnusable)?;
+    expect(&opened, KeyServiceFailure::WrapWithdrawn)?;
     assert_eq!(service.unwrap(&permit(), &context, &new).await?, made);
 
     vault.request("PUT", "sys/seal", &json!({}))?;

@@ -47,6 +47,9 @@ pub fn serves_cached(error: &Error) -> bool {
 }
 
 /// Whether the key service took the key away from us, so that the copy in memory must be dropped.
+///
+/// What is refused because of the wrap itself does not count: whoever writes headers could have any key dropped. The
+/// keyring knows which wraps have opened before, and takes their refusal for what it is.
 #[must_use]
 pub fn revokes(error: &Error) -> bool {
     matches!(
@@ -63,13 +66,14 @@ pub fn revokes(error: &Error) -> bool {
 mod tests {
     use super::*;
 
-    const ALL: [KeyServiceFailure; 9] = [
+    const ALL: [KeyServiceFailure; 10] = [
         KeyServiceFailure::Unavailable,
         KeyServiceFailure::Throttled,
         KeyServiceFailure::Denied,
         KeyServiceFailure::KeyUnusable,
         KeyServiceFailure::NotFound,
         KeyServiceFailure::Refused,
+        KeyServiceFailure::WrapWithdrawn,
         KeyServiceFailure::NotConfigured,
         KeyServiceFailure::Malformed,
         KeyServiceFailure::Misconfigured,

@@ -7,6 +7,10 @@ use std::time::Duration;
 use super::limits::KeyringLimits;
 use crate::key_service::EncryptionContext;
 use crate::keys::WorkingKey;
+use crate::wrap::Wrap;
+
+/// The most wraps of one key that are remembered to be genuine: those of its record before and after a rewrap.
+const GENUINE_WRAPS: usize = 8;
 
 /// What the cache says about a key.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,6 +26,7 @@ pub(super) enum Cached {
 #[derive(Debug)]
 struct Entry {
     key: Arc<WorkingKey>,
+    genuine: Vec<Wrap>,
     opened: Duration,
     last_use: u64,
     in_outage: bool,
@@ -80,13 +85,28 @@ impl KeyCache {
         }
     }
 
-    /// Keeps a key that was opened, or made, at `opened`. The least recently used one makes room.
+    /// The wraps that are known to be of this key, the latest first; none if it is not here.
+    pub(super) fn genuine_wraps(&self, context: &EncryptionContext) -> &[Wrap] {
+        self.entries
+            .get(context)
+            .map_or(&[], |entry| entry.genuine.as_slice())
+    }
+
+    /// Keeps a key that was opened, or made, at `opened`, and the wraps that proved to be its. The least recently used
+    /// key makes room.
     pub(super) fn insert(
         &mut self,
         context: EncryptionContext,
         key: Arc<WorkingKey>,
+        mut genuine: Vec<Wrap>,
         opened: Duration,
     ) {
+        for known in self.genuine_wraps(&context) {
+            if !genuine.contains(known) {
+                genuine.push(known.clone());
+            }
+        }
+        genuine.truncate(GENUINE_WRAPS);
         if self.entries.len() >= self.capacity && !self.entries.contains_key(&context) {
             let oldest = self
                 .entries
@@ -102,6 +122,7 @@ impl KeyCache {
             context,
             Entry {
                 key,
+                genuine,
                 opened,
                 last_use: self.uses,
                 in_outage: false,
@@ -150,7 +171,7 @@ mod tests {
     #[test]
     fn a_key_is_fresh_up_to_the_cache_age_exactly() {
         let mut cache = cache(2, SECOND * 5);
-        cache.insert(context(1), key(1), SECOND);
+        cache.insert(context(1), key(1), Vec::new(), SECOND);
         assert_eq!(
             cache.look_up(&context(1), Duration::from_nanos(10_999_999_999)),
             Cached::Fresh(key(1))
@@ -162,7 +183,7 @@ mod tests {
     #[test]
     fn an_outage_prolongs_it_by_the_grace_and_not_further() {
         let mut cache = cache(2, SECOND * 5);
-        cache.insert(context(1), key(1), SECOND);
+        cache.insert(context(1), key(1), Vec::new(), SECOND);
         assert_eq!(cache.enter_outage(&context(1), SECOND * 11), Some(key(1)));
         assert_eq!(
             cache.look_up(&context(1), Duration::from_nanos(15_999_999_999)),
@@ -175,17 +196,17 @@ mod tests {
     #[test]
     fn without_grace_an_outage_prolongs_nothing() {
         let mut cache = cache(2, Duration::ZERO);
-        cache.insert(context(1), key(1), SECOND);
+        cache.insert(context(1), key(1), Vec::new(), SECOND);
         assert_eq!(cache.enter_outage(&context(1), SECOND * 11), None);
     }
 
     #[test]
     fn the_least_recently_used_key_makes_room() {
         let mut cache = cache(2, SECOND);
-        cache.insert(context(1), key(1), SECOND);
-        cache.insert(context(2), key(2), SECOND);
+        cache.insert(context(1), key(1), Vec::new(), SECOND);
+        cache.insert(context(2), key(2), Vec::new(), SECOND);
         assert_eq!(cache.look_up(&context(1), SECOND), Cached::Fresh(key(1)));
-        cache.insert(context(3), key(3), SECOND);
+        cache.insert(context(3), key(3), Vec::new(), SECOND);
         assert_eq!(cache.len(), 2);
         assert_eq!(cache.look_up(&context(2), SECOND), Cached::Absent);
         assert_eq!(cache.look_up(&context(1), SECOND), Cached::Fresh(key(1)));
@@ -194,7 +215,7 @@ mod tests {
     #[test]
     fn the_domain_is_part_of_the_name() {
         let mut cache = cache(2, SECOND);
-        cache.insert(context(1), key(1), SECOND);
+        cache.insert(context(1), key(1), Vec::new(), SECOND);
         let elsewhere =
             EncryptionContext::new(Domain::new("e").unwrap(), WorkingKeyId::from_bytes([1; 16]));
         assert_eq!(cache.look_up(&elsewhere, SECOND), Cached::Absent);

@@ -151,7 +151,10 @@ impl MeteredService {
             })
             .fetch_add(1, Ordering::Relaxed);
             // That a wrap was refused says something about the wrap, nothing about the service.
-            failed = failure != Some(KeyServiceFailure::Refused);
+            failed = !matches!(
+                failure,
+                Some(KeyServiceFailure::Refused | KeyServiceFailure::WrapWithdrawn)
+            );
         } else {
             self.breaker().answered();
         }

@@ -79,10 +79,10 @@ impl Opening {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a key that this process has just made.
-    pub(super) fn adopt(&self, context: EncryptionContext, key: Arc<WorkingKey>) {
+    /// Keeps a key that this process has just made, with its wraps.
+    pub(super) fn adopt(&self, context: EncryptionContext, key: Arc<WorkingKey>, wraps: Vec<Wrap>) {
         let now = self.clock.monotonic();
-        self.state().cache.insert(context, key, now);
+        self.state().cache.insert(context, key, wraps, now);
     }
 
     pub(super) fn cached_keys(&self) -> usize {
@@ -184,21 +184,24 @@ impl Opening {
         wraps: Vec<Wrap>,
         attempt: Attempt,
     ) -> Result<Arc<WorkingKey>> {
+        let genuine = self.state().cache.genuine_wraps(&context).to_vec();
         let opened = {
             // The semaphore is never closed; were it, going on without a turn would be the lesser evil.
             let _turn = self.turns.acquire().await.ok();
             // The age counts from before the call: a revocation that happens during it must not be outlived.
             let now = self.clock.monotonic();
             self.sources
-                .unwrap(&permit, &context, &wraps)
+                .unwrap(&permit, &context, &wraps, &genuine)
                 .await
-                .map(|key| (Arc::new(key), now))
+                .map(|opened| (Arc::new(opened.key), opened.wraps, now))
         };
         let mut state = self.state();
         state.flights.remove(&attempt);
         match opened {
-            Ok((key, opened)) => {
-                state.cache.insert(context, Arc::clone(&key), opened);
+            Ok((key, genuine, opened)) => {
+                state
+                    .cache
+                    .insert(context, Arc::clone(&key), genuine, opened);
                 Ok(key)
             }
             Err(error) => {

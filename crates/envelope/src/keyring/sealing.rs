@@ -270,7 +270,7 @@ impl Sealing {
             }
         }
         let key = Arc::new(key);
-        self.opening.adopt(context, Arc::clone(&key));
+        self.opening.adopt(context, Arc::clone(&key), wraps.clone());
         Ok(SealingKey {
             id,
             domain,

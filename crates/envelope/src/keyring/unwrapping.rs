@@ -12,6 +12,13 @@ use crate::keys::WorkingKey;
 use crate::records::RegistryRecord;
 use crate::wrap::Wrap;
 
+/// A working key, and wraps that are known to be genuine because they opened, or because its record says so.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) key: WorkingKey,
+    pub(super) wraps: Vec<Wrap>,
+}
+
 /// The key services and the registry of a keyring.
 #[derive(Debug)]
 pub(super) struct Sources {
@@ -21,7 +28,8 @@ pub(super) struct Sources {
 
 impl Sources {
     /// Opens the working key of `context` by an inline wrap, else by one of its registry record (FORMAT.md section 11,
-    /// step 2). Only key services that the configuration names are contacted, whatever the wraps say.
+    /// step 2). Only key services that the configuration names are contacted, whatever the wraps say. `genuine` are wraps
+    /// that opened this key before.
     ///
     /// # Errors
     ///
@@ -31,16 +39,20 @@ impl Sources {
         permit: &UnwrapPermit,
         context: &EncryptionContext,
         inline: &[Wrap],
-    ) -> Result<WorkingKey> {
-        let mut failures = Failures::default();
-        if let Some(key) = self.try_wraps(permit, context, inline, &mut failures).await {
-            return Ok(key);
+        genuine: &[Wrap],
+    ) -> Result<Opened> {
+        let mut failures = Failures {
+            genuine,
+            worst: None,
+        };
+        if let Some(opened) = self.try_wraps(permit, context, inline, &mut failures).await {
+            return Ok(opened);
         }
         match self
             .try_registry(permit, context, inline, &mut failures)
             .await
         {
-            Ok(Some(key)) => return Ok(key),
+            Ok(Some(opened)) => return Ok(opened),
             Ok(None) => {}
             Err(error) => failures.add(error),
         }
@@ -52,8 +64,8 @@ impl Sources {
         permit: &UnwrapPermit,
         context: &EncryptionContext,
         wraps: &[Wrap],
-        failures: &mut Failures,
-    ) -> Option<WorkingKey> {
+        failures: &mut Failures<'_>,
+    ) -> Option<Opened> {
         for wrap in wraps {
             for service in self
                 .services
@@ -69,8 +81,11 @@ impl Sources {
                     }
                 }
                 match service.unwrap(permit, context, wrap).await {
-                    Ok(key) => return Some(key),
-                    Err(error) => failures.add(error),
+                    Ok(key) => {
+                        let wraps = vec![wrap.clone()];
+                        return Some(Opened { key, wraps });
+                    }
+                    Err(error) => failures.add_about(wrap, error),
                 }
             }
         }
@@ -82,8 +97,8 @@ impl Sources {
         permit: &UnwrapPermit,
         context: &EncryptionContext,
         inline: &[Wrap],
-        failures: &mut Failures,
-    ) -> Result<Option<WorkingKey>> {
+        failures: &mut Failures<'_>,
+    ) -> Result<Option<Opened>> {
         let Some(registry) = &self.registry else {
             return Ok(None);
         };
@@ -98,11 +113,12 @@ impl Sources {
             .filter(|wrap| !inline.contains(wrap))
             .cloned()
             .collect();
-        let Some(key) = self.try_wraps(permit, context, &untried, failures).await else {
+        let Some(Opened { key, .. }) = self.try_wraps(permit, context, &untried, failures).await
+        else {
             return Ok(None);
         };
-        record.verify(&key, context.domain())?;
-        Ok(Some(key))
+        let wraps = record.verify(&key, context.domain())?.wraps;
+        Ok(Some(Opened { key, wraps }))
     }
 }
 
@@ -111,11 +127,32 @@ impl Sources {
 /// A decision to take the key away outweighs an outage: one key service that is down must not hide that another one
 /// refuses us. An outage outweighs everything about single wraps: with it over, another wrap may open.
 #[derive(Debug, Default)]
-struct Failures {
+struct Failures<'a> {
+    genuine: &'a [Wrap],
     worst: Option<Error>,
 }
 
-impl Failures {
+impl Failures<'_> {
+    /// Adds a failure of this wrap. Of a wrap that opened before, a refusal says that somebody took the key away; of any
+    /// other it may just as well say that the wrap is forged.
+    fn add_about(&mut self, wrap: &Wrap, error: Error) {
+        let refused = matches!(
+            failure_of(&error),
+            Some(KeyServiceFailure::Refused | KeyServiceFailure::WrapWithdrawn)
+        );
+        if refused && self.genuine.contains(wrap) {
+            self.add(key_service_error(
+                KeyServiceFailure::KeyUnusable,
+                &format!(
+                    "a wrap that has opened before is refused now: {}",
+                    error.detail()
+                ),
+            ));
+        } else {
+            self.add(error);
+        }
+    }
+
     fn add(&mut self, error: Error) {
         let outweighs = self
             .worst
@@ -130,7 +167,11 @@ impl Failures {
         match failure_of(error) {
             _ if revokes(error) => 4,
             _ if serves_cached(error) => 3,
-            Some(KeyServiceFailure::Refused | KeyServiceFailure::NotConfigured) => 1,
+            Some(
+                KeyServiceFailure::Refused
+                | KeyServiceFailure::WrapWithdrawn
+                | KeyServiceFailure::NotConfigured,
+            ) => 1,
             _ => 2,
         }
     }

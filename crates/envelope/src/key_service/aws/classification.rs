@@ -107,14 +107,18 @@ where
             let status = service.raw().status().as_u16();
             let metadata = service.err().meta();
             let code = metadata.code().unwrap_or("no code");
+            let message = metadata.message().unwrap_or("no message");
             let class = class_of_code(code).unwrap_or_else(|| class_of_status(status));
-            (
-                class,
-                format!(
-                    "HTTP {status}, {code}: {}",
-                    metadata.message().unwrap_or("no message")
-                ),
-            )
+            // A ciphertext names its key by itself, and access to a key of somebody else's is denied. That says nothing
+            // about ours (AWS KMS: "The ciphertext refers to a customer master key that does not exist, …").
+            let about_the_wrap =
+                class == KeyServiceFailure::Denied && message.contains("ciphertext refers to");
+            let class = if about_the_wrap {
+                KeyServiceFailure::WrapWithdrawn
+            } else {
+                class
+            };
+            (class, format!("HTTP {status}, {code}: {message}"))
         }
         // The answer could not be parsed. Neither its text nor the parser's complaint is shown: the body of an answer to
         // Decrypt holds a key.
@@ -236,6 +240,20 @@ mod tests {
             class(500, "KMSInternalException"),
             KeyServiceFailure::Unavailable
         );
+    }
+
+    #[test]
+    fn a_ciphertext_of_another_account_is_no_decision_about_our_key() {
+        let class = |message| {
+            let error = answer(400, "AccessDeniedException", message);
+            failure(&classify("Decrypt", "k", &error))
+        };
+        let foreign = "The ciphertext refers to a customer master key that does not exist, does not exist in this \
+                       region, or you are not allowed to access.";
+        assert_eq!(class(foreign), KeyServiceFailure::WrapWithdrawn);
+        let ours =
+            "User: arn:aws:iam::1:user/u is not authorized to perform: kms:Decrypt on resource: …";
+        assert_eq!(class(ours), KeyServiceFailure::Denied);
     }
 
     #[test]

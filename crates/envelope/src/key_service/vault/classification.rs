@@ -21,13 +21,9 @@ pub(super) fn class(status: StatusCode, errors: &str) -> KeyServiceFailure {
         {
             Class::Refused
         }
-        // An administrator raised min_decryption_version, or soft-deleted the key: a decision, like disabling a key.
-        400 if says("disallowed by policy")
-            || says("version is too old")
-            || says("soft-deleted") =>
-        {
-            Class::KeyUnusable
-        }
+        // An administrator raised min_decryption_version above the version that the wrap names; any wrap can name one.
+        400 if says("disallowed by policy") || says("version is too old") => Class::WrapWithdrawn,
+        400 if says("soft-deleted") => Class::KeyUnusable,
         400 | 405 => Class::Misconfigured,
         401 | 403 => Class::Denied,
         // Of a key's own path: no such key. Of any other: no engine is mounted there.
@@ -76,9 +72,10 @@ fn advice(class: KeyServiceFailure, key: &str) -> String {
             "; check the mount, the namespace, and that the key is derived and can encrypt"
                 .to_owned()
         }
-        KeyServiceFailure::KeyUnusable => {
-            "; lower min_decryption_version, or restore the key, to use it again".to_owned()
+        KeyServiceFailure::WrapWithdrawn => {
+            "; lower the key's min_decryption_version, if it was raised too early".to_owned()
         }
+        KeyServiceFailure::KeyUnusable => "; restore the key to use it again".to_owned(),
         _ => String::new(),
     }
 }
@@ -105,8 +102,9 @@ mod tests {
             (
                 400,
                 "ciphertext or signature version is disallowed by policy (too old)",
-                Class::KeyUnusable,
+                Class::WrapWithdrawn,
             ),
+            (400, "key is soft-deleted", Class::KeyUnusable),
             (
                 400,
                 "missing 'context' for key derivation; …",

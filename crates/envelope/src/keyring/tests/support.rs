@@ -27,6 +27,7 @@ pub(super) struct FaultyService {
     table: Mutex<HashMap<Vec<u8>, (EncryptionContext, WorkingKey)>>,
     fault: Mutex<Option<KeyServiceFailure>>,
     lies: Mutex<bool>,
+    withdrawn: Mutex<Vec<Vec<u8>>>,
     pub(super) generates: AtomicU64,
     pub(super) unwraps: AtomicU64,
     /// Calls of unwrap wait here for a permit of the test's.
@@ -40,6 +41,7 @@ impl FaultyService {
             table: Mutex::default(),
             fault: Mutex::default(),
             lies: Mutex::default(),
+            withdrawn: Mutex::default(),
             generates: AtomicU64::new(0),
             unwraps: AtomicU64::new(0),
             gate: Semaphore::new(Semaphore::MAX_PERMITS / 2),
@@ -54,6 +56,11 @@ impl FaultyService {
     /// From now on every unwrap gives a wrong key.
     pub(super) fn lie(&self) {
         *self.lies.lock().unwrap() = true;
+    }
+
+    /// From now on the service says of this wrap that its version of the key has been withdrawn.
+    pub(super) fn withdraw(&self, wrap: &Wrap) {
+        self.withdrawn.lock().unwrap().push(wrap.blob().to_vec());
     }
 
     /// From now on unwraps hang until [`open_gate`](Self::open_gate).
@@ -126,6 +133,18 @@ impl KeyService for FaultyService {
         check_wrap_is_for(Provider::Local, self.reference, wrap)?;
         if *self.lies.lock().unwrap() {
             return Ok(WorkingKey::from_bytes([0xee; 32]));
+        }
+        if self
+            .withdrawn
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|blob| blob == wrap.blob())
+        {
+            return Err(key_service_error(
+                KeyServiceFailure::WrapWithdrawn,
+                "the wrap's version of the key may not decrypt any more",
+            ));
         }
         let table = self.table.lock().unwrap();
         match table.get(wrap.blob()) {
