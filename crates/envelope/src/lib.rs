@@ -126,6 +126,8 @@ pub mod parts;
 pub mod random;
 pub mod records;
 pub mod sealer;
+#[cfg(feature = "local")]
+pub mod secret_file;
 pub mod segment;
 #[cfg(feature = "stream")]
 pub mod stream;

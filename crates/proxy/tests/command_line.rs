@@ -199,6 +199,129 @@ fn a_file_is_sealed_inspected_and_opened() {
     assert_eq!(names(path), ["data", "data.sealed", "test.key"]);
 }
 
+/// Runs with a passphrase in the environment variable `P` and another one in `Q`.
+fn run_with_passphrases(directory: &Path, arguments: &[&str]) -> Output {
+    command(directory)
+        .args(arguments)
+        .env("P", "correct horse battery")
+        .env("Q", "staple staple staple")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_key_file_is_sealed_with_a_passphrase_and_its_key_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let run = |arguments: &[&str]| run_with_passphrases(path, arguments);
+    key_file(path);
+    fs::write(path.join("data"), plaintext()).unwrap();
+    succeed(&run(&["seal", "--key-file", "test.key", "data"]));
+    let clear = fs::read_to_string(path.join("test.key")).unwrap();
+    let key = clear.trim().rsplit(' ').next().unwrap().to_owned();
+
+    let open = |place: &str| {
+        run(&[
+            "open",
+            "--key-file",
+            "test.key",
+            "--passphrase",
+            place,
+            "--force",
+            "data.sealed",
+        ])
+    };
+    assert!(fail(&open("env:P")).contains("not sealed"));
+    succeed(&run(&[
+        "key-file",
+        "seal",
+        "--new-passphrase",
+        "env:P",
+        "test.key",
+    ]));
+    assert!(
+        !fs::read_to_string(path.join("test.key"))
+            .unwrap()
+            .contains(&key)
+    );
+    succeed(&open("env:P"));
+    assert!(
+        fail(&run(&[
+            "key-file",
+            "seal",
+            "--new-passphrase",
+            "env:P",
+            "test.key"
+        ]))
+        .contains("change-passphrase")
+    );
+
+    fs::write(path.join("passphrase"), "staple staple staple\n").unwrap();
+    let change = [
+        "key-file",
+        "change-passphrase",
+        "--passphrase",
+        "env:P",
+        "--new-passphrase",
+        "file:passphrase",
+        "test.key",
+    ];
+    succeed(&run(&change));
+    succeed(&open("env:Q"));
+    assert_eq!(fs::read(path.join("data")).unwrap(), plaintext());
+    for (said, part) in [
+        (fail(&open("env:P")), "passphrase is wrong"),
+        (fail(&open("env:NONE")), "NONE is not set"),
+        (fail(&run(&change)), "passphrase is wrong"),
+        (
+            fail(&run(&[
+                "open",
+                "--key-file",
+                "test.key",
+                "--force",
+                "data.sealed",
+            ])),
+            "--passphrase env:NAME",
+        ),
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    let output = run(&[
+        "open",
+        "--key-file",
+        "test.key",
+        "--passphrase",
+        "staple staple staple",
+        "data.sealed",
+    ]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        names(path),
+        ["data", "data.sealed", "passphrase", "test.key"]
+    );
+
+    let text = fs::read_to_string(path.join("test.key")).unwrap();
+    fs::write(
+        path.join("test.key"),
+        text.replacen(" 65536 ", " 65537 ", 1),
+    )
+    .unwrap();
+    assert!(fail(&open("env:Q")).contains("damaged"));
+    succeed(&run(&[
+        "key-file",
+        "create",
+        "--passphrase",
+        "env:P",
+        "other.key",
+    ]));
+    assert!(
+        fs::read_to_string(path.join("other.key"))
+            .unwrap()
+            .starts_with("sealgate-local-key-2 ")
+    );
+}
+
 #[test]
 fn pipes_work_in_both_directions() {
     let directory = tempfile::tempdir().unwrap();

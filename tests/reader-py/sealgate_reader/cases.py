@@ -170,11 +170,12 @@ class LocalWrapCase:
     key_file: str
     blob: bytes
     context: dict[str, str]
+    passphrase: str | None = None
 
     def fields(self) -> dict[str, Any]:
         """The unwrapped key in the words of the schema."""
         with during("record"):
-            return {"working_key": parse_key_file(self.key_file).unwrap(self.blob, self.context).hex()}
+            return {"working_key": parse_key_file(self.key_file, self.passphrase).unwrap(self.blob, self.context).hex()}
 
 
 ContentCase = ObjectCase | FileCase
@@ -248,7 +249,7 @@ _FIELDS = {
     "part-record": {"working_keys", "domain", "object_key", "header", "upload_id", "number", "attempt", "length"}
     | {"crc64nvme", "stashed", "etag_sha256", "checksum_algorithm", "checksum"},
     "registry-record": {"working_keys", "domain", "record", "wk_id", "created", "wraps"},
-    "local-wrap": {"key_file", "blob", "context", "working_key"},
+    "local-wrap": {"key_file", "passphrase", "blob", "context", "working_key"},
     "lengths": {"pairs", "not_in_image"},
 }
 """Fields of each kind beside the common ones; one that this reader does not know could change a vector's meaning."""
@@ -290,7 +291,9 @@ def decode(vector: Vector) -> Case:
         record = base64.b64decode(vector["record"], validate=True)
         return RegistryRecordCase(vector["name"], record, _given_keys(vector), vector["domain"])
     if kind == "local-wrap":
-        return LocalWrapCase(vector["key_file"], bytes.fromhex(vector["blob"]), vector["context"])
+        return LocalWrapCase(
+            vector["key_file"], bytes.fromhex(vector["blob"]), vector["context"], vector.get("passphrase")
+        )
     raise VectorError(f"kind {kind!r} is not in the schema")
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from .errors import InvalidConfiguration, KeyUnavailable, Malformed
 from .keys import LOCAL, Wrap, check_working_key, encryption_context, key_reference
 from .primitives import AES_256_GCM, KEY_LENGTH, NONCE_LENGTH, TAG_LENGTH, Aead
+from .secret_file import open_sealed_key
 from .wire import decode_base64url, encode_base64url, lp
 
 BLOB_VERSION = 1
@@ -56,8 +57,11 @@ class LocalKey:
         raise KeyUnavailable(f"no wrap of working key {wk_id.hex()} was made with local key {self.key_id}")
 
 
-def parse_key_file(content: str) -> LocalKey:
-    """The one line of a local key file."""
+def parse_key_file(content: str, passphrase: str | None = None) -> LocalKey:
+    """The one line of a local key file, in either version."""
+    if passphrase is not None:
+        labels, key = open_sealed_key(content, "sealgate-local-key", "([0-9a-f]{32})", passphrase)
+        return LocalKey(labels[0], key)
     match = _LINE.fullmatch(content)
     if match is None:
         raise InvalidConfiguration("a local key file is one line: sealgate-local-key-1 <key id> <key>")

@@ -1,7 +1,9 @@
 //! Working keys wrapped with a local key file (section 2).
 
+use argon2::{Algorithm, Argon2, Params, Version};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::Outcome;
 use crate::forge::{prefixed, seal};
@@ -40,6 +42,43 @@ fn line(id: &[u8; 16], key: &[u8; 32]) -> String {
         HEXLOWER.encode(id),
         BASE64URL_NOPAD.encode(key)
     )
+}
+
+/// What the sealed key files are sealed with.
+const PASSPHRASE: &str = "grün ist die Hoffnung";
+
+/// The line of version 2, with its checksum, under the numbers of Argon2id.
+fn sealed_line(id: &[u8; 16], key: &[u8], numbers: [u32; 3]) -> Outcome<String> {
+    let salt: [u8; 16] = Seeded::new("passphrase salt").array();
+    let [memory, passes, lanes] = numbers;
+    let mut derived = [0; 32];
+    let parameters =
+        Params::new(memory, passes, lanes, Some(32)).map_err(|error| error.to_string())?;
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters)
+        .hash_password_into(PASSPHRASE.as_bytes(), &salt, &mut derived)
+        .map_err(|error| error.to_string())?;
+    let head = format!(
+        "sealgate-local-key-2 {} argon2id {memory} {passes} {lanes} {} ",
+        HEXLOWER.encode(id),
+        BASE64URL_NOPAD.encode(&salt)
+    );
+    let sealed = seal(1, &derived, [0; 12], head.as_bytes(), key)?;
+    Ok(with_checksum(&format!(
+        "{head}{} ",
+        BASE64URL_NOPAD.encode(&sealed)
+    )))
+}
+
+fn with_checksum(before: &str) -> String {
+    let digest = Sha256::digest(before.as_bytes());
+    let checksum: String = HEXLOWER.encode(&digest).chars().take(8).collect();
+    format!("{before}{checksum}\n")
+}
+
+/// A line of version 2 with a word exchanged, and the checksum that it has then.
+fn altered(line: &str, from: &str, to: &str) -> String {
+    let before = line.rsplit_once(' ').map_or("", |(before, _)| before);
+    with_checksum(&format!("{} ", before.replacen(from, to, 1)))
 }
 
 pub(crate) fn vectors() -> Outcome<Vec<Value>> {
@@ -181,5 +220,112 @@ pub(crate) fn vectors() -> Outcome<Vec<Value>> {
     ] {
         vectors.push(vector(name, comment, &key_file, &blob, context).fails("record", 0));
     }
+    let sealed = sealed_line(&id, &key, [64, 2, 2])?;
+    let with_passphrase = |name: &str, comment: &str, key_file: &str, passphrase: &str| {
+        vector(name, comment, key_file, &right, &CONTEXT).with("passphrase", passphrase)
+    };
+    vectors.push(
+        with_passphrase(
+            "sealed",
+            "a key file sealed with a passphrase",
+            &sealed,
+            PASSPHRASE,
+        )
+        .hex("working_key", &working_key)
+        .opens(),
+    );
+    let id_text = HEXLOWER.encode(&id);
+    for (name, comment, key_file, passphrase) in [
+        (
+            "sealed-wrong-passphrase",
+            "another passphrase",
+            sealed.clone(),
+            "grün ist die Hoffnung.",
+        ),
+        (
+            "sealed-decomposed-passphrase",
+            "the same text, not composed",
+            sealed.clone(),
+            "gru\u{308}n ist die Hoffnung",
+        ),
+        (
+            "sealed-damaged",
+            "a checksum that is wrong",
+            sealed.replacen(" 64 ", " 65 ", 1),
+            PASSPHRASE,
+        ),
+        (
+            "sealed-other-memory",
+            "another number than was sealed",
+            altered(&sealed, " 64 ", " 65 "),
+            PASSPHRASE,
+        ),
+        (
+            "sealed-other-id",
+            "another key id than was sealed",
+            altered(&sealed, &id_text, &"0".repeat(32)),
+            PASSPHRASE,
+        ),
+        (
+            "sealed-too-much-memory",
+            "memory above the limit",
+            altered(&sealed, " 64 ", " 524289 "),
+            PASSPHRASE,
+        ),
+        (
+            "sealed-too-many-passes",
+            "passes above the limit",
+            altered(&sealed, " 2 2 ", " 17 2 "),
+            PASSPHRASE,
+        ),
+        (
+            "sealed-too-many-lanes",
+            "lanes above the limit",
+            altered(&sealed, " 64 2 2 ", " 256 2 17 "),
+            PASSPHRASE,
+        ),
+        (
+            "sealed-too-little-memory",
+            "less than 8 KiB for each lane",
+            altered(&sealed, " 64 ", " 15 "),
+            PASSPHRASE,
+        ),
+        (
+            "sealed-leading-zero",
+            "a number with a leading zero",
+            altered(&sealed, " 64 ", " 064 "),
+            PASSPHRASE,
+        ),
+        (
+            "sealed-other-derivation",
+            "derived by something else",
+            altered(&sealed, "argon2id", "argon2i"),
+            PASSPHRASE,
+        ),
+        (
+            "sealed-short-key",
+            "a sealed key of 31 bytes",
+            sealed_line(&id, key.get(..31).unwrap_or_default(), [64, 2, 2])?,
+            PASSPHRASE,
+        ),
+        (
+            "clear-with-passphrase",
+            "a passphrase for a file that is not sealed",
+            file.clone(),
+            PASSPHRASE,
+        ),
+    ] {
+        vectors.push(with_passphrase(name, comment, &key_file, passphrase).fails("record", 0));
+    }
+    vectors.push(
+        vector(
+            "sealed-no-passphrase",
+            "no passphrase for a sealed file",
+            &sealed,
+            &right,
+            &CONTEXT,
+        )
+        .fails("record", 0),
+    );
     Ok(vectors)
 }

@@ -6,8 +6,10 @@ use std::io::Write;
 use data_encoding::HEXLOWER;
 use sealgate_envelope::key_service::local::LocalKeyService;
 use sealgate_envelope::key_service::{EncryptionContext, KeyService, UnwrapPermit};
+use sealgate_envelope::secret_file::Passphrase;
 use sealgate_envelope::{Domain, Error, Provider, Wrap};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::Outcome;
 use crate::fields::Fields;
@@ -38,7 +40,12 @@ fn unwrap(vector: &Value) -> Result<String, Error> {
         .unwrap()
         .write_all(vector.text("key_file").as_bytes())
         .unwrap();
-    let service = LocalKeyService::open(&path)?;
+    let passphrase = vector
+        .get("passphrase")
+        .and_then(Value::as_str)
+        .map(|text| Passphrase::new(Zeroizing::new(text.to_owned())))
+        .transpose()?;
+    let service = LocalKeyService::open_with(&path, passphrase.as_ref())?;
 
     let context = &vector["context"];
     if context.text("sealgate:format") != "1" {

@@ -5,14 +5,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use sealgate_envelope::key_service::local::LocalKeyService;
 use serde_json::json;
 
 use super::output;
 use super::service::runtime;
 use crate::config::{Config, ConfigError, KeyServiceConfig, Problem};
-use crate::gateway::Gateway;
 use crate::gateway::probe::Finding;
+use crate::gateway::{Gateway, open_local};
 use crate::listener::tls;
 
 /// Check a configuration, and probe the storage and the key services that it names
@@ -80,9 +79,10 @@ fn local_findings(config: &Config) -> Vec<Finding> {
         ));
     }
     for (index, service) in config.key_services.iter().enumerate() {
-        if let KeyServiceConfig::Local { file } = service {
+        if let KeyServiceConfig::Local { file, passphrase } = service {
             let property = format!("key service {}: the key file can be read", index + 1);
-            findings.push(finding(property, LocalKeyService::open(file).err()));
+            let opened = open_local(file, passphrase.as_ref());
+            findings.push(finding(property, opened.err()));
         }
     }
     for table in &config.migrating {

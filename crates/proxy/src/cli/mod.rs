@@ -15,6 +15,7 @@ mod migrate;
 mod open;
 mod output;
 mod pace;
+mod passphrase;
 mod permit;
 mod seal;
 mod serve;

@@ -22,6 +22,8 @@ pub enum KeyServiceConfig {
     Local {
         /// The key file.
         file: PathBuf,
+        /// What it is sealed with, if it is.
+        passphrase: Option<Secret>,
     },
 }
 
@@ -167,8 +169,17 @@ fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<KeyServi
                 .and_then(|value| {
                     surroundings.file(&value, "make one with `sealgate key-file create FILE`")
                 });
+            let passphrase = table
+                .take("passphrase")
+                .map(|value| surroundings.secret(&value));
             table.finish();
-            Some(KeyServiceConfig::Local { file: file? })
+            Some(KeyServiceConfig::Local {
+                file: file?,
+                passphrase: match passphrase {
+                    Some(passphrase) => Some(passphrase?),
+                    None => None,
+                },
+            })
         }
     }
 }

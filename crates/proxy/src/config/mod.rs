@@ -38,6 +38,7 @@ pub use log::{LogConfig, LogFormat, LogLevel};
 pub use migrating::MigratingConfig;
 pub use problem::{ConfigError, Problem};
 pub(crate) use quantity::parse_size;
+pub(crate) use secret::secret_of_reference;
 pub use secret::{Secret, Surroundings};
 pub use upstream::{
     Addressing, ChecksumTrailer, CredentialSource, DEFAULT_LARGEST_COPY, StateConfig,

@@ -101,6 +101,27 @@ impl Surroundings<'_> {
     }
 }
 
+/// The secret that a command line names, as a configuration would: `env:NAME` or `file:PATH`.
+///
+/// # Errors
+/// What is wrong with the place, with its fix; never a part of the secret.
+pub(crate) fn secret_of_reference(text: &str) -> Result<Secret, String> {
+    if let Some(name) = text.strip_prefix("env:") {
+        return std::env::var(name)
+            .ok()
+            .filter(|value| !value.is_empty())
+            .map(Secret::new)
+            .ok_or_else(|| format!("the environment variable {name} is not set"));
+    }
+    match text.strip_prefix("file:") {
+        Some(path) => read_secret(Path::new(path)).map_err(|cause| format!("{path}: {cause}")),
+        None => Err(
+            "a secret is named by its place: env:NAME for an environment variable, file:PATH for a file"
+                .to_owned(),
+        ),
+    }
+}
+
 /// The content of a secret file without the line end that editors add.
 fn read_secret(path: &Path) -> Result<Secret, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;

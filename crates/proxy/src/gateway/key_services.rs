@@ -14,6 +14,7 @@ use sealgate_envelope::key_service::{
     aws::{AwsCredentials, AwsKms, AwsKmsConfiguration, AwsKmsLimits, TrustRoots},
     local::LocalKeyService,
 };
+use sealgate_envelope::secret_file::Passphrase;
 use zeroize::Zeroizing;
 
 #[cfg(feature = "vault")]
@@ -23,11 +24,36 @@ use crate::config::{self, AwsKmsConfig, KeyServiceConfig, Pkcs11Config, VaultCon
 /// The client of one key service. Nothing is asked of it yet, so it may be down.
 pub(crate) async fn key_service(config: &KeyServiceConfig) -> anyhow::Result<Arc<dyn KeyService>> {
     match config {
-        KeyServiceConfig::Local { file } => Ok(Arc::new(LocalKeyService::open(file)?)),
+        KeyServiceConfig::Local { file, passphrase } => {
+            Ok(Arc::new(local(file, passphrase.as_ref()).await?))
+        }
         KeyServiceConfig::AwsKms(config) => Ok(Arc::new(AwsKms::connect(aws_kms(config)?).await?)),
         KeyServiceConfig::VaultTransit(config) => vault_transit(config),
         KeyServiceConfig::Pkcs11(config) => pkcs11(config),
     }
+}
+
+/// Opens a key file. With a passphrase that takes a while, so it happens where it holds up nobody.
+async fn local(
+    file: &Path,
+    passphrase: Option<&config::Secret>,
+) -> anyhow::Result<LocalKeyService> {
+    let file = file.to_owned();
+    let passphrase = passphrase.cloned();
+    tokio::task::spawn_blocking(move || open_local(&file, passphrase.as_ref()))
+        .await
+        .context("a thread ended by a fault of its own")?
+}
+
+/// Opens a key file, with the passphrase that the configuration names. Blocks.
+pub(crate) fn open_local(
+    file: &Path,
+    passphrase: Option<&config::Secret>,
+) -> anyhow::Result<LocalKeyService> {
+    let passphrase = passphrase
+        .map(|secret| Passphrase::new(Zeroizing::new(secret.expose().to_owned())))
+        .transpose()?;
+    Ok(LocalKeyService::open_with(file, passphrase.as_ref())?)
 }
 
 fn aws_kms(config: &AwsKmsConfig) -> anyhow::Result<AwsKmsConfiguration> {

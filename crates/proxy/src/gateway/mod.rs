@@ -50,7 +50,7 @@ use crate::{
 };
 
 pub(crate) use self::assembly::{now_in_milliseconds, upstream};
-pub(crate) use self::key_services::key_service;
+pub(crate) use self::key_services::{key_service, open_local};
 pub use crate::operation::ResponseBody;
 
 /// The most bytes of names and values in the headers of one request.

@@ -187,7 +187,7 @@ impl Gateway {
                     pkcs11.key,
                     pkcs11.token
                 ),
-                KeyServiceConfig::Local { file } => format!(
+                KeyServiceConfig::Local { file, .. } => format!(
                     "key service {}: local key file {}",
                     index + 1,
                     file.display()

@@ -1,17 +1,16 @@
 //! Working keys wrapped by a key in a file, for laptops and labs (FORMAT.md section 2, provider 4).
 //!
 //! Whoever reads the file and the storage reads everything: this gives up what sealgate is for, keys on another
-//! machine. It is for files that one person seals, and for trying things out.
-
-mod key_file;
+//! machine. It is for files that one person seals, and for trying things out. A passphrase, which the file may be sealed
+//! with, keeps out whoever gets hold of the file alone.
 
 use std::fmt;
 use std::path::Path;
 
 use async_trait::async_trait;
+use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
-use self::key_file::KeyFile;
 use super::{
     EncryptionContext, KeyAvailability, KeyDescription, KeyService, RewrapSource, UnwrapPermit,
     check_wrap_is_for, key_service_error,
@@ -19,8 +18,25 @@ use super::{
 use crate::error::{KeyServiceFailure, Result};
 use crate::keys::{KEY_LENGTH, KeyReference, WorkingKey};
 use crate::random::{OsRandom, Random, random_array};
+use crate::secret_file::{self, Kind, Label, Passphrase, SecretFile};
 use crate::suite::{Aead, Backend, NONCE_LENGTH, Suite, TAG_LENGTH, aead};
 use crate::wrap::{Provider, Wrap};
+
+/// Bytes of a key's random identifier.
+const KEY_ID_LENGTH: usize = 16;
+
+/// The file: its one label is the key's identifier.
+pub(crate) const LOCAL_KEY: Kind = Kind {
+    name: "sealgate-local-key",
+    what: "local key file",
+    overwriting: "; a key file is never overwritten: open it instead, or choose another path",
+    labels: &[Label {
+        what: "the key id, 32 lower-case hexadecimal digits,",
+        is_valid: |word| {
+            word.len() == 2 * KEY_ID_LENGTH && HEXLOWER.decode(word.as_bytes()).is_ok()
+        },
+    }],
+};
 
 /// The first byte of a blob.
 const BLOB_VERSION: u8 = 1;
@@ -54,28 +70,79 @@ impl LocalKeyService {
     /// [`Error::Misuse`](crate::Error::Misuse) if the file exists (it is never overwritten) or cannot be made; [`Error::Machine`](crate::Error::Machine) without
     /// entropy.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
-        let mut key = Zeroizing::new([0; KEY_LENGTH]);
-        OsRandom.fill(key.as_mut_slice())?;
-        let file = KeyFile::new(random_array(&mut OsRandom)?, key);
-        file.write_new(path.as_ref())?;
-        Self::from_file(file)
+        Self::create_with(path, None)
     }
 
-    /// Opens a key file. Blocks on the file system.
+    /// As [`create`](Self::create), sealed with a passphrase if one is given. Blocks also for the time that deriving a key
+    /// from the passphrase takes: a fraction of a second, and 64 MiB.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create).
+    pub fn create_with(path: impl AsRef<Path>, passphrase: Option<&Passphrase>) -> Result<Self> {
+        let id: [u8; KEY_ID_LENGTH] = random_array(&mut OsRandom)?;
+        let mut key = Zeroizing::new([0; KEY_LENGTH]);
+        OsRandom.fill(key.as_mut_slice())?;
+        let file = SecretFile {
+            labels: vec![HEXLOWER.encode(&id)],
+            key,
+        };
+        file.write_new(&LOCAL_KEY, path.as_ref(), passphrase)?;
+        Self::from_file(&file)
+    }
+
+    /// Opens a key file that is not sealed with a passphrase. Blocks on the file system.
     ///
     /// # Errors
     ///
     /// [`Error::Misuse`](crate::Error::Misuse) if it cannot be read, is not exactly one line of the format, or if its group or others have any
     /// access to it; the detail says how to mend that.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::from_file(KeyFile::read(path.as_ref())?)
+        Self::open_with(path, None)
     }
 
-    fn from_file(file: KeyFile) -> Result<Self> {
+    /// Opens a key file, with its passphrase if it is sealed with one. Blocks, for as long and with as much memory as the
+    /// file asks for within the limits: see [`PassphraseCost`](crate::secret_file::PassphraseCost).
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and if the passphrase is wrong, missing, or given for a file that is not sealed.
+    pub fn open_with(path: impl AsRef<Path>, passphrase: Option<&Passphrase>) -> Result<Self> {
+        Self::from_file(&SecretFile::read(&LOCAL_KEY, path.as_ref(), passphrase)?)
+    }
+
+    /// Whether the key file is sealed with a passphrase. Blocks on the file system.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn is_sealed(path: impl AsRef<Path>) -> Result<bool> {
+        secret_file::is_sealed(&LOCAL_KEY, path.as_ref())
+    }
+
+    /// Seals the key file anew: with another passphrase, for the first time, or, with `new` as `None`, not at all. The key
+    /// stays the same, so everything that it sealed still opens; copies of the earlier file do, too. At any time there is
+    /// the old file or the new one.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_with`](Self::open_with) with `old`; if the file cannot be replaced, it is as it was.
+    pub fn reseal(
+        path: impl AsRef<Path>,
+        old: Option<&Passphrase>,
+        new: Option<&Passphrase>,
+    ) -> Result<Self> {
+        let file = SecretFile::read(&LOCAL_KEY, path.as_ref(), old)?;
+        file.replace(&LOCAL_KEY, path.as_ref(), new)?;
+        Self::from_file(&file)
+    }
+
+    fn from_file(file: &SecretFile) -> Result<Self> {
+        let key_id = file.labels.first().cloned().unwrap_or_default();
         Ok(Self {
-            key_reference: KeyReference::of(Provider::Local, &file.id)?,
+            key_reference: KeyReference::of(Provider::Local, &key_id)?,
             cipher: aead(Suite::Aes256Gcm, Backend::default(), &file.key)?,
-            key_id: file.id,
+            key_id,
         })
     }
 

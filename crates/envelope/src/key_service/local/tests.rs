@@ -4,7 +4,15 @@ use crate::key_service::failure_of;
 use crate::keys::WorkingKeyId;
 
 fn service() -> LocalKeyService {
-    LocalKeyService::from_file(KeyFile::new([1; 16], Zeroizing::new([2; 32]))).unwrap()
+    service_of([1; 16])
+}
+
+fn service_of(id: [u8; 16]) -> LocalKeyService {
+    let file = SecretFile {
+        labels: vec![HEXLOWER.encode(&id)],
+        key: Zeroizing::new([2; 32]),
+    };
+    LocalKeyService::from_file(&file).unwrap()
 }
 
 #[expect(
@@ -82,7 +90,7 @@ async fn every_changed_byte_and_length_is_refused() {
 #[tokio::test]
 async fn wraps_of_other_keys_are_not_tried() {
     let service = service();
-    let other = LocalKeyService::from_file(KeyFile::new([9; 16], Zeroizing::new([2; 32]))).unwrap();
+    let other = service_of([9; 16]);
     let (_, wrap) = other.generate(&context("d", 1)).await.unwrap();
     assert_eq!(
         failure(&service, &context("d", 1), &wrap).await,
@@ -211,4 +219,75 @@ fn files_of_the_wrong_kind_are_refused() {
             .detail()
             .contains("not a local key file")
     );
+}
+
+fn passphrase(text: &str) -> Passphrase {
+    Passphrase::new(Zeroizing::new(text.to_owned())).unwrap()
+}
+
+#[test]
+fn a_sealed_file_opens_with_its_passphrase_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
+    let right = passphrase("correct horse battery");
+    let created = LocalKeyService::create_with(&path, Some(&right)).unwrap();
+    assert!(LocalKeyService::is_sealed(&path).unwrap());
+    let opened = LocalKeyService::open_with(&path, Some(&right)).unwrap();
+    assert_eq!(opened.key_id(), created.key_id());
+    for (given, part) in [
+        (None, "none is given"),
+        (
+            Some(passphrase("wrong horse battery")),
+            "passphrase is wrong",
+        ),
+    ] {
+        let error = LocalKeyService::open_with(&path, given.as_ref()).unwrap_err();
+        assert!(error.detail().contains(part), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn sealing_a_file_anew_keeps_its_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
+    let link = directory.path().join("link");
+    let (first, second) = (
+        passphrase("the first of them"),
+        passphrase("the second of them"),
+    );
+    let created = LocalKeyService::create(&path).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let context = context("d", 1);
+    let (key, wrap) = created.generate(&context).await.unwrap();
+    for (old, new) in [
+        (None, Some(&first)),
+        (Some(&first), Some(&second)),
+        (Some(&second), None),
+    ] {
+        let before = std::fs::read(&path).unwrap();
+        assert!(
+            LocalKeyService::reseal(&link, Some(&passphrase("some other words")), new).is_err()
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        drop(LocalKeyService::reseal(&link, old, new).unwrap());
+        let service = LocalKeyService::open_with(&path, new).unwrap();
+        assert_eq!(
+            service.unwrap(&permit(), &context, &wrap).await.unwrap(),
+            key
+        );
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
+    let error = LocalKeyService::open_with(&path, Some(&first)).unwrap_err();
+    assert!(error.detail().contains("is not sealed"), "{error:?}");
+}
+
+#[test]
+fn passphrases_are_neither_short_nor_endless_and_never_shown() {
+    for length in [0, 11, 1_025] {
+        let error = Passphrase::new(Zeroizing::new("x".repeat(length))).unwrap_err();
+        assert!(error.detail().contains("12 to 1024 bytes"), "{error:?}");
+    }
+    assert!(!format!("{:?}", passphrase("correct horse battery")).contains("horse"));
 }

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args};
+use sealgate_envelope::key_service::local::LocalKeyService;
 use sealgate_envelope::keyring::Keyring;
 
 use crate::cli::kms;
+use crate::cli::passphrase::PassphraseArgument;
 use crate::config::{Config, KeyServiceConfig};
 use crate::gateway;
 
@@ -19,6 +21,9 @@ pub(in crate::cli) struct KeySource {
     /// A local key file; `sealgate key-file create` makes one
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    passphrase: PassphraseArgument,
 
     /// A key in AWS KMS or a server like it: id, ARN or alias. Credentials: SEALGATE_KMS_ACCESS_KEY_ID and
     /// SEALGATE_KMS_SECRET_ACCESS_KEY, else as every AWS SDK finds them
@@ -55,7 +60,13 @@ impl KeySource {
 
     fn key_services(&self) -> anyhow::Result<Vec<KeyServiceConfig>> {
         if let Some(file) = &self.key_file {
-            return Ok(vec![KeyServiceConfig::Local { file: file.clone() }]);
+            let passphrase = self
+                .passphrase
+                .for_file(file, LocalKeyService::is_sealed(file)?)?;
+            return Ok(vec![KeyServiceConfig::Local {
+                file: file.clone(),
+                passphrase,
+            }]);
         }
         if let Some(key) = &self.kms_key {
             let config = kms::config(key, self.kms_endpoint.as_deref(), &kms::process_environment)?;
@@ -96,6 +107,7 @@ mod tests {
                 "http://127.0.0.1:1",
             ],
             &["--config", "sealgate.toml"],
+            &["--key-file", "k", "--passphrase", "env:P"],
         ] {
             assert!(is_accepted(flags), "{flags:?}");
         }
