@@ -90,7 +90,7 @@ pub(super) async fn give_grants(
 }
 
 /// The access control list, where the storage shows one that says something. Many have none, or do not let us see it.
-async fn grants(
+pub(super) async fn grants(
     upstream: &Upstream,
     target: &Target,
     version_id: Option<&str>,

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::{
     Entry, Failure, Migration, Mode, Outcome,
-    labels::{Labels, give_grants},
+    labels::{give_grants, grants},
     one::{Attempt, Original, Trouble, check, kept_checksum, sha256},
     preflight::{self, Versioning},
     seal::Home,
@@ -122,7 +122,11 @@ impl Migration {
         target: Target,
         head: ClearHead,
     ) -> Result<Attempt, Trouble> {
-        if self.settings.keep_versions || self.settings.mode == Mode::Check {
+        if self.settings.mode == Mode::Check {
+            return Ok(Attempt::Done(Outcome::ClearVersion));
+        }
+        if self.settings.keep_versions {
+            self.settle_grants(entry, &target, &head).await?;
             return Ok(Attempt::Done(Outcome::ClearVersion));
         }
         let is_same = self.is_sealed_in_the_next(entry, &target, &head).await?;
@@ -138,8 +142,10 @@ impl Migration {
             return self.seal_current(&entry.key, target, head).await;
         }
         if self.settings.mode == Mode::Seal {
-            if let Some(newer) = entry.newer.as_deref().filter(|_| is_same) {
-                self.pass_grants_on(&target, &head, newer).await?;
+            if let Some(newer) = entry.newer.as_deref().filter(|_| is_same)
+                && let Some(grants) = self.missing_grants(&target, &head, newer).await?
+            {
+                give_grants(&self.gateway.upstream, &target, Some(newer), grants).await?;
             }
             self.delete_clear(&target, head.version_id.as_deref())
                 .await?;
@@ -147,24 +153,39 @@ impl Migration {
         Ok(Attempt::Done(Outcome::Removed))
     }
 
-    /// Gives the grants of a version in the clear to its sealed one, if a command was killed before it did.
-    async fn pass_grants_on(
+    /// Gives the grants of a version in the clear, which stays, to its sealed one, if a command was killed before it did. Most versions in the clear
+    /// have none that say anything, so that neither of the two has to be read.
+    async fn settle_grants(
+        &self,
+        entry: &Entry,
+        target: &Target,
+        head: &ClearHead,
+    ) -> Result<(), Trouble> {
+        if self.settings.mode != Mode::Seal {
+            return Ok(());
+        }
+        if let Some(newer) = entry.newer.as_deref()
+            && let Some(grants) = self.missing_grants(target, head, newer).await?
+            && self.is_sealed_in_the_next(entry, target, head).await?
+        {
+            give_grants(&self.gateway.upstream, target, Some(newer), grants).await?;
+        }
+        Ok(())
+    }
+
+    /// The grants of a version in the clear, if they say something and the newer version has none.
+    async fn missing_grants(
         &self,
         target: &Target,
         head: &ClearHead,
         newer: &str,
-    ) -> Result<(), S3Error> {
+    ) -> Result<Option<bytes::Bytes>, S3Error> {
         let upstream = &self.gateway.upstream;
-        let version_id = head.version_id.as_deref();
-        let clear = Labels::read(upstream, target, version_id, &head.headers).await?;
-        let Some(grants) = clear.grants() else {
-            return Ok(());
+        let Some(document) = grants(upstream, target, head.version_id.as_deref()).await? else {
+            return Ok(None);
         };
-        let sealed = Labels::read(upstream, target, Some(newer), &HeaderMap::new()).await?;
-        if sealed.grants().is_some() {
-            return Ok(());
-        }
-        give_grants(upstream, target, Some(newer), grants.clone()).await
+        let given = grants(upstream, target, Some(newer)).await?;
+        Ok(given.is_none().then_some(document))
     }
 
     /// Whether the next newer version is the same, sealed: then a command was killed between writing it and removing this one, or its answer got

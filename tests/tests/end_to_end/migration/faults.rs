@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use aws_sdk_s3::Client;
+use aws_sdk_s3::{Client, types::StorageClass};
 use futures_util::future::BoxFuture;
 use sealgate_tests::{
     content::pattern,
@@ -48,6 +48,7 @@ impl Meddled {
             .bucket(BUCKET)
             .key("object")
             .tagging("team=whale")
+            .storage_class(StorageClass::ReducedRedundancy)
             .body(content.to_vec().into())
             .send()
             .await?;
@@ -83,7 +84,15 @@ impl Meddled {
         ))
     }
 
-    async fn has_tag(&self) -> Result<bool> {
+    /// Whether the object still has the tag and the storage class that it was written with.
+    async fn has_labels(&self) -> Result<bool> {
+        let head = self
+            .bare
+            .head_object()
+            .bucket(BUCKET)
+            .key("object")
+            .send()
+            .await?;
         let tags = self
             .bare
             .get_object_tagging()
@@ -94,7 +103,8 @@ impl Meddled {
         Ok(tags
             .tag_set()
             .first()
-            .is_some_and(|tag| tag.value() == "whale"))
+            .is_some_and(|tag| tag.value() == "whale")
+            && head.storage_class() == Some(&StorageClass::ReducedRedundancy))
     }
 }
 
@@ -171,7 +181,7 @@ async fn a_version_whose_answer_got_lost_is_proven_before_the_clear_one_goes() -
             storage.versions().await? == (1, true),
             "the report says that nothing is left in the clear: {report}"
         );
-        ensure!(storage.content().await? == CONTENT && storage.has_tag().await?);
+        ensure!(storage.content().await? == CONTENT && storage.has_labels().await?);
         Ok(())
     })
     .await
@@ -274,7 +284,7 @@ async fn an_object_that_was_damaged_in_its_place_is_put_again_with_its_labels() 
         let (succeeded, report) = migrate(&storage.gateway, &[])?;
         ensure!(succeeded && report["sealed"] == 1, "{report}");
         ensure!(writes.load(Ordering::Relaxed) == 2, "it was put again");
-        ensure!(storage.has_tag().await?, "its tags are lost");
+        ensure!(storage.has_labels().await?, "its labels are lost");
         ensure!(storage.content().await? == CONTENT);
         ensure!(staged(&storage.bare).await?.is_empty());
         Ok(())
@@ -333,7 +343,8 @@ impl Grants {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn grants_survive_a_kill_between_the_write_and_their_return() -> Result<()> {
     bounded(LIMIT, async {
-        for has_versions in [false, true] {
+        for (has_versions, keeps) in [(false, false), (true, false), (true, true)] {
+            let options: &[&str] = if keeps { &["--keep-versions"] } else { &[] };
             let grants = Arc::new(Grants::default());
             let keeper = Arc::clone(&grants);
             let storage = Meddled::start(
@@ -343,7 +354,7 @@ async fn grants_survive_a_kill_between_the_write_and_their_return() -> Result<()
             )
             .await?;
             let mut command = storage.gateway.command("migrate")?;
-            command.args(["--bucket", BUCKET]);
+            command.args(["--bucket", BUCKET]).args(options);
             let mut running = Process::start("migrate", &mut command, storage.rig.directory())?;
             let deadline = std::time::Instant::now() + Duration::from_mins(1);
             while !grants.hung.load(Ordering::Relaxed) {
@@ -353,8 +364,11 @@ async fn grants_survive_a_kill_between_the_write_and_their_return() -> Result<()
             }
             running.kill()?;
             ensure!(is_sealed(&storage.bare, "object").await?);
-            let (succeeded, report) = migrate(&storage.gateway, &[])?;
-            ensure!(succeeded && report["complete"] == true, "{report}");
+            let (succeeded, report) = migrate(&storage.gateway, options)?;
+            ensure!(
+                succeeded != keeps && report["complete"] == !keeps && report["failed"] == 0,
+                "{report}"
+            );
             let given = grants
                 .given
                 .lock()
@@ -362,11 +376,11 @@ async fn grants_survive_a_kill_between_the_write_and_their_return() -> Result<()
                 .clone();
             ensure!(
                 given.values().any(|document| document == GRANTS.as_bytes()),
-                "versions {has_versions}: the grants are lost: {given:?}"
+                "versions {has_versions}, kept {keeps}: the grants are lost: {given:?}"
             );
-            ensure!(storage.has_tag().await?);
+            ensure!(storage.has_labels().await?);
             if has_versions {
-                ensure!(storage.versions().await? == (1, true));
+                ensure!(storage.versions().await? == (1 + usize::from(keeps), true));
             }
             ensure!(staged(&storage.bare).await?.is_empty());
         }

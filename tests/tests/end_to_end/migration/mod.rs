@@ -1,6 +1,8 @@
 //! A bucket that was there before the gateway: read while it is half sealed, sealed in place, and nothing lost whatever happens meanwhile.
 
 mod faults;
+mod labels;
+mod pace;
 mod sealing;
 mod serving;
 
