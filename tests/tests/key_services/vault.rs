@@ -1,6 +1,9 @@
 //! Vault's Transit engine: the shared behaviour, on a real server.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, anyhow};
 use async_trait::async_trait;
@@ -106,6 +109,31 @@ async fn vault_transit_behaves_as_a_key_service() -> Result<()> {
     let test = behaviour::check(&mut transit, &[Situation::Disabled]);
     let outcome = bounded(Duration::from_mins(3), test).await;
     outcome.map_err(|error| anyhow!("{error:#}\n{}", transit.vault.last_words()))
+}
+
+/// The first callers wait for one of them to look at the key. They do not wait for each other's time-outs in turn.
+#[tokio::test]
+async fn many_first_calls_to_a_silent_server_end_within_the_time_of_one() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let vault = Vault::start(directory.path())?;
+    let between = Interferer::start(&vault.url).await?;
+    between.interfere(Interference::Silence);
+    let configuration = VaultConfiguration::new(&between.url, "sealgate", root())
+        .allow_plain_http()
+        .limits(limits());
+    let service = Arc::new(VaultTransit::connect(configuration)?);
+    let started = Instant::now();
+    let mut callers = tokio::task::JoinSet::new();
+    for id in 0..8 {
+        let service = Arc::clone(&service);
+        callers.spawn(async move { service.generate(&context("d", id)).await });
+    }
+    for outcome in callers.join_all().await {
+        expect(&outcome, KeyServiceFailure::Unavailable)?;
+    }
+    let took = started.elapsed();
+    anyhow::ensure!(took < OPERATION_TIMEOUT * 2, "{took:?}");
+    Ok(())
 }
 
 fn service(vault: &Vault, key: &str, login: VaultLogin) -> Result<VaultTransit> {

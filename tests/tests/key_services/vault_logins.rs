@@ -74,6 +74,44 @@ async fn an_app_role_renews_its_token_and_logs_in_anew() -> Result<()> {
     )
 }
 
+/// A token that was given once has nobody to log in again, so only a renewal keeps it alive. One of the two may not look
+/// itself up, and is renewed all the same.
+#[tokio::test]
+async fn a_token_that_was_given_is_renewed_also_where_it_may_not_look_itself_up() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let vault = start(directory.path())?;
+    vault.write_policy("gateway", "sealgate")?;
+    let renewal = "path \"auth/token/renew-self\" { capabilities = [\"update\"] }\n";
+    let look_up = "path \"auth/token/lookup-self\" { capabilities = [\"read\"] }\n";
+    let both = format!("{renewal}{look_up}");
+    for (name, policy) in [("renewal", renewal), ("both", &both)] {
+        let policy = json!({ "policy": policy });
+        vault.request("PUT", &format!("sys/policies/acl/{name}"), &policy)?;
+    }
+    let make_token = |id: &str, policies: &[&str]| -> Result<VaultTransit> {
+        let token = json!({
+            "id": id, "policies": policies, "no_default_policy": true,
+            "ttl": "4s", "period": "4s",
+        });
+        vault.write("auth/token/create", &token)?;
+        service(&vault, VaultLogin::Token(id.to_owned().into()))
+    };
+    let seeing = make_token("seeing", &["gateway", "both"])?;
+    let blind = make_token("blind", &["gateway", "renewal"])?;
+    let mortal = make_token("mortal", &["gateway"])?;
+    for service in [&seeing, &blind, &mortal] {
+        round_trip(service).await?;
+    }
+    for _ in 0..9 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        round_trip(&seeing).await.context("may look itself up")?;
+        round_trip(&blind).await.context("may only renew itself")?;
+    }
+    // Without a renewal four seconds are all: else the others would prove nothing.
+    let ended = mortal.generate(&context("d", 1)).await;
+    expect(&ended, KeyServiceFailure::Denied)
+}
+
 /// Revoked by an administrator: a role logs in again, a token that was given once can't.
 #[tokio::test]
 async fn a_revoked_token_is_replaced_where_that_is_possible() -> Result<()> {

@@ -129,7 +129,27 @@ impl VaultTransit {
         )
     }
 
-    /// One call with its retries, within the operation's time.
+    /// An operation as a whole: its calls, what must be found out about the key first, and waiting for others that are
+    /// finding it out, all within one time.
+    async fn in_time<T>(
+        &self,
+        operation: &str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        tokio::time::timeout(self.configuration.limits.operation_timeout, work)
+            .await
+            .unwrap_or_else(|_| {
+                Err(key_service_error(
+                    KeyServiceFailure::Unavailable,
+                    &format!(
+                        "{operation} with Vault key {}: no answer in time",
+                        self.key_name
+                    ),
+                ))
+            })
+    }
+
+    /// One call with its retries.
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -138,7 +158,7 @@ impl VaultTransit {
     ) -> Result<T> {
         let limits = &self.configuration.limits;
         let path = self.path(operation);
-        let attempts = (|| self.attempt(method.clone(), operation, &path, body))
+        (|| self.attempt(method.clone(), operation, &path, body))
             .retry(
                 ExponentialBuilder::default()
                     .with_min_delay(limits.initial_backoff)
@@ -150,18 +170,8 @@ impl VaultTransit {
                     )
                     .with_jitter(),
             )
-            .when(|error| failure_of(error).is_some_and(KeyServiceFailure::is_transient));
-        tokio::time::timeout(limits.operation_timeout, attempts)
+            .when(|error| failure_of(error).is_some_and(KeyServiceFailure::is_transient))
             .await
-            .unwrap_or_else(|_| {
-                Err(key_service_error(
-                    KeyServiceFailure::Unavailable,
-                    &format!(
-                        "{operation} with Vault key {}: no answer in time",
-                        self.key_name
-                    ),
-                ))
-            })
     }
 
     /// One try; with a second token where the first was refused and another login may help.
@@ -360,25 +370,34 @@ impl KeyService for VaultTransit {
     }
 
     async fn generate(&self, context: &EncryptionContext) -> Result<(WorkingKey, Wrap)> {
-        self.ensure_bound().await?;
-        let made = self.data_key(&context_text(context)?).await?;
+        let context = context_text(context)?;
+        let made = self
+            .in_time("datakey", async {
+                self.ensure_bound().await?;
+                self.data_key(&context).await
+            })
+            .await?;
         let working_key = self.working_key_from_answer("datakey", &made.plaintext)?;
         let wrap = self.wrap_from_answer("datakey", &made.ciphertext)?;
         Ok((working_key, wrap))
     }
 
     async fn wrap(&self, context: &EncryptionContext, working_key: &WorkingKey) -> Result<Wrap> {
-        self.ensure_bound().await?;
         let context = context_text(context)?;
-        // `datakey` fails where there is no key, and `encrypt` would make one: a key that was deleted since must not
-        // come back as another one.
-        drop(self.data_key(&context).await?);
         let plaintext = Zeroizing::new(BASE64.encode(working_key.expose()));
         let request = EncryptRequest {
             context: &context,
             plaintext: &plaintext,
         };
-        let wrapped: Keys = self.call(Method::POST, "encrypt", Some(&request)).await?;
+        let wrapped: Keys = self
+            .in_time("encrypt", async {
+                self.ensure_bound().await?;
+                // `datakey` fails where there is no key, and `encrypt` would make one: a key that was deleted since must
+                // not come back as another one.
+                drop(self.data_key(&context).await?);
+                self.call(Method::POST, "encrypt", Some(&request)).await
+            })
+            .await?;
         self.wrap_from_answer("encrypt", &wrapped.ciphertext)
     }
 
@@ -389,13 +408,17 @@ impl KeyService for VaultTransit {
         wrap: &Wrap,
     ) -> Result<WorkingKey> {
         check_wrap_is_for(Provider::VaultTransit, self.key_reference, wrap)?;
-        self.ensure_bound().await?;
         let context = context_text(context)?;
         let request = CiphertextRequest {
             context: &context,
             ciphertext: self.ciphertext(wrap)?,
         };
-        let opened: Keys = self.call(Method::POST, "decrypt", Some(&request)).await?;
+        let opened: Keys = self
+            .in_time("decrypt", async {
+                self.ensure_bound().await?;
+                self.call(Method::POST, "decrypt", Some(&request)).await
+            })
+            .await?;
         self.working_key_from_answer("decrypt", &opened.plaintext)
     }
 
@@ -419,32 +442,39 @@ impl KeyService for VaultTransit {
             }
         }
         check_wrap_is_for(Provider::VaultTransit, self.key_reference, wrap)?;
-        self.ensure_bound().await?;
         let context = context_text(context)?;
         let request = CiphertextRequest {
             context: &context,
             ciphertext: self.ciphertext(wrap)?,
         };
-        let rewrapped: Keys = self.call(Method::POST, "rewrap", Some(&request)).await?;
+        let rewrapped: Keys = self
+            .in_time("rewrap", async {
+                self.ensure_bound().await?;
+                self.call(Method::POST, "rewrap", Some(&request)).await
+            })
+            .await?;
         self.wrap_from_answer("rewrap", &rewrapped.ciphertext)
     }
 
     async fn describe(&self) -> Result<KeyDescription> {
-        let availability = match self.read_description().await {
-            Ok(description) => {
-                self.check_description(&description)?;
-                if description.soft_deleted {
-                    KeyAvailability::PendingDeletion
-                } else {
-                    KeyAvailability::Enabled
+        let describing = async {
+            match self.read_description().await {
+                Ok(description) => {
+                    self.check_description(&description)?;
+                    Ok(if description.soft_deleted {
+                        KeyAvailability::PendingDeletion
+                    } else {
+                        KeyAvailability::Enabled
+                    })
                 }
+                Err(error) if failure_of(&error) == Some(KeyServiceFailure::Denied) => {
+                    self.ensure_bound().await?;
+                    Ok(KeyAvailability::Enabled)
+                }
+                Err(error) => Err(error),
             }
-            Err(error) if failure_of(&error) == Some(KeyServiceFailure::Denied) => {
-                self.ensure_bound().await?;
-                KeyAvailability::Enabled
-            }
-            Err(error) => return Err(error),
         };
+        let availability = self.in_time(READ_SETTINGS, describing).await?;
         Ok(KeyDescription {
             key_name: self.key_name.clone(),
             key_reference: self.key_reference,

@@ -209,15 +209,26 @@ impl Session {
         if failure_of(&error).is_some_and(KeyServiceFailure::is_transient) {
             return Err(error);
         }
-        // A token need not have the policy that lets it look at itself; whether it is good, its use will show.
-        tracing::debug!(
-            detail = error.detail(),
-            "the Vault token cannot be looked up; it is not renewed"
-        );
-        Ok(Lease {
-            left: None,
-            renewable: false,
-        })
+        // A token need not have the policy that lets it look at itself; a renewal tells as much.
+        match self.renew(token).await {
+            Ok(lease) => Ok(lease),
+            Err(error) if failure_of(&error).is_some_and(KeyServiceFailure::is_transient) => {
+                Err(error)
+            }
+            // Whether it is good, its use will show.
+            Err(error) => {
+                tracing::warn!(
+                    detail = error.detail(),
+                    "the Vault token may neither look itself up nor renew itself, so the gateway stops reading and writing \
+                     when the token ends; allow it read on auth/token/lookup-self and update on auth/token/renew-self, \
+                     as Vault's policy \"default\" does, or configure a role to log in with"
+                );
+                Ok(Lease {
+                    left: None,
+                    renewable: false,
+                })
+            }
+        }
     }
 
     async fn renew(&self, token: &Token) -> Result<Lease> {

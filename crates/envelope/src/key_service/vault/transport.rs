@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
@@ -36,7 +37,8 @@ pub(super) struct Transport {
 /// What the server said.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    body: Bytes,
+    /// It may hold a key, so it is wiped.
+    body: Zeroizing<Vec<u8>>,
 }
 
 /// The envelope of errors in every answer that is not a success.
@@ -111,11 +113,9 @@ impl Transport {
         body: Option<&(impl Serialize + Sync)>,
     ) -> Result<Answer> {
         let bytes = match body {
-            // The buffer is handed to the client, which frees it without wiping it.
-            Some(body) => Bytes::from(
-                serde_json::to_vec(body)
-                    .map_err(|error| Error::misuse(format!("{path}: {error}")))?,
-            ),
+            Some(body) => document(body)
+                .map(Bytes::from_owner)
+                .map_err(|error| Error::misuse(format!("{path}: {error}")))?,
             None => Bytes::new(),
         };
         let mut request = Request::builder()
@@ -155,17 +155,62 @@ impl Transport {
                 .await
                 .map_err(|error| unavailable(path, &causes(&error)))?;
             let status = answer.status();
-            let body = Limited::new(answer.into_body(), ANSWER_LIMIT)
-                .collect()
+            let body = Limited::new(answer.into_body(), ANSWER_LIMIT);
+            let body = collect(body)
                 .await
-                .map_err(|error| unavailable(path, &error.to_string()))?
-                .to_bytes();
+                .map_err(|error| unavailable(path, &error.to_string()))?;
             Ok(Answer { status, body })
         };
         tokio::time::timeout(self.attempt_timeout, exchange)
             .await
             .unwrap_or_else(|_| Err(unavailable(path, "no answer in time")))
     }
+}
+
+/// A document in a buffer of exactly its length: one that grows would leave copies behind.
+fn document(value: &impl Serialize) -> serde_json::Result<Zeroizing<Vec<u8>>> {
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, value)?;
+    let mut buffer = Zeroizing::new(Vec::with_capacity(length.0));
+    serde_json::to_writer(&mut *buffer, value)?;
+    Ok(buffer)
+}
+
+/// Counts what is written.
+struct Length(usize);
+
+impl std::io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A whole body. What our buffer outgrows is wiped; the pieces themselves belong to the connection, which frees them.
+async fn collect<B: Body<Data = Bytes> + Unpin>(
+    mut body: B,
+) -> Result<Zeroizing<Vec<u8>>, B::Error> {
+    let expected = body.size_hint().upper().unwrap_or(0);
+    let expected =
+        usize::try_from(expected).map_or(ANSWER_LIMIT, |length| length.min(ANSWER_LIMIT));
+    let mut whole = Zeroizing::new(Vec::with_capacity(expected));
+    while let Some(frame) = body.frame().await.transpose()? {
+        let Ok(piece) = frame.into_data() else {
+            continue;
+        };
+        let needed = whole.len() + piece.len();
+        if needed > whole.capacity() {
+            let mut larger = Zeroizing::new(Vec::with_capacity(needed.saturating_mul(2)));
+            larger.extend_from_slice(&whole);
+            whole = larger;
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole)
 }
 
 fn unavailable(path: &str, cause: &str) -> Error {
