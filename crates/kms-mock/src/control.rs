@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::faults::{Fault, Faults};
+use crate::listener::ACCEPT_PAUSE;
 
 /// Longest body: room for as many faults as there may be.
 const MAX_BODY: usize = 1 << 20;
@@ -38,8 +39,13 @@ pub(crate) async fn serve(listener: TcpListener, faults: Faults) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok((stream, remote)) = listener.accept().await else {
-            continue;
+        let (stream, remote) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a control connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
         };
         let faults = faults.clone();
         connections.spawn(async move {

@@ -31,7 +31,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long requests may take to end once the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause after the operating system could not accept a connection, for instance for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until told to stop; then requests that run get [`STOP_TIMEOUT`] to end.
 pub(crate) async fn serve(

@@ -191,6 +191,52 @@ async fn faults_are_set_at_the_control_address() {
     create(&client).await;
 }
 
+/// Seconds of processor time that a process has used.
+#[cfg(target_os = "linux")]
+fn processor_seconds(pid: u32) -> f64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = text.rsplit_once(") ").unwrap();
+    // utime and stime, in ticks of 10 ms (proc(5)).
+    fields
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .map(|ticks| ticks.parse::<f64>().unwrap() / 100.0)
+        .sum()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_file_descriptors_the_control_address_waits_without_burning_a_processor() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = command(directory.path());
+    let mut child = Command::new("sh")
+        .args(["-c", "ulimit -n 32; exec \"$@\"", "sh"])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .args(["--control", "127.0.0.1:0"])
+        .env("KMS_TEST_SECRET", SECRET)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = lines.next().unwrap().unwrap();
+    let address = line.strip_prefix("control http://").unwrap().to_owned();
+    let endpoint = lines.next().unwrap().unwrap();
+    let program = Program { child, endpoint };
+    let silent: Vec<_> = (0..40)
+        .map(|_| std::net::TcpStream::connect(&address).unwrap())
+        .collect();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let before = processor_seconds(program.child.id());
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let used = processor_seconds(program.child.id()) - before;
+    assert!(used < 0.1, "{used} s of processor time in a second");
+    drop(silent);
+    let (status, _) = control(&format!("http://{address}"), "GET", "");
+    assert_eq!(status, 200);
+}
+
 #[tokio::test]
 async fn one_process_per_state_directory_and_sigterm() {
     let directory = tempfile::tempdir().unwrap();

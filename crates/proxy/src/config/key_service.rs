@@ -107,7 +107,7 @@ pub(super) fn read_all(
     if tables.is_empty() {
         return root.problem(
             "there is no key service",
-            "add [[key_service]] with type = \"aws-kms\", key and region, with type = \"vault-transit\", endpoint, key and login, or with type = \"local\" and file",
+            "add [[key_service]] with type = \"aws-kms\", key and region, with type = \"vault-transit\", endpoint, key and login, with type = \"pkcs11\", module, token, key and pin, or with type = \"local\" and file",
         );
     }
     let count = tables.len();

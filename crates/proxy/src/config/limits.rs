@@ -19,8 +19,8 @@ pub struct LimitsConfig {
     pub document_memory: u64,
     /// Requests that are worked on at once; further ones are answered 503 SlowDown.
     pub concurrent_requests: usize,
-    /// Requests without a signature in their head that are worked on at once, beside the others; further ones are answered 503 SlowDown. Forms
-    /// count until their policy is verified.
+    /// Requests of each kind without a signature in their head (forms, preflights, anonymous reading) that are worked on at once, beside the others;
+    /// further ones are answered 503 SlowDown. Forms count until their policy is verified.
     pub unsigned_requests: usize,
     /// Client connections that are open at once; further ones wait to be accepted.
     pub connections: usize,

@@ -11,7 +11,7 @@ use sealgate_envelope::{
 };
 use tokio::sync::Semaphore;
 
-use super::{Gateway, key_services::key_service, pages, verification};
+use super::{Gateway, key_services::key_service, pages, places::Places, verification};
 use crate::{
     auth::{AuthSettings, Credential, CredentialStore, SecretAccessKey},
     config::{self, CipherSuite, Config, LimitsConfig, UpstreamConfig},
@@ -69,8 +69,7 @@ impl Gateway {
                 regions: config.listener.regions.clone(),
                 default_port: config.listener.client_scheme().default_port(),
             },
-            requests: Arc::new(Semaphore::new(config.limits.concurrent_requests)),
-            unsigned_requests: Arc::new(Semaphore::new(config.limits.unsigned_requests)),
+            places: Places::new(&config.limits),
             pages: pages::Decisions::default(),
             small_object_memory: Arc::new(Semaphore::new(small_object_permits(&config.limits))),
             document_memory: memory,

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use time::OffsetDateTime;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Gateway, LogLine, guarded};
+use super::{Gateway, LogLine, guarded, places::Place};
 use crate::{
     auth::{self, AmzDate, Authenticated, Caller, PolicyClaim},
     body::ClientBody,
@@ -35,7 +35,7 @@ impl Gateway {
         scheme: Scheme,
         request_id: &str,
         line: &mut LogLine,
-        place_of_nobody: Arc<OwnedSemaphorePermit>,
+        place_of_nobody: Place,
     ) -> Result<Response<ResponseBody>, S3Error> {
         line.operation = "PostObject";
         let bucket = self.bucket_of_form(&parts)?;
@@ -51,7 +51,7 @@ impl Gateway {
             .map_err(|_| FormError::Idle(limit))??;
         let caller = self.caller_of_form(&parts, &form.fields)?;
         line.identity = Some(Arc::clone(&caller.identity));
-        let place = self.place()?;
+        let place = self.places.signed()?;
         drop(place_of_nobody);
         let policy = Policy::parse(form.fields.get("policy").unwrap_or_default())?;
         policy.check(&form.fields, bucket.as_str(), OffsetDateTime::now_utc())?;

@@ -16,6 +16,7 @@ mod key_services;
 mod key_watch;
 mod missing;
 mod pages;
+mod places;
 pub mod probe;
 pub(crate) mod rewrap;
 #[cfg(test)]
@@ -31,8 +32,9 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, reques
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use sealgate_envelope::{key_service::KeyService, keyring::Keyring};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
+use self::places::Places;
 use crate::{
     auth::{self, AuthSettings, Authenticated, Caller, CredentialStore},
     config::Config,
@@ -74,8 +76,7 @@ pub struct Gateway {
     pub(crate) document_memory: DocumentMemory,
     credentials: CredentialStore,
     auth_settings: AuthSettings,
-    requests: Arc<Semaphore>,
-    unsigned_requests: Arc<Semaphore>,
+    places: Places,
     pages: pages::Decisions,
 }
 
@@ -172,8 +173,8 @@ impl Gateway {
         let query = parts.uri.query().unwrap_or_default();
         let kind = route::unsigned(&parts.method, query, &parts.headers);
         let place = match kind {
-            None => self.place()?,
-            Some(_) => self.place_of_nobody()?,
+            None => self.places.signed()?,
+            Some(kind) => self.places.unsigned(kind)?,
         };
         if let Some(error) = self.misfit(&parts) {
             return Err(error);
@@ -256,23 +257,6 @@ impl Gateway {
         Ok(guarded::hold(response, place))
     }
 
-    /// A place among the requests that somebody has signed.
-    fn place(&self) -> Result<Arc<OwnedSemaphorePermit>, S3Error> {
-        take(
-            &self.requests,
-            "the bound on concurrent requests, limits.concurrent_requests, is reached",
-        )
-    }
-
-    /// A place for a request that nobody has signed, or not yet. There are others than for the signed ones, so that whoever has no key cannot
-    /// keep out those who have one.
-    fn place_of_nobody(&self) -> Result<Arc<OwnedSemaphorePermit>, S3Error> {
-        take(
-            &self.unsigned_requests,
-            "the bound on requests without a signature, limits.unsigned_requests, is reached",
-        )
-    }
-
     /// Who makes the request: whoever signed it, or nobody, where that may be enough.
     fn caller(
         &self,
@@ -292,14 +276,6 @@ impl Gateway {
             Some(_) => Ok(auth::anonymous(parts, &self.auth_settings)?),
         }
     }
-}
-
-fn take(
-    places: &Arc<Semaphore>,
-    bound: &'static str,
-) -> Result<Arc<OwnedSemaphorePermit>, S3Error> {
-    let place = Arc::clone(places).try_acquire_owned();
-    Ok(Arc::new(place.map_err(|_| S3Error::slow_down(bound))?))
 }
 
 /// Refuses what S3 refuses: names and values of more bytes than any of its operations takes (S3 API Reference, PutObject).

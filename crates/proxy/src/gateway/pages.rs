@@ -14,6 +14,7 @@ use crate::{
     auth,
     object_key::ObjectPath,
     operation, policy,
+    route::Unsigned,
     upstream::{Target, UpstreamRequest},
 };
 
@@ -136,7 +137,7 @@ impl Gateway {
         let _place = if question.is_signed {
             None
         } else {
-            Some(self.place_of_nobody().ok()?)
+            Some(self.places.unsigned(Unsigned::Preflight).ok()?)
         };
         let preflight = UpstreamRequest::new(Method::OPTIONS, Target::bucket(&question.bucket))
             .header(header::ORIGIN, question.origin.clone())

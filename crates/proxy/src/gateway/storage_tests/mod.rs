@@ -55,13 +55,28 @@ impl Rig {
 
     /// `more` are further tables of the configuration.
     async fn start_with(storage: Storage, upstream_settings: &str, more: &str) -> Self {
+        Self::start_listening(storage, "", upstream_settings, more).await
+    }
+
+    /// With a host for each bucket.
+    async fn start_in_domain(storage: Storage, domain: &str) -> Self {
+        let listener_settings = format!("base_domains = ['{domain}']");
+        Self::start_listening(storage, &listener_settings, "", "").await
+    }
+
+    async fn start_listening(
+        storage: Storage,
+        listener_settings: &str,
+        upstream_settings: &str,
+        more: &str,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         LocalKeyService::create(path("key")).unwrap();
         std::fs::write(path("secret"), "a secret of the test").unwrap();
         let endpoint = storage.serve().await;
         let text = format!(
-            "deployment = 'test'\n[listener]\naddress = '127.0.0.1:0'\n\
+            "deployment = 'test'\n[listener]\naddress = '127.0.0.1:0'\n{listener_settings}\n\
              [upstream]\nendpoint = '{endpoint}'\nregion = 'us-east-1'\n{upstream_settings}\n\
              credentials = {{ access_key_id = 'storage', secret_access_key = 'file:secret' }}\n\
              [[key_service]]\ntype = 'local'\nfile = 'key'\n\

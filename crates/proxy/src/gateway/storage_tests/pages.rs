@@ -80,6 +80,25 @@ async fn the_storage_is_asked_once_for_each_page_and_method() {
     assert_eq!(asked.count(), 2);
 }
 
+/// Over HTTP/2 the host is no header: in a bucket's own host, nothing else names the bucket.
+#[tokio::test]
+async fn a_page_asks_of_the_same_bucket_over_either_version_of_http() {
+    let storage = super::storage::Storage::default();
+    let rig = Rig::start_in_domain(storage, "s3.example.org").await;
+    let host = format!("{BUCKET}.s3.example.org");
+    let over_http_1 = http::Request::get("/key").header(header::HOST, &host);
+    let over_http_2 = http::Request::get(format!("https://{host}/key"));
+    let asked = |request: http::request::Builder| {
+        let request = request.header(header::ORIGIN, PAGE_ORIGIN).body(());
+        rig.gateway.question(&request.unwrap().into_parts().0)
+    };
+    let question = asked(over_http_1);
+    assert!(question.is_some());
+    assert_eq!(asked(over_http_2), question);
+    let elsewhere = http::Request::get("https://other.s3.example.org/key");
+    assert_ne!(asked(elsewhere), question);
+}
+
 /// The head of the answer to a request that nobody signed.
 async fn unsigned(rig: &Rig, bucket: &str, origin: &str) -> String {
     let mut stream = TcpStream::connect(&rig.address).await.unwrap();
