@@ -66,7 +66,7 @@ pub fn run() -> ExitCode {
         Command::Open(arguments) => open::run(arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::KeyFile(arguments) => key_file::run(&arguments),
-        Command::Keys(arguments) => keys::run(arguments),
+        Command::Keys(arguments) => keys::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! `sealgate keys`: the life of the keys that wrap all others.
+//! `sealgate keys rewrap`: working keys, wrapped by other key-encryption keys.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -6,30 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
-use clap::{Args, Subcommand};
+use clap::Args;
 use sealgate_envelope::WorkingKeyId;
 use serde_json::json;
 
-use super::files::Progress;
-use super::pace::tell;
-use super::service::runtime;
-use super::{output, permit};
+use super::super::files::Progress;
+use super::super::pace::tell;
+use super::super::service::runtime;
+use super::super::{output, permit};
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::gateway::rewrap::{RewrapSettings, Rewrapped};
 use crate::logging;
-
-/// Move working keys to other key-encryption keys
-#[derive(Debug, Args)]
-pub(super) struct KeysArguments {
-    #[command(subcommand)]
-    command: KeysCommand,
-}
-
-#[derive(Debug, Subcommand)]
-enum KeysCommand {
-    Rewrap(RewrapArguments),
-}
 
 /// Wrap every working key by each key service that its domain asks for
 ///
@@ -42,7 +30,7 @@ enum KeysCommand {
 #[command(
     after_help = "Examples:\n  sealgate keys rewrap --dry-run\n  sealgate keys rewrap --rate 20\n  sealgate keys rewrap --renew --json    # after the key was rotated inside its service"
 )]
-struct RewrapArguments {
+pub(super) struct RewrapArguments {
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = "sealgate.toml")]
     config: PathBuf,
@@ -78,11 +66,10 @@ struct Report {
     last: Option<WorkingKeyId>,
 }
 
-pub(super) fn run(arguments: KeysArguments) -> anyhow::Result<()> {
-    let KeysCommand::Rewrap(arguments) = arguments.command;
+pub(super) fn run(arguments: &RewrapArguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config)?;
     logging::start(config.log)?;
-    let report = runtime()?.block_on(rewrap(config, &arguments))?;
+    let report = runtime()?.block_on(rewrap(config, arguments))?;
     output::line(&if arguments.json {
         serde_json::to_string_pretty(&report.as_json(arguments.dry_run))?
     } else {
