@@ -66,6 +66,10 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = DEFAULT_REGION)]
     pub(crate) region: String,
 
+    /// Further region to answer for, where ReplicateKey puts replicas of multi-Region keys. May be repeated.
+    #[arg(long, value_name = "REGION")]
+    pub(crate) replica_region: Vec<String>,
+
     /// Account that ARNs name.
     #[arg(long, value_name = "12 DIGITS", default_value = DEFAULT_ACCOUNT)]
     pub(crate) account: String,

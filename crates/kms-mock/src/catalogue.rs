@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::error::{ErrorCode, KmsError};
-use crate::identifier::{KeyIdentifier, Realm, not_found};
+use crate::identifier::{KeyIdentifier, Realm, is_multi_region, not_found};
 use crate::material::{Material, MaterialId};
 
 /// Most keys that a server holds; the state is one file that is written at every change.
@@ -44,9 +44,16 @@ pub(crate) struct Key {
     pub(crate) earlier: Vec<Arc<Material>>,
     /// When each material but the first became the current one, oldest first: as many as there are earlier ones.
     pub(crate) rotations: Vec<OffsetDateTime>,
+    /// The further regions that a multi-Region key is in.
+    pub(crate) replicas: Vec<String>,
 }
 
 impl Key {
+    /// Whether the key is there for requests of a region.
+    pub(crate) fn is_in(&self, realm: &Realm) -> bool {
+        !realm.of_replicas || self.replicas.contains(&realm.region)
+    }
+
     pub(crate) fn material(&self, id: MaterialId) -> Option<&Material> {
         std::iter::once(&self.current)
             .chain(&self.earlier)
@@ -142,6 +149,7 @@ impl Catalogue {
     pub(crate) fn key(&self, id: Uuid, realm: &Realm) -> Result<&Arc<Key>, KmsError> {
         self.keys
             .get(&id)
+            .filter(|key| key.is_in(realm))
             .ok_or_else(|| not_found(format!("Key '{}' does not exist", realm.key_arn(id))))
     }
 
@@ -157,13 +165,15 @@ impl Catalogue {
     ) -> Result<&Arc<Key>, KmsError> {
         match identifier {
             KeyIdentifier::Id(id) => self.key(*id, realm),
-            KeyIdentifier::Alias(name) => match self.aliases.get(name) {
-                Some(alias) => self.key(alias.target, realm),
-                None => Err(not_found(format!(
-                    "Alias {} is not found.",
-                    realm.alias_arn(name)
-                ))),
-            },
+            KeyIdentifier::Alias(name) => {
+                match self.aliases.get(name).filter(|_| !realm.of_replicas) {
+                    Some(alias) => self.key(alias.target, realm),
+                    None => Err(not_found(format!(
+                        "Alias {} is not found.",
+                        realm.alias_arn(name)
+                    ))),
+                }
+            }
         }
     }
 
@@ -269,6 +279,36 @@ impl Catalogue {
         Ok(())
     }
 
+    /// Puts a replica of a multi-Region key into another region.
+    ///
+    /// # Errors
+    ///
+    /// `NotFoundException`, `DisabledException`, `KMSInvalidStateException` for a key that is to be deleted,
+    /// `UnsupportedOperationException` for a key of one region, or `AlreadyExistsException`.
+    pub(crate) fn replicate(
+        &mut self,
+        id: Uuid,
+        realm: &Realm,
+        replica: &Realm,
+    ) -> Result<(), KmsError> {
+        let key = self.key_mut(id, realm)?;
+        key.check_usable(realm)?;
+        if !is_multi_region(id) {
+            return Err(KmsError::new(
+                ErrorCode::UnsupportedOperation,
+                format!("{} is not a multi-Region key.", realm.key_arn(id)),
+            ));
+        }
+        if key.is_in(replica) {
+            return Err(KmsError::new(
+                ErrorCode::AlreadyExists,
+                format!("{} exists already.", replica.key_arn(id)),
+            ));
+        }
+        key.replicas.push(replica.region.clone());
+        Ok(())
+    }
+
     /// Enables or disables a key; a key that is so already stays so.
     ///
     /// # Errors
@@ -349,6 +389,7 @@ impl Catalogue {
     fn key_mut(&mut self, id: Uuid, realm: &Realm) -> Result<&mut Key, KmsError> {
         self.keys
             .get_mut(&id)
+            .filter(|key| key.is_in(realm))
             .map(Arc::make_mut)
             .ok_or_else(|| not_found(format!("Key '{}' does not exist", realm.key_arn(id))))
     }
@@ -371,6 +412,7 @@ mod tests {
         Realm {
             region: "us-east-1".to_owned(),
             account: "111122223333".to_owned(),
+            of_replicas: false,
         }
     }
 
@@ -390,6 +432,7 @@ mod tests {
                     current,
                     earlier,
                     rotations: Vec::new(),
+                    replicas: Vec::new(),
                 })
                 .unwrap();
         }

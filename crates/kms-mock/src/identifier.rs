@@ -13,11 +13,18 @@ pub(crate) const ALIAS_PREFIX: &str = "alias/";
 pub(crate) struct Realm {
     pub(crate) region: String,
     pub(crate) account: String,
+    /// Whether it is one of the further regions, where there is nothing but replicas of multi-Region keys.
+    pub(crate) of_replicas: bool,
 }
 
 impl Realm {
     pub(crate) fn key_arn(&self, id: Uuid) -> String {
-        format!("arn:aws:kms:{}:{}:key/{id}", self.region, self.account)
+        format!(
+            "arn:aws:kms:{}:{}:key/{}",
+            self.region,
+            self.account,
+            id_text(id)
+        )
     }
 
     /// The ARN of an alias, whose name begins with `alias/`.
@@ -108,10 +115,33 @@ impl KeyIdentifier {
     }
 }
 
-/// A key id is a UUID in the one form with hyphens and small letters: identifiers are compared as text by clients.
+/// What the id of a multi-Region key begins with.
+const MULTI_REGION_PREFIX: &str = "mrk-";
+/// The version of the UUIDs that stand for multi-Region keys here (RFC 9562, section 5.8); those of other keys are random ones.
+const MULTI_REGION_VERSION: usize = 8;
+
+/// A fresh id of a multi-Region key.
+pub(crate) fn new_multi_region_id() -> Uuid {
+    uuid::Builder::from_custom_bytes(*Uuid::new_v4().as_bytes()).into_uuid()
+}
+
+pub(crate) fn is_multi_region(id: Uuid) -> bool {
+    id.get_version_num() == MULTI_REGION_VERSION
+}
+
+/// A key id as clients see it: a UUID, or `mrk-` and 32 hexadecimal digits.
+pub(crate) fn id_text(id: Uuid) -> String {
+    if is_multi_region(id) {
+        format!("{MULTI_REGION_PREFIX}{}", id.simple())
+    } else {
+        id.hyphenated().to_string()
+    }
+}
+
+/// Reads a key id in the one form that [`id_text`] writes: identifiers are compared as text by clients.
 pub(crate) fn parse_id(text: &str) -> Option<Uuid> {
-    let id = Uuid::try_parse(text).ok()?;
-    (id.hyphenated().to_string() == text).then_some(id)
+    let id = Uuid::try_parse(text.strip_prefix(MULTI_REGION_PREFIX).unwrap_or(text)).ok()?;
+    (id_text(id) == text).then_some(id)
 }
 
 pub(crate) fn not_found(message: String) -> KmsError {
@@ -156,6 +186,7 @@ mod tests {
         Realm {
             region: "us-east-1".to_owned(),
             account: "111122223333".to_owned(),
+            of_replicas: false,
         }
     }
 

@@ -75,6 +75,9 @@ fn builder(arguments: &Arguments) -> Result<sealgate_kms_mock::ServerBuilder> {
         .listen(arguments.listen)
         .region(arguments.region.as_str())
         .account(arguments.account.as_str());
+    for region in &arguments.replica_region {
+        builder = builder.replica_region(region.as_str());
+    }
     for principal in credentials::principals(arguments)? {
         builder = builder.principal(principal);
     }

@@ -47,6 +47,7 @@ operations!(
     ListKeyRotations,
     ListKeys,
     ReEncrypt,
+    ReplicateKey,
     RotateKeyOnDemand,
     ScheduleKeyDeletion,
 );

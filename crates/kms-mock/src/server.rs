@@ -36,6 +36,7 @@ pub struct ServerBuilder {
     principals: Vec<Principal>,
     aliases: Vec<String>,
     region: String,
+    replica_regions: Vec<String>,
     account: String,
     tls: Option<TlsIdentity>,
     request_log: Option<PathBuf>,
@@ -51,6 +52,7 @@ impl Default for ServerBuilder {
             principals: Vec::new(),
             aliases: Vec::new(),
             region: DEFAULT_REGION.to_owned(),
+            replica_regions: Vec::new(),
             account: DEFAULT_ACCOUNT.to_owned(),
             tls: None,
             request_log: None,
@@ -110,6 +112,13 @@ impl ServerBuilder {
         self
     }
 
+    /// A further region that the server answers for, where ReplicateKey puts replicas of multi-Region keys.
+    #[must_use]
+    pub fn replica_region(mut self, region: impl Into<String>) -> Self {
+        self.replica_regions.push(region.into());
+        self
+    }
+
     /// The account, 12 digits, that ARNs name; [`DEFAULT_ACCOUNT`] unless set.
     #[must_use]
     pub fn account(mut self, account: impl Into<String>) -> Self {
@@ -155,16 +164,21 @@ impl ServerBuilder {
     /// [`StartError`], which names the cause and what to do.
     pub async fn start(self) -> Result<RunningServer, StartError> {
         let setting = |message: String| StartError::Setting(message);
-        if self.region.is_empty()
-            || !self
-                .region
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        {
-            return Err(setting(format!(
-                "the region {:?} is not one; give a name such as {DEFAULT_REGION}",
-                self.region
-            )));
+        for (place, region) in self.replica_regions.iter().enumerate() {
+            let is_again = |earlier: &String| earlier == region;
+            if self.region == *region || self.replica_regions.iter().take(place).any(is_again) {
+                return Err(setting(format!(
+                    "the region {region:?} stands twice; give each once"
+                )));
+            }
+        }
+        for region in [&self.region].into_iter().chain(&self.replica_regions) {
+            let accepts = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+            if region.is_empty() || !region.bytes().all(accepts) {
+                return Err(setting(format!(
+                    "the region {region:?} is not one; give a name such as {DEFAULT_REGION}"
+                )));
+            }
         }
         if self.account.len() != 12 || !self.account.bytes().all(|b| b.is_ascii_digit()) {
             return Err(setting(format!(
@@ -175,6 +189,7 @@ impl ServerBuilder {
         let realm = Realm {
             region: self.region,
             account: self.account,
+            of_replicas: false,
         };
         let principals =
             Principals::new(self.principals).map_err(|error| setting(error.to_string()))?;
@@ -197,10 +212,11 @@ impl ServerBuilder {
             Some(address) => Some(bind_control(address).await?),
             None => None,
         };
-        let store = match &self.state_directory {
+        let mut store = match &self.state_directory {
             Some(path) => Store::in_directory(realm, path)?,
             None => Store::in_memory(realm)?,
         };
+        store.answer_for(self.replica_regions);
         for alias in self.aliases {
             create_key_for_alias(&store, &alias, OffsetDateTime::now_utc())
                 .map_err(|source| StartError::Alias { alias, source })?;

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::error::{ErrorCode, KmsError};
 use crate::faults::Faults;
 use crate::hook::{RequestHook, RequestInfo, Verdict};
+use crate::identifier::Realm;
 use crate::operation::{Operation, TARGET_PREFIX};
 use crate::operations::{self, Call};
 use crate::principal::{Principal, Principals};
@@ -37,6 +38,8 @@ pub(crate) struct Claim {
     host: String,
     authorization: Authorization,
     principal: Principal,
+    /// The account and region that it is signed for.
+    realm: Realm,
 }
 
 impl Service {
@@ -58,7 +61,11 @@ impl Service {
         }
         let authorization = Authorization::parse(&head.headers)?;
         record.access_key_id = Some(authorization.access_key_id().to_owned());
-        authorization.check_scope(&self.store.realm().region, OffsetDateTime::now_utc())?;
+        let realm = self
+            .store
+            .realm_of(authorization.region())
+            .unwrap_or_else(|| self.store.realm());
+        authorization.check_scope(&realm.region, OffsetDateTime::now_utc())?;
         let principal = self.principals.get(authorization.access_key_id()).cloned();
         let Some(principal) =
             principal.filter(|_| !head.headers.contains_key("x-amz-security-token"))
@@ -79,6 +86,7 @@ impl Service {
             host,
             authorization,
             principal,
+            realm: realm.clone(),
         })
     }
 
@@ -94,8 +102,9 @@ impl Service {
             Ok(operation) if operations::waits_for_disk(operation) || self.must_erase() => {
                 let service = Arc::clone(&self);
                 let mut working = record.clone();
+                let realm = claim.realm.clone();
                 let work = tokio::task::spawn_blocking(move || {
-                    let result = service.run(operation, &body, &mut working);
+                    let result = service.run(operation, &realm, &body, &mut working);
                     (working, result)
                 });
                 match work.await {
@@ -106,7 +115,7 @@ impl Service {
                     Err(_) => Err(KmsError::internal("the operation ended unexpectedly")),
                 }
             }
-            Ok(operation) => self.run(operation, &body, &mut record),
+            Ok(operation) => self.run(operation, &claim.realm, &body, &mut record),
             Err(error) => Err(error),
         };
         let result = self.log(&mut record, result);
@@ -151,7 +160,7 @@ impl Service {
             request_id: record.request_id,
             principal: principal.name().to_owned(),
             operation,
-            keys: operations::named_keys(&self.store, body),
+            keys: operations::named_keys(&self.store, &claim.realm, body),
         };
         let mut verdict = self.faults.strike(&request).await;
         if let (Verdict::Proceed, Some(hook)) = (&verdict, &self.hook) {
@@ -175,6 +184,7 @@ impl Service {
     fn run(
         &self,
         operation: Operation,
+        realm: &Realm,
         body: &[u8],
         record: &mut Record,
     ) -> Result<Zeroizing<Vec<u8>>, KmsError> {
@@ -184,6 +194,7 @@ impl Service {
             operation,
             &mut Call {
                 store: &self.store,
+                realm,
                 now,
                 record,
             },

@@ -163,6 +163,11 @@ impl Authorization {
         &self.access_key_id
     }
 
+    /// The region that the request was signed for.
+    pub(crate) fn region(&self) -> &str {
+        &self.region
+    }
+
     /// Checks what the signature claims to be for: date, region, service, and the time it was made at.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::catalogue::{Alias, Catalogue, Key, KeyState};
 use crate::ciphertext::HeaderKey;
-use crate::identifier::Realm;
+use crate::identifier::{Realm, is_multi_region};
 use crate::material::Material;
 
 const FORMAT: &str = "sealgate-kms-mock state";
@@ -106,6 +106,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<State, String> {
         realm: Realm {
             region: document.region.into_owned(),
             account: document.account.into_owned(),
+            of_replicas: false,
         },
         header_key: HeaderKey::new(document.header_key.0),
         catalogue: Catalogue::new(keys, aliases),
@@ -148,6 +149,9 @@ struct KeyEntry<'a> {
     /// When each material but the first became the current one; missing where there is but one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     rotations: Vec<Rotation>,
+    /// The further regions of a multi-Region key; missing where there are none.
+    #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
+    replicas: Cow<'a, [String]>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -181,6 +185,7 @@ impl<'a> From<&'a Key> for KeyEntry<'a> {
                 .map(|material| SecretText(Zeroizing::new(*material.bytes())))
                 .collect(),
             rotations: key.rotations.iter().copied().map(Rotation).collect(),
+            replicas: Cow::Borrowed(&key.replicas),
         }
     }
 }
@@ -199,7 +204,9 @@ impl KeyEntry<'_> {
             }
             _ => return None,
         };
-        if self.rotations.len() + 1 != self.materials.len() {
+        if self.rotations.len() + 1 != self.materials.len()
+            || !self.replicas.is_empty() && !is_multi_region(id)
+        {
             return None;
         }
         let rotations = self.rotations.iter().map(|rotation| rotation.0).collect();
@@ -217,6 +224,7 @@ impl KeyEntry<'_> {
             current: materials.pop()?,
             earlier: materials,
             rotations,
+            replicas: self.replicas.into_owned(),
         })
     }
 }
@@ -292,10 +300,12 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        let id = Uuid::from_bytes([3; 16]);
+        // That of a multi-Region key: the version is 8.
+        let id = Uuid::from_bytes([3, 3, 3, 3, 3, 3, 0x83, 3, 0x83, 3, 3, 3, 3, 3, 3, 3]);
         let realm = Realm {
             region: "us-east-1".to_owned(),
             account: "111122223333".to_owned(),
+            of_replicas: false,
         };
         let now = OffsetDateTime::from_unix_timestamp(1_790_000_000).unwrap();
         let mut catalogue = Catalogue::default();
@@ -308,6 +318,7 @@ mod tests {
             current: Arc::new(Material::generate(id).unwrap()),
             earlier: vec![Arc::new(Material::generate(id).unwrap())],
             rotations: vec![now],
+            replicas: vec!["eu-central-1".to_owned()],
         };
         catalogue.add_key(key).unwrap();
         catalogue.add_alias("alias/a", id, &realm, now).unwrap();

@@ -15,6 +15,8 @@ use crate::state_file;
 /// The catalogue of a running server, in memory and, with a state directory, on disk.
 pub(crate) struct Store {
     realm: Realm,
+    /// The further regions.
+    replica_realms: Vec<Realm>,
     header_key: HeaderKey,
     catalogue: RwLock<Arc<Catalogue>>,
     /// Held for the whole of a change; the directory, unless the state is in memory alone.
@@ -60,6 +62,7 @@ impl Store {
         }
         Ok(Self {
             realm,
+            replica_realms: Vec::new(),
             header_key: state.header_key,
             catalogue: RwLock::new(Arc::new(state.catalogue)),
             writer: Mutex::new(Some(directory)),
@@ -70,6 +73,7 @@ impl Store {
         let failed = |error: KmsError| StartError::Setting(error.to_string());
         let store = Self {
             realm,
+            replica_realms: Vec::new(),
             header_key: HeaderKey::generate().map_err(failed)?,
             catalogue: RwLock::default(),
             writer: Mutex::new(directory),
@@ -80,8 +84,36 @@ impl Store {
         Ok(store)
     }
 
+    /// The account and the region that keys are made in.
     pub(crate) fn realm(&self) -> &Realm {
         &self.realm
+    }
+
+    /// Answers for further regions, which hold replicas of multi-Region keys.
+    pub(crate) fn answer_for(&mut self, regions: Vec<String>) {
+        self.replica_realms = regions
+            .into_iter()
+            .map(|region| Realm {
+                region,
+                account: self.realm.account.clone(),
+                of_replicas: true,
+            })
+            .collect();
+    }
+
+    /// One of the further regions.
+    pub(crate) fn replica_realm(&self, region: &str) -> Option<&Realm> {
+        self.replica_realms
+            .iter()
+            .find(|realm| realm.region == region)
+    }
+
+    /// What requests that are signed for a region are about.
+    pub(crate) fn realm_of(&self, region: &str) -> Option<&Realm> {
+        if self.realm.region == region {
+            return Some(&self.realm);
+        }
+        self.replica_realm(region)
     }
 
     pub(crate) fn header_key(&self) -> &HeaderKey {
@@ -153,6 +185,7 @@ mod tests {
         Realm {
             region: "us-east-1".to_owned(),
             account: "111122223333".to_owned(),
+            of_replicas: false,
         }
     }
 

@@ -14,6 +14,9 @@ use crate::{endpoint::Endpoint, environment, process::Process, servers::gateway:
 /// The alias of the key that the gateways of the rig use.
 pub const KEY: &str = "alias/sealgate-tests";
 
+/// The other region that it answers for, in which there are but replicas of multi-Region keys.
+pub const REPLICA_REGION: &str = "eu-west-3";
+
 /// The file with a line for each request, in the key server's directory.
 const REQUEST_LOG: &str = "key-requests.jsonl";
 
@@ -132,6 +135,7 @@ fn launch(
     command
         .args(["--listen", address, "--principal", &principal])
         .args(["--create-alias", KEY])
+        .args(["--replica-region", REPLICA_REGION])
         .args(["--control", "127.0.0.1:0"])
         .arg("--request-log")
         .arg(directory.join(REQUEST_LOG))

@@ -9,6 +9,8 @@ mod behaviour;
 #[cfg(test)]
 mod local;
 #[cfg(test)]
+mod multi_region;
+#[cfg(test)]
 mod pkcs11;
 #[cfg(test)]
 mod vault;

@@ -59,6 +59,16 @@ pub trait KeyService: fmt::Debug + Send + Sync + 'static {
     /// Where the key's name must be asked for first, whatever that call fails with; it is asked again next time.
     async fn key_reference(&self) -> Result<KeyReference>;
 
+    /// Whether this service opens wraps of the key that a reference stands for: its own, or one that is the same key in
+    /// another place, as with multi-Region keys of AWS.
+    ///
+    /// # Errors
+    ///
+    /// As [`key_reference`](Self::key_reference).
+    async fn opens(&self, reference: KeyReference) -> Result<bool> {
+        Ok(self.key_reference().await? == reference)
+    }
+
     /// Makes a working key inside the service, and its wrap.
     ///
     /// # Errors

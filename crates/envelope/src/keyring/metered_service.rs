@@ -73,13 +73,13 @@ impl MeteredService {
         self.service.provider()
     }
 
-    pub(super) async fn key_reference(&self) -> Result<KeyReference> {
+    pub(super) async fn opens(&self, reference: KeyReference) -> Result<bool> {
         // The turn to try belongs to the unwrap that follows: usually nobody is asked here.
         if self.breaker().holds_back(self.now()) {
             return Err(self.spare());
         }
         // Usually known; only its failures are calls worth counting.
-        let result = self.service.key_reference().await;
+        let result = self.service.opens(reference).await;
         if result.is_err() {
             self.note(result)
         } else {

@@ -72,9 +72,9 @@ impl Sources {
                 .iter()
                 .filter(|service| service.provider() == wrap.provider())
             {
-                match service.key_reference().await {
-                    Ok(reference) if reference == wrap.key_reference() => {}
-                    Ok(_) => continue,
+                match service.opens(wrap.key_reference()).await {
+                    Ok(true) => {}
+                    Ok(false) => continue,
                     Err(error) => {
                         failures.add(error);
                         continue;

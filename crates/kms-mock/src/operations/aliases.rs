@@ -6,7 +6,7 @@ use super::paging::{Page, PageSize};
 use super::{Call, optional_key, required_key};
 use crate::constraints::Constraints;
 use crate::error::KmsError;
-use crate::identifier::{KeyIdentifier, check_alias_name};
+use crate::identifier::{KeyIdentifier, check_alias_name, id_text};
 use crate::wire::Timestamp;
 
 /// Longest alias name with its prefix, in characters.
@@ -58,8 +58,9 @@ pub(super) fn create_alias(
         ));
     }
     let id = call.resolve_id(target)?;
+    call.require_home("aliases")?;
     call.store
-        .change(|catalogue| catalogue.add_alias(name, id, call.store.realm(), call.now))
+        .change(|catalogue| catalogue.add_alias(name, id, call.realm, call.now))
 }
 
 #[derive(Debug, Deserialize)]
@@ -79,8 +80,9 @@ pub(super) fn delete_alias(
     constraints.check()?;
     let name = request.alias_name.as_deref().unwrap_or_default();
     call.record.key_id = Some(name.to_owned());
+    call.require_home("aliases")?;
     call.store
-        .change(|catalogue| catalogue.remove_alias(name, call.store.realm()))
+        .change(|catalogue| catalogue.remove_alias(name, call.realm))
 }
 
 #[derive(Debug, Deserialize)]
@@ -128,14 +130,16 @@ pub(super) fn list_aliases(
         }
         None => None,
     };
-    let entries = catalogue.aliases_after(page.after(), target);
+    let entries = catalogue
+        .aliases_after(page.after(), target)
+        .filter(|_| !call.realm().of_replicas);
     let (aliases, next_marker) = page.take(entries, |(name, _)| (*name).to_owned());
     let aliases = aliases.into_iter().map(|(name, alias)| AliasListEntry {
         alias_arn: call.realm().alias_arn(name),
         alias_name: name.to_owned(),
         creation_date: Timestamp(alias.created),
         last_updated_date: Timestamp(alias.updated),
-        target_key_id: alias.target.to_string(),
+        target_key_id: id_text(alias.target),
     });
     Ok(ListAliasesResponse {
         aliases: aliases.collect(),

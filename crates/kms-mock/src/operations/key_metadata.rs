@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::catalogue::{Key, KeyState};
-use crate::identifier::Realm;
+use crate::identifier::{Realm, id_text, is_multi_region};
 use crate::wire::Timestamp;
 
 /// The one key spec of this server, in three members of the metadata.
@@ -34,7 +34,47 @@ pub(super) struct KeyMetadata {
     key_state: &'static str,
     key_usage: &'static str,
     multi_region: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    multi_region_configuration: Option<MultiRegionConfiguration>,
     origin: &'static str,
+}
+
+/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_MultiRegionConfiguration.html>
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct MultiRegionConfiguration {
+    multi_region_key_type: &'static str,
+    primary_key: RelatedKey,
+    replica_keys: Vec<RelatedKey>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RelatedKey {
+    arn: String,
+    region: String,
+}
+
+impl MultiRegionConfiguration {
+    fn of(key: &Key, realm: &Realm, home: &str) -> Option<Self> {
+        let related = |region: &str| RelatedKey {
+            arn: Realm {
+                region: region.to_owned(),
+                ..realm.clone()
+            }
+            .key_arn(key.id),
+            region: region.to_owned(),
+        };
+        is_multi_region(key.id).then(|| Self {
+            multi_region_key_type: if realm.of_replicas {
+                "REPLICA"
+            } else {
+                "PRIMARY"
+            },
+            primary_key: related(home),
+            replica_keys: key.replicas.iter().map(|region| related(region)).collect(),
+        })
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -43,13 +83,14 @@ pub(super) struct KeyMetadataResponse {
     key_metadata: KeyMetadata,
 }
 
-impl KeyMetadataResponse {
-    pub(super) fn new(key: &Key, realm: &Realm) -> Self {
+impl KeyMetadata {
+    /// What is told of a key in a region; `home` is the one that keys are made in.
+    pub(super) fn new(key: &Key, realm: &Realm, home: &str) -> Self {
         let deletion_date = match key.state {
             KeyState::PendingDeletion { deletion, .. } => Some(Timestamp(deletion)),
             KeyState::Enabled | KeyState::Disabled => None,
         };
-        let key_metadata = KeyMetadata {
+        Self {
             account: realm.account.clone(),
             arn: realm.key_arn(key.id),
             creation_date: Timestamp(key.created),
@@ -59,15 +100,23 @@ impl KeyMetadataResponse {
             description: key.description.clone(),
             enabled: key.state == KeyState::Enabled,
             encryption_algorithms: [SYMMETRIC_DEFAULT],
-            key_id: key.id.to_string(),
+            key_id: id_text(key.id),
             key_manager: "CUSTOMER",
             key_spec: SYMMETRIC_DEFAULT,
             key_state: state_name(key.state),
             key_usage: ENCRYPT_DECRYPT,
-            multi_region: false,
+            multi_region: is_multi_region(key.id),
+            multi_region_configuration: MultiRegionConfiguration::of(key, realm, home),
             origin: AWS_KMS,
-        };
-        Self { key_metadata }
+        }
+    }
+}
+
+impl KeyMetadataResponse {
+    pub(super) fn new(key: &Key, realm: &Realm, home: &str) -> Self {
+        Self {
+            key_metadata: KeyMetadata::new(key, realm, home),
+        }
     }
 }
 

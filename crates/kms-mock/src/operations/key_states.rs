@@ -24,7 +24,9 @@ impl KeyRequest {
         let mut constraints = Constraints::default();
         let name = required_key(&mut constraints, "keyId", self.key_id.as_ref());
         constraints.check()?;
-        call.resolve_id(name)
+        let id = call.resolve_id(name)?;
+        call.require_home("state of a key, which it shares with its replicas,")?;
+        Ok(id)
     }
 }
 
@@ -32,14 +34,14 @@ impl KeyRequest {
 pub(super) fn enable_key(call: &mut Call<'_>, request: &KeyRequest) -> Result<(), KmsError> {
     let id = request.resolve(call)?;
     call.store
-        .change(|catalogue| catalogue.set_enabled(id, true, call.store.realm()))
+        .change(|catalogue| catalogue.set_enabled(id, true, call.realm))
 }
 
 /// DisableKey.
 pub(super) fn disable_key(call: &mut Call<'_>, request: &KeyRequest) -> Result<(), KmsError> {
     let id = request.resolve(call)?;
     call.store
-        .change(|catalogue| catalogue.set_enabled(id, false, call.store.realm()))
+        .change(|catalogue| catalogue.set_enabled(id, false, call.realm))
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,9 +76,10 @@ pub(super) fn schedule_key_deletion(
         .check()?;
     let window_days = u8::try_from(window).unwrap_or(MAX_WINDOW_DAYS);
     let id = call.resolve_id(name)?;
-    let deletion = call.store.change(|catalogue| {
-        catalogue.schedule_deletion(id, window_days, call.store.realm(), call.now)
-    })?;
+    call.require_home("state of a key, which it shares with its replicas,")?;
+    let deletion = call
+        .store
+        .change(|catalogue| catalogue.schedule_deletion(id, window_days, call.realm, call.now))?;
     Ok(ScheduleKeyDeletionResponse {
         deletion_date: Timestamp(deletion),
         key_id: call.realm().key_arn(id),
@@ -101,7 +104,7 @@ pub(super) fn cancel_key_deletion(
 ) -> Result<CancelKeyDeletionResponse, KmsError> {
     let id = request.resolve(call)?;
     call.store
-        .change(|catalogue| catalogue.cancel_deletion(id, call.store.realm()))?;
+        .change(|catalogue| catalogue.cancel_deletion(id, call.realm))?;
     Ok(CancelKeyDeletionResponse {
         key_id: call.realm().key_arn(id),
     })

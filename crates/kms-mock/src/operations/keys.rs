@@ -12,7 +12,7 @@ use super::{Call, refuse_feature, refuse_grant_tokens, required_key};
 use crate::catalogue::{Key, KeyState};
 use crate::constraints::Constraints;
 use crate::error::{ErrorCode, KmsError};
-use crate::identifier::{KeyIdentifier, check_alias_name, parse_id};
+use crate::identifier::{KeyIdentifier, check_alias_name, id_text, new_multi_region_id, parse_id};
 use crate::material::Material;
 use crate::store::Store;
 
@@ -162,15 +162,20 @@ pub(super) fn create_key(
         foreign,
         &format!("key material from outside: its keys are of origin {AWS_KMS}"),
     )?;
-    refuse_feature(request.multi_region == Some(true), "multi-Region keys")?;
     // To accept a policy and not to enforce it would promise what is not kept.
     refuse_feature(
         request.policy.is_some(),
         "key policies: who may do what is a setting of its principals",
     )?;
 
-    let key = new_key(request.description.unwrap_or_default(), tags, call.now)?;
-    let response = KeyMetadataResponse::new(&key, call.realm());
+    call.require_home("making of keys")?;
+    let id = if request.multi_region == Some(true) {
+        new_multi_region_id()
+    } else {
+        Uuid::new_v4()
+    };
+    let key = new_key(id, request.description.unwrap_or_default(), tags, call.now)?;
+    let response = KeyMetadataResponse::new(&key, call.realm(), call.home());
     call.record.key_id = Some(call.realm().key_arn(key.id));
     call.store.change(|catalogue| catalogue.add_key(key))?;
     Ok(response)
@@ -196,11 +201,11 @@ fn checked_tags(tags: Vec<(String, String)>) -> Result<Vec<(String, String)>, Km
 }
 
 fn new_key(
+    id: Uuid,
     description: String,
     tags: Vec<(String, String)>,
     now: OffsetDateTime,
 ) -> Result<Key, KmsError> {
-    let id = Uuid::new_v4();
     let current = Arc::new(Material::generate(id)?);
     Ok(Key {
         id,
@@ -211,6 +216,7 @@ fn new_key(
         current,
         earlier: Vec::new(),
         rotations: Vec::new(),
+        replicas: Vec::new(),
     })
 }
 
@@ -230,8 +236,8 @@ pub(crate) fn create_key_for_alias(
     if let Ok(key) = store.catalogue().resolve(&identifier, store.realm()) {
         return Ok(key.id);
     }
-    let key = new_key(String::new(), Vec::new(), now)?;
-    let id = key.id;
+    let id = Uuid::new_v4();
+    let key = new_key(id, String::new(), Vec::new(), now)?;
     store.change(|catalogue| {
         catalogue.add_key(key)?;
         catalogue.add_alias(name, id, store.realm(), now)
@@ -256,7 +262,7 @@ pub(super) fn describe_key(
     constraints.check()?;
     refuse_grant_tokens(request.grant_tokens.as_ref())?;
     let key = call.resolve(&call.store.catalogue(), name)?;
-    Ok(KeyMetadataResponse::new(&key, call.realm()))
+    Ok(KeyMetadataResponse::new(&key, call.realm(), call.home()))
 }
 
 #[derive(Debug, Deserialize)]
@@ -307,12 +313,15 @@ pub(super) fn list_keys(
         .transpose()?;
     let own = owners.is_none_or(|owners| owners.iter().any(|owner| owner == "SELF"));
     let catalogue = call.store.catalogue();
-    let (keys, next_marker) = page.take(catalogue.keys_after(after).filter(|_| own), |key| {
-        key.id.to_string()
-    });
+    let (keys, next_marker) = page.take(
+        catalogue
+            .keys_after(after)
+            .filter(|key| own && key.is_in(call.realm())),
+        |key| id_text(key.id),
+    );
     let keys = keys.iter().map(|key| KeyListEntry {
         key_arn: call.realm().key_arn(key.id),
-        key_id: key.id.to_string(),
+        key_id: id_text(key.id),
     });
     Ok(ListKeysResponse {
         keys: keys.collect(),

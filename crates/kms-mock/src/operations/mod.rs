@@ -8,6 +8,7 @@ mod key_states;
 mod keys;
 mod named_keys;
 mod paging;
+mod replicas;
 mod rotations;
 
 use std::sync::Arc;
@@ -39,13 +40,28 @@ const RESPONSE_CAPACITY: usize = 16 << 10;
 /// One call: the store, the time, and the record of it that goes to the request log.
 pub(crate) struct Call<'a> {
     pub(crate) store: &'a Store,
+    /// The account and region that the request was signed for.
+    pub(crate) realm: &'a Realm,
     pub(crate) now: OffsetDateTime,
     pub(crate) record: &'a mut Record,
 }
 
-impl Call<'_> {
-    fn realm(&self) -> &Realm {
-        self.store.realm()
+impl<'a> Call<'a> {
+    fn realm(&self) -> &'a Realm {
+        self.realm
+    }
+
+    /// The region that keys are made in.
+    fn home(&self) -> &'a str {
+        &self.store.realm().region
+    }
+
+    /// Refuses in a region of replicas what only the region that keys are made in offers.
+    fn require_home(&self, feature: &str) -> Result<(), KmsError> {
+        refuse_feature(
+            self.realm.of_replicas,
+            &format!("{feature} in a region of replicas; ask in {}", self.home()),
+        )
     }
 
     /// The key that a request names, in the record from then on.
@@ -107,6 +123,7 @@ pub(crate) fn run(
         Operation::ListAliases => answer(&aliases::list_aliases(call, &read(body)?)?),
         Operation::ListKeyRotations => answer(&rotations::list_key_rotations(call, &read(body)?)?),
         Operation::ListKeys => answer(&keys::list_keys(call, &read(body)?)?),
+        Operation::ReplicateKey => answer(&replicas::replicate_key(call, &read(body)?)?),
         Operation::ReEncrypt => answer(&cryptography::re_encrypt(call, read(body)?)?),
         Operation::RotateKeyOnDemand => {
             answer(&rotations::rotate_key_on_demand(call, &read(body)?)?)
@@ -127,6 +144,7 @@ pub(crate) fn waits_for_disk(operation: Operation) -> bool {
             | Operation::DeleteAlias
             | Operation::DisableKey
             | Operation::EnableKey
+            | Operation::ReplicateKey
             | Operation::RotateKeyOnDemand
             | Operation::ScheduleKeyDeletion
     )

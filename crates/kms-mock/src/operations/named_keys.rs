@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::catalogue::Catalogue;
 use crate::ciphertext;
-use crate::identifier::KeyIdentifier;
+use crate::identifier::{KeyIdentifier, Realm, id_text};
 use crate::store::Store;
 use crate::wire::Blob;
 
@@ -22,7 +22,7 @@ struct Named {
 
 /// Every name of the keys that a request is about: as it has them, and the ARN, id and aliases of what they name. Empty
 /// where it names none or cannot be read, which its operation will say.
-pub(crate) fn named_keys(store: &Store, body: &[u8]) -> Vec<String> {
+pub(crate) fn named_keys(store: &Store, realm: &Realm, body: &[u8]) -> Vec<String> {
     let Ok(named) = serde_json::from_slice::<Named>(body) else {
         return Vec::new();
     };
@@ -36,23 +36,23 @@ pub(crate) fn named_keys(store: &Store, body: &[u8]) -> Vec<String> {
         named.alias_name,
     ];
     for text in texts.into_iter().flatten() {
-        let key = KeyIdentifier::parse(&text, store.realm())
-            .and_then(|identifier| catalogue.resolve(&identifier, store.realm()).cloned());
+        let key = KeyIdentifier::parse(&text, realm)
+            .and_then(|identifier| catalogue.resolve(&identifier, realm).cloned());
         if let Ok(key) = key {
-            add(&mut names, store, &catalogue, key.id);
+            add(&mut names, realm, &catalogue, key.id);
         }
         names.push(text);
     }
     if let Some(Blob(bytes)) = named.ciphertext_blob
         && let Ok(blob) = ciphertext::Blob::parse(&bytes, store.header_key())
     {
-        add(&mut names, store, &catalogue, blob.key_id());
+        add(&mut names, realm, &catalogue, blob.key_id());
     }
     names
 }
 
-fn add(names: &mut Vec<String>, store: &Store, catalogue: &Catalogue, id: Uuid) {
-    names.extend([store.realm().key_arn(id), id.to_string()]);
+fn add(names: &mut Vec<String>, realm: &Realm, catalogue: &Catalogue, id: Uuid) {
+    names.extend([realm.key_arn(id), id_text(id)]);
     names.extend(
         catalogue
             .aliases_after(None, Some(id))

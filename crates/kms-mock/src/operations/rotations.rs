@@ -6,6 +6,7 @@ use super::paging::{Page, PageSize, invalid_marker};
 use super::{Call, required_key};
 use crate::constraints::Constraints;
 use crate::error::KmsError;
+use crate::identifier::id_text;
 use crate::wire::Timestamp;
 
 const ROTATION_PAGE: PageSize = PageSize {
@@ -36,10 +37,11 @@ pub(super) fn rotate_key_on_demand(
     let name = required_key(&mut constraints, "keyId", request.key_id.as_ref());
     constraints.check()?;
     let id = call.resolve_id(name)?;
+    call.require_home("rotation, which replicas follow")?;
     call.store
-        .change(|catalogue| catalogue.rotate(id, call.store.realm(), call.now))?;
+        .change(|catalogue| catalogue.rotate(id, call.realm, call.now))?;
     Ok(RotateKeyOnDemandResponse {
-        key_id: id.to_string(),
+        key_id: id_text(id),
     })
 }
 
@@ -102,7 +104,7 @@ pub(super) fn list_key_rotations(
     let rotations = entries
         .into_iter()
         .map(|(_, (material, date))| RotationEntry {
-            key_id: id.to_string(),
+            key_id: id_text(id),
             key_material_id: material.id().to_string(),
             key_material_state: if material.id() == key.current.id() {
                 "CURRENT"

@@ -39,6 +39,7 @@ pub(super) fn config(
             .transpose()
             .context("--kms-endpoint")?,
         region: region_of_arn(key).unwrap_or_else(|| aws_region(environment)),
+        related_regions: Vec::new(),
         ca_file: None,
         credentials,
         timeouts: KeyServiceTimeouts::default(),

@@ -36,6 +36,8 @@ pub struct AwsKmsConfig {
     pub endpoint: Option<Endpoint>,
     /// The region of requests and of their signatures.
     pub region: String,
+    /// The other regions of a multi-Region key whose wraps this one opens.
+    pub related_regions: Vec<String>,
     /// PEM file of the only certificate authorities to trust; `None` trusts the system's.
     pub ca_file: Option<PathBuf>,
     /// Whose requests these are.
@@ -213,6 +215,13 @@ fn read_aws_kms(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<
             })
         }),
     };
+    let related_regions = match table.take("related_regions") {
+        Some(value) => value.texts().and_then(|regions| {
+            let read: Vec<_> = regions.iter().filter_map(read_region).collect();
+            (read.len() == regions.len()).then_some(read)
+        }),
+        None => Some(Vec::new()),
+    };
     let credentials = read_credentials(&mut table, surroundings);
     let timeouts = read_timeouts(&mut table);
     table.finish();
@@ -224,6 +233,7 @@ fn read_aws_kms(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<
         key: key?,
         endpoint,
         region: region?,
+        related_regions: related_regions?,
         ca_file: ca_file.ok()?,
         credentials: credentials?,
         timeouts: timeouts?,

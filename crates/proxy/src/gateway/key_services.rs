@@ -65,6 +65,7 @@ fn aws_kms(config: &AwsKmsConfig) -> anyhow::Result<AwsKmsConfiguration> {
     limits.attempt_timeout = limits.attempt_timeout.min(config.timeouts.operation);
     let mut settings = AwsKmsConfiguration::new(config.key.as_str())
         .region(config.region.as_str())
+        .related_regions(config.related_regions.iter().map(String::as_str))
         .limits(limits);
     if let Some(endpoint) = &config.endpoint {
         settings = settings.endpoint(endpoint.to_string());

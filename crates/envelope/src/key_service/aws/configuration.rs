@@ -90,6 +90,7 @@ impl fmt::Debug for AwsCredentials {
 pub struct AwsKmsConfiguration {
     pub(super) key: String,
     pub(super) region: Option<String>,
+    pub(super) related_regions: Vec<String>,
     pub(super) endpoint: Option<String>,
     pub(super) plain_http: bool,
     pub(super) credentials: AwsCredentials,
@@ -108,6 +109,7 @@ impl AwsKmsConfiguration {
         Self {
             key: key.into(),
             region: None,
+            related_regions: Vec::new(),
             endpoint: None,
             plain_http: false,
             credentials: AwsCredentials::DefaultChain,
@@ -120,6 +122,14 @@ impl AwsKmsConfiguration {
     #[must_use]
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
+        self
+    }
+
+    /// The other Regions of a multi-Region key whose wraps this one opens, too: what was sealed there opens here while that
+    /// Region is away. New wraps name the key of this Region. Default: none.
+    #[must_use]
+    pub fn related_regions(mut self, regions: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.related_regions = regions.into_iter().map(Into::into).collect();
         self
     }
 
@@ -197,6 +207,12 @@ impl AwsKmsConfiguration {
                 ));
             }
         }
+        for region in &self.related_regions {
+            let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            if region.is_empty() || !region.chars().all(legal) {
+                return fault(format!("{region:?} is not the name of an AWS Region"));
+            }
+        }
         if self.limits.attempts == 0 {
             return fault("the number of attempts for a KMS call must be at least 1".to_owned());
         }
@@ -217,7 +233,10 @@ const KEY_NAME_LIMIT: usize = 2_048;
 /// The parts of a key's ARN that matter here: `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct KeyArn<'a> {
+    partition: &'a str,
     pub(super) region: &'a str,
+    account: &'a str,
+    id: &'a str,
 }
 
 impl<'a> KeyArn<'a> {
@@ -236,7 +255,26 @@ impl<'a> KeyArn<'a> {
         let complete = [partition, region, account, id]
             .iter()
             .all(|field| !field.is_empty());
-        (scheme == "arn" && service == "kms" && complete).then_some(Self { region })
+        (scheme == "arn" && service == "kms" && complete).then_some(Self {
+            partition,
+            region,
+            account,
+            id,
+        })
+    }
+
+    /// Whether it is a multi-Region key, whose id is the same in all its Regions.
+    /// <https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html>
+    pub(super) fn is_multi_region(&self) -> bool {
+        self.id.starts_with("mrk-")
+    }
+
+    /// The ARN of the related key in another Region.
+    pub(super) fn in_region(&self, region: &str) -> String {
+        format!(
+            "arn:{}:kms:{region}:{}:key/{}",
+            self.partition, self.account, self.id
+        )
     }
 }
 
@@ -255,11 +293,16 @@ mod tests {
 
     #[test]
     fn only_a_keys_own_arn_is_one() {
-        assert_eq!(
-            KeyArn::parse(ARN),
-            Some(KeyArn {
-                region: "eu-central-1"
-            })
+        let arn = KeyArn::parse(ARN).unwrap();
+        assert_eq!(arn.region, "eu-central-1");
+        assert_eq!(arn.in_region("eu-central-1"), ARN);
+        assert!(!arn.is_multi_region());
+        let related = arn.in_region("us-west-2");
+        assert_eq!(related, ARN.replace("eu-central-1", "us-west-2"));
+        assert!(
+            KeyArn::parse("arn:aws:kms:eu-central-1:111122223333:key/mrk-1")
+                .unwrap()
+                .is_multi_region()
         );
         for other in [
             "1234abcd-12ab-34cd-56ef-1234567890ab",
@@ -304,6 +347,10 @@ mod tests {
     fn impossible_settings_are_refused_with_the_reason() {
         assert!(refusal(&AwsKmsConfiguration::new("")).contains("key name"));
         assert!(refusal(&AwsKmsConfiguration::new("a b")).contains("key name"));
+        assert!(
+            refusal(&AwsKmsConfiguration::new(ARN).related_regions(["eu central"]))
+                .contains("Region")
+        );
         assert!(refusal(&AwsKmsConfiguration::new(ARN).endpoint("kms.local")).contains("https://"));
         let no_attempts = AwsKmsLimits {
             attempts: 0,

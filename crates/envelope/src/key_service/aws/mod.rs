@@ -37,6 +37,7 @@ use crate::wrap::{Provider, Wrap};
 pub struct AwsKms {
     client: Client,
     configured_key: String,
+    related_regions: Vec<String>,
     key: OnceCell<PinnedKey>,
 }
 
@@ -44,12 +45,38 @@ pub struct AwsKms {
 struct PinnedKey {
     arn: String,
     reference: KeyReference,
+    /// The same multi-Region key in the other Regions that were configured.
+    related: Vec<KeyReference>,
 }
 
 impl PinnedKey {
-    fn new(arn: String) -> Result<Self> {
-        let reference = KeyReference::of(Provider::AwsKms, &arn)?;
-        Ok(Self { arn, reference })
+    /// `None` where the text is not the ARN of a key.
+    fn new(arn: &str, related_regions: &[String]) -> Result<Option<Self>> {
+        let Some(parsed) = KeyArn::parse(arn) else {
+            return Ok(None);
+        };
+        if !related_regions.is_empty() && !parsed.is_multi_region() {
+            return Err(key_service_error(
+                KeyServiceFailure::Misconfigured,
+                &format!(
+                    "KMS key {arn} is not a multi-Region key (its id does not begin with mrk-), so no other Region has a \
+                     key that is related to it; configure none, or a multi-Region key"
+                ),
+            ));
+        }
+        let related = related_regions
+            .iter()
+            .map(|region| KeyReference::of(Provider::AwsKms, &parsed.in_region(region)))
+            .collect::<Result<_>>()?;
+        Ok(Some(Self {
+            arn: arn.to_owned(),
+            reference: KeyReference::of(Provider::AwsKms, arn)?,
+            related,
+        }))
+    }
+
+    fn opens(&self, reference: KeyReference) -> bool {
+        self.reference == reference || self.related.contains(&reference)
     }
 }
 
@@ -63,16 +90,16 @@ impl AwsKms {
     ///
     /// [`Error::Misuse`] for settings that cannot work: a malformed key name or endpoint, an
     /// unencrypted endpoint that was not allowed, certificates that do not parse, no region.
+    /// [`KeyServiceFailure::Misconfigured`] for related Regions of a key that is in one alone.
     pub async fn connect(configuration: AwsKmsConfiguration) -> Result<Self> {
         configuration.check()?;
         let client = client::build(&configuration).await?;
-        let known = KeyArn::parse(&configuration.key)
-            .map(|_| PinnedKey::new(configuration.key.clone()))
-            .transpose()?;
+        let known = PinnedKey::new(&configuration.key, &configuration.related_regions)?;
         let key = OnceCell::new_with(known);
         Ok(Self {
             client,
             configured_key: configuration.key,
+            related_regions: configuration.related_regions,
             key,
         })
     }
@@ -83,14 +110,13 @@ impl AwsKms {
             .get_or_try_init(|| async {
                 let metadata = self.describe_key(&self.configured_key).await?;
                 let arn = metadata.arn.unwrap_or_default();
-                if KeyArn::parse(&arn).is_none() {
-                    return Err(impossible(
+                PinnedKey::new(&arn, &self.related_regions)?.ok_or_else(|| {
+                    impossible(
                         "DescribeKey",
                         &self.configured_key,
                         "the answer has no ARN of a key",
-                    ));
-                }
-                PinnedKey::new(arn)
+                    )
+                })
             })
             .await
     }
@@ -161,6 +187,10 @@ impl KeyService for AwsKms {
         Ok(self.pinned_key().await?.reference)
     }
 
+    async fn opens(&self, reference: KeyReference) -> Result<bool> {
+        Ok(self.pinned_key().await?.opens(reference))
+    }
+
     async fn generate(&self, context: &EncryptionContext) -> Result<(WorkingKey, Wrap)> {
         let key = self.pinned_key().await?;
         let answer = self
@@ -208,7 +238,14 @@ impl KeyService for AwsKms {
         wrap: &Wrap,
     ) -> Result<WorkingKey> {
         let key = self.pinned_key().await?;
-        check_wrap_is_for(Provider::AwsKms, key.reference, wrap)?;
+        let named = wrap.key_reference();
+        // A related key has the same material.
+        let expected = if key.opens(named) {
+            named
+        } else {
+            key.reference
+        };
+        check_wrap_is_for(Provider::AwsKms, expected, wrap)?;
         // Without KeyId the service would use whatever key the ciphertext itself names.
         let answer = self
             .client

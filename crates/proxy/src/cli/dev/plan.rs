@@ -110,6 +110,7 @@ impl Plan {
                 key: EMBEDDED_KEY.to_owned(),
                 endpoint: Some(kms::endpoint(url)?),
                 region: DEFAULT_REGION.to_owned(),
+                related_regions: Vec::new(),
                 ca_file: None,
                 credentials: CredentialSource::Static(self.key_service_credentials.clone()),
                 timeouts: KeyServiceTimeouts::default(),
