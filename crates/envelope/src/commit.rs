@@ -3,7 +3,7 @@
 
 mod region;
 
-pub use region::{CommitSearch, first_suffix_length};
+pub use region::{CommitSearch, check_region_shape, first_suffix_length};
 
 use crate::checksum::{Checksum, ChecksumKind, ChecksumType};
 use crate::decode::Reader;

@@ -15,6 +15,7 @@
 //!
 //! A replica holds nothing that another one needs: scaling out is starting more of them behind any load balancer.
 
+pub mod audit;
 pub mod auth;
 pub mod body;
 pub mod byte_range;

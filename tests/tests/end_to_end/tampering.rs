@@ -1,16 +1,9 @@
 //! What the storage holds is altered behind the gateway's back. A reader gets an error before any byte, or verified bytes and
 //! then a connection that breaks; never a clean end, and never a byte that was not stored.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
-use aws_sdk_s3::{
-    Client,
-    types::{CompletedMultipartUpload, CompletedPart},
-};
 use sealgate_tests::{
     content::pattern,
     endpoint::Endpoint,
@@ -18,85 +11,11 @@ use sealgate_tests::{
     rig::{get, put, with_rig},
 };
 
+use crate::stored::{HEADER, PART, Stored, upload_in_parts};
+
 const BUCKET: &str = "tampered";
-const HEADER: &str = "sealgate";
 const SEGMENT: usize = 65_536 + 28;
-const PART: usize = 5 * 1024 * 1024;
 const LIMIT: Duration = Duration::from_mins(4);
-
-/// An object as it lies at the storage.
-#[derive(Clone, Debug)]
-struct Stored {
-    body: Vec<u8>,
-    metadata: HashMap<String, String>,
-    content_type: String,
-}
-
-impl Stored {
-    async fn fetch(bare: &Client, key: &str) -> Result<Self> {
-        let answer = bare.get_object().bucket(BUCKET).key(key).send().await?;
-        Ok(Self {
-            metadata: answer.metadata().context("no metadata")?.clone(),
-            content_type: answer.content_type().unwrap_or_default().to_owned(),
-            body: answer.body.collect().await?.to_vec(),
-        })
-    }
-
-    async fn replace(&self, bare: &Client, key: &str) -> Result<()> {
-        bare.put_object()
-            .bucket(BUCKET)
-            .key(key)
-            .set_metadata(Some(self.metadata.clone()))
-            .content_type(&self.content_type)
-            .body(self.body.clone().into())
-            .send()
-            .await?;
-        Ok(())
-    }
-
-    fn header(&self) -> Result<&str> {
-        Ok(self.metadata.get(HEADER).context("no header")?)
-    }
-
-    fn with_header(&self, header: &str) -> Self {
-        let mut altered = self.clone();
-        altered
-            .metadata
-            .insert(HEADER.to_owned(), header.to_owned());
-        altered
-    }
-
-    fn with_body(&self, body: Vec<u8>) -> Self {
-        Self {
-            body,
-            ..self.clone()
-        }
-    }
-
-    /// One bit at a place, counted from the end where it is negative.
-    fn flipped(&self, place: isize) -> Result<Self> {
-        let mut body = self.body.clone();
-        let index = if place < 0 {
-            body.len().checked_add_signed(place)
-        } else {
-            usize::try_from(place).ok()
-        };
-        let byte = index
-            .and_then(|index| body.get_mut(index))
-            .context("the place is outside of the body")?;
-        *byte ^= 0x10;
-        Ok(self.with_body(body))
-    }
-
-    /// The bytes in another order or number, by the ranges that remain.
-    fn spliced(&self, ranges: &[std::ops::Range<usize>]) -> Result<Self> {
-        let mut body = Vec::new();
-        for range in ranges {
-            body.extend_from_slice(self.body.get(range.clone()).context("a range")?);
-        }
-        Ok(self.with_body(body))
-    }
-}
 
 async fn read(gateway: &Endpoint, key: &str, range: Option<&str>) -> Result<RawAnswer> {
     let mut request = RawRequest::new("GET", &format!("/{BUCKET}/{key}"));
@@ -258,47 +177,6 @@ fn altered_headers(
     Ok(cases)
 }
 
-async fn upload_in_parts(client: &Client, key: &str, body: &[u8]) -> Result<()> {
-    let begun = client
-        .create_multipart_upload()
-        .bucket(BUCKET)
-        .key(key)
-        .send()
-        .await?;
-    let upload = begun.upload_id().context("no upload id")?;
-    let mut parts = Vec::new();
-    for (number, bytes) in (1..).zip(body.chunks(PART)) {
-        let answer = client
-            .upload_part()
-            .bucket(BUCKET)
-            .key(key)
-            .upload_id(upload)
-            .part_number(number)
-            .body(bytes.to_vec().into())
-            .send()
-            .await?;
-        parts.push(
-            CompletedPart::builder()
-                .part_number(number)
-                .e_tag(answer.e_tag().context("no entity tag")?)
-                .build(),
-        );
-    }
-    client
-        .complete_multipart_upload()
-        .bucket(BUCKET)
-        .key(key)
-        .upload_id(upload)
-        .multipart_upload(
-            CompletedMultipartUpload::builder()
-                .set_parts(Some(parts))
-                .build(),
-        )
-        .send()
-        .await?;
-    Ok(())
-}
-
 /// Stores two objects of this length and alters the first in every way.
 async fn tamper_with(length: usize, is_multipart: bool) -> Result<()> {
     with_rig(LIMIT, async |rig| {
@@ -307,17 +185,17 @@ async fn tamper_with(length: usize, is_multipart: bool) -> Result<()> {
         let (plaintext, foreign) = (pattern(1, length), pattern(2, length));
         for (key, body) in [("object", &plaintext), ("other", &foreign)] {
             if is_multipart {
-                upload_in_parts(&through, key, body).await?;
+                upload_in_parts(&through, BUCKET, key, body).await?;
             } else {
                 put(&through, BUCKET, key, body).await?;
             }
         }
-        let stored = Stored::fetch(&bare, "object").await?;
-        let other = Stored::fetch(&bare, "other").await?;
+        let stored = Stored::fetch(&bare, BUCKET, "object").await?;
+        let other = Stored::fetch(&bare, BUCKET, "other").await?;
         ensure!(stored.body.len() == other.body.len(), "two lengths");
 
         // As a control: put back by the same means as the alterations, it opens.
-        stored.replace(&bare, "object").await?;
+        stored.replace(&bare, BUCKET, "object").await?;
         ensure!(
             get(&through, BUCKET, "object").await? == plaintext,
             "the object does not open as it was"
@@ -328,7 +206,7 @@ async fn tamper_with(length: usize, is_multipart: bool) -> Result<()> {
         cases.extend(altered_headers(&stored, &other, &plaintext)?);
         cases.push(("another object whole".to_owned(), other.clone()));
         for (name, altered) in &cases {
-            altered.replace(&bare, "object").await?;
+            altered.replace(&bare, BUCKET, "object").await?;
             let answer = read(gateway, "object", None)
                 .await
                 .with_context(|| name.clone())?;
@@ -345,7 +223,7 @@ async fn tamper_with(length: usize, is_multipart: bool) -> Result<()> {
             ),
             ("range of another object", other.clone()),
         ] {
-            altered.replace(&bare, "object").await?;
+            altered.replace(&bare, BUCKET, "object").await?;
             let answer = read(gateway, "object", Some("bytes=0-99")).await?;
             let expected = plaintext.get(..100).context("100 bytes")?;
             if let Err(failure) = check(name, &answer, expected) {
@@ -361,7 +239,7 @@ async fn tamper_with(length: usize, is_multipart: bool) -> Result<()> {
         );
 
         // And as it was, it opens again: nothing was remembered wrongly.
-        stored.replace(&bare, "object").await?;
+        stored.replace(&bare, BUCKET, "object").await?;
         ensure!(
             get(&through, BUCKET, "object").await? == plaintext,
             "the object does not open any more"
@@ -392,8 +270,8 @@ async fn an_object_moved_elsewhere_does_not_open() -> Result<()> {
         let (through, bare) = rig.clients(BUCKET).await?;
         let (second_through, _) = rig.clients("another-bucket").await?;
         put(&through, BUCKET, "here", b"bound to its place").await?;
-        let stored = Stored::fetch(&bare, "here").await?;
-        stored.replace(&bare, "there").await?;
+        let stored = Stored::fetch(&bare, BUCKET, "here").await?;
+        stored.replace(&bare, BUCKET, "there").await?;
         bare.copy_object()
             .bucket("another-bucket")
             .key("here")
@@ -432,7 +310,7 @@ async fn headers_and_metadata_altered_at_the_storage_are_not_believed() -> Resul
             .body(b"described".to_vec().into())
             .send()
             .await?;
-        let mut stored = Stored::fetch(&bare, "described").await?;
+        let mut stored = Stored::fetch(&bare, BUCKET, "described").await?;
         stored.content_type = "text/html".to_owned();
         stored
             .metadata
@@ -465,7 +343,7 @@ async fn headers_and_metadata_altered_at_the_storage_are_not_believed() -> Resul
         ensure!(found.content_encoding().is_none(), "{found:?}");
         let metadata = found.metadata().cloned().unwrap_or_default();
         ensure!(
-            metadata == HashMap::from([("owner".to_owned(), "alice".to_owned())]),
+            metadata == std::collections::HashMap::from([("owner".to_owned(), "alice".to_owned())]),
             "{metadata:?}"
         );
         Ok(())

@@ -103,25 +103,18 @@ impl CommitRecord {
         if suffix.len() as u64 > sealed_length {
             return Err(Error::misuse("the suffix is longer than the body"));
         }
-        let Some((before, tail)) = suffix.split_last_chunk::<TAIL_LENGTH>() else {
-            return Ok(CommitSearch::NeedMore {
-                suffix_length: first_suffix_length(sealed_length),
-            });
+        let Found {
+            padding,
+            sealed,
+            tail,
+            needed,
+        } = match find(suffix, sealed_length, implied)? {
+            Search::Found(found) => found,
+            Search::NeedMore(suffix_length) => {
+                return Ok(CommitSearch::NeedMore { suffix_length });
+            }
         };
-        let record_length = decode_tail(*tail)?;
-        let needed = record_length.saturating_add(TAIL_LENGTH as u64);
-        if needed > commit_region_length(implied) {
-            return Err(Error::stored("the commit record is longer than its region"));
-        }
-        let start = usize::try_from(record_length)
-            .ok()
-            .and_then(|record_length| before.len().checked_sub(record_length));
-        let Some((padding, sealed)) = start.and_then(|start| before.split_at_checked(start)) else {
-            return Ok(CommitSearch::NeedMore {
-                suffix_length: needed,
-            });
-        };
-        let record = Self::open(object, sealed, *tail)?;
+        let record = Self::open(object, sealed, tail)?;
         if record.plaintext_length() != implied {
             return Err(Error::stored(
                 "the body does not have the length that the commit record demands",
@@ -154,6 +147,64 @@ impl CommitRecord {
             return Err(Error::stored("the commit record's MAC is wrong"));
         }
         Self::decode(object, record)
+    }
+}
+
+/// A record's place in the end of a stored body.
+struct Found<'a> {
+    /// What was given in front of the record.
+    padding: &'a [u8],
+    sealed: &'a [u8],
+    tail: [u8; TAIL_LENGTH],
+    /// Bytes of record and tail.
+    needed: u64,
+}
+
+enum Search<'a> {
+    Found(Found<'a>),
+    /// The record is longer than what was given: so many bytes of the end are needed.
+    NeedMore(u64),
+}
+
+/// Finds the record by its tail, which is not authentic yet. `implied`: the plaintext length that the body's length means.
+fn find(suffix: &[u8], sealed_length: u64, implied: u64) -> Result<Search<'_>> {
+    let Some((before, tail)) = suffix.split_last_chunk::<TAIL_LENGTH>() else {
+        return Ok(Search::NeedMore(first_suffix_length(sealed_length)));
+    };
+    let record_length = decode_tail(*tail)?;
+    let needed = record_length.saturating_add(TAIL_LENGTH as u64);
+    if needed > commit_region_length(implied) {
+        return Err(Error::stored("the commit record is longer than its region"));
+    }
+    let start = usize::try_from(record_length)
+        .ok()
+        .and_then(|record_length| before.len().checked_sub(record_length));
+    Ok(
+        match start.and_then(|start| before.split_at_checked(start)) {
+            None => Search::NeedMore(needed),
+            Some((padding, sealed)) => Search::Found(Found {
+                padding,
+                sealed,
+                tail: *tail,
+                needed,
+            }),
+        },
+    )
+}
+
+/// Checks what can be told of a commit region without a key: that a record which fits ends the body. Nothing of it is
+/// authentic; [`CommitRecord::open_suffix`] verifies.
+///
+/// # Errors
+/// [`Error::Stored`] if a body of this length with this end is none that was completed.
+pub fn check_region_shape(suffix: &[u8], sealed_length: u64) -> Result<()> {
+    let implied = layout::plaintext_length(sealed_length)
+        .ok_or_else(|| Error::stored("no sealed object has the length of this body"))?;
+    match find(suffix, sealed_length, implied)? {
+        Search::Found(found) if found.sealed.len() < SEALED_RECORD_OVERHEAD => {
+            Err(Error::stored("the commit record is too short"))
+        }
+        Search::Found(_) | Search::NeedMore(_) => Ok(()),
     }
 }
 

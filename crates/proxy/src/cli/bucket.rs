@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::pace::PaceArguments;
+use super::pace::{PaceArguments, PartArguments};
 use super::{files, output};
 use crate::config::Config;
 use crate::logging;
@@ -29,6 +29,9 @@ pub(super) struct BucketArguments {
 
     #[command(flatten)]
     pub(super) pace: PaceArguments,
+
+    #[command(flatten)]
+    pub(super) parts: PartArguments,
 
     /// Print one JSON document instead of text
     #[arg(long)]

@@ -107,7 +107,7 @@ async fn export(arguments: &ExportArguments, config: Config) -> anyhow::Result<(
         versions: arguments.versions,
         dry_run: arguments.dry_run,
         concurrency: arguments.of.pace.concurrency(),
-        part_length: arguments.of.pace.part_length(),
+        part_length: arguments.of.parts.length(),
     };
     let destination = destination(arguments, &config).await?;
     let gateway = Gateway::start(Arc::new(config)).await?;

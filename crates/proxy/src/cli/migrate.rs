@@ -69,7 +69,7 @@ async fn migrate(arguments: &MigrateArguments, config: Config) -> anyhow::Result
         start_after: arguments.of.resume_from.clone(),
         mode,
         concurrency: arguments.of.pace.concurrency(),
-        part_length: arguments.of.pace.part_length(),
+        part_length: arguments.of.parts.length(),
         keep_versions: arguments.keep_versions,
         delete_clear_versions: arguments.delete_clear_versions,
     };

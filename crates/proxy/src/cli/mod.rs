@@ -20,6 +20,8 @@ mod permit;
 mod seal;
 mod serve;
 mod service;
+mod verify;
+mod walk;
 
 use std::process::ExitCode;
 
@@ -41,6 +43,7 @@ enum Command {
     Serve(serve::ServeArguments),
     Gc(gc::GcArguments),
     Migrate(migrate::MigrateArguments),
+    Verify(verify::VerifyArguments),
     Export(export::ExportArguments),
     Seal(seal::SealArguments),
     Open(open::OpenArguments),
@@ -61,6 +64,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Gc(arguments) => gc::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Seal(arguments) => seal::run(arguments),
         Command::Open(arguments) => open::run(arguments),

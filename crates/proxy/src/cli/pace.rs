@@ -29,10 +29,6 @@ pub(super) struct PaceArguments {
     /// Work on so many objects at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
     concurrency: u16,
-
-    /// Write objects that are longer than this in parts of this length
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = part)]
-    part_size: u64,
 }
 
 impl PaceArguments {
@@ -40,20 +36,30 @@ impl PaceArguments {
         self.concurrency.into()
     }
 
-    pub(super) fn part_length(&self) -> u64 {
-        self.part_size
-    }
-
     /// The pace, and a progress bar that it moves.
     pub(super) fn start(&self, message: &str) -> (Pace, Progress) {
         let progress = Progress::new(message, None);
         let bar = progress.clone();
-        let pace = Pace::new(
-            self.rate,
-            self.objects_per_second,
-            Arc::new(move |count| bar.advance(count)),
-        );
+        let pace = self.pace(Arc::new(move |count| bar.advance(count)));
         (pace, progress)
+    }
+
+    /// The pace; `progress` hears of bytes that pass.
+    pub(super) fn pace(&self, progress: Arc<dyn Fn(usize) + Send + Sync>) -> Pace {
+        Pace::new(self.rate, self.objects_per_second, progress)
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct PartArguments {
+    /// Write objects that are longer than this in parts of this length
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = part)]
+    part_size: u64,
+}
+
+impl PartArguments {
+    pub(super) fn length(&self) -> u64 {
+        self.part_size
     }
 }
 

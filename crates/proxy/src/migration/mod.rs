@@ -29,10 +29,14 @@ mod verify;
 mod versions;
 
 pub use listing::Entry;
+pub(crate) use listing::{Entries, Listing};
 pub use pace::{Pace, STEP};
 pub use preflight::Versioning;
+pub(crate) use preflight::versioning;
 pub use report::{Failure, NamedFailure, Outcome, Report};
 pub use run::{Migration, Mode, Settings};
+pub(crate) use seal::Home;
+pub(crate) use verify::{Located, Opened, open_sealed};
 
 use sealgate_envelope::key_service::UnwrapPermit;
 

@@ -34,7 +34,7 @@ impl Pace {
     }
 
     /// Waits until so many bytes may pass.
-    pub(super) async fn bytes(&self, count: usize) {
+    pub(crate) async fn bytes(&self, count: usize) {
         if let Some(limiter) = &self.bytes {
             let mut left = count;
             // A piece may be longer than a whole second's worth, which a limiter would refuse.
@@ -54,7 +54,7 @@ impl Pace {
     }
 
     /// Waits until one more object may be begun.
-    pub(super) async fn object(&self) {
+    pub(crate) async fn object(&self) {
         if let Some(limiter) = &self.objects {
             limiter.until_ready().await;
         }

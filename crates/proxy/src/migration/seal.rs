@@ -23,11 +23,11 @@ use crate::{
 
 /// Where a sealed object will stand in the end, which its header is bound to.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Home<'a> {
+pub(crate) struct Home<'a> {
     /// The domain.
-    pub(super) rule: &'a DomainRule,
+    pub(crate) rule: &'a DomainRule,
     /// The decoded key.
-    pub(super) key: &'a str,
+    pub(crate) key: &'a str,
 }
 
 /// A sealed object in the making.

@@ -29,25 +29,25 @@ pub(super) struct Read {
 
 /// One version of an object, wherever it lies.
 #[derive(Debug, Clone)]
-pub(super) struct Located<'a> {
+pub(crate) struct Located<'a> {
     /// The storage.
-    pub(super) upstream: &'a Upstream,
+    pub(crate) upstream: &'a Upstream,
     /// Where it lies.
-    pub(super) target: &'a Target,
+    pub(crate) target: &'a Target,
     /// Which version; the current one where there is none.
-    pub(super) version_id: Option<&'a str>,
+    pub(crate) version_id: Option<&'a str>,
     /// The tag that it must have.
-    pub(super) entity_tag: Option<&'a EntityTag>,
+    pub(crate) entity_tag: Option<&'a EntityTag>,
 }
 
 /// A sealed object about to be read.
-pub(super) struct Opened {
+pub(crate) struct Opened {
     /// The object.
-    pub(super) object: SealedObject,
+    pub(crate) object: SealedObject,
     /// Length of its plaintext.
-    pub(super) length: u64,
+    pub(crate) length: u64,
     /// All of it; its end means that the commit region has verified too.
-    pub(super) plaintext: OpeningStream,
+    pub(crate) plaintext: OpeningStream,
 }
 
 /// Opens the answer to a GET of a whole sealed object.
@@ -55,14 +55,14 @@ pub(super) struct Opened {
 /// # Errors
 ///
 /// Whatever does not verify before the first segment.
-pub(super) async fn open_sealed(
+pub(crate) async fn open_sealed(
     gateway: &Gateway,
     permit: PermitIssuer,
     located: &Located<'_>,
     home: Home<'_>,
     answer: Answer,
 ) -> Result<Opened, S3Error> {
-    let permit = permit("an object that was migrated, or is exported");
+    let permit = permit("an object that a command reads back, exports or verifies");
     let object = SealedHead::read(&answer, None)?
         .open(gateway, &permit, home.rule, home.key)
         .await?;

@@ -42,7 +42,7 @@ pub(crate) fn to_sealed(checksum: &Checksum) -> Result<sealed::Checksum, S3Error
 }
 
 /// A checksum from the envelope, where its algorithm is known.
-pub(super) fn from_sealed(checksum: &sealed::Checksum) -> Option<Checksum> {
+pub(crate) fn from_sealed(checksum: &sealed::Checksum) -> Option<Checksum> {
     Checksum::from_bytes(
         from_sealed_algorithm(checksum.algorithm())?,
         checksum.value(),

@@ -27,7 +27,7 @@ pub(crate) use self::{
     headers::{admit_tags_in_the_clear, cors as cors_headers, crosses_unchanged},
     post_object::post_object,
 };
-pub(crate) use checksums::to_sealed as checksum_to_sealed;
+pub(crate) use checksums::{from_sealed as checksum_from_sealed, to_sealed as checksum_to_sealed};
 pub(crate) use metadata::{of_headers as metadata_of_headers, to_answer as metadata_to_answer};
 pub(crate) use put_object::{commit_region, of_keyring};
 

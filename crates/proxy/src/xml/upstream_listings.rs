@@ -230,6 +230,42 @@ pub fn parse_objects(document: &[u8]) -> Result<ObjectsPage, XmlError> {
     })
 }
 
+/// Reads the names in an answer of ListBuckets.
+///
+/// # Errors
+/// [`XmlError`] where it is no `<ListAllMyBucketsResult>`, or a bucket has no name.
+pub fn parse_buckets(document: &[u8]) -> Result<Vec<String>, XmlError> {
+    let mut reader = ElementReader::new(document)?;
+    reader.expect_root("ListAllMyBucketsResult")?;
+    let mut buckets = Vec::new();
+    while let Some(child) = reader.child()? {
+        if child != "Buckets" {
+            reader.skip()?;
+            continue;
+        }
+        while let Some(child) = reader.child()? {
+            if child != "Bucket" {
+                reader.skip()?;
+                continue;
+            }
+            let mut name = None;
+            while let Some(child) = reader.child()? {
+                if child == "Name" {
+                    name = Some(reader.text("Name")?.trim().to_owned());
+                } else {
+                    reader.skip()?;
+                }
+            }
+            buckets.push(name.ok_or(XmlError::MissingElement {
+                element: "Name",
+                parent: "Bucket",
+            })?);
+        }
+    }
+    reader.finish()?;
+    Ok(buckets)
+}
+
 /// Whether the names of a listing are encoded; said once per document, often after the names.
 #[derive(Default)]
 pub(super) struct NameEncoding {
@@ -298,6 +334,16 @@ mod tests {
 
     fn objects(content: &str) -> Result<ObjectsPage, XmlError> {
         parse_objects(format!("<ListBucketResult>{content}</ListBucketResult>").as_bytes())
+    }
+
+    #[test]
+    fn the_names_of_buckets() {
+        let document = "<ListAllMyBucketsResult><Owner><ID>x</ID></Owner><Buckets><Bucket><CreationDate>d</CreationDate><Name>a</Name></Bucket>\
+             <Bucket><Name>b</Name></Bucket></Buckets></ListAllMyBucketsResult>";
+        assert_eq!(parse_buckets(document.as_bytes()).unwrap(), ["a", "b"]);
+        let unnamed =
+            "<ListAllMyBucketsResult><Buckets><Bucket/></Buckets></ListAllMyBucketsResult>";
+        assert!(parse_buckets(unnamed.as_bytes()).is_err());
     }
 
     #[test]

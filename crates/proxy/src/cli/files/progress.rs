@@ -10,6 +10,9 @@ const KNOWN: &str = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}"
 /// Columns of a bar that counts.
 const COUNTED: &str = "{msg} {bar:30} {pos}/{len} {eta}";
 
+/// The same where nobody knows how many there are.
+const UNCOUNTED: &str = "{msg} {spinner} {human_pos} {per_sec}";
+
 /// The same where it is not.
 const UNKNOWN: &str = "{msg} {spinner} {bytes} {bytes_per_sec}";
 
@@ -39,6 +42,14 @@ impl Progress {
         Self(bar.with_style(style))
     }
 
+    /// A spinner that counts things that are no bytes.
+    pub(in crate::cli) fn uncounted(message: &str) -> Self {
+        let Self(bar) = Self::new(message, None);
+        let style = ProgressStyle::with_template(UNCOUNTED)
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self(bar.with_style(style))
+    }
+
     /// So many bytes more.
     pub(in crate::cli) fn advance(&self, count: usize) {
         self.0.inc(count as u64);
@@ -61,7 +72,7 @@ mod tests {
 
     #[test]
     fn the_templates_parse() {
-        for template in [KNOWN, COUNTED, UNKNOWN] {
+        for template in [KNOWN, COUNTED, UNCOUNTED, UNKNOWN] {
             ProgressStyle::with_template(template).unwrap();
         }
     }

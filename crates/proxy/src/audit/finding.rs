@@ -1,0 +1,173 @@
+//! What is not well, where, and what to do about it.
+
+use crate::error::S3Error;
+
+/// Findings that are kept in a report; more are only counted. Each is told as it is found.
+const MAXIMUM_KEPT: usize = 100_000;
+
+/// What kind of thing is not well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// An object has no sealed header, and its place is not marked migrating.
+    InTheClear,
+    /// What stands in the place of a sealed header is none of a known version.
+    Header,
+    /// The object has not the length that its header demands, or one that no sealed object has.
+    Length,
+    /// The commit region at its end is not there, or has not the shape of one.
+    CommitRegion,
+    /// The storage has user metadata beside the sealed header.
+    ForeignMetadata,
+    /// The working key is of another domain than the place where the object lies.
+    OtherDomain,
+    /// No key service of the configuration has a key that wrapped the working key.
+    UnknownKey,
+    /// The registry has no record of the working key.
+    RegistryMissing,
+    /// A registry record cannot be read, or does not verify.
+    RegistryDamaged,
+    /// The record of an open upload cannot be read, or is about another upload.
+    UploadRecord,
+    /// Something does not verify under its key: header, commit record or segments.
+    Damaged,
+    /// The bytes verify, and do not have the checksum that is kept with them.
+    Checksum,
+    /// A storage or key service that was away, so that nothing is known.
+    NotChecked,
+}
+
+impl Class {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InTheClear => "in-the-clear",
+            Self::Header => "header",
+            Self::Length => "length",
+            Self::CommitRegion => "commit-region",
+            Self::ForeignMetadata => "foreign-metadata",
+            Self::OtherDomain => "other-domain",
+            Self::UnknownKey => "unknown-key",
+            Self::RegistryMissing => "registry-missing",
+            Self::RegistryDamaged => "registry-damaged",
+            Self::UploadRecord => "upload-record",
+            Self::Damaged => "damaged",
+            Self::Checksum => "checksum",
+            Self::NotChecked => "not-checked",
+        }
+    }
+
+    /// What to do about it.
+    pub fn fix(self) -> &'static str {
+        match self {
+            Self::InTheClear => {
+                "seal it with `sealgate migrate`, with its place marked [[migrating]] meanwhile; delete it if nobody knows where it comes from"
+            }
+            Self::Header | Self::Length | Self::CommitRegion | Self::Damaged | Self::Checksum => {
+                "restore the object from a backup, or make an older version of it the current one; it was altered at the storage, or never written whole"
+            }
+            Self::ForeignMetadata => {
+                "find out who writes to the storage beside the gateway; clients never see it, and writing the object again through the gateway removes it"
+            }
+            Self::OtherDomain => {
+                "if the place had that domain before, list it as `former` in its [[domain]]; else the object was brought here from elsewhere: restore the one that belongs here"
+            }
+            Self::UnknownKey => {
+                "configure the key service that has the key, and run `sealgate keys rewrap`; without it, only the recovery key opens the object, if there is one"
+            }
+            Self::RegistryMissing => {
+                "restore the record from a backup of the state bucket; until then its objects open by the wraps in their headers alone, and no rotation of keys reaches them"
+            }
+            Self::RegistryDamaged => {
+                "restore the record from a backup, or an older version, of the state bucket"
+            }
+            Self::UploadRecord => {
+                "restore the record from a backup of the state bucket, or let the client abort the upload and begin anew"
+            }
+            Self::NotChecked => {
+                "run the command again when the storage and the key services can be reached"
+            }
+        }
+    }
+}
+
+/// One thing that is not well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The bucket: the state bucket for the gateway's own records.
+    pub bucket: String,
+    /// The decoded key, or the record's name.
+    pub key: String,
+    /// The version, where versions were asked for.
+    pub version_id: Option<String>,
+    /// What kind of thing.
+    pub class: Class,
+    /// What was found.
+    pub cause: String,
+}
+
+/// A finding that has no place yet.
+pub(super) type Fault = (Class, String);
+
+/// A fault that an error of reading tells of: `class`, unless something was only away.
+pub(super) fn fault(class: Class, error: &S3Error) -> Fault {
+    let is_away = error.status.is_server_error() && error.code != "InternalError";
+    let refused = error.status.is_client_error() && error.code != "PreconditionFailed";
+    if is_away || refused {
+        return (Class::NotChecked, error.to_string());
+    }
+    let cause = error.detail.clone();
+    (class, cause.unwrap_or_else(|| error.to_string()))
+}
+
+/// All findings of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Findings {
+    /// How many there are.
+    pub count: u64,
+    /// The first of them.
+    pub kept: Vec<Finding>,
+}
+
+impl Findings {
+    /// Takes in one more.
+    pub fn add(&mut self, finding: Finding) {
+        self.count += 1;
+        if self.kept.len() < MAXIMUM_KEPT {
+            self.kept.push(finding);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_away_is_no_damage() {
+        let away = S3Error::unavailable("x", "y");
+        assert_eq!(fault(Class::Damaged, &away).0, Class::NotChecked);
+        let denied = S3Error::access_denied("x");
+        assert_eq!(fault(Class::Damaged, &denied).0, Class::NotChecked);
+        let damaged = S3Error::stored_data("a segment does not verify");
+        assert_eq!(
+            fault(Class::Damaged, &damaged),
+            (Class::Damaged, "a segment does not verify".to_owned())
+        );
+    }
+
+    #[test]
+    fn findings_are_counted_beyond_what_is_kept() {
+        let mut findings = Findings::default();
+        for number in 0..=MAXIMUM_KEPT {
+            findings.add(Finding {
+                bucket: "b".to_owned(),
+                key: number.to_string(),
+                version_id: None,
+                class: Class::Header,
+                cause: String::new(),
+            });
+        }
+        assert_eq!(findings.count, 100_001);
+        assert_eq!(findings.kept.len(), MAXIMUM_KEPT);
+    }
+}

@@ -1,0 +1,20 @@
+//! What an auditor asks of a storage: whether everything that lies there is well, and what still depends on a key.
+//!
+//! ```text
+//! Walk ── bucket by bucket, version by version, in the order of the listing ──▶ Verification: structure, and every byte where that is asked for
+//! ```
+//!
+//! Nothing is written. Objects are read by the code that serves them to clients, so what is well here is well there.
+
+mod checksums;
+mod finding;
+mod known_keys;
+mod registry;
+mod state;
+mod structure;
+mod verification;
+mod walk;
+
+pub use finding::{Class, Finding, Findings};
+pub use verification::{Checked, Verification};
+pub use walk::{Item, Walk, Walked};

@@ -1,0 +1,206 @@
+//! What can be told of an object without a key: that it has the shape of what a gateway would have written here.
+
+use http::{HeaderMap, Method, header};
+use sealgate_envelope::{
+    commit::{check_region_shape, first_suffix_length},
+    header::{HEADER_METADATA_NAME, Header},
+    layout,
+};
+
+use super::{
+    Item,
+    finding::{Class, Fault, fault},
+    known_keys::{KnownKeys, name},
+    registry::{Record, Registry},
+};
+use crate::{
+    config::DomainRule,
+    error::S3Error,
+    gateway::Gateway,
+    object::{ClearHead, SealedHead, version_query},
+    object_key::ObjectKey,
+    upstream::{Target, UpstreamRequest},
+};
+
+/// User metadata of S3 begins with this.
+const USER_METADATA: &str = "x-amz-meta-";
+
+/// What a look at one version shows.
+pub(super) enum Looked {
+    /// It was deleted meanwhile.
+    Gone,
+    /// It was never sealed, and this place is marked migrating.
+    Clear,
+    /// It bears a header; with what is wrong with it.
+    Sealed(Box<Header>, Vec<Fault>),
+    /// What is wrong with it, where there is no header.
+    Broken(Fault),
+}
+
+/// Where a version lies.
+pub(super) fn target(item: &Item) -> Result<Target, S3Error> {
+    let key = ObjectKey::new(item.entry.key.as_str())?;
+    Ok(Target::object(item.bucket.as_str(), key.to_wire()))
+}
+
+/// The version to ask for. The current one is found by its key alone, if no versions were listed.
+pub(super) fn version(item: &Item) -> Option<&str> {
+    item.entry.version_id.as_deref()
+}
+
+/// Looks at head and end of one version, with one request: what lies before the commit region says nothing to whoever has no key.
+///
+/// # Errors
+///
+/// The storage's.
+pub(super) async fn look(gateway: &Gateway, item: &Item) -> Result<Looked, S3Error> {
+    let target = target(item)?;
+    let suffix_length = first_suffix_length(item.entry.size);
+    let method = if suffix_length == 0 {
+        Method::HEAD
+    } else {
+        Method::GET
+    };
+    let mut request = UpstreamRequest::new(method, target).query(version_query(version(item)));
+    if suffix_length > 0 {
+        let range = format!("bytes=-{suffix_length}");
+        request = request.header(header::RANGE, range.parse().map_err(S3Error::internal)?);
+    }
+    let answer = match gateway.upstream.call(request).await {
+        Err(error) if error.status == http::StatusCode::NOT_FOUND => return Ok(Looked::Gone),
+        // A delete marker, asked for by its version.
+        Err(error) if error.status == http::StatusCode::METHOD_NOT_ALLOWED => {
+            return Ok(Looked::Gone);
+        }
+        answer => answer?,
+    };
+    if let Some(head) = ClearHead::read(&answer, version(item))? {
+        return Ok(
+            if gateway.config.is_migrating(&item.bucket, &item.entry.key) {
+                Looked::Clear
+            } else {
+                let cause = format!("it has no sealed header, and {} bytes", head.length);
+                Looked::Broken((Class::InTheClear, cause))
+            },
+        );
+    }
+    let head = match SealedHead::read(&answer, version(item)) {
+        Ok(head) => head,
+        Err(error) => return Ok(Looked::Broken(fault(Class::Header, &error))),
+    };
+    let mut faults = Vec::new();
+    if let Some(foreign) = foreign_metadata(answer.headers()) {
+        faults.push((Class::ForeignMetadata, foreign));
+    }
+    let sealed_length = head.identity.sealed_length;
+    if let Some(wrong) = wrong_length(&head.header, sealed_length) {
+        faults.push((Class::Length, wrong));
+    } else if suffix_length > 0 && sealed_length == item.entry.size {
+        let limit = usize::try_from(suffix_length).map_err(S3Error::internal)?;
+        let suffix = answer.document(limit).await?;
+        if let Err(error) = check_region_shape(&suffix, sealed_length) {
+            faults.push((Class::CommitRegion, error.detail().to_owned()));
+        }
+    }
+    Ok(Looked::Sealed(Box::new(head.header), faults))
+}
+
+/// What is wrong with a length, if something is.
+fn wrong_length(header: &Header, sealed_length: u64) -> Option<String> {
+    let Some(implied) = layout::plaintext_length(sealed_length) else {
+        return Some(format!(
+            "{sealed_length} bytes are the length of no sealed object"
+        ));
+    };
+    let demanded = header.body().plaintext_length()?;
+    (demanded != implied).then(|| {
+        format!(
+            "its header demands {demanded} bytes of plaintext, and its length is that of {implied}"
+        )
+    })
+}
+
+/// User metadata that the storage shows beside the header.
+fn foreign_metadata(headers: &HeaderMap) -> Option<String> {
+    let mut names: Vec<_> = headers
+        .keys()
+        .map(http::HeaderName::as_str)
+        .filter(|name| name.starts_with(USER_METADATA) && *name != HEADER_METADATA_NAME)
+        .collect();
+    names.sort_unstable();
+    (!names.is_empty()).then(|| format!("beside the sealed header stand {}", names.join(", ")))
+}
+
+/// What the registry says of the working key of something in a place.
+///
+/// # Errors
+///
+/// When the state bucket cannot be read.
+pub(super) async fn check_key(
+    registry: &Registry,
+    keys: &KnownKeys,
+    rule: &DomainRule,
+    header: &Header,
+) -> Result<Vec<Fault>, S3Error> {
+    let id = header.working_key_id();
+    let record = registry.record(id).await?;
+    let mut faults = Vec::new();
+    match &record {
+        Record::Missing => faults.push((
+            Class::RegistryMissing,
+            format!("the registry has no record of its working key {id}"),
+        )),
+        // Found once, at the record.
+        Record::Damaged(_) => {}
+        Record::Present(record) => {
+            let domain = record.claimed_domain().as_str();
+            let mut expected = std::iter::once(&rule.name).chain(&rule.former);
+            if !expected.any(|expected| expected == domain) {
+                let cause = format!(
+                    "its working key {id} is of the domain {domain}, and its place of {}",
+                    rule.name
+                );
+                faults.push((Class::OtherDomain, cause));
+            }
+        }
+    }
+    if !keys.may_open(header.wraps().iter().chain(record.wraps())) {
+        let mut names: Vec<_> = header
+            .wraps()
+            .iter()
+            .chain(record.wraps())
+            .map(name)
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        let cause = format!(
+            "its working key {id} is wrapped by {} alone",
+            names.join(", ")
+        );
+        faults.push((Class::UnknownKey, cause));
+    }
+    Ok(faults)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn metadata_beside_the_header_is_named() {
+        let headers = |names: &[&'static str]| {
+            names
+                .iter()
+                .map(|name| (HeaderName::from_static(name), HeaderValue::from_static("x")))
+                .collect::<HeaderMap>()
+        };
+        assert_eq!(
+            foreign_metadata(&headers(&[HEADER_METADATA_NAME, "etag"])),
+            None
+        );
+        let found = foreign_metadata(&headers(&["x-amz-meta-b", "x-amz-meta-a"])).unwrap();
+        assert!(found.ends_with("x-amz-meta-a, x-amz-meta-b"), "{found}");
+    }
+}

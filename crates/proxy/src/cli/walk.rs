@@ -1,0 +1,115 @@
+//! What the commands share that look at everything that is stored: where, how fast, where to go on, and how a signal ends them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::files::Progress;
+use super::output;
+use super::pace::PaceArguments;
+use super::service::{StopSignals, runtime};
+use crate::audit::Walk;
+use crate::config::Config;
+use crate::logging;
+use crate::migration::Pace;
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct WalkArguments {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "sealgate.toml")]
+    pub(super) config: PathBuf,
+
+    /// A bucket; several times for several. Without it, all that the storage shows to the gateway
+    #[arg(long = "bucket", value_name = "NAME")]
+    buckets: Vec<String>,
+
+    /// Only keys that begin with this
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    prefix: String,
+
+    /// Go on behind this key, where an earlier run stopped
+    #[arg(long, value_name = "BUCKET/KEY", value_parser = position)]
+    resume_from: Option<(String, String)>,
+
+    #[command(flatten)]
+    pace: PaceArguments,
+
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl WalkArguments {
+    /// What to go through.
+    pub(super) fn walk(&self, versions: bool) -> Walk {
+        Walk {
+            buckets: self.buckets.clone(),
+            prefix: self.prefix.clone(),
+            resume_from: self.resume_from.clone(),
+            versions,
+            concurrency: self.pace.concurrency(),
+        }
+    }
+
+    /// The pace, and a progress bar that counts objects.
+    pub(super) fn start(&self, message: &str) -> (Arc<Pace>, Progress) {
+        let pace = self.pace.pace(Arc::new(|_| {}));
+        (Arc::new(pace), Progress::uncounted(message))
+    }
+
+    /// Runs a command with the configuration. It is told of a signal by its second argument, and then reports what it has seen.
+    pub(super) fn run<F>(
+        &self,
+        command: impl FnOnce(Config, StopSignals) -> F,
+    ) -> anyhow::Result<()>
+    where
+        F: Future<Output = anyhow::Result<()>>,
+    {
+        let config = Config::load(&self.config)?;
+        logging::start(config.log)?;
+        let runtime = runtime()?;
+        let outcome = runtime.block_on(async { command(config, StopSignals::catch()?).await });
+        // What was begun only reads.
+        runtime.shutdown_background();
+        outcome
+    }
+
+    /// Prints a report as it was asked for.
+    pub(super) fn print(
+        &self,
+        as_json: impl FnOnce() -> serde_json::Value,
+        as_text: impl FnOnce() -> String,
+    ) -> anyhow::Result<()> {
+        output::line(&if self.json {
+            serde_json::to_string_pretty(&as_json())?
+        } else {
+            as_text()
+        })
+    }
+}
+
+fn position(text: &str) -> Result<(String, String), String> {
+    text.split_once('/')
+        .filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
+        .map(|(bucket, key)| (bucket.to_owned(), key.to_owned()))
+        .ok_or_else(|| {
+            "write a bucket, a slash and a key, as a report does: photos/2019/a.jpg".to_owned()
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_a_bucket_and_a_key() {
+        assert_eq!(
+            position("photos/a/b").unwrap(),
+            ("photos".to_owned(), "a/b".to_owned())
+        );
+        for wrong in ["photos", "photos/", "/a"] {
+            assert!(position(wrong).is_err(), "{wrong}");
+        }
+    }
+}
