@@ -300,7 +300,7 @@ impl Sealing {
                     .map(|(key, wrap)| made = Some((key, vec![wrap]))),
                 Some((key, wraps)) => wrap_checked(service, context, key)
                     .await
-                    .map(|wrap| wraps.push(wrap)),
+                    .and_then(|wrap| push_of_another_key(wraps, wrap)),
             };
             failures.extend(outcome.err());
         }
@@ -336,6 +336,24 @@ fn too_few(wraps: usize, required: usize, mut failures: Vec<Error>) -> Error {
         KeyServiceFailure::Unavailable,
         &format!("a new working key has {wraps} of {required} required wraps"),
     )
+}
+
+/// Adds a wrap, unless there is one by the same key: two of them are lost together, so they count as one.
+fn push_of_another_key(wraps: &mut Vec<Wrap>, wrap: Wrap) -> Result<()> {
+    let is_of_same_key = |other: &Wrap| {
+        (other.provider(), other.key_reference()) == (wrap.provider(), wrap.key_reference())
+    };
+    if wraps.iter().any(is_of_same_key) {
+        return Err(key_service_error(
+            KeyServiceFailure::Misconfigured,
+            &format!(
+                "two of the configured key services have the same key, {}, and their wraps count as one; give each a key of its own",
+                wrap.key_reference()
+            ),
+        ));
+    }
+    wraps.push(wrap);
+    Ok(())
 }
 
 async fn generate_checked(

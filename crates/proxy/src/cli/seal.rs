@@ -34,7 +34,7 @@ pub(super) struct SealArguments {
     #[command(flatten)]
     keys: KeySource,
 
-    /// The domain that it is bound to; `open` must be given the same
+    /// The domain that it is bound to; `open` must be given the same. With --config, its key services make the keys
     #[arg(long, value_name = "NAME", default_value = sealgate_envelope::domain::FILE_DOMAIN)]
     domain: String,
 
@@ -79,11 +79,12 @@ async fn seal(arguments: SealArguments) -> anyhow::Result<()> {
     let domain = Domain::new(arguments.domain)?;
     let metadata = metadata(&arguments.input)?;
     let suite = Suite::from(arguments.suite);
-    let keyring = arguments.keys.keyring().await?;
-    let sealing_key = keyring
-        .sealing_key(&domain)
-        .await
-        .context("no working key could be made")?;
+    let (keyring, policy) = arguments.keys.sealing_keyring(&domain).await?;
+    let sealing_key = match &policy {
+        Some(policy) => keyring.sealing_key_under(policy, &domain).await,
+        None => keyring.sealing_key(&domain).await,
+    }
+    .context("no working key could be made")?;
     let (output, completion) = destination.start()?;
     files::blocking(move || {
         let key = HeaderKey {

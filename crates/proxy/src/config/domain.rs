@@ -211,7 +211,62 @@ pub(super) fn read_all(
         }
         table.finish();
     }
+    if rules.len() == count
+        && let Some(buckets) = divided_bucket(&rules, sealing)
+    {
+        root.problem::<()>(
+            format!(
+                "a [[domain]] with a prefix and without a name is of the same domain as the rest of its bucket ({buckets}), which has other key services or required_wraps"
+            ),
+            "give that [[domain]] a name of its own, such as name = \"DEPLOYMENT/{bucket}/PREFIX\", with former = [\"DEPLOYMENT/{bucket}\"] for what is stored there already",
+        );
+    }
     (rules.len() == count).then_some(rules)
+}
+
+/// The buckets of a table that leaves them one domain, and wants other key services for a part of it: a working key names its
+/// domain and no prefix, so nobody could tell later who is to wrap it.
+fn divided_bucket(rules: &[DomainConfig], default: &SealingPolicy) -> Option<String> {
+    let differs = |one: &SealingPolicy, other: &SealingPolicy| {
+        (&one.key_services, one.required_wraps) != (&other.key_services, other.required_wraps)
+    };
+    let divides = |place: usize, part: &DomainConfig| {
+        for later in rules.iter().skip(place + 1) {
+            let overlaps = part
+                .buckets
+                .iter()
+                .any(|one| later.buckets.iter().any(|other| overlap(one, other)));
+            if later.name.is_none() && overlaps && differs(&part.sealing, &later.sealing) {
+                return true;
+            }
+            if later.prefix.is_empty() && part.buckets.iter().all(|one| covers(later, one)) {
+                return false;
+            }
+        }
+        differs(&part.sealing, default)
+    };
+    rules
+        .iter()
+        .enumerate()
+        .filter(|(_, part)| part.name.is_none() && !part.prefix.is_empty())
+        .find(|(place, part)| divides(*place, part))
+        .map(|(_, part)| part.buckets.join(", "))
+}
+
+/// Whether some name matches both patterns. What stands between the first and the last `*` decides nothing: a name may hold
+/// all of both, one after the other.
+fn overlap(one: &str, other: &str) -> bool {
+    if !other.contains('*') {
+        return matches_pattern(one, other);
+    }
+    if !one.contains('*') {
+        return matches_pattern(other, one);
+    }
+    let start = |pattern: &str| pattern.split('*').next().unwrap_or_default().to_owned();
+    let end = |pattern: &str| pattern.rsplit('*').next().unwrap_or_default().to_owned();
+    let (starts, ends) = ((start(one), start(other)), (end(one), end(other)));
+    (starts.0.starts_with(&starts.1) || starts.1.starts_with(&starts.0))
+        && (ends.0.ends_with(&ends.1) || ends.1.ends_with(&ends.0))
 }
 
 fn read(
@@ -408,14 +463,17 @@ fn read_name(value: &Value<'_>) -> Option<String> {
 
 /// Whether `earlier` matches whatever `later` matches, as far as is plain to see.
 fn hides(earlier: &DomainConfig, later: &DomainConfig) -> bool {
-    let covered = |pattern: &String| {
-        // A pattern taken as a text: what matches the text `a*b` matches all that `a*b` stands for.
-        earlier
-            .buckets
-            .iter()
-            .any(|wider| matches_pattern(wider, pattern))
-    };
+    let covered = |pattern: &String| covers(earlier, pattern);
     later.prefix.starts_with(&earlier.prefix) && later.buckets.iter().all(covered)
+}
+
+/// Whether every bucket that `pattern` stands for is one of the table's, as far as is plain to see.
+fn covers(table: &DomainConfig, pattern: &str) -> bool {
+    // A pattern taken as a text: what matches the text `a*b` matches all that `a*b` stands for.
+    table
+        .buckets
+        .iter()
+        .any(|wider| matches_pattern(wider, pattern))
 }
 
 #[cfg(test)]
@@ -507,6 +565,49 @@ mod tests {
         #[test]
         fn a_pattern_agrees_with_trying_every_split(pattern in "[ab*]{0,6}", text in "[ab]{0,7}") {
             prop_assert_eq!(matches_pattern(&pattern, &text), matches_slowly(pattern.as_bytes(), text.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn patterns_overlap_where_one_name_matches_both() {
+        for (one, other, expected) in [
+            ("data", "data", true),
+            ("data", "date", false),
+            ("a*", "*b", true),
+            ("a*", "b*", false),
+            ("*", "", true),
+            ("ab*", "a", false),
+            ("a*c", "ab*", true),
+            ("a*c", "ab", false),
+        ] {
+            assert_eq!(overlap(one, other), expected, "{one} {other}");
+            assert_eq!(overlap(other, one), expected, "{other} {one}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_that_stays_one_domain_is_not_divided_among_key_services() {
+        let table = |prefix: &str, name: Option<&str>, wraps| DomainConfig {
+            sealing: policy(wraps),
+            ..rule(&["data*"], prefix, name)
+        };
+        let divided = |rules: &[DomainConfig]| divided_bucket(rules, &policy(1)).is_some();
+        assert!(divided(&[table("a/", None, 2)]), "the rest has the default");
+        assert!(divided(&[table("a/", None, 1), table("", None, 2)]));
+        assert!(divided(&[table("a/", None, 2), table("b/", None, 1)]));
+        assert!(!divided(&[table("a/", Some("a"), 2)]));
+        assert!(!divided(&[table("a/", None, 2), table("", None, 2)]));
+        assert!(!divided(&[
+            table("a/", None, 2),
+            table("", Some("rest"), 1)
+        ]));
+        assert!(!divided(&[table("", None, 2)]), "a whole bucket");
+    }
+
+    proptest! {
+        #[test]
+        fn two_patterns_that_match_a_name_overlap(one in "[ab*]{0,5}", other in "[ab*]{0,5}", name in "[ab]{0,6}") {
+            prop_assert!(!(matches_pattern(&one, &name) && matches_pattern(&other, &name)) || overlap(&one, &other));
         }
     }
 

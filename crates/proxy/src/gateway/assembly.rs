@@ -11,7 +11,7 @@ use sealgate_envelope::{
 };
 use tokio::sync::Semaphore;
 
-use super::{Gateway, key_services::key_service, pages, places::Places, verification};
+use super::{Gateway, key_services::key_service, pages, places::Places, quorum, verification};
 use crate::{
     auth::{AuthSettings, Credential, CredentialStore, SecretAccessKey},
     config::{self, CipherSuite, Config, LimitsConfig, UpstreamConfig},
@@ -52,6 +52,8 @@ impl Gateway {
         }
         verification::learn(&config, &upstream, &state, reached.is_ok()).await;
         let key_services = key_services(&config).await?;
+        let keys = quorum::configured_keys(&config, &key_services).await?;
+        quorum::check_quorums(&config, &keys)?;
         let keyring = keyring(&config, &state, &key_services)?;
         let host_id = host_id()?;
         tracing::info!(%host_id, "the id of this gateway in its answers, x-amz-id-2");

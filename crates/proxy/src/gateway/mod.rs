@@ -18,6 +18,7 @@ mod missing;
 mod pages;
 mod places;
 pub mod probe;
+mod quorum;
 pub(crate) mod rewrap;
 #[cfg(test)]
 mod storage_tests;

@@ -7,7 +7,7 @@ use sealgate_envelope::{
     layout::MINIMUM_PART_LENGTH,
 };
 
-use super::{Gateway, key_services::key_service, verification};
+use super::{Gateway, key_services::key_service, quorum, verification};
 use crate::{
     body::Algorithm,
     config::KeyServiceConfig,
@@ -200,7 +200,25 @@ impl Gateway {
                 "the key that came back is another one",
             ));
         }
+        findings.push(self.probe_quorums().await);
         findings
+    }
+
+    /// Whether the keys are different ones where that is required, now that aliases can be asked for.
+    async fn probe_quorums(&self) -> Finding {
+        let mut keys = Vec::with_capacity(self.key_services.len());
+        for service in &self.key_services {
+            let reference = service.key_reference().await.ok();
+            keys.push(reference.map(|reference| (service.provider(), reference)));
+        }
+        Finding::new(
+            "as many different keys as wraps are required",
+            true,
+            quorum::check_quorums(&self.config, &keys)
+                .map(|()| true)
+                .map_err(|error| S3Error::internal(format!("{error:#}"))),
+            "",
+        )
     }
 }
 

@@ -113,6 +113,14 @@ impl Gateway {
         let context = EncryptionContext::new(domain, id);
         let mut wraps = Vec::with_capacity(record.wraps.len() + wanted.len());
         for (place, service) in wanted.iter().enumerate() {
+            let reference = references.get(place).copied();
+            let has_one = wraps.iter().any(|wrap: &Wrap| {
+                wrap.provider() == service.provider() && Some(wrap.key_reference()) == reference
+            });
+            if has_one {
+                // The same key by another name.
+                continue;
+            }
             let old = existing(place, &record.wraps);
             wraps.push(match old {
                 Some(old) if !settings.renews => old,

@@ -207,6 +207,20 @@ async fn fewer_wraps_than_required_seal_nothing() {
 }
 
 #[tokio::test]
+async fn two_wraps_by_the_same_key_count_as_one() {
+    let mut bench = Bench::new(2);
+    bench.services[1] = Arc::clone(&bench.services[0]);
+    bench.limits.required_wraps = 2;
+    assert_eq!(
+        failure(bench.keyring().sealing_key(&domain()).await),
+        KeyServiceFailure::Misconfigured
+    );
+    bench.limits.required_wraps = 1;
+    let key = bench.keyring().sealing_key(&domain()).await.unwrap();
+    assert_eq!(key.wraps().len(), 1);
+}
+
+#[tokio::test]
 async fn headers_get_at_most_two_wraps_and_the_record_all() {
     let bench = Bench::new(4);
     let key = bench.keyring().sealing_key(&domain()).await.unwrap();

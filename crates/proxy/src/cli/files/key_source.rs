@@ -1,16 +1,21 @@
 //! Where the keys of files come from.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{ArgGroup, Args};
+use sealgate_envelope::Domain;
 use sealgate_envelope::key_service::local::LocalKeyService;
-use sealgate_envelope::keyring::Keyring;
+use sealgate_envelope::keyring::{Keyring, SealingPolicy};
 
 use crate::cli::kms;
 use crate::cli::passphrase::PassphraseArgument;
 use crate::config::{Config, KeyServiceConfig};
 use crate::gateway;
+
+/// The most wraps in the header of a sealed file (FORMAT.md section 12).
+const MAXIMUM_INLINE_WRAPS: usize = 2;
 
 /// Exactly one of a key file, a KMS key and a configuration.
 #[derive(Debug, Args)]
@@ -43,19 +48,31 @@ pub(in crate::cli) struct KeySource {
 impl KeySource {
     /// A keyring over these key services. Nothing is asked of them yet.
     pub(in crate::cli) async fn keyring(&self) -> anyhow::Result<Keyring> {
-        let mut services = Vec::new();
-        for config in self.key_services()? {
-            services.push(gateway::key_service(&config).await?);
-        }
-        let mut services = services.into_iter();
-        let first = services
-            .next()
-            .context("no key was named; use --key-file, --kms-key or --config")?;
-        Ok(services
-            .fold(Keyring::builder(first), |builder, service| {
-                builder.key_service(service)
-            })
-            .build()?)
+        keyring_over(self.key_services()?).await
+    }
+
+    /// As [`keyring`](Self::keyring), with what a configuration says of the domain's working keys.
+    ///
+    /// # Errors
+    ///
+    /// Also for a domain that requires more wraps than a sealed file carries: there is no registry behind a file.
+    pub(in crate::cli) async fn sealing_keyring(
+        &self,
+        domain: &Domain,
+    ) -> anyhow::Result<(Keyring, Option<Arc<SealingPolicy>>)> {
+        let Some(path) = &self.config else {
+            return Ok((self.keyring().await?, None));
+        };
+        let config = Config::load(path)?;
+        let policy = config
+            .sealing_of_domain(domain.as_str())
+            .unwrap_or_else(|| Arc::clone(&config.sealing));
+        ensure!(
+            policy.required_wraps <= MAXIMUM_INLINE_WRAPS,
+            "the configuration requires {} wraps of each working key of the domain {domain}, and a sealed file carries at most {MAXIMUM_INLINE_WRAPS}; name another --domain, or use --key-file or --kms-key",
+            policy.required_wraps
+        );
+        Ok((keyring_over(config.key_services).await?, Some(policy)))
     }
 
     fn key_services(&self) -> anyhow::Result<Vec<KeyServiceConfig>> {
@@ -77,6 +94,22 @@ impl KeySource {
             None => Ok(Vec::new()),
         }
     }
+}
+
+async fn keyring_over(configurations: Vec<KeyServiceConfig>) -> anyhow::Result<Keyring> {
+    let mut services = Vec::new();
+    for config in configurations {
+        services.push(gateway::key_service(&config).await?);
+    }
+    let mut services = services.into_iter();
+    let first = services
+        .next()
+        .context("no key was named; use --key-file, --kms-key or --config")?;
+    Ok(services
+        .fold(Keyring::builder(first), |builder, service| {
+            builder.key_service(service)
+        })
+        .build()?)
 }
 
 #[cfg(test)]

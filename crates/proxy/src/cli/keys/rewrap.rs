@@ -1,6 +1,5 @@
 //! `sealgate keys rewrap`: working keys, wrapped by other key-encryption keys.
 
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,13 +47,16 @@ pub(super) struct RewrapArguments {
     after: Option<WorkingKeyId>,
 
     /// Begin at most so many working keys a second
-    #[arg(long, value_name = "N")]
-    rate: Option<NonZeroU32>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAXIMUM_RATE))]
+    rate: Option<u32>,
 
     /// Print one JSON document instead of text
     #[arg(long)]
     json: bool,
 }
+
+/// More a second bounds nothing: no key service answers that many.
+const MAXIMUM_RATE: i64 = 100_000;
 
 /// What became of the records.
 #[derive(Debug, Default)]
@@ -93,7 +95,7 @@ async fn rewrap(config: Config, arguments: &RewrapArguments) -> anyhow::Result<R
     };
     let mut turns = arguments
         .rate
-        .map(|rate| tokio::time::interval(Duration::from_secs(1) / rate.get()));
+        .map(|rate| tokio::time::interval(Duration::from_secs(1) / rate));
     let mut report = Report::default();
     for id in ids {
         if let Some(turns) = &mut turns {
