@@ -151,7 +151,7 @@ impl Gateway {
         })
     }
 
-    /// Another command of `sealgate` with the same configuration, such as `gc`. Arguments may follow.
+    /// Another command of `sealgate` with the same configuration, such as `gc` or `keys rewrap`. Arguments may follow.
     ///
     /// # Errors
     /// If the program has not been built.
@@ -180,7 +180,7 @@ fn program(
 ) -> Result<Command> {
     let mut command = Command::new(environment::own_program("sealgate")?);
     command
-        .arg(name)
+        .args(name.split(' '))
         .arg("--config")
         .arg(configuration)
         .env("UPSTREAM_SECRET", &settings.storage.secret_access_key)

@@ -14,6 +14,8 @@ mod main_job;
 mod migration;
 mod proxies;
 mod restart;
+mod retirement;
+mod rotation_cost;
 mod second_reader;
 mod signed_chunks;
 mod stored;

@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
-use sealgate_envelope::{KeyReference, Wrap, key_service::KeyService, wrap::Provider};
+use sealgate_envelope::{Wrap, key_service::KeyService, wrap::Provider};
 
 /// One key-encryption key of the configuration.
 #[derive(Debug, Clone)]
 pub(super) struct KnownKey {
+    pub(super) service: Arc<dyn KeyService>,
     pub(super) provider: Provider,
-    /// None where the service has to be asked for its name, and is away.
-    pub(super) reference: Option<KeyReference>,
 }
 
 impl KnownKey {
-    pub(super) fn made(&self, wrap: &Wrap) -> bool {
-        wrap.provider() == self.provider && self.reference == Some(wrap.key_reference())
+    /// Whether the key has made a wrap, as that says.
+    ///
+    /// # Errors
+    ///
+    /// Where the service has to be asked for the key's name first, and is away.
+    pub(super) async fn made(&self, wrap: &Wrap) -> sealgate_envelope::Result<bool> {
+        Ok(wrap.provider() == self.provider && self.service.opens(wrap.key_reference()).await?)
     }
 }
 
@@ -23,31 +27,31 @@ impl KnownKey {
 pub(super) struct KnownKeys(pub(super) Vec<KnownKey>);
 
 impl KnownKeys {
-    pub(super) async fn of(services: &[Arc<dyn KeyService>]) -> Self {
-        let mut known = Vec::with_capacity(services.len());
-        for service in services {
-            let reference = service.key_reference().await;
-            if let Err(error) = &reference {
-                tracing::warn!(
-                    detail = error.detail(),
-                    "a key service does not tell its key's name, so nobody can tell which wraps are its own"
-                );
-            }
-            known.push(KnownKey {
-                provider: service.provider(),
-                reference: reference.ok(),
-            });
-        }
-        Self(known)
+    pub(super) fn of(services: &[Arc<dyn KeyService>]) -> Self {
+        let known = services.iter().map(|service| KnownKey {
+            provider: service.provider(),
+            service: Arc::clone(service),
+        });
+        Self(known.collect())
     }
 
-    /// Whether one of the wraps may be opened by a key of the configuration. One that does not tell its name may have made any of its provider.
-    pub(super) fn may_open<'a>(&self, wraps: impl IntoIterator<Item = &'a Wrap>) -> bool {
-        wraps.into_iter().any(|wrap| {
-            self.0.iter().any(|key| {
-                key.made(wrap) || (key.reference.is_none() && key.provider == wrap.provider())
-            })
-        })
+    /// Whether one of the wraps may be opened by a key of the configuration.
+    ///
+    /// # Errors
+    ///
+    /// When nobody can tell, because a service does not tell its key's name.
+    pub(super) async fn may_open(&self, wraps: [&[Wrap]; 2]) -> sealgate_envelope::Result<bool> {
+        let mut away = None;
+        for wrap in wraps.into_iter().flatten() {
+            for key in &self.0 {
+                match key.made(wrap).await {
+                    Ok(true) => return Ok(true),
+                    Ok(false) => {}
+                    Err(error) => away = Some(error),
+                }
+            }
+        }
+        away.map_or(Ok(false), Err)
     }
 }
 

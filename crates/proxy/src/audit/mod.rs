@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Walk ── bucket by bucket, version by version, in the order of the listing ──▶ Verification: structure, and every byte where that is asked for
+//!                                                                           or Retirement: by which keys its working key opens
 //! ```
 //!
 //! Nothing is written. Objects are read by the code that serves them to clients, so what is well here is well there.
@@ -10,11 +11,13 @@ mod checksums;
 mod finding;
 mod known_keys;
 mod registry;
+mod retirement;
 mod state;
 mod structure;
 mod verification;
 mod walk;
 
 pub use finding::{Class, Finding, Findings};
+pub use retirement::{Dependence, Kind, Retirement};
 pub use verification::{Checked, Verification};
 pub use walk::{Item, Walk, Walked};

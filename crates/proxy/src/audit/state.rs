@@ -102,7 +102,7 @@ impl Verification {
             }
             Record::Present(record) => record,
         };
-        if !self.keys.may_open(record.wraps()) {
+        if !self.keys.may_open([record.wraps(), &[]]).await? {
             let cause = "no key of the configuration has wrapped it".to_owned();
             return Ok(vec![(Class::UnknownKey, cause)]);
         }

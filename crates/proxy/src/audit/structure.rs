@@ -54,8 +54,21 @@ pub(super) fn version(item: &Item) -> Option<&str> {
 ///
 /// The storage's.
 pub(super) async fn look(gateway: &Gateway, item: &Item) -> Result<Looked, S3Error> {
+    look_with(gateway, item, first_suffix_length(item.entry.size)).await
+}
+
+/// Looks at the head of one version alone.
+///
+/// # Errors
+///
+/// The storage's.
+pub(super) async fn look_at_header(gateway: &Gateway, item: &Item) -> Result<Looked, S3Error> {
+    look_with(gateway, item, 0).await
+}
+
+/// With so many bytes of the end.
+async fn look_with(gateway: &Gateway, item: &Item, suffix_length: u64) -> Result<Looked, S3Error> {
     let target = target(item)?;
-    let suffix_length = first_suffix_length(item.entry.size);
     let method = if suffix_length == 0 {
         Method::HEAD
     } else {
@@ -164,7 +177,8 @@ pub(super) async fn check_key(
             }
         }
     }
-    if !keys.may_open(header.wraps().iter().chain(record.wraps())) {
+    let opens = keys.may_open([header.wraps(), record.wraps()]);
+    if !opens.await? {
         let mut names: Vec<_> = header
             .wraps()
             .iter()

@@ -52,13 +52,13 @@ pub enum Checked {
 
 impl Verification {
     /// Prepares it. With `permit` every byte of every object is opened, and each record under its key; without, no key is asked for.
-    pub async fn prepare(
+    pub fn prepare(
         gateway: Arc<Gateway>,
         permit: Option<PermitIssuer>,
         pace: Arc<Pace>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            keys: KnownKeys::of(&gateway.key_services).await,
+            keys: KnownKeys::of(&gateway.key_services),
             registry: Registry::new(gateway.state.clone()),
             gateway,
             permit,

@@ -69,7 +69,7 @@ async fn verify(
     let (pace, progress) = arguments.of.start("verify");
     let issuer: PermitIssuer = permit::for_command;
     let permit = arguments.deep.then_some(issuer);
-    let verification = Verification::prepare(Arc::clone(&gateway), permit, Arc::clone(&pace)).await;
+    let verification = Verification::prepare(Arc::clone(&gateway), permit, Arc::clone(&pace));
     let mut report = Report {
         deep: arguments.deep,
         ..Report::default()

@@ -58,6 +58,11 @@ impl WalkArguments {
         (Arc::new(pace), Progress::uncounted(message))
     }
 
+    /// Whether everything that is stored is asked for, and not only a piece of it.
+    pub(super) fn is_everything(&self) -> bool {
+        self.buckets.is_empty() && self.prefix.is_empty() && self.resume_from.is_none()
+    }
+
     /// Runs a command with the configuration. It is told of a signal by its second argument, and then reports what it has seen.
     pub(super) fn run<F>(
         &self,

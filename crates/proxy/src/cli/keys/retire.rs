@@ -1,0 +1,319 @@
+//! `sealgate keys retire`: whether a key-encryption key may go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::ensure;
+use clap::Args;
+use serde_json::json;
+
+use super::super::pace::tell;
+use super::super::permit;
+use super::super::service::StopSignals;
+use super::super::walk::WalkArguments;
+use crate::audit::{Dependence, Kind, Retirement, Walked};
+use crate::config::Config;
+use crate::gateway::Gateway;
+
+/// Examples of what depends on the key that a report names, of each kind.
+const EXAMPLES: usize = 20;
+
+/// Find out whether a key-encryption key may be destroyed
+///
+/// Looks at the header of every version of every object, at the registry records of the working keys and at the records
+/// of open uploads. Whatever was wrapped by the key must open by another key of the configuration, which is tried out:
+/// else it depends on the key, and the key must not go. Nothing is written, and nothing is destroyed: that is done in the
+/// key service, when this command has said that it may be.
+///
+/// The exit status is 0 only if everything was seen and nothing depends on the key.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sealgate keys rewrap && sealgate keys retire old-key\n  sealgate keys retire old-key --json --objects-per-second 500\n  sealgate keys retire old-key --resume-from photos/2019/a.jpg"
+)]
+pub(super) struct RetireArguments {
+    /// The name of the [[key_service]] whose key is to go; it has to be configured still
+    key_service: String,
+
+    #[command(flatten)]
+    of: WalkArguments,
+}
+
+/// What was seen of one kind.
+#[derive(Debug, Default)]
+struct Count {
+    seen: u64,
+    opens_otherwise: u64,
+    depends: u64,
+    unknown: u64,
+    examples: Vec<String>,
+}
+
+/// What a run has seen.
+#[derive(Debug, Default)]
+struct Report {
+    key: String,
+    objects: Count,
+    uploads: Count,
+    records: Count,
+    /// Domains that could make no new working key without it.
+    left_alone: Vec<String>,
+}
+
+pub(super) fn run(arguments: &RetireArguments) -> anyhow::Result<()> {
+    arguments
+        .of
+        .run(|config, signals| retire(arguments, config, signals))
+}
+
+async fn retire(
+    arguments: &RetireArguments,
+    config: Config,
+    mut signals: StopSignals,
+) -> anyhow::Result<()> {
+    let gateway = Gateway::start(Arc::new(config)).await?;
+    let retirement = Retirement::prepare(
+        Arc::clone(&gateway),
+        &arguments.key_service,
+        permit::for_command,
+    )
+    .await?;
+    let (pace, progress) = arguments.of.start("retire");
+    let mut report = Report {
+        key: retirement.reference(),
+        left_alone: retirement.domains_left_alone(),
+        ..Report::default()
+    };
+    let add = |report: &mut Report, kind: Kind, name: &str, dependence: Dependence| {
+        if let Some(line) = report.add(kind, name, dependence) {
+            tell(&progress, &line);
+        }
+    };
+    retirement
+        .of_records(|kind, name, dependence| add(&mut report, kind, name, dependence))
+        .await?;
+    let visit = {
+        let retirement = Arc::clone(&retirement);
+        move |item| {
+            let retirement = Arc::clone(&retirement);
+            async move { retirement.of_object(&item).await }
+        }
+    };
+    let walk = arguments.of.walk(true);
+    let walked = walk
+        .run(
+            &gateway,
+            &pace,
+            signals.received(),
+            visit,
+            |item, dependence| {
+                progress.advance(1);
+                let version = item.entry.version_id.as_deref().unwrap_or("null");
+                let name = format!("{} version {version}", item.position());
+                add(&mut report, Kind::Object, &name, dependence);
+            },
+        )
+        .await?;
+    progress.finish();
+    let verdict = Verdict::of(&report, &walked, arguments.of.is_everything());
+    arguments.of.print(
+        || report.as_json(&arguments.key_service, &walked, verdict),
+        || report.as_text(&arguments.key_service, verdict),
+    )?;
+    ensure!(
+        walked.is_complete,
+        "interrupted: go on with --resume-from {:?}",
+        walked.last.as_deref().unwrap_or_default()
+    );
+    match verdict {
+        Verdict::Retirable | Verdict::RetirableHere => Ok(()),
+        Verdict::Needed => {
+            anyhow::bail!("the key of {} must not be destroyed", arguments.key_service)
+        }
+    }
+}
+
+/// What follows from a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Nothing depends on the key, anywhere.
+    Retirable,
+    /// Nothing does in the piece that was looked at.
+    RetirableHere,
+    /// Something does, or nobody can tell, or it was not looked at.
+    Needed,
+}
+
+impl Verdict {
+    fn of(report: &Report, walked: &Walked, is_everything: bool) -> Self {
+        let counts = [&report.objects, &report.uploads, &report.records];
+        let is_needed = counts
+            .iter()
+            .any(|count| count.depends > 0 || count.unknown > 0);
+        if is_needed || !report.left_alone.is_empty() || !walked.is_complete {
+            Self::Needed
+        } else if is_everything {
+            Self::Retirable
+        } else {
+            Self::RetirableHere
+        }
+    }
+}
+
+impl Report {
+    /// Takes in one more. Returns what is to be said of it, if something is.
+    fn add(&mut self, kind: Kind, name: &str, dependence: Dependence) -> Option<String> {
+        let count = match kind {
+            Kind::Object => &mut self.objects,
+            Kind::Upload => &mut self.uploads,
+            Kind::Record => &mut self.records,
+        };
+        count.seen += 1;
+        let line = match dependence {
+            Dependence::Unrelated => return None,
+            Dependence::OpensOtherwise => {
+                count.opens_otherwise += 1;
+                return None;
+            }
+            Dependence::Depends(id) => {
+                count.depends += 1;
+                format!("{name} depends on the key: nothing else opens its working key {id}")
+            }
+            Dependence::Unknown(cause) => {
+                count.unknown += 1;
+                format!("{name} may depend on the key: {cause}")
+            }
+        };
+        if count.examples.len() == EXAMPLES {
+            return None;
+        }
+        count.examples.push(line.clone());
+        Some(format!("sealgate: {line}"))
+    }
+
+    fn counts(&self) -> [(&'static str, &Count); 3] {
+        [
+            ("objects", &self.objects),
+            ("open_uploads", &self.uploads),
+            ("registry_records", &self.records),
+        ]
+    }
+
+    fn as_json(&self, key_service: &str, walked: &Walked, verdict: Verdict) -> serde_json::Value {
+        let counts = self.counts().map(|(name, count)| {
+            let count = json!({
+                "seen": count.seen,
+                "open_otherwise": count.opens_otherwise,
+                "depend": count.depends,
+                "unknown": count.unknown,
+                "examples": count.examples,
+            });
+            (name.to_owned(), count)
+        });
+        json!({
+            "key_service": key_service,
+            "key": self.key,
+            "retirable": verdict == Verdict::Retirable,
+            "retirable_in_this_piece": verdict != Verdict::Needed,
+            "complete": walked.is_complete,
+            "last": walked.last,
+            "buckets": walked.buckets,
+            "depends": BTreeMap::from(counts),
+            "domains_without_another_key": self.left_alone,
+            "next": self.next_step(verdict),
+        })
+    }
+
+    fn as_text(&self, key_service: &str, verdict: Verdict) -> String {
+        let mut lines = vec![format!("{key_service}: {}", self.key)];
+        for (name, count) in self.counts() {
+            lines.push(format!(
+                "{} {}: {} depend on it, {} open otherwise, {} cannot be told",
+                count.seen,
+                name.replace('_', " "),
+                count.depends,
+                count.opens_otherwise,
+                count.unknown
+            ));
+        }
+        for domain in &self.left_alone {
+            lines.push(format!(
+                "without it no new working key could be made: {domain}"
+            ));
+        }
+        lines.push(self.next_step(verdict).to_owned());
+        lines.join("\n")
+    }
+
+    fn next_step(&self, verdict: Verdict) -> &'static str {
+        let unknown = self.counts().iter().any(|(_, count)| count.unknown > 0);
+        let depends = self.counts().iter().any(|(_, count)| count.depends > 0);
+        match verdict {
+            Verdict::Retirable => {
+                "nothing depends on it: back up the state bucket, remove its [[key_service]] from every gateway, restart them, and run this once more before the key is destroyed if a gateway was still making working keys with it"
+            }
+            Verdict::RetirableHere => {
+                "nothing depends on it in this piece; only a run without --bucket, --prefix and --resume-from, or all pieces together, say that it may go"
+            }
+            Verdict::Needed if depends => {
+                "configure another key service, in key_services of the domains that name theirs too, run `sealgate keys rewrap`, and then this again; what still depends then has lost its registry record: copy it onto itself through a gateway"
+            }
+            Verdict::Needed if unknown => {
+                "mend what cannot be told, each with its cause above (`sealgate verify` says more), and run this again"
+            }
+            Verdict::Needed if !self.left_alone.is_empty() => {
+                "name another key service for these domains, restart the gateways, run `sealgate keys rewrap`, and then this again"
+            }
+            Verdict::Needed => "go on where it stopped",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealgate_envelope::WorkingKeyId;
+
+    use super::*;
+
+    fn walked(is_complete: bool) -> Walked {
+        Walked {
+            buckets: vec!["b".to_owned()],
+            is_complete,
+            last: Some("b/k".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_key_may_go_only_if_everything_was_seen_and_nothing_depends_on_it() {
+        let mut report = Report::default();
+        report.add(Kind::Object, "b/k", Dependence::OpensOtherwise);
+        report.add(Kind::Record, "r", Dependence::Unrelated);
+        assert_eq!(
+            Verdict::of(&report, &walked(true), true),
+            Verdict::Retirable
+        );
+        assert_eq!(
+            Verdict::of(&report, &walked(true), false),
+            Verdict::RetirableHere
+        );
+        assert_eq!(Verdict::of(&report, &walked(false), true), Verdict::Needed);
+        report.left_alone.push("d".to_owned());
+        assert_eq!(Verdict::of(&report, &walked(true), true), Verdict::Needed);
+        report.left_alone.clear();
+        report.add(Kind::Upload, "u", Dependence::Unknown("damaged".to_owned()));
+        assert_eq!(Verdict::of(&report, &walked(true), true), Verdict::Needed);
+    }
+
+    #[test]
+    fn examples_are_few_and_all_are_counted() {
+        let mut report = Report::default();
+        let id = WorkingKeyId::from_bytes([7; 16]);
+        for number in 0..30 {
+            let said = report.add(Kind::Object, &number.to_string(), Dependence::Depends(id));
+            assert_eq!(said.is_some(), number < 20);
+        }
+        let document = report.as_json("old", &walked(true), Verdict::Needed);
+        assert_eq!(document["depends"]["objects"]["depend"], 30);
+        assert_eq!(document["retirable"], false);
+        assert!(document["next"].as_str().unwrap().contains("rewrap"));
+    }
+}

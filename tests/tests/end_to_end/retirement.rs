@@ -1,0 +1,207 @@
+//! `sealgate keys retire`: a key that anything depends on is not let go, and one that is let go is not missed.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use aws_sdk_s3::{
+    Client,
+    types::{CompletedMultipartUpload, CompletedPart},
+};
+use sealgate_tests::{
+    content::pattern,
+    endpoint::{Endpoint, REGION},
+    rig::{Rig, get, put, with_rig},
+    servers::{Gateway, GatewaySettings, KeyServer, key_server::KEY, report},
+};
+use serde_json::Value;
+
+use crate::stored::{PART, upload_in_parts};
+
+const BUCKET: &str = "retired";
+const LIMIT: Duration = Duration::from_mins(4);
+
+pub(crate) fn named(name: &str, server: &Endpoint) -> String {
+    format!(
+        "\n[[key_service]]\nname = \"{name}\"\ntype = \"aws-kms\"\nkey = \"{KEY}\"\nendpoint = \"{}\"\nregion = \"{REGION}\"\n\
+         credentials = {{ access_key_id = \"{}\", secret_access_key = \"env:KEY_SERVER_SECRET\" }}\n",
+        server.url, server.access_key_id
+    )
+}
+
+/// A gateway of the same deployment whose first key service is `first`, with further ones.
+fn gateway(rig: &Rig, first: &Endpoint, more: &str) -> Result<Gateway> {
+    rig.gateway_with(GatewaySettings {
+        more: more.to_owned(),
+        ..GatewaySettings::new(&rig.minio.endpoint, first)
+    })
+}
+
+/// Runs a command of `sealgate keys`; whether it succeeded, its report, and what it said.
+fn keys(gateway: &Gateway, command: &str, arguments: &[&str]) -> Result<(bool, Value, String)> {
+    let mut process = gateway.command(&format!("keys {command}"))?;
+    report(process.args(arguments), LIMIT)
+}
+
+/// Schedules the deletion of the key, after which it opens nothing.
+async fn destroy(server: &KeyServer) -> Result<()> {
+    let endpoint = &server.endpoint;
+    let (id, secret) = (&endpoint.access_key_id, &endpoint.secret_access_key);
+    let settings = aws_sdk_kms::Config::builder()
+        .behavior_version(aws_sdk_kms::config::BehaviorVersion::latest())
+        .region(aws_sdk_kms::config::Region::new(REGION))
+        .endpoint_url(&endpoint.url)
+        .credentials_provider(aws_sdk_kms::config::Credentials::new(
+            id, secret, None, None, "test",
+        ))
+        .build();
+    let client = aws_sdk_kms::Client::from_conf(settings);
+    let described = client.describe_key().key_id(KEY).send().await?;
+    let key = described.key_metadata().context("no metadata")?.key_id();
+    client
+        .schedule_key_deletion()
+        .key_id(key)
+        .pending_window_in_days(7)
+        .send()
+        .await?;
+    Ok(())
+}
+
+async fn state_bucket(bare: &Client) -> Result<String> {
+    let buckets = bare.list_buckets().send().await?;
+    let mut names = buckets.buckets().iter().filter_map(|bucket| bucket.name());
+    let state = names.find(|name| name.starts_with("sealgate-state-"));
+    Ok(state.context("no state bucket")?.to_owned())
+}
+
+async fn begin(through: &Client, key: &str) -> Result<(String, CompletedPart)> {
+    let begun = through
+        .create_multipart_upload()
+        .bucket(BUCKET)
+        .key(key)
+        .send()
+        .await?;
+    let upload = begun.upload_id().context("upload id")?.to_owned();
+    let part = through
+        .upload_part()
+        .bucket(BUCKET)
+        .key(key)
+        .upload_id(&upload)
+        .part_number(1)
+        .body(pattern(5, 1_000).into())
+        .send()
+        .await?;
+    let part = CompletedPart::builder()
+        .part_number(1)
+        .e_tag(part.e_tag().context("entity tag")?)
+        .build();
+    Ok((upload, part))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_goes_when_nothing_depends_on_it_and_everything_is_read_without_it() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        let (through, bare) = rig.clients(BUCKET).await?;
+        let contents = [("empty", 0), ("small", 1_000), ("late", 3 * 1024 * 1024)];
+        for (key, length) in contents {
+            put(&through, BUCKET, key, &pattern(1, length)).await?;
+        }
+        upload_in_parts(&through, BUCKET, "parts", &pattern(2, PART + 9)).await?;
+        let (upload, part) = begin(&through, "open").await?;
+
+        let directory = rig.directory().join("new");
+        std::fs::create_dir(&directory)?;
+        let new = KeyServer::start(&directory, None)?;
+        let alone = gateway(rig, &rig.key_server.endpoint, "")?;
+        let (retirable, report, _) = keys(&alone, "retire", &["1"])?;
+        ensure!(!retirable && report["retirable"] == false, "{report}");
+        ensure!(
+            report["domains_without_another_key"]
+                .as_array()
+                .is_some_and(|all| !all.is_empty()),
+            "{report}"
+        );
+
+        let both = gateway(rig, &rig.key_server.endpoint, &named("new", &new.endpoint))?;
+        let (retirable, report, said) = keys(&both, "retire", &["1"])?;
+        ensure!(!retirable && report["retirable"] == false, "{report}");
+        let depend = |kind: &str| report["depends"][kind]["depend"].clone();
+        ensure!(
+            depend("objects") == 4 && depend("open_uploads") == 1,
+            "{report}"
+        );
+        ensure!(depend("registry_records").as_u64() >= Some(1), "{report}");
+        ensure!(
+            report["next"]
+                .as_str()
+                .is_some_and(|next| next.contains("keys rewrap")),
+            "{report}"
+        );
+        ensure!(said.contains("retired/small"), "{said}");
+
+        let (rewrapped, report, _) = keys(&both, "rewrap", &[])?;
+        ensure!(rewrapped, "{report}");
+        let (retirable, report, _) = keys(&both, "retire", &["1"])?;
+        ensure!(retirable && report["retirable"] == true, "{report}");
+        ensure!(
+            report["depends"]["objects"]["open_otherwise"] == 4,
+            "{report}"
+        );
+        // The new one is needed from now on by nothing, as long as the old one is there.
+        let (retirable, report, _) = keys(&both, "retire", &["new"])?;
+        ensure!(retirable, "{report}");
+        let (succeeded, report, _) = keys(&both, "retire", &["1", "--prefix", "small"])?;
+        ensure!(
+            succeeded && report["retirable"] == false && report["retirable_in_this_piece"] == true,
+            "{report}"
+        );
+
+        // A wrap that only says that it is by the new key is no other way in.
+        let state = state_bucket(&bare).await?;
+        let listing = bare
+            .list_objects_v2()
+            .bucket(&state)
+            .prefix("registry/")
+            .send()
+            .await?;
+        for object in listing.contents() {
+            let name = object.key().context("name")?;
+            let record = get(&bare, &state, name).await?;
+            let mut forged = record.clone();
+            // The last byte of the last wrap's blob stands before the MAC of 32 bytes; the old key's wrap comes first.
+            let place = forged.len() - 33;
+            forged[place] ^= 1;
+            put(&bare, &state, name, &forged).await?;
+            let (retirable, report, _) = keys(&both, "retire", &["1"])?;
+            ensure!(!retirable, "{report}");
+            put(&bare, &state, name, &record).await?;
+        }
+
+        // The key is gone for good.
+        destroy(&rig.key_server).await?;
+        let after = gateway(rig, &new.endpoint, "")?;
+        let through = after.endpoint.s3()?;
+        for (key, length) in contents {
+            ensure!(
+                get(&through, BUCKET, key).await? == pattern(1, length),
+                "{key}"
+            );
+        }
+        ensure!(get(&through, BUCKET, "parts").await? == pattern(2, PART + 9));
+        let parts = CompletedMultipartUpload::builder().parts(part).build();
+        through
+            .complete_multipart_upload()
+            .bucket(BUCKET)
+            .key("open")
+            .upload_id(upload)
+            .multipart_upload(parts)
+            .send()
+            .await?;
+        ensure!(get(&through, BUCKET, "open").await? == pattern(5, 1_000));
+        let mut command = after.command("verify")?;
+        let (succeeded, found, said) =
+            sealgate_tests::servers::report(command.arg("--deep"), LIMIT)?;
+        ensure!(succeeded, "{found} {said}");
+        Ok(())
+    })
+    .await
+}
