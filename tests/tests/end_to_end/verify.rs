@@ -10,6 +10,7 @@ use aws_sdk_s3::{
 };
 use sealgate_tests::{
     content::pattern,
+    process::Process,
     rig::{Rig, put, with_rig},
     servers::{Gateway, report},
 };
@@ -340,6 +341,35 @@ async fn older_versions_are_looked_at_where_that_is_asked_for() -> Result<()> {
                 .as_str()
                 .is_some_and(|id| !id.is_empty())
         );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_it_with_a_report_and_another_run_goes_on() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        let (through, _) = fill(rig).await?;
+        for number in 0..20 {
+            put(&through, BUCKET, &format!("more-{number:02}"), b"more").await?;
+        }
+        let mut command = rig.gateway.command("verify")?;
+        command.args(["--json", "--concurrency", "1", "--objects-per-second", "1"]);
+        let mut running = Process::start("verify", &mut command, rig.directory())?;
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        let status = running.terminate(Duration::from_secs(20))?;
+        // Its last lines may be on their way still.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let report: Value = serde_json::from_str(&running.printed().join("\n"))?;
+        let seen = report["objects"].as_u64().context("objects")?;
+        ensure!(
+            !status.success() && report["complete"] == false && (1..27).contains(&seen),
+            "{report}"
+        );
+        let last = report["last"].as_str().context("last")?;
+        ensure!(running.logged()?.contains(last), "it says where to go on");
+        let (succeeded, rest) = verify(&rig.gateway, &["--resume-from", last])?;
+        ensure!(succeeded && rest["objects"] == 27 - seen, "{rest}");
         Ok(())
     })
     .await
