@@ -102,6 +102,11 @@ impl Process {
         }
     }
 
+    /// The system's number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether the process has ended.
     ///
     /// # Errors

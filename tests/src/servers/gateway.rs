@@ -39,6 +39,12 @@ pub struct GatewaySettings {
     pub key_server: Endpoint,
     /// TLS towards clients.
     pub tls: Option<TlsFiles>,
+    /// Further lines above all tables.
+    pub top: String,
+    /// What stands in the place of the `[[key_service]]` at `key_server`.
+    pub key_service: Option<String>,
+    /// Further variables of the environment.
+    pub environment: Vec<(String, String)>,
     /// Further lines of `[listener]`.
     pub listener: String,
     /// Further lines of `[upstream]`.
@@ -55,6 +61,9 @@ impl GatewaySettings {
             storage: storage.clone(),
             key_server: key_server.clone(),
             tls: None,
+            top: String::new(),
+            key_service: None,
+            environment: Vec::new(),
             listener: String::new(),
             upstream: String::new(),
             more: String::new(),
@@ -68,11 +77,14 @@ impl GatewaySettings {
             storage,
             key_server,
             tls,
+            top,
+            key_service,
+            environment: _,
             listener,
             upstream,
             more,
         } = self;
-        writeln!(text, "deployment = \"{deployment}\"\n")?;
+        writeln!(text, "deployment = \"{deployment}\"\n{top}\n")?;
         writeln!(
             text,
             "[listener]\naddress = \"127.0.0.1:0\"\nbase_domains = [\"{BASE_DOMAIN}\"]"
@@ -86,11 +98,15 @@ impl GatewaySettings {
         }
         writeln!(text, "{listener}\n[upstream]\n{upstream}")?;
         describe_server(&mut text, storage, "UPSTREAM_SECRET")?;
-        writeln!(
-            text,
-            "\n[[key_service]]\ntype = \"aws-kms\"\nkey = \"{KEY}\""
-        )?;
-        describe_server(&mut text, key_server, "KEY_SERVER_SECRET")?;
+        if let Some(other) = key_service {
+            writeln!(text, "\n{other}")?;
+        } else {
+            writeln!(
+                text,
+                "\n[[key_service]]\ntype = \"aws-kms\"\nkey = \"{KEY}\""
+            )?;
+            describe_server(&mut text, key_server, "KEY_SERVER_SECRET")?;
+        }
         writeln!(text, "\n[[identity]]\nname = \"client\"\n")?;
         writeln!(
             text,
@@ -185,6 +201,7 @@ fn program(
         .arg(configuration)
         .env("UPSTREAM_SECRET", &settings.storage.secret_access_key)
         .env("KEY_SERVER_SECRET", &settings.key_server.secret_access_key)
-        .env("CLIENT_SECRET", &client.secret_access_key);
+        .env("CLIENT_SECRET", &client.secret_access_key)
+        .envs(settings.environment.iter().cloned());
     Ok(command)
 }

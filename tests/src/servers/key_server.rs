@@ -17,6 +17,9 @@ pub const KEY: &str = "alias/sealgate-tests";
 /// The other region that it answers for, in which there are but replicas of multi-Region keys.
 pub const REPLICA_REGION: &str = "eu-west-3";
 
+/// The access key of the principal that may not decrypt.
+const WRITER: &str = "AKIAWRITER";
+
 /// The file with a line for each request, in the key server's directory.
 const REQUEST_LOG: &str = "key-requests.jsonl";
 
@@ -51,6 +54,14 @@ impl KeyServer {
             directory: directory.to_owned(),
             tls,
         })
+    }
+
+    /// The same server, for a principal that may generate and encrypt, and nothing else.
+    pub fn for_a_writer(&self) -> Endpoint {
+        Endpoint {
+            access_key_id: WRITER.to_owned(),
+            ..self.endpoint.clone()
+        }
     }
 
     /// Ends it as `kill -9` does. Nobody listens on its port until [`Self::start_again`].
@@ -132,8 +143,12 @@ fn launch(
         "name=gateway,access-key-id={},secret=env:KEY_SERVER_SECRET,operations=*",
         endpoint.access_key_id
     );
+    let writer = format!(
+        "name=writer,access-key-id={WRITER},secret=env:KEY_SERVER_SECRET,operations=GenerateDataKey+Encrypt"
+    );
     command
         .args(["--listen", address, "--principal", &principal])
+        .args(["--principal", &writer])
         .args(["--create-alias", KEY])
         .args(["--replica-region", REPLICA_REGION])
         .args(["--control", "127.0.0.1:0"])

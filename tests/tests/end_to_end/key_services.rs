@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use futures_util::future::join_all;
 use sealgate_tests::{
     endpoint::{Endpoint, REGION},
@@ -238,6 +238,69 @@ async fn tenants_have_keys_of_their_own_and_calls_are_bounded() -> Result<()> {
         ensure!(tenant.count("Decrypt")? == 2, "{} unwraps", tenant.count("Decrypt")?);
         ensure!(rig.key_server.count("Decrypt")? == 1, "a key that nobody read");
         ensure!(tenant.count("GenerateDataKey")? == 1, "reading makes no keys");
+        Ok(())
+    })
+    .await
+}
+
+/// The calls that make working keys: generates of the first key service, wraps of the second, and the checks of both.
+fn calls(first: &KeyServer, second: &KeyServer) -> Result<[usize; 4]> {
+    Ok([
+        first.count("GenerateDataKey")?,
+        first.count("Decrypt")?,
+        second.count("Encrypt")?,
+        second.count("Decrypt")?,
+    ])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn generates_follow_domains_key_services_starts_and_days() -> Result<()> {
+    /// What takes the place of a day.
+    const DAY: Duration = Duration::from_secs(15);
+    with_rig(LIMIT, async |rig| {
+        rig.clients(BUCKET).await?;
+        let directory = rig.directory().join("second");
+        std::fs::create_dir(&directory)?;
+        let second = KeyServer::start(&directory, None)?;
+        let more = format!(
+            "{}\n[[domain]]\nbuckets = [\"{BUCKET}\"]\nprefix = \"a/\"\nname = \"a\"\n\
+             [[domain]]\nbuckets = [\"{BUCKET}\"]\nprefix = \"b/\"\nname = \"b\"\n\
+             [limits]\nrequired_wraps = 2\nkey_service_probe_interval = \"1h\"\nworking_key_lifetime = \"{}s\"\n",
+            key_service("second", &second.endpoint)?,
+            DAY.as_secs()
+        );
+        let write = async |gateway: &Gateway| -> Result<()> {
+            let objects = (0..40).map(|number| {
+                let domain = if number % 2 == 0 { "a" } else { "b" };
+                async move {
+                    let key = format!("{domain}/{number}");
+                    request(&gateway.endpoint, "PUT", &key, b"content").await
+                }
+            });
+            for answer in join_all(objects).await {
+                ensure!(answer?.status == 200);
+            }
+            Ok(())
+        };
+        let mut gateways = Vec::new();
+        for start in 1..=2 {
+            let gateway = gateway(rig, more.clone())?;
+            write(&gateway).await?;
+            write(&gateway).await?;
+            let made = calls(&rig.key_server, &second)?;
+            ensure!(made == [2 * start; 4], "{start} starts, two domains: {made:?}");
+            gateways.push(gateway);
+        }
+        // The next day of one of the two.
+        let [_, gateway] = gateways.as_slice() else {
+            bail!("two gateways");
+        };
+        tokio::time::sleep(DAY).await;
+        write(gateway).await?;
+        write(gateway).await?;
+        let made = calls(&rig.key_server, &second)?;
+        ensure!(made == [6; 4], "{made:?}");
+        ensure!(rig.key_server.count("Encrypt")? + second.count("GenerateDataKey")? == 0);
         Ok(())
     })
     .await

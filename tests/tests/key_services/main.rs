@@ -13,6 +13,8 @@ mod multi_region;
 #[cfg(test)]
 mod pkcs11;
 #[cfg(test)]
+mod serving;
+#[cfg(test)]
 mod vault;
 #[cfg(test)]
 mod vault_logins;

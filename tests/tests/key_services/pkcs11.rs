@@ -75,18 +75,29 @@ fn a_pkcs11_token_behaves_as_a_key_service() -> Result<()> {
     again("pkcs11::inner_behaviour")
 }
 
-/// From the configuration, with the PIN in a file: `sealgate seal` and `open`.
-#[test]
-fn a_configuration_with_a_token_seals_and_opens() -> Result<()> {
-    let directory = tempfile::tempdir()?;
-    let softhsm = make_token(directory.path())?;
+/// A token with a key, and its PIN in a file: what SOFTHSM2_CONF has to name, and the table of a configuration in the same
+/// directory.
+pub(crate) fn token_with_a_key(directory: &Path) -> Result<(PathBuf, String)> {
+    let softhsm = make_token(directory)?;
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args(["--exact", "pkcs11::inner_key", "--ignored"])
         .env("SOFTHSM2_CONF", &softhsm);
     run_successfully(&mut command, LIMIT)?;
-    std::fs::write(directory.path().join("pin"), PIN)?;
-    let module = environment::softhsm()?;
+    std::fs::write(directory.join("pin"), PIN)?;
+    let key_service = format!(
+        "[[key_service]]\ntype = \"pkcs11\"\nmodule = \"{}\"\ntoken = \"{TOKEN}\"\nkey = \"sealgate\"\n\
+         pin = \"file:pin\"",
+        environment::softhsm()?.display()
+    );
+    Ok((softhsm, key_service))
+}
+
+/// From the configuration, with the PIN in a file: `sealgate seal` and `open`.
+#[test]
+fn a_configuration_with_a_token_seals_and_opens() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let (softhsm, key_service) = token_with_a_key(directory.path())?;
     let configuration = directory.path().join("sealgate.toml");
     std::fs::write(
         &configuration,
@@ -99,19 +110,13 @@ address = "127.0.0.1:0"
 endpoint = "http://127.0.0.1:1"
 region = "us-east-1"
 credentials = {{ access_key_id = "none", secret_access_key = "env:UPSTREAM" }}
-[[key_service]]
-type = "pkcs11"
-module = "{}"
-token = "{TOKEN}"
-key = "sealgate"
-pin = "file:pin"
+{key_service}
 [[identity]]
 name = "app"
 [[identity.credential]]
 access_key_id = "app"
 secret_access_key = "env:UPSTREAM"
-"#,
-            module.display()
+"#
         ),
     )?;
     let plain = directory.path().join("plain");
