@@ -44,6 +44,8 @@ pub enum KeyServiceFailure {
     /// The key works, but not for this wrap: the wrap names a version that was withdrawn, or another key. It may have
     /// been made so by whoever wrote it, so it says nothing about other wraps.
     WrapWithdrawn,
+    /// This process makes and wraps working keys and opens none, as it is configured.
+    WriteOnly,
     /// No configured key service can open any of the wraps at hand.
     NotConfigured,
     /// The answer was not one that the service's protocol allows.

@@ -18,13 +18,21 @@ pub const KEY_LENGTH: usize = 32;
 macro_rules! secret_key {
     ($(#[$documentation:meta])* $name:ident) => {
         $(#[$documentation])*
-        #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-        pub struct $name([u8; KEY_LENGTH]);
+        #[derive(Clone)]
+        // In a box, so that a move copies a pointer and leaves no key on the stack.
+        pub struct $name(Box<[u8; KEY_LENGTH]>);
 
         impl $name {
             /// Takes 32 uniformly random bytes as the key.
             pub fn from_bytes(bytes: [u8; KEY_LENGTH]) -> Self {
-                Self(bytes)
+                let bytes = Zeroizing::new(bytes);
+                let mut key = Self::empty();
+                key.0.copy_from_slice(bytes.as_slice());
+                key
+            }
+
+            fn empty() -> Self {
+                Self(Box::new([0; KEY_LENGTH]))
             }
 
             /// Takes what a key service or an AEAD returned.
@@ -32,12 +40,12 @@ macro_rules! secret_key {
             /// # Errors
             /// [`Error::Stored`] unless `bytes` has exactly 32 bytes.
             pub fn from_slice(bytes: &[u8]) -> Result<Self> {
-                let mut key = Zeroizing::new([0; KEY_LENGTH]);
                 if bytes.len() != KEY_LENGTH {
                     return Err(Error::stored(concat!("a ", stringify!($name), " must have 32 bytes")));
                 }
-                key.copy_from_slice(bytes);
-                Ok(Self(*key))
+                let mut key = Self::empty();
+                key.0.copy_from_slice(bytes);
+                Ok(key)
             }
 
             /// A fresh key.
@@ -46,8 +54,8 @@ macro_rules! secret_key {
             /// [`Error::Machine`] if there is no entropy.
             pub fn generate(random: &mut dyn Random) -> Result<Self> {
                 // Filled where it stays, so that no copy is left behind.
-                let mut key = Self([0; KEY_LENGTH]);
-                random.fill(&mut key.0)?;
+                let mut key = Self::empty();
+                random.fill(key.0.as_mut_slice())?;
                 Ok(key)
             }
 
@@ -63,9 +71,23 @@ macro_rules! secret_key {
             }
         }
 
+        impl Zeroize for $name {
+            fn zeroize(&mut self) {
+                self.0.as_mut_slice().zeroize();
+            }
+        }
+
+        impl Drop for $name {
+            fn drop(&mut self) {
+                self.zeroize();
+            }
+        }
+
+        impl ZeroizeOnDrop for $name {}
+
         impl ConstantTimeEq for $name {
             fn ct_eq(&self, other: &Self) -> Choice {
-                self.0.ct_eq(&other.0)
+                self.0.as_slice().ct_eq(other.0.as_slice())
             }
         }
 

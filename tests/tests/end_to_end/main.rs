@@ -17,6 +17,8 @@ mod restart;
 mod retirement;
 mod rotation_cost;
 mod second_reader;
+#[cfg(target_os = "linux")]
+mod secrets_in_memory;
 mod signed_chunks;
 mod stored;
 mod surface;
@@ -25,3 +27,4 @@ mod tls;
 mod two_gateways;
 mod upstream_connections;
 mod verify;
+mod write_only;

@@ -66,7 +66,7 @@ pub fn revokes(error: &Error) -> bool {
 mod tests {
     use super::*;
 
-    const ALL: [KeyServiceFailure; 10] = [
+    const ALL: [KeyServiceFailure; 11] = [
         KeyServiceFailure::Unavailable,
         KeyServiceFailure::Throttled,
         KeyServiceFailure::Denied,
@@ -74,6 +74,7 @@ mod tests {
         KeyServiceFailure::NotFound,
         KeyServiceFailure::Refused,
         KeyServiceFailure::WrapWithdrawn,
+        KeyServiceFailure::WriteOnly,
         KeyServiceFailure::NotConfigured,
         KeyServiceFailure::Malformed,
         KeyServiceFailure::Misconfigured,

@@ -130,6 +130,13 @@ impl KeyCache {
         );
     }
 
+    /// Drops the keys that are beyond every limit.
+    pub(super) fn drop_expired(&mut self, now: Duration) {
+        let longest = self.cache_age.saturating_add(self.outage_grace);
+        self.entries
+            .retain(|_, entry| now.saturating_sub(entry.opened) < longest);
+    }
+
     /// Drops a key that was taken away from us.
     pub(super) fn remove(&mut self, context: &EncryptionContext) {
         self.entries.remove(context);
@@ -191,6 +198,16 @@ mod tests {
         );
         assert_eq!(cache.look_up(&context(1), SECOND * 16), Cached::Absent);
         assert_eq!(cache.len(), 0, "a key beyond the grace is dropped");
+    }
+
+    #[test]
+    fn a_key_that_nobody_asks_for_any_more_is_dropped_all_the_same() {
+        let mut cache = cache(2, SECOND * 5);
+        cache.insert(context(1), key(1), Vec::new(), SECOND);
+        cache.drop_expired(Duration::from_nanos(15_999_999_999));
+        assert_eq!(cache.len(), 1);
+        cache.drop_expired(SECOND * 16);
+        assert_eq!(cache.len(), 0);
     }
 
     #[test]

@@ -90,6 +90,7 @@ impl Keyring {
         KeyringBuilder {
             services: vec![first],
             registry: None,
+            opens: true,
             limits: KeyringLimits::default(),
             clock: Arc::new(SystemClock::default()),
             random: Box::new(OsRandom),
@@ -156,6 +157,13 @@ impl Keyring {
             .await
     }
 
+    /// Drops, and so wipes, working keys that are too old to be used. Without it, one that nobody asks for any more would stay
+    /// until it makes room for another.
+    pub fn drop_expired(&self) {
+        self.opening.drop_expired();
+        self.sealing.drop_expired();
+    }
+
     /// Counts and sizes, for metrics. It reveals no identifier.
     pub fn status(&self) -> KeyringStatus {
         KeyringStatus::of(&self.sources, &self.opening, &self.sealing)
@@ -166,6 +174,7 @@ impl Keyring {
 pub struct KeyringBuilder {
     services: Vec<Arc<dyn KeyService>>,
     registry: Option<Arc<dyn RegistryStore>>,
+    opens: bool,
     limits: KeyringLimits,
     clock: Arc<dyn Clock>,
     random: Box<dyn Random + Send>,
@@ -195,6 +204,16 @@ impl KeyringBuilder {
     #[must_use]
     pub fn registry(mut self, registry: Arc<dyn RegistryStore>) -> Self {
         self.registry = Some(registry);
+        self
+    }
+
+    /// Makes working keys and opens none, for principals that may only encrypt: what it made stays usable while it is in
+    /// memory, everything else fails with [`KeyServiceFailure::WriteOnly`](crate::KeyServiceFailure::WriteOnly).
+    ///
+    /// A new wrap can't be opened again and compared then: whether it opens shows where it is read.
+    #[must_use]
+    pub fn write_only(mut self) -> Self {
+        self.opens = false;
         self
     }
 
@@ -233,6 +252,7 @@ impl KeyringBuilder {
                 .map(|service| MeteredService::new(service, Arc::clone(&self.clock)))
                 .collect(),
             registry: self.registry,
+            opens: self.opens,
         });
         let opening = Arc::new(Opening::new(
             Arc::clone(&sources),

@@ -12,7 +12,7 @@ use super::failure_memory::{Attempt, FailureMemory};
 use super::flight::Waiter;
 use super::limits::KeyringLimits;
 use super::unwrapping::Sources;
-use crate::error::{KeyServiceFailure, Result};
+use crate::error::{Error, KeyServiceFailure, Result};
 use crate::key_service::{
     EncryptionContext, UnwrapPermit, key_service_error, revokes, serves_cached,
 };
@@ -85,6 +85,12 @@ impl Opening {
         self.state().cache.insert(context, key, wraps, now);
     }
 
+    /// Drops, and so wipes, the keys that can't serve any more.
+    pub(super) fn drop_expired(&self) {
+        let now = self.clock.monotonic();
+        self.state().cache.drop_expired(now);
+    }
+
     pub(super) fn cached_keys(&self) -> usize {
         self.state().cache.len()
     }
@@ -121,6 +127,9 @@ impl Opening {
             Cached::InOutage(key) => Some(key),
             Cached::Absent => None,
         };
+        if !self.sources.opens {
+            return self.serve_or(serving, || Decision::Answer(Err(write_only(&context))));
+        }
         let attempt = Attempt::new(&context, wraps);
         if let Some(waiter) = state
             .flights
@@ -230,6 +239,16 @@ impl Opening {
             }
         }
     }
+}
+
+fn write_only(context: &EncryptionContext) -> Error {
+    key_service_error(
+        KeyServiceFailure::WriteOnly,
+        &format!(
+            "this process is write-only and did not make working key {}; open it with one that may decrypt",
+            context.working_key_id()
+        ),
+    )
 }
 
 fn count(counter: &AtomicU64) {

@@ -142,6 +142,17 @@ impl Sealing {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Drops, and so wipes, the keys that may seal nothing any more.
+    pub(super) fn drop_expired(&self) {
+        let now = self.clock.monotonic();
+        for ((_, policy), slot) in self.slots().iter_mut() {
+            let expired = |(_, made): &mut (SealingKey, Duration)| {
+                now.saturating_sub(*made) >= policy.hard_age
+            };
+            slot.current.take_if(expired);
+        }
+    }
+
     pub(super) fn sealing_keys(&self) -> usize {
         self.slots()
             .values()
@@ -244,8 +255,8 @@ impl Sealing {
         }
     }
 
-    /// A working key that is safe to use: every one of its wraps has been opened again and compared, there are as many
-    /// as required, and its registry record is durable.
+    /// A working key that is safe to use: every one of its wraps has been opened again and compared (unless this process
+    /// may open none), there are as many as required, and its registry record is durable.
     async fn make(&self, domain: Domain, policy: &SealingPolicy) -> Result<SealingKey> {
         let id = {
             let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
@@ -289,16 +300,17 @@ impl Sealing {
         let mut made: Option<(WorkingKey, Vec<Wrap>)> = None;
         let mut failures = Vec::new();
         let services = &self.sources.services;
+        let opens = self.sources.opens;
         let places = match &policy.key_services {
             Some(places) => places.clone(),
             None => (0..services.len()).collect(),
         };
         for service in places.iter().filter_map(|place| services.get(*place)) {
             let outcome = match &mut made {
-                None => generate_checked(service, context)
+                None => generate_checked(service, context, opens)
                     .await
                     .map(|(key, wrap)| made = Some((key, vec![wrap]))),
-                Some((key, wraps)) => wrap_checked(service, context, key)
+                Some((key, wraps)) => wrap_checked(service, context, key, opens)
                     .await
                     .and_then(|wrap| push_of_another_key(wraps, wrap)),
             };
@@ -359,9 +371,12 @@ fn push_of_another_key(wraps: &mut Vec<Wrap>, wrap: Wrap) -> Result<()> {
 async fn generate_checked(
     service: &MeteredService,
     context: &EncryptionContext,
+    opens: bool,
 ) -> Result<(WorkingKey, Wrap)> {
     let (key, wrap) = service.generate(context).await?;
-    check_opens(service, context, &key, &wrap).await?;
+    if opens {
+        check_opens(service, context, &key, &wrap).await?;
+    }
     Ok((key, wrap))
 }
 
@@ -369,9 +384,12 @@ async fn wrap_checked(
     service: &MeteredService,
     context: &EncryptionContext,
     key: &WorkingKey,
+    opens: bool,
 ) -> Result<Wrap> {
     let wrap = service.wrap(context, key).await?;
-    check_opens(service, context, key, &wrap).await?;
+    if opens {
+        check_opens(service, context, key, &wrap).await?;
+    }
     Ok(wrap)
 }
 

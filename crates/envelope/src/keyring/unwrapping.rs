@@ -24,6 +24,8 @@ pub(super) struct Opened {
 pub(super) struct Sources {
     pub(super) services: Vec<MeteredService>,
     pub(super) registry: Option<Arc<dyn RegistryStore>>,
+    /// Whether wraps may be opened at all.
+    pub(super) opens: bool,
 }
 
 impl Sources {

@@ -17,6 +17,8 @@ mod output;
 mod pace;
 mod passphrase;
 mod permit;
+#[cfg(target_os = "linux")]
+mod process_memory;
 mod seal;
 mod serve;
 mod service;
@@ -57,6 +59,8 @@ enum Command {
 /// Standard output gets what was asked for, standard error logs and errors. The exit status is 0 for success, 1 for a
 /// failure that was reported, 2 for a command line that makes no sense.
 pub fn run() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    process_memory::keep_from_others();
     let outcome = match Arguments::parse().command {
         Command::Dev(arguments) => dev::run(arguments),
         Command::Init(arguments) => init::run(&arguments),

@@ -18,6 +18,12 @@ pub(super) fn error(error: &anyhow::Error) {
     let _ = writeln!(io::stderr().lock(), "sealgate: {}", describe(error));
 }
 
+/// Writes a warning to standard error.
+#[cfg(target_os = "linux")]
+pub(super) fn warning(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "sealgate: warning: {text}");
+}
+
 /// The error, its causes, and the detail that the envelope keeps for operators: whoever runs a command is one.
 fn describe(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");

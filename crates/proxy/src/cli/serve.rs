@@ -26,6 +26,8 @@ pub(super) struct ServeArguments {
 pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config)?;
     logging::start(config.log)?;
+    #[cfg(target_os = "linux")]
+    super::process_memory::keep_from_swap();
     runtime()?.block_on(async {
         let mut signals = StopSignals::catch()?;
         let service = Service::start(config).await?;

@@ -29,6 +29,7 @@ impl Service {
             .await
             .context("the gateway can't start")?;
         gateway.watch_key_services();
+        gateway.drop_expired_keys();
         let (stop, stopped) = oneshot::channel();
         let handler = move |request, connection| Arc::clone(&gateway).handle(request, connection);
         let task = tokio::spawn(listener.serve(handler, async {

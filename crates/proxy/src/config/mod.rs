@@ -11,6 +11,7 @@ mod limits;
 mod listener;
 mod log;
 mod migrating;
+mod mode;
 mod problem;
 mod quantity;
 mod secret;
@@ -36,6 +37,7 @@ pub use limits::LimitsConfig;
 pub use listener::{ForwardedHeader, ListenerConfig, TlsFiles};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use migrating::MigratingConfig;
+pub use mode::Mode;
 pub use problem::{ConfigError, Problem};
 pub(crate) use quantity::parse_size;
 pub(crate) use secret::secret_of_reference;
@@ -51,6 +53,8 @@ pub use vault::{ClientCertificateFiles, VaultConfig, VaultLoginConfig};
 pub struct Config {
     /// The deployment's id: part of every default domain, so it must never change while its data lives.
     pub deployment: String,
+    /// Whether the key services may be asked to open working keys.
+    pub mode: Mode,
     /// Where clients connect.
     pub listener: ListenerConfig,
     /// The storage of the data.
@@ -184,6 +188,7 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
             "deployment = \"ID\"; `sealgate init` makes one",
         )
         .and_then(|value| checked_deployment(&value));
+    let mode = mode::read(root.take("mode"));
     let listener = root
         .require("listener", "[listener] with address = \"127.0.0.1:8014\"")
         .and_then(|value| value.table())
@@ -220,6 +225,7 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
     let (key_service_names, key_services) = key_services?;
     Some(Config {
         deployment: deployment?,
+        mode: mode?,
         listener: listener?,
         upstream: upstream?,
         state: state?,

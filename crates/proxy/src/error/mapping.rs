@@ -296,6 +296,12 @@ impl From<EnvelopeError> for S3Error {
             EnvelopeError::KeyService { failure: KeyServiceFailure::Refused | KeyServiceFailure::NotConfigured, .. } | EnvelopeError::Stored(_) => {
                 Self::stored_data(error.detail())
             }
+            EnvelopeError::KeyService { failure: KeyServiceFailure::WriteOnly, .. } => Self::new(
+                StatusCode::FORBIDDEN,
+                "AccessDenied",
+                "This gateway is write-only: it cannot open what was sealed before it started, or by another gateway. Ask a gateway that may decrypt.",
+            )
+            .with_detail(error.detail()),
             EnvelopeError::KeyService { .. } => {
                 Self::unavailable("The keys of this data are not available now. Please try again.", error.detail())
             }

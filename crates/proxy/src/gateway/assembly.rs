@@ -1,6 +1,9 @@
 //! From the configuration to a running gateway.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::Context;
 use aws_credential_types::Credentials;
@@ -14,7 +17,7 @@ use tokio::sync::Semaphore;
 use super::{Gateway, key_services::key_service, pages, places::Places, quorum, verification};
 use crate::{
     auth::{AuthSettings, Credential, CredentialStore, SecretAccessKey},
-    config::{self, CipherSuite, Config, LimitsConfig, UpstreamConfig},
+    config::{self, CipherSuite, Config, LimitsConfig, Mode, UpstreamConfig},
     object::CommitCache,
     state::{S3Registry, StateBucket, Uploads},
     upstream::{
@@ -180,7 +183,7 @@ fn keyring(
         .context("the configuration names no key service; add a [[key_service]]")?;
     let limits = KeyringLimits {
         required_wraps: config.limits.required_wraps,
-        cache_age: config.limits.working_key_cache_age,
+        cache_age: cache_age(config),
         outage_grace: config.limits.outage_grace,
         sealing_soft_age: config.limits.working_key_lifetime,
         sealing_hard_age: config.limits.working_key_hard_limit,
@@ -189,9 +192,25 @@ fn keyring(
     let builder = Keyring::builder(first)
         .registry(Arc::new(S3Registry::new(state.clone())))
         .limits(limits);
-    Ok(services
-        .fold(builder, KeyringBuilder::key_service)
-        .build()?)
+    let mut builder = services.fold(builder, KeyringBuilder::key_service);
+    if config.mode == Mode::WriteOnly {
+        builder = builder.write_only();
+    }
+    Ok(builder.build()?)
+}
+
+/// How old a working key for reading becomes. In a gateway that can't open one again, as old as one that seals: whoever uploads in parts for longer than
+/// the usual age must still be able to complete.
+fn cache_age(config: &Config) -> Duration {
+    let usual = config.limits.working_key_cache_age;
+    if config.mode == Mode::ReadWrite {
+        return usual;
+    }
+    let of_domains = config.domains.iter().map(|domain| domain.sealing.hard_age);
+    of_domains
+        .chain([usual, config.limits.working_key_hard_limit])
+        .max()
+        .unwrap_or(usual)
 }
 
 impl From<CipherSuite> for Suite {

@@ -1,10 +1,16 @@
 //! Asks the key services now and then whether their keys can be used, and says when that changes.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use sealgate_envelope::key_service::{KeyAvailability, KeyService};
+use sealgate_envelope::key_service::{EncryptionContext, KeyAvailability, KeyService};
+use sealgate_envelope::{Domain, OsRandom, WorkingKeyId};
 
 use super::Gateway;
+use crate::config::Mode;
+
+/// How long a key that is too old stays in memory at most.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Gateway {
     /// Asks every key service at once and then again at the configured interval, for as long as the gateway lives. What
@@ -21,17 +27,32 @@ impl Gateway {
             tokio::spawn(watched);
         }
     }
+
+    /// Drops working keys that became too old, for as long as the gateway lives: also those that nobody asks for any more are wiped in time.
+    pub(crate) fn drop_expired_keys(self: &Arc<Self>) {
+        let gateway = Arc::downgrade(self);
+        tokio::spawn(async move {
+            while let Some(gateway) = gateway.upgrade() {
+                gateway.keyring.drop_expired();
+                drop(gateway);
+                tokio::time::sleep(EXPIRY_INTERVAL).await;
+            }
+        });
+    }
 }
 
 async fn watch(
     gateway: Weak<Gateway>,
     name: String,
     service: Arc<dyn KeyService>,
-    interval: std::time::Duration,
+    interval: Duration,
 ) {
     let mut known = None;
-    while gateway.strong_count() > 0 {
-        let found = obstacle(&*service).await;
+    while let Some(mode) = gateway.upgrade().map(|gateway| gateway.config.mode) {
+        let found = match mode {
+            Mode::ReadWrite => obstacle(&*service).await,
+            Mode::WriteOnly => obstacle_to_generating(&*service).await,
+        };
         if known.as_ref() != Some(&found) {
             match &found {
                 None => tracing::info!(key_service = name, "the key service can be used"),
@@ -45,6 +66,18 @@ async fn watch(
         }
         tokio::time::sleep(interval).await;
     }
+}
+
+/// Why a service makes no working keys; `None` if it does. A principal that may do nothing else can be asked nothing else.
+async fn obstacle_to_generating(service: &dyn KeyService) -> Option<String> {
+    let probe = async {
+        let context = EncryptionContext::new(
+            Domain::new("sealgate-probe")?,
+            WorkingKeyId::generate(&mut OsRandom)?,
+        );
+        service.generate(&context).await.map(drop)
+    };
+    probe.await.err().map(|error| error.detail().to_owned())
 }
 
 /// Why the key of a service cannot be used; `None` if it can.

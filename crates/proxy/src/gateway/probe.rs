@@ -10,7 +10,7 @@ use sealgate_envelope::{
 use super::{Gateway, key_services::key_service, quorum, verification};
 use crate::{
     body::Algorithm,
-    config::KeyServiceConfig,
+    config::{KeyServiceConfig, Mode},
     entity_tag::EntityTag,
     error::S3Error,
     operation::append_query,
@@ -166,7 +166,7 @@ impl Gateway {
         ]
     }
 
-    /// Probes every configured key service: a key is generated, its wrap opened again, and both compared.
+    /// Probes every configured key service: a key is generated, its wrap opened again, and both compared. A write-only gateway only generates.
     pub async fn probe_key_services(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (index, config) in self.config.key_services.iter().enumerate() {
@@ -196,7 +196,7 @@ impl Gateway {
             findings.push(Finding::new(
                 name,
                 true,
-                probe_key_service(config).await,
+                probe_key_service(config, self.config.mode).await,
                 "the key that came back is another one",
             ));
         }
@@ -222,7 +222,7 @@ impl Gateway {
     }
 }
 
-async fn probe_key_service(config: &KeyServiceConfig) -> Result<bool, S3Error> {
+async fn probe_key_service(config: &KeyServiceConfig, mode: Mode) -> Result<bool, S3Error> {
     let service = key_service(config)
         .await
         .map_err(|error| S3Error::internal(format!("{error:#}")))?;
@@ -231,6 +231,9 @@ async fn probe_key_service(config: &KeyServiceConfig) -> Result<bool, S3Error> {
         WorkingKeyId::generate(&mut OsRandom)?,
     );
     let (generated, wrap) = service.generate(&context).await?;
+    if mode == Mode::WriteOnly {
+        return Ok(true);
+    }
     let opened = service
         .unwrap(&policy::permit_self_check(), &context, &wrap)
         .await?;

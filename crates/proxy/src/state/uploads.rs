@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Entry, StateBucket};
 use crate::{
-    config::DomainRule,
+    config::{DomainRule, Mode},
     error::S3Error,
     gateway::{Gateway, now_in_milliseconds},
     object::open_header,
@@ -262,7 +262,12 @@ impl Uploads {
                 UploadRecord::parse(&bytes).map_err(|error| not_this_upload(error.into()))?;
             let (opened, _) = open_header(gateway, permit, rule, unverified.header(), key)
                 .await
-                .map_err(not_this_upload)?;
+                .map_err(|error| match gateway.config.mode {
+                    Mode::WriteOnly if error.status == http::StatusCode::FORBIDDEN => {
+                        begun_before(&error)
+                    }
+                    _ => not_this_upload(error),
+                })?;
             let record = unverified
                 .verify(opened.secrets(), bucket, key, hash)
                 .map_err(|error| not_this_upload(error.into()))?;
@@ -487,6 +492,17 @@ fn open_parts(upload: &OpenUpload, entries: &[Entry]) -> Vec<StoredPart> {
 }
 
 /// A record that does not verify for this bucket and key names no upload of theirs. Operators see why.
+/// The record of an upload is sealed like everything, and a write-only gateway opens only what it has sealed since its start.
+fn begun_before(error: &S3Error) -> S3Error {
+    S3Error::new(
+        http::StatusCode::FORBIDDEN,
+        "AccessDenied",
+        "This gateway is write-only, and the upload was begun before it started, or through another gateway, so it cannot open the upload's record. \
+         Begin a new upload; complete or abort this one through a gateway that may decrypt.",
+    )
+    .with_detail(error)
+}
+
 fn not_this_upload(error: S3Error) -> S3Error {
     if error.status == http::StatusCode::INTERNAL_SERVER_ERROR {
         return S3Error::no_such_upload().with_detail(error);

@@ -1,5 +1,7 @@
 //! Builds the SDK's client: transport, trust, credentials, timeouts and the retry budget.
 
+use std::time::Duration;
+
 use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_credential_types::Credentials;
 use aws_sdk_kms::Client;
@@ -15,6 +17,9 @@ use crate::key_service::trust::{TrustRoots, authorities};
 
 /// Where no region is configured but an endpoint and fixed credentials are: the request must be signed for some region.
 const REGION_FOR_CUSTOM_ENDPOINTS: &str = "us-east-1";
+
+/// Idle connections are closed soon, because their buffers hold the last answer, and that may be a key.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn build(configuration: &AwsKmsConfiguration) -> Result<Client> {
     let (region, credentials) = identity(configuration).await?;
@@ -114,7 +119,9 @@ fn timeouts(limits: AwsKmsLimits) -> TimeoutConfig {
 
 fn http_client(configuration: &AwsKmsConfiguration) -> Result<SharedHttpClient> {
     if !configuration.uses_tls() {
-        return Ok(aws_smithy_http_client::Builder::new().build_http());
+        return Ok(aws_smithy_http_client::Builder::new()
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build_http());
     }
     let trust_store = match &configuration.trust_roots {
         TrustRoots::System => TrustStore::default(),
@@ -132,6 +139,7 @@ fn http_client(configuration: &AwsKmsConfiguration) -> Result<SharedHttpClient> 
 
 fn https_client(context: TlsContext) -> SharedHttpClient {
     aws_smithy_http_client::Builder::new()
+        .pool_idle_timeout(IDLE_TIMEOUT)
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .tls_context(context)
         .build_https()

@@ -4,7 +4,8 @@
 //! `DescribeKey`, each bounded in time ([`AwsKmsLimits`]). Source: AWS KMS API Reference; FORMAT.md section 2.
 //!
 //! A working key crosses the connection inside a JSON answer. Our copies are wiped; the SDK's and the TLS library's
-//! buffers are theirs and are freed, not wiped.
+//! buffers are theirs and are freed, not wiped, which happens soon: idle connections, whose buffers hold the last answer,
+//! are closed after some seconds. A program whose allocator wipes what is freed leaves nothing behind.
 
 mod classification;
 mod client;
@@ -27,7 +28,7 @@ use self::classification::classify;
 use self::configuration::KeyArn;
 use super::{
     EncryptionContext, KeyAvailability, KeyDescription, KeyService, RewrapSource, UnwrapPermit,
-    check_wrap_is_for, key_service_error,
+    check_wrap_is_for, failure_of, key_service_error,
 };
 use crate::error::{Error, KeyServiceFailure, Result};
 use crate::keys::{KeyReference, WorkingKey};
@@ -108,17 +109,41 @@ impl AwsKms {
     async fn pinned_key(&self) -> Result<&PinnedKey> {
         self.key
             .get_or_try_init(|| async {
-                let metadata = self.describe_key(&self.configured_key).await?;
-                let arn = metadata.arn.unwrap_or_default();
+                let (operation, arn) = match self.describe_key(&self.configured_key).await {
+                    Ok(metadata) => ("DescribeKey", metadata.arn.unwrap_or_default()),
+                    // Who may only generate sees the name in the answer to that.
+                    Err(error) if failure_of(&error) == Some(KeyServiceFailure::Denied) => {
+                        let arn = self.name_by_generating().await.map_err(|_| error)?;
+                        ("GenerateDataKey", arn)
+                    }
+                    Err(error) => return Err(error),
+                };
                 PinnedKey::new(&arn, &self.related_regions)?.ok_or_else(|| {
                     impossible(
-                        "DescribeKey",
+                        operation,
                         &self.configured_key,
                         "the answer has no ARN of a key",
                     )
                 })
             })
             .await
+    }
+
+    /// The ARN of the configured key, as the answer to a request for a data key names it. The data key is thrown away.
+    async fn name_by_generating(&self) -> Result<String> {
+        let answer = self
+            .client
+            .generate_data_key()
+            .key_id(&self.configured_key)
+            .key_spec(DataKeySpec::Aes256)
+            .encryption_context("sealgate", "name of the key")
+            .send()
+            .await
+            .map_err(|error| classify("GenerateDataKey", &self.configured_key, &error))?;
+        drop(Zeroizing::new(
+            answer.plaintext.map(Blob::into_inner).unwrap_or_default(),
+        ));
+        Ok(answer.key_id.unwrap_or_default())
     }
 
     async fn describe_key(&self, key: &str) -> Result<KeyMetadata> {

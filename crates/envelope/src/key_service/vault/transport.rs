@@ -23,8 +23,8 @@ use crate::key_service::trust::{TrustRoots, authorities};
 /// The longest answer that is read: a key's description with many versions, with room to spare.
 const ANSWER_LIMIT: usize = 1 << 20;
 
-/// Idle connections are dropped before servers and firewalls usually do.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Idle connections are closed soon, because their buffers hold the last answer, and that may be a key.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The client of one server.
 pub(super) struct Transport {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::support::{Bench, domain, failure, permit, settle};
 use crate::domain::Domain;
 use crate::error::KeyServiceFailure;
-use crate::keyring::SealingPolicy;
 use crate::keyring::registry::RegistryStore;
+use crate::keyring::{Keyring, SealingPolicy};
 use crate::records::RegistryRecord;
+use crate::wrap::Wrap;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -303,4 +304,70 @@ async fn a_policy_that_cannot_be_followed_is_refused() {
             .unwrap_err();
         assert!(error.detail().contains(part), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn a_write_only_keyring_opens_no_wrap_but_serves_what_it_made() {
+    let bench = Bench::new(2);
+    let before = bench.services[0].unwraps() + bench.services[1].unwraps();
+    let mut services = bench.services.iter();
+    let first = Arc::clone(services.next().unwrap());
+    let keyring = services
+        .fold(Keyring::builder(first), |builder, service| {
+            builder.key_service(Arc::clone(service) as _)
+        })
+        .registry(Arc::clone(&bench.registry) as _)
+        .clock(Arc::clone(&bench.clock) as _)
+        .write_only()
+        .build()
+        .unwrap();
+    let made = keyring.sealing_key(&domain()).await.unwrap();
+    assert_eq!(made.wraps().len(), 2);
+    let open = |id, wraps: Vec<Wrap>| {
+        let keyring = keyring.clone();
+        async move { keyring.opening_key(&permit(), id, &wraps, &domain()).await }
+    };
+    let own = open(made.id(), made.wraps().to_vec()).await.unwrap();
+    assert_eq!(*own, *made.key());
+    let elsewhere = bench.keyring().sealing_key(&domain()).await.unwrap();
+    let calls = bench.services[0].unwraps() + bench.services[1].unwraps();
+    assert_eq!(calls - before, 2, "the other keyring checked its two wraps");
+    let refused = open(elsewhere.id(), elsewhere.wraps().to_vec()).await;
+    assert_eq!(failure(refused), KeyServiceFailure::WriteOnly);
+    bench
+        .clock
+        .advance(bench.limits.cache_age + bench.limits.outage_grace);
+    let refused = open(made.id(), made.wraps().to_vec()).await;
+    assert_eq!(failure(refused), KeyServiceFailure::WriteOnly);
+    let unwraps = bench.services[0].unwraps() + bench.services[1].unwraps();
+    assert_eq!(unwraps, calls, "nothing was asked");
+    // Whoever may decrypt opens what it wrapped.
+    let read = bench
+        .keyring()
+        .opening_key(&permit(), made.id(), made.inline_wraps(), &domain())
+        .await
+        .unwrap();
+    assert_eq!(*read, *made.key());
+}
+
+#[tokio::test]
+async fn keys_that_are_too_old_to_be_used_are_dropped_without_being_asked_for() {
+    let bench = Bench::new(1);
+    let keyring = bench.keyring();
+    keyring.sealing_key(&domain()).await.unwrap();
+    let held = |keyring: &Keyring| {
+        let status = keyring.status();
+        (status.sealing_keys, status.cached_keys)
+    };
+    let reading = bench.limits.cache_age + bench.limits.outage_grace;
+    bench.clock.advance(reading.saturating_sub(SECOND));
+    keyring.drop_expired();
+    assert_eq!(held(&keyring), (1, 1));
+    bench.clock.advance(SECOND);
+    keyring.drop_expired();
+    assert_eq!(held(&keyring), (1, 0));
+    let rest = bench.limits.sealing_hard_age.saturating_sub(reading);
+    bench.clock.advance(rest);
+    keyring.drop_expired();
+    assert_eq!(held(&keyring), (0, 0));
 }

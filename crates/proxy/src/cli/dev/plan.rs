@@ -12,7 +12,7 @@ use crate::cli::kms::{self, DEFAULT_REGION, Environment};
 use crate::config::{
     Addressing, AwsKmsConfig, ChecksumTrailer, ClientCredential, Config, CredentialSource,
     DEFAULT_LARGEST_COPY, IdentityConfig, KeyServiceConfig, KeyServiceTimeouts, LimitsConfig,
-    ListenerConfig, LogConfig, StateConfig, StaticCredentials, UpstreamConfig,
+    ListenerConfig, LogConfig, Mode, StateConfig, StaticCredentials, UpstreamConfig,
     default_state_bucket, is_deployment_id,
 };
 
@@ -120,6 +120,7 @@ impl Plan {
         Ok(Config {
             anonymous: Vec::new(),
             deployment: self.deployment.clone(),
+            mode: Mode::default(),
             listener: ListenerConfig::at(self.listen),
             upstream,
             state: StateConfig {
