@@ -8,6 +8,7 @@ mod expect_continue;
 mod export;
 mod http_1;
 mod http_2;
+mod key_life;
 mod key_server_down;
 mod key_services;
 mod main_job;

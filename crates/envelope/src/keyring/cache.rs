@@ -142,6 +142,19 @@ impl KeyCache {
         self.entries.remove(context);
     }
 
+    /// Drops every key; each is wiped with its last user.
+    pub(super) fn clear(&mut self) -> usize {
+        let dropped = self.entries.len();
+        self.entries.clear();
+        dropped
+    }
+
+    /// How long ago the oldest key was opened.
+    pub(super) fn oldest(&self, now: Duration) -> Option<Duration> {
+        let opened = self.entries.values().map(|entry| entry.opened).min()?;
+        Some(now.saturating_sub(opened))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

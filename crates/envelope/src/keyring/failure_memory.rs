@@ -61,6 +61,11 @@ impl FailureMemory {
             .map(|(error, _)| error.clone())
     }
 
+    pub(super) fn clear(&mut self) {
+        self.failures.clear();
+        self.order.clear();
+    }
+
     pub(super) fn remember(&mut self, attempt: Attempt, error: Error, now: Duration) {
         let duration = if serves_cached(&error) {
             self.outage_memory

@@ -61,7 +61,7 @@ pub use self::limits::KeyringLimits;
 pub use self::metered_service::KeyServiceStatus;
 pub use self::policy::SealingPolicy;
 pub use self::registry::RegistryStore;
-pub use self::sealing::SealingKey;
+pub use self::sealing::{Rotation, SealingKey};
 pub use self::status::KeyringStatus;
 pub use crate::key_service::UnwrapPermit;
 
@@ -162,6 +162,22 @@ impl Keyring {
     pub fn drop_expired(&self) {
         self.opening.drop_expired();
         self.sealing.drop_expired();
+    }
+
+    /// Forgets every working key, for reading and for sealing, and tells how many were dropped. The next use of each asks a
+    /// key service again, so one whose KEK was disabled serves no more, not even for the grace of an outage. Keys are wiped
+    /// when their last user has finished; an unwrap that is under way ends, for those who wait for it alone.
+    pub fn flush(&self) -> usize {
+        // In this order: a sealing key that is made meanwhile finds the count of flushes changed, and is not kept.
+        self.opening.flush() + self.sealing.flush()
+    }
+
+    /// Makes a new working key for each domain that this process has one for, or for `domain` alone. Where none can be made
+    /// the present one goes on, as it does at its soft age, and its next use tries again.
+    ///
+    /// Cancel safe: keys that are being made are finished all the same.
+    pub async fn rotate(&self, domain: Option<&Domain>) -> Rotation {
+        self.sealing.rotate(domain).await
     }
 
     /// Counts and sizes, for metrics. It reveals no identifier.

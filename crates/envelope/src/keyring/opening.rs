@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -46,6 +47,8 @@ struct State {
     cache: KeyCache,
     failures: FailureMemory,
     flights: HashMap<Attempt, Waiter<Arc<WorkingKey>>>,
+    /// Flushes so far: what began before the last one leaves nothing behind.
+    flushes: u64,
 }
 
 /// What a look at the state, under its lock, decides for one call.
@@ -67,6 +70,7 @@ impl Opening {
                 cache: KeyCache::new(limits),
                 failures: FailureMemory::new(limits),
                 flights: HashMap::new(),
+                flushes: 0,
             }),
             turns: Semaphore::new(limits.concurrent_unwraps),
             pending_unwraps: limits.pending_unwraps,
@@ -79,10 +83,37 @@ impl Opening {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a key that this process has just made, with its wraps.
-    pub(super) fn adopt(&self, context: EncryptionContext, key: Arc<WorkingKey>, wraps: Vec<Wrap>) {
+    /// Keeps a key that this process has just made, with its wraps, unless there was a flush since its making began.
+    pub(super) fn adopt(
+        &self,
+        flushes: u64,
+        context: EncryptionContext,
+        key: Arc<WorkingKey>,
+        wraps: Vec<Wrap>,
+    ) {
         let now = self.clock.monotonic();
-        self.state().cache.insert(context, key, wraps, now);
+        let mut state = self.state();
+        if state.flushes == flushes {
+            state.cache.insert(context, key, wraps, now);
+        }
+    }
+
+    /// Forgets every key, failure and unwrap under way. Those who wait for such an unwrap still get its key; nobody else does.
+    pub(super) fn flush(&self) -> usize {
+        let mut state = self.state();
+        state.flushes += 1;
+        state.failures.clear();
+        state.flights.clear();
+        state.cache.clear()
+    }
+
+    pub(super) fn flushes(&self) -> u64 {
+        self.state().flushes
+    }
+
+    pub(super) fn oldest_cached_key(&self) -> Option<Duration> {
+        let now = self.clock.monotonic();
+        self.state().cache.oldest(now)
     }
 
     /// Drops, and so wipes, the keys that can't serve any more.
@@ -159,7 +190,13 @@ impl Opening {
             });
         }
         count(&self.counts.unwraps);
-        let flight = Arc::clone(self).fly(permit.carry(), context, wraps.to_vec(), attempt);
+        let flight = Arc::clone(self).fly(
+            permit.carry(),
+            context,
+            wraps.to_vec(),
+            attempt,
+            state.flushes,
+        );
         match Waiter::start(flight) {
             // The task cannot land before this insertion: landing needs the lock that is held here.
             Ok(waiter) => {
@@ -192,6 +229,7 @@ impl Opening {
         context: EncryptionContext,
         wraps: Vec<Wrap>,
         attempt: Attempt,
+        flushes: u64,
     ) -> Result<Arc<WorkingKey>> {
         let genuine = self.state().cache.genuine_wraps(&context).to_vec();
         let opened = {
@@ -205,6 +243,10 @@ impl Opening {
                 .map(|opened| (Arc::new(opened.key), opened.wraps, now))
         };
         let mut state = self.state();
+        if state.flushes != flushes {
+            // Whoever waits for this began before the flush.
+            return opened.map(|(key, ..)| key);
+        }
         state.flights.remove(&attempt);
         match opened {
             Ok((key, genuine, opened)) => {

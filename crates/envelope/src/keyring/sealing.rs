@@ -86,6 +86,16 @@ pub(super) struct Sealing {
     slots: Mutex<HashMap<SlotName, Slot>>,
 }
 
+/// What became of a rotation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rotation {
+    /// Domains that have a new working key.
+    pub made: usize,
+    /// Domains that go on with the one they had, because no new one could be made.
+    pub failed: usize,
+}
+
 /// The policy is part of the name: a key of one never seals under another.
 type SlotName = (Domain, Arc<SealingPolicy>);
 
@@ -93,6 +103,8 @@ type SlotName = (Domain, Arc<SealingPolicy>);
 #[derive(Debug, Default)]
 struct Slot {
     current: Option<(SealingKey, Duration)>,
+    /// A key whose making began before this is to be replaced, whatever its age.
+    rotated: Option<Duration>,
     renewal: Option<Waiter<SealingKey>>,
     failed: Option<(Error, Duration)>,
 }
@@ -160,6 +172,44 @@ impl Sealing {
             .count()
     }
 
+    /// Forgets every key. One that is being made goes to those who wait for it, and to nobody else.
+    pub(super) fn flush(&self) -> usize {
+        let mut slots = self.slots();
+        let dropped = slots.values().filter(|slot| slot.current.is_some()).count();
+        slots.clear();
+        dropped
+    }
+
+    /// Makes a new key for each domain that has one, or for one domain.
+    pub(super) async fn rotate(self: &Arc<Self>, domain: Option<&Domain>) -> Rotation {
+        let now = self.clock.monotonic();
+        let names: Vec<SlotName> = {
+            let mut slots = self.slots();
+            let wanted = slots.iter_mut().filter(|((of, _), slot)| {
+                slot.current.is_some() && domain.is_none_or(|domain| domain == of)
+            });
+            wanted
+                .map(|(name, slot)| {
+                    slot.rotated = Some(now);
+                    slot.failed = None;
+                    name.clone()
+                })
+                .collect()
+        };
+        let mut rotation = Rotation::default();
+        for name in names {
+            let started = match self.decide(&name) {
+                Decision::Answer(answer) => answer.map(|_| ()),
+                Decision::Wait(waiter, _) => waiter.landed().await.map(|_| ()),
+            };
+            match started {
+                Ok(()) => rotation.made += 1,
+                Err(_) => rotation.failed += 1,
+            }
+        }
+        rotation
+    }
+
     pub(super) async fn key_for(
         self: &Arc<Self>,
         domain: &Domain,
@@ -192,7 +242,8 @@ impl Sealing {
         let mut usable = None;
         if let Some((key, made)) = &slot.current {
             let age = now.saturating_sub(*made);
-            if age < policy.soft_age {
+            let is_rotated = slot.rotated.is_some_and(|rotated| *made < rotated);
+            if age < policy.soft_age && !is_rotated {
                 return Decision::Answer(Ok(key.clone()));
             }
             if age < policy.hard_age {
@@ -235,8 +286,13 @@ impl Sealing {
     /// Makes a key and puts it, or the failure, into its slot; in a task of its own.
     async fn renew(self: Arc<Self>, name: SlotName) -> Result<SealingKey> {
         let started = self.clock.monotonic();
-        let made = self.make(name.0.clone(), &name.1).await;
+        let flushes = self.opening.flushes();
+        let made = self.make(name.0.clone(), &name.1, flushes).await;
         let now = self.clock.monotonic();
+        if self.opening.flushes() != flushes {
+            // The slot is another one by now.
+            return made;
+        }
         let mut slots = self.slots();
         let slot = slots.entry(name).or_default();
         slot.renewal = None;
@@ -257,7 +313,12 @@ impl Sealing {
 
     /// A working key that is safe to use: every one of its wraps has been opened again and compared (unless this process
     /// may open none), there are as many as required, and its registry record is durable.
-    async fn make(&self, domain: Domain, policy: &SealingPolicy) -> Result<SealingKey> {
+    async fn make(
+        &self,
+        domain: Domain,
+        policy: &SealingPolicy,
+        flushes: u64,
+    ) -> Result<SealingKey> {
         let id = {
             let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
             WorkingKeyId::generate(random.as_mut())?
@@ -281,7 +342,8 @@ impl Sealing {
             }
         }
         let key = Arc::new(key);
-        self.opening.adopt(context, Arc::clone(&key), wraps.clone());
+        self.opening
+            .adopt(flushes, context, Arc::clone(&key), wraps.clone());
         Ok(SealingKey {
             id,
             domain,

@@ -1,6 +1,7 @@
 //! What a keyring has done and holds, in numbers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::metered_service::{KeyServiceStatus, MeteredService};
 use super::opening::Opening;
@@ -15,6 +16,8 @@ pub struct KeyringStatus {
     pub sealing_keys: usize,
     /// Working keys held for reading.
     pub cached_keys: usize,
+    /// How long ago the oldest of them was opened.
+    pub oldest_cached_key: Option<Duration>,
     /// Distinct unwraps under way.
     pub pending_unwraps: usize,
     /// Readings answered from the cache.
@@ -40,6 +43,7 @@ impl KeyringStatus {
         Self {
             sealing_keys: sealing.sealing_keys(),
             cached_keys: opening.cached_keys(),
+            oldest_cached_key: opening.oldest_cached_key(),
             pending_unwraps: opening.pending_unwraps(),
             hits: read(&counts.hits),
             joins: read(&counts.joins),

@@ -129,6 +129,11 @@ impl UnverifiedRegistryRecord {
         &self.record.domain
     }
 
+    /// When the record claims that the key was made, in milliseconds since 1970: nothing may be decided by it.
+    pub fn claimed_creation(&self) -> u64 {
+        self.record.created
+    }
+
     /// Verifies the record with the unwrapped key, for the domain that the reader expects.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ pub(super) struct Service {
     url: String,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+    gateway: Arc<Gateway>,
+    watch: JoinHandle<()>,
 }
 
 impl Service {
@@ -30,13 +32,21 @@ impl Service {
             .context("the gateway can't start")?;
         gateway.watch_key_services();
         gateway.drop_expired_keys();
+        let watch = gateway.watch_control();
+        let serving = Arc::clone(&gateway);
         let (stop, stopped) = oneshot::channel();
-        let handler = move |request, connection| Arc::clone(&gateway).handle(request, connection);
+        let handler = move |request, connection| Arc::clone(&serving).handle(request, connection);
         let task = tokio::spawn(listener.serve(handler, async {
             // A sender that is gone means the same as one that spoke.
             let _ = stopped.await;
         }));
-        Ok(Self { url, stop, task })
+        Ok(Self {
+            url,
+            stop,
+            task,
+            gateway,
+            watch,
+        })
     }
 
     /// A URL that reaches the gateway from this machine.
@@ -47,9 +57,10 @@ impl Service {
     /// Takes no new requests, lets running ones finish within the grace period, and returns.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         let _ = self.stop.send(());
-        self.task
-            .await
-            .context("the listener ended by a fault of its own")
+        let ended = self.task.await;
+        self.watch.abort();
+        self.gateway.take_leave().await;
+        ended.context("the listener ended by a fault of its own")
     }
 }
 

@@ -89,6 +89,19 @@ impl Gateway {
     }
 }
 
+/// The state bucket of a deployment, for what needs nothing else of a gateway. Nobody is contacted.
+pub(crate) async fn state_bucket(config: &Config) -> anyhow::Result<StateBucket> {
+    let memory = DocumentMemory::new(config.limits.document_memory);
+    let (place, config_of_state) = match &config.state.upstream {
+        Some(own) => ("[state.upstream]", own),
+        None => ("[upstream]", &config.upstream),
+    };
+    let upstream = upstream(config_of_state, &config.limits, &memory)
+        .await
+        .context(place)?;
+    Ok(StateBucket::new(upstream, config.state.bucket.clone()))
+}
+
 /// Milliseconds since 1970, as headers and records count time.
 pub(crate) fn now_in_milliseconds() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| {

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use sealgate_envelope::key_service::{EncryptionContext, KeyAvailability, KeyService};
+use sealgate_envelope::key_service::{
+    EncryptionContext, KeyAvailability, KeyDescription, KeyService,
+};
 use sealgate_envelope::{Domain, OsRandom, WorkingKeyId};
 
 use super::Gateway;
@@ -82,7 +84,12 @@ async fn obstacle_to_generating(service: &dyn KeyService) -> Option<String> {
 
 /// Why the key of a service cannot be used; `None` if it can.
 async fn obstacle(service: &dyn KeyService) -> Option<String> {
-    match service.describe().await {
+    obstacle_of(service.describe().await)
+}
+
+/// What an answer says about using the key.
+pub(super) fn obstacle_of(described: sealgate_envelope::Result<KeyDescription>) -> Option<String> {
+    match described {
         Ok(description) => match description.availability {
             KeyAvailability::Enabled => None,
             KeyAvailability::Disabled => Some("the key is disabled".to_owned()),

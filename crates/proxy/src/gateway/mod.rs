@@ -8,11 +8,13 @@
 //! logged for every request.
 
 mod assembly;
+mod control_watch;
 mod forms;
 pub mod gc;
 mod guarded;
 mod hoisted;
 mod key_services;
+pub(crate) mod key_status;
 mod key_watch;
 mod missing;
 mod pages;
@@ -52,7 +54,7 @@ use crate::{
     xml::answers::ErrorAnswer,
 };
 
-pub(crate) use self::assembly::{now_in_milliseconds, upstream};
+pub(crate) use self::assembly::{now_in_milliseconds, state_bucket, upstream};
 pub(crate) use self::key_services::{key_service, open_local};
 pub use crate::operation::ResponseBody;
 

@@ -1,6 +1,7 @@
-//! The state bucket: records of open uploads and of working keys (FORMAT.md, sections 9 and 10). A replica keeps nothing that another one needs.
+//! The state bucket: records of open uploads and of working keys (FORMAT.md, sections 9 and 10), and what operators tell gateways. A replica keeps nothing that another one needs.
 
 mod bucket;
+pub(crate) mod control;
 mod registry;
 mod uploads;
 

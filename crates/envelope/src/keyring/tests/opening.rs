@@ -58,6 +58,44 @@ async fn a_thousand_simultaneous_first_reads_make_one_unwrap() {
 }
 
 #[tokio::test]
+async fn after_a_flush_the_key_service_is_asked_again_and_may_refuse() {
+    let bench = Bench::new(1);
+    let keyring = bench.keyring();
+    let key = keyring.sealing_key(&domain()).await.unwrap();
+    let (permit, place) = (permit(), domain());
+    let open = || keyring.opening_key(&permit, key.id(), key.inline_wraps(), &place);
+    open().await.unwrap();
+    let before = bench.services[0].unwraps();
+    assert_eq!(keyring.flush(), 2, "one for reading, one for sealing");
+    open().await.unwrap();
+    assert_eq!(bench.services[0].unwraps(), before + 1);
+
+    keyring.flush();
+    bench.services[0].fail(Some(KeyServiceFailure::Unavailable));
+    open().await.unwrap_err();
+    keyring.sealing_key(&domain()).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn an_unwrap_that_began_before_a_flush_leaves_nothing_behind() {
+    let bench = Bench::new(1);
+    let keyring = bench.keyring();
+    let key = keyring.sealing_key(&domain()).await.unwrap();
+    keyring.flush();
+    bench.services[0].close_gate();
+    let (permit, place) = (permit(), domain());
+    let open = keyring.opening_key(&permit, key.id(), key.inline_wraps(), &place);
+    let mut open = std::pin::pin!(open);
+    let begun = tokio::time::timeout(std::time::Duration::from_millis(10), &mut open).await;
+    assert!(begun.is_err(), "it waits at the gate");
+    keyring.flush();
+    bench.services[0].open_gate();
+    open.await.unwrap();
+    let status = keyring.status();
+    assert_eq!((status.cached_keys, status.pending_unwraps), (0, 0));
+}
+
+#[tokio::test]
 async fn keys_made_here_open_without_a_call() {
     let bench = Bench::new(1);
     let keyring = bench.keyring();

@@ -208,6 +208,30 @@ async fn fewer_wraps_than_required_seal_nothing() {
 }
 
 #[tokio::test]
+async fn a_rotation_makes_new_keys_and_keeps_the_old_where_it_cannot() {
+    let bench = Bench::new(1);
+    let keyring = bench.keyring();
+    let other = Domain::new("other").unwrap();
+    let (first, kept) = (
+        keyring.sealing_key(&domain()).await.unwrap(),
+        keyring.sealing_key(&other).await.unwrap(),
+    );
+    bench.clock.advance(SECOND);
+    let rotation = keyring.rotate(Some(&domain())).await;
+    assert_eq!((rotation.made, rotation.failed), (1, 0));
+    let second = keyring.sealing_key(&domain()).await.unwrap();
+    assert_ne!(first.id(), second.id());
+    assert_eq!(kept.id(), keyring.sealing_key(&other).await.unwrap().id());
+
+    bench.clock.advance(SECOND);
+    bench.services[0].fail(Some(KeyServiceFailure::Unavailable));
+    let rotation = keyring.rotate(None).await;
+    assert_eq!((rotation.made, rotation.failed), (0, 2));
+    let goes_on = keyring.sealing_key(&domain()).await.unwrap();
+    assert_eq!(second.id(), goes_on.id());
+}
+
+#[tokio::test]
 async fn two_wraps_by_the_same_key_count_as_one() {
     let mut bench = Bench::new(2);
     bench.services[1] = Arc::clone(&bench.services[0]);

@@ -55,6 +55,12 @@ impl Progress {
         self.0.inc(count as u64);
     }
 
+    /// `done` of `all` things, where both are only known along the way.
+    pub(in crate::cli) fn reach(&self, done: usize, all: usize) {
+        self.0.set_length(all as u64);
+        self.0.set_position(done as u64);
+    }
+
     /// Runs what writes to the terminal, with the bar out of the way.
     pub(in crate::cli) fn suspend(&self, write: impl FnOnce()) {
         self.0.suspend(write);

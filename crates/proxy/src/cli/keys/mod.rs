@@ -1,7 +1,9 @@
 //! `sealgate keys`: the life of the keys that wrap all others, one file a command.
 
+mod command;
 mod retire;
 mod rewrap;
+mod status;
 
 use clap::{Args, Subcommand};
 
@@ -14,12 +16,18 @@ pub(super) struct KeysArguments {
 
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
+    Status(status::StatusArguments),
+    Flush(command::FlushArguments),
+    Rotate(command::RotateArguments),
     Retire(retire::RetireArguments),
     Rewrap(rewrap::RewrapArguments),
 }
 
 pub(super) fn run(arguments: &KeysArguments) -> anyhow::Result<()> {
     match &arguments.command {
+        KeysCommand::Status(arguments) => status::run(arguments),
+        KeysCommand::Flush(arguments) => command::flush(arguments),
+        KeysCommand::Rotate(arguments) => command::rotate(arguments),
         KeysCommand::Retire(arguments) => retire::run(arguments),
         KeysCommand::Rewrap(arguments) => rewrap::run(arguments),
     }

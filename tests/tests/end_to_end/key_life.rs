@@ -1,0 +1,171 @@
+//! The life of keys through running gateways: flush, rotation by us and inside the key service, and what `keys status` shows.
+
+use std::{process::Command, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
+use sealgate_tests::{
+    endpoint::REGION,
+    rig::{Rig, get, put, with_rig},
+    servers::{Gateway, key_server::KEY},
+};
+use serde_json::Value;
+
+const BUCKET: &str = "life";
+const LIMIT: Duration = Duration::from_mins(4);
+
+/// Runs `sealgate keys NAME --json` with the configuration of a gateway; its report, and whether it succeeded.
+fn keys(gateway: &Gateway, name: &str, arguments: &[&str]) -> Result<(Value, bool)> {
+    let configured = gateway.command(name)?;
+    let mut command = Command::new(configured.get_program());
+    command
+        .arg("keys")
+        .args(configured.get_args())
+        .arg("--json")
+        .args(arguments);
+    for (name, value) in configured.get_envs() {
+        command.env(name, value.context("a variable without a value")?);
+    }
+    let output = command.output()?;
+    let report = serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    Ok((report, output.status.success()))
+}
+
+/// A client of the key server, and the full name of the rig's key.
+async fn administrator(rig: &Rig) -> Result<(aws_sdk_kms::Client, String)> {
+    let endpoint = &rig.key_server.endpoint;
+    let (id, secret) = (&endpoint.access_key_id, &endpoint.secret_access_key);
+    let settings = aws_sdk_kms::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(&endpoint.url)
+        .credentials_provider(Credentials::new(id, secret, None, None, "test"))
+        .build();
+    let client = aws_sdk_kms::Client::from_conf(settings);
+    let described = client.describe_key().key_id(KEY).send().await?;
+    let arn = described
+        .key_metadata
+        .and_then(|key| key.arn)
+        .context("no ARN")?;
+    Ok((client, arn))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flush_makes_a_disabled_key_count_on_every_replica_within_seconds() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        rig.clients(BUCKET).await?;
+        let other = rig.another_gateway()?;
+        let clients = [rig.gateway.endpoint.s3()?, other.endpoint.s3()?];
+        put(&clients[0], BUCKET, "x", b"content").await?;
+        let (kms, key) = administrator(rig).await?;
+        for client in &clients {
+            ensure!(get(client, BUCKET, "x").await? == b"content", "GET");
+        }
+        kms.disable_key().key_id(&key).send().await?;
+        for client in &clients {
+            ensure!(
+                get(client, BUCKET, "x").await? == b"content",
+                "still cached"
+            );
+        }
+        let (report, succeeded) = keys(&other, "flush", &[])?;
+        ensure!(succeeded, "{report}");
+        ensure!(
+            report["done"]
+                .as_array()
+                .is_some_and(|done| done.len() == 2),
+            "{report}"
+        );
+        ensure!(
+            report["seconds"]
+                .as_f64()
+                .is_some_and(|seconds| seconds < 20.0),
+            "{report}"
+        );
+        for client in &clients {
+            ensure!(
+                get(client, BUCKET, "x").await.is_err(),
+                "a disabled key opens"
+            );
+            ensure!(
+                put(client, BUCKET, "y", b"content").await.is_err(),
+                "a disabled key seals"
+            );
+        }
+        let (report, has_quorum) = keys(&other, "status", &[])?;
+        ensure!(
+            !has_quorum && report["key_services"][0]["usable"] == false,
+            "{report}"
+        );
+
+        kms.enable_key().key_id(&key).send().await?;
+        // The refusal is remembered for ten seconds.
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        for client in &clients {
+            ensure!(
+                get(client, BUCKET, "x").await? == b"content",
+                "enabled again"
+            );
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rotations_are_followed_without_a_restart_and_old_objects_stay_readable() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        let (client, _) = rig.clients(BUCKET).await?;
+        put(&client, BUCKET, "before", b"content").await?;
+        let made = rig.key_server.count("GenerateDataKey")?;
+        let (report, succeeded) = keys(&rig.gateway, "rotate", &[])?;
+        ensure!(
+            succeeded && report["failed"] == serde_json::json!([]),
+            "{report}"
+        );
+        ensure!(
+            rig.key_server.count("GenerateDataKey")? == made + 1,
+            "one domain, one key"
+        );
+        put(&client, BUCKET, "after", b"content").await?;
+        ensure!(
+            rig.key_server.count("GenerateDataKey")? == made + 1,
+            "the new key seals"
+        );
+
+        // Another version of the same key, inside the key service.
+        let (kms, key) = administrator(rig).await?;
+        kms.rotate_key_on_demand().key_id(&key).send().await?;
+        keys(&rig.gateway, "flush", &[])?;
+        for name in ["before", "after"] {
+            ensure!(get(&client, BUCKET, name).await? == b"content", "{name}");
+        }
+        put(&client, BUCKET, "newest", b"content").await?;
+        ensure!(
+            get(&client, BUCKET, "newest").await? == b"content",
+            "newest"
+        );
+
+        let (report, succeeded) = keys(&rig.gateway, "status", &[])?;
+        ensure!(succeeded, "{report}");
+        ensure!(report["key_services"][0]["key"] == key.as_str(), "{report}");
+        let registry = &report["registry"];
+        ensure!(
+            registry["records"] == 3 && registry["unreadable"] == 0,
+            "{report}"
+        );
+        ensure!(
+            registry["domains"][0]["without_a_configured_wrap"] == 0
+                && registry["domains"][0]["with_wraps_by_other_keys"] == 0,
+            "{report}"
+        );
+        let gateway = &report["gateways_unauthenticated"][0];
+        ensure!(
+            gateway["key_services"][0]["generates"].as_u64() >= Some(2),
+            "{report}"
+        );
+        Ok(())
+    })
+    .await
+}
