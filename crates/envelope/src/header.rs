@@ -140,7 +140,9 @@ impl Header {
         let mut values = values.into_iter();
         match (values.next(), values.next()) {
             (Some(text), None) => Self::from_text(text),
-            (None, _) => Err(Error::stored("the object has no header")),
+            (None, _) => Err(Error::stored(
+                "the object has no header: it was never sealed, or its metadata were lost",
+            )),
             (Some(_), Some(_)) => Err(Error::stored("the object has several headers")),
         }
     }

@@ -94,7 +94,7 @@ impl Gateway {
             "not so: parts would be missing when an upload is completed",
         ));
         findings.push(Finding::new(
-            "2,000 bytes of user metadata",
+            "2,000 bytes of metadata, for the sealed header",
             true,
             probe.keeps_metadata().await,
             "not kept: sealed headers do not fit",

@@ -49,7 +49,7 @@ impl From<S3Error> for Failure {
     fn from(error: S3Error) -> Self {
         let fix = match &*error.code {
             "MetadataTooLarge" => {
-                "shorten its user metadata: sealed, it has to fit into the 2 KB that S3 allows"
+                "shorten its user metadata: about 1,200 bytes of it fit into a sealed header"
             }
             "EntityTooLarge" => {
                 "copy it through the gateway into a new bucket, while no client writes it"

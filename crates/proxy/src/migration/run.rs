@@ -80,11 +80,12 @@ impl Migration {
             .with_context(|| format!("the bucket {bucket} cannot be looked at"))?;
         let staged = StagedCopies::of_bucket(bucket);
         let mut completes_on_condition = false;
+        // A dry run says so as well.
+        ensure!(
+            versioning != Versioning::Suspended || settings.mode == Mode::Check,
+            "the versioning of {bucket} is suspended, so that a write could replace an older version; enable it for the time of the migration"
+        );
         if settings.mode == Mode::Seal {
-            ensure!(
-                versioning != Versioning::Suspended,
-                "the versioning of {bucket} is suspended, so that a write could replace an older version; enable it for the time of the migration"
-            );
             completes_on_condition =
                 preflight::require_conditions(&gateway.upstream, bucket).await?;
             if !completes_on_condition {

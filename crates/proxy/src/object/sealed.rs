@@ -63,6 +63,11 @@ impl SealedHead {
             .iter()
             .map(|value| value.to_str().unwrap_or_default())
             .collect();
+        if values.is_empty() {
+            return Err(S3Error::stored_data(
+                "the object has no header: it was never sealed, or lost its metadata; what was in a bucket before the gateway, `sealgate migrate` seals",
+            ));
+        }
         let header = Header::from_metadata_values(values.iter().copied())?;
         if let Some(encoding) = answer.text(header::CONTENT_ENCODING)
             && !encoding.eq_ignore_ascii_case("identity")

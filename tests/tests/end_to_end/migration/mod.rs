@@ -43,9 +43,11 @@ fn migrate(gateway: &Gateway, arguments: &[&str]) -> Result<(bool, Value)> {
 }
 
 async fn enable_versions(bare: &Client) -> Result<()> {
-    let status = VersioningConfiguration::builder()
-        .status(BucketVersioningStatus::Enabled)
-        .build();
+    set_versions(bare, BucketVersioningStatus::Enabled).await
+}
+
+async fn set_versions(bare: &Client, status: BucketVersioningStatus) -> Result<()> {
+    let status = VersioningConfiguration::builder().status(status).build();
     bare.put_bucket_versioning()
         .bucket(BUCKET)
         .versioning_configuration(status)

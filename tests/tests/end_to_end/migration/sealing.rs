@@ -3,15 +3,18 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use aws_sdk_s3::types::ObjectVersion;
+use aws_sdk_s3::types::{BucketVersioningStatus, ObjectVersion};
 use sealgate_tests::{
     content::{Canary, pattern},
     process::Process,
     rig::{Rig, bounded, fingerprint, get, put},
-    servers::GatewaySettings,
+    servers::{GatewaySettings, report},
 };
 
-use super::{BUCKET, LIMIT, PART, enable_versions, is_sealed, listed, marked_rig, migrate, staged};
+use super::{
+    BUCKET, LIMIT, PART, enable_versions, is_sealed, listed, marked_rig, migrate, set_versions,
+    staged,
+};
 
 /// Files of MinIO that hold the canary. What it has deleted waits in a directory of its own until it gets round to it.
 fn plaintext_left(rig: &Rig, canary: &Canary) -> Result<Vec<PathBuf>> {
@@ -276,6 +279,28 @@ async fn what_cannot_be_sealed_is_named_with_its_fix() -> Result<()> {
         ensure!(
             get(&bare, BUCKET, "wordy").await? == b"wordy",
             "it was left as it is"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_refuses_the_bucket_that_the_run_itself_would_refuse() -> Result<()> {
+    bounded(LIMIT, async {
+        let (rig, bare, _) = marked_rig().await?;
+        enable_versions(&bare).await?;
+        put(&bare, BUCKET, "fine", b"fine").await?;
+        set_versions(&bare, BucketVersioningStatus::Suspended).await?;
+        for arguments in [&["--dry-run"][..], &[]] {
+            let mut command = rig.gateway.command("migrate")?;
+            command.args(["--bucket", BUCKET]).args(arguments);
+            let (succeeded, _, said) = report(&mut command, LIMIT)?;
+            ensure!(!succeeded && said.contains("is suspended"), "{said}");
+        }
+        ensure!(
+            !migrate(&rig.gateway, &["--check"])?.0,
+            "it can be looked at"
         );
         Ok(())
     })

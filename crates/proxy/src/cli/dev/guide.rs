@@ -6,10 +6,12 @@ use super::embedded::Embedded;
 use super::hex_dump;
 use super::plan::Plan;
 use super::round_trip::Exchange;
-use crate::cli::kms::DEFAULT_REGION;
 
 /// Lines of the storage's bytes that are shown.
 const SHOWN_LINES: usize = 6;
+/// What clients sign for, which the gateway leaves to them: in older regions, such as us-east-1, version 1 of the aws CLI presigns with Signature
+/// Version 2.
+const CLIENT_REGION: &str = "eu-central-1";
 
 /// The text, without the line end behind it.
 pub(super) fn render(
@@ -69,7 +71,7 @@ fn commands(plan: &Plan, url: &str) -> String {
     let region = plan
         .upstream
         .as_ref()
-        .map_or(DEFAULT_REGION, |upstream| upstream.region.as_str());
+        .map_or(CLIENT_REGION, |upstream| upstream.region.as_str());
     let (shell, id, secret) = if plan.client_from_environment {
         (
             "For another shell in which SEALGATE_ACCESS_KEY_ID and SEALGATE_SECRET_ACCESS_KEY are set as here",
@@ -85,7 +87,7 @@ fn commands(plan: &Plan, url: &str) -> String {
     };
     format!(
         "{shell}, the aws CLI:\n\n\
-         export AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret} AWS_REGION={region} AWS_ENDPOINT_URL_S3={url}\n\
+         export AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret} AWS_DEFAULT_REGION={region} AWS_ENDPOINT_URL_S3={url}\n\
          aws s3 mb s3://photos\n\
          echo 'only we can read this' | aws s3 cp - s3://photos/note.txt\n\
          aws s3 cp s3://photos/note.txt -\n\n\
