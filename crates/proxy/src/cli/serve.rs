@@ -15,7 +15,7 @@ use crate::logging;
 /// SIGTERM and SIGINT end it gracefully: running requests finish within limits.shutdown_grace.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  sealgate init && sealgate check && sealgate serve --config sealgate.toml"
+    after_help = "Example:\n  sealgate check --config sealgate.toml && sealgate serve --config sealgate.toml"
 )]
 pub(super) struct ServeArguments {
     /// The configuration file
