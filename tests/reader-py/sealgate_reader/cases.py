@@ -21,6 +21,7 @@ from .objects import Reader
 from .pattern import pattern
 from .primitives import sha256
 from .records import open_part_record, open_upload_record, parse_upload_header
+from .recovery_key import parse_recovery_key_file
 from .registry import open_registry_record
 from .sealer import seal_body
 from .wire import decode_base64url
@@ -178,8 +179,22 @@ class LocalWrapCase:
             return {"working_key": parse_key_file(self.key_file, self.passphrase).unwrap(self.blob, self.context).hex()}
 
 
+@dataclass(frozen=True)
+class RecoveryWrapCase:
+    """A working key wrapped for an offline recovery key."""
+
+    key_file: str
+    blob: bytes
+    context: dict[str, str]
+
+    def fields(self) -> dict[str, Any]:
+        """The unwrapped key in the words of the schema."""
+        with during("record"):
+            return {"working_key": parse_recovery_key_file(self.key_file).unwrap(self.blob, self.context).hex()}
+
+
 ContentCase = ObjectCase | FileCase
-RecordCase = UploadRecordCase | PartRecordCase | RegistryRecordCase | LocalWrapCase
+RecordCase = UploadRecordCase | PartRecordCase | RegistryRecordCase | LocalWrapCase | RecoveryWrapCase
 Case = ContentCase | RecordCase
 
 
@@ -250,6 +265,7 @@ _FIELDS = {
     | {"crc64nvme", "stashed", "etag_sha256", "checksum_algorithm", "checksum"},
     "registry-record": {"working_keys", "domain", "record", "wk_id", "created", "wraps"},
     "local-wrap": {"key_file", "passphrase", "blob", "context", "working_key"},
+    "recovery-wrap": {"key_file", "blob", "context", "working_key"},
     "lengths": {"pairs", "not_in_image"},
 }
 """Fields of each kind beside the common ones; one that this reader does not know could change a vector's meaning."""
@@ -294,6 +310,8 @@ def decode(vector: Vector) -> Case:
         return LocalWrapCase(
             vector["key_file"], bytes.fromhex(vector["blob"]), vector["context"], vector.get("passphrase")
         )
+    if kind == "recovery-wrap":
+        return RecoveryWrapCase(vector["key_file"], bytes.fromhex(vector["blob"]), vector["context"])
     raise VectorError(f"kind {kind!r} is not in the schema")
 
 

@@ -19,6 +19,7 @@ from .cases import (
     Case,
     FileCase,
     LocalWrapCase,
+    RecoveryWrapCase,
     ObjectCase,
     PartRecordCase,
     RegistryRecordCase,
@@ -175,7 +176,7 @@ def _alter_registry(case: RegistryRecordCase, chance: random.Random) -> Mutation
     return what, replace(case, record=record)
 
 
-def _alter_local_wrap(case: LocalWrapCase, chance: random.Random) -> Mutation:
+def _alter_wrap(case: LocalWrapCase | RecoveryWrapCase, chance: random.Random) -> Mutation:
     if chance.random() < 0.8:
         what, blob = alter_bytes(case.blob, chance)
         return what, replace(case, blob=blob)
@@ -189,7 +190,8 @@ _ALTERATIONS: dict[type, Callable[..., Mutation]] = {
     UploadRecordCase: _alter_upload,
     PartRecordCase: _alter_part,
     RegistryRecordCase: _alter_registry,
-    LocalWrapCase: _alter_local_wrap,
+    LocalWrapCase: _alter_wrap,
+    RecoveryWrapCase: _alter_wrap,
 }
 
 

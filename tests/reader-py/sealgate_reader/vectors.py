@@ -21,6 +21,7 @@ FIELDS_BY_KIND = {
     ),
     "registry-record": ("wk_id", "created", "domain", "wraps"),
     "local-wrap": ("working_key",),
+    "recovery-wrap": ("working_key",),
 }  # fmt: skip
 """What a good vector of each kind must name, so that nothing is compared with nothing."""
 

@@ -14,7 +14,7 @@ pub use devstore::Devstore;
 pub use forwarder::Forwarder;
 pub use gateway::{Gateway, GatewaySettings, report};
 pub use interference::{Interference, Interferer};
-pub use key_server::KeyServer;
+pub use key_server::{KEY, KeyServer};
 pub use meddler::{Action, Asked, Meddler};
 pub use minio::Minio;
 pub use terminator::Terminator;

@@ -14,6 +14,7 @@ mod key_services;
 mod main_job;
 mod migration;
 mod proxies;
+mod recovery;
 mod restart;
 mod retirement;
 mod rotation_cost;

@@ -18,6 +18,7 @@ mod multipart_failures;
 mod objects;
 mod recipes;
 mod records;
+mod recovery_wraps;
 mod samples;
 mod seeded;
 mod vector;
@@ -33,7 +34,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 fn main() -> Outcome<()> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors");
     std::fs::create_dir_all(&directory)?;
-    let groups: [(&str, &str, Vec<Value>); 10] = [
+    let groups: [(&str, &str, Vec<Value>); 11] = [
         (
             "objects",
             "Sealed objects of one part, every kind and suite, and what their metadata may hold.",
@@ -74,6 +75,11 @@ fn main() -> Outcome<()> {
             "local-wraps",
             "Working keys wrapped with a local key file.",
             local_wraps::vectors()?,
+        ),
+        (
+            "recovery-wraps",
+            "Working keys wrapped for an offline recovery key.",
+            recovery_wraps::vectors()?,
         ),
         (
             "lengths",

@@ -4,7 +4,8 @@
 //!   Keyring ──► dyn KeyService ──┬─ aws::AwsKms             a key in AWS KMS, or in a server that speaks its protocol
 //!                                ├─ vault::VaultTransit     a key in the Transit engine of Vault or OpenBao
 //!                                ├─ pkcs11::Pkcs11Token     a key in a PKCS#11 token
-//!                                └─ local::LocalKeyService  a key file, for laptops and labs
+//!                                ├─ local::LocalKeyService  a key file, for laptops and labs
+//!                                └─ recovery::RecoveryKey   the offline recovery key, which only opens
 //! ```
 //!
 //! A key service never sees an object, a data key or a name: only working keys, each with an [`EncryptionContext`].
@@ -20,6 +21,8 @@ pub mod local;
 mod permit;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
+#[cfg(feature = "recovery")]
+pub mod recovery;
 #[cfg(any(feature = "aws-kms", feature = "vault"))]
 mod trust;
 #[cfg(feature = "vault")]

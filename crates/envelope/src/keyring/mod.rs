@@ -59,7 +59,7 @@ use std::sync::Arc;
 pub use self::clock::{Clock, SystemClock};
 pub use self::limits::KeyringLimits;
 pub use self::metered_service::KeyServiceStatus;
-pub use self::policy::SealingPolicy;
+pub use self::policy::{RecordWrapper, SealingPolicy};
 pub use self::registry::RegistryStore;
 pub use self::sealing::{Rotation, SealingKey};
 pub use self::status::KeyringStatus;
@@ -91,6 +91,7 @@ impl Keyring {
             services: vec![first],
             registry: None,
             opens: true,
+            record_wrapper: None,
             limits: KeyringLimits::default(),
             clock: Arc::new(SystemClock::default()),
             random: Box::new(OsRandom),
@@ -191,6 +192,7 @@ pub struct KeyringBuilder {
     services: Vec<Arc<dyn KeyService>>,
     registry: Option<Arc<dyn RegistryStore>>,
     opens: bool,
+    record_wrapper: Option<Arc<dyn RecordWrapper>>,
     limits: KeyringLimits,
     clock: Arc<dyn Clock>,
     random: Box<dyn Random + Send>,
@@ -230,6 +232,14 @@ impl KeyringBuilder {
     #[must_use]
     pub fn write_only(mut self) -> Self {
         self.opens = false;
+        self
+    }
+
+    /// Adds one more wrap to each registry record, which is in no header and counts for no quorum: that of an offline
+    /// recovery key. Without a registry it has no effect.
+    #[must_use]
+    pub fn record_wrapper(mut self, wrapper: Arc<dyn RecordWrapper>) -> Self {
+        self.record_wrapper = Some(wrapper);
         self
     }
 
@@ -280,6 +290,7 @@ impl KeyringBuilder {
             Arc::clone(&opening),
             self.clock,
             self.limits,
+            self.record_wrapper,
             self.random,
         ));
         Ok(Keyring {

@@ -1,8 +1,22 @@
 //! What one domain asks of its working keys: who wraps them, and how long each of them seals.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::key_service::EncryptionContext;
+use crate::keys::WorkingKey;
+use crate::wrap::Wrap;
+
+/// Wraps working keys for somebody who is not asked: the wrap is for the registry record, and this process cannot open it.
+pub trait RecordWrapper: fmt::Debug + Send + Sync + 'static {
+    /// The wrap of a working key in this context.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no entropy or no such recipient; the working key is not used then.
+    fn wrap(&self, context: &EncryptionContext, working_key: &WorkingKey) -> Result<Wrap>;
+}
 
 /// By whom a domain's working keys are made and wrapped, and for how long they seal.
 ///

@@ -10,7 +10,7 @@ use super::flight::Waiter;
 use super::limits::KeyringLimits;
 use super::metered_service::MeteredService;
 use super::opening::Opening;
-use super::policy::SealingPolicy;
+use super::policy::{RecordWrapper, SealingPolicy};
 use super::registry::PutOutcome;
 use super::unwrapping::Sources;
 use crate::domain::Domain;
@@ -82,6 +82,7 @@ pub(super) struct Sealing {
     limits: KeyringLimits,
     /// The policy of domains that have none of their own.
     policy: Arc<SealingPolicy>,
+    record_wrapper: Option<Arc<dyn RecordWrapper>>,
     random: Mutex<Box<dyn Random + Send>>,
     slots: Mutex<HashMap<SlotName, Slot>>,
 }
@@ -131,9 +132,11 @@ impl Sealing {
         opening: Arc<Opening>,
         clock: Arc<dyn Clock>,
         limits: KeyringLimits,
+        record_wrapper: Option<Arc<dyn RecordWrapper>>,
         random: Box<dyn Random + Send>,
     ) -> Self {
         Self {
+            record_wrapper,
             sources,
             opening,
             clock,
@@ -327,11 +330,15 @@ impl Sealing {
         let (key, wraps) = self.generate(&context, policy).await?;
         let created = self.clock.unix_milliseconds();
         if let Some(registry) = &self.sources.registry {
+            let mut recorded = wraps.clone();
+            if let Some(wrapper) = &self.record_wrapper {
+                recorded.push(wrapper.wrap(&context, &key)?);
+            }
             let record = RegistryRecord {
                 id,
                 created,
                 domain: domain.clone(),
-                wraps: wraps.clone(),
+                wraps: recorded,
             }
             .encode(&key)?;
             if registry.put_if_absent(id, &record).await? == PutOutcome::Exists {

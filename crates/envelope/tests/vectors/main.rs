@@ -13,6 +13,8 @@ mod fields;
 mod local_wraps;
 mod pattern;
 mod records;
+#[cfg(feature = "recovery")]
+mod recovery_wraps;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -65,6 +67,8 @@ fn attempt(vector: &Value, backend: Backend) -> Outcome {
         "registry-record" => records::registry(vector),
         #[cfg(feature = "local")]
         "local-wrap" => local_wraps::wrap(vector),
+        #[cfg(feature = "recovery")]
+        "recovery-wrap" => recovery_wraps::wrap(vector),
         kind => panic!("kind {kind} is not in the schema"),
     }
 }
@@ -75,6 +79,7 @@ fn every_vector_with_every_backend() {
     for (name, vector) in vectors() {
         if vector.text("kind") == "lengths"
             || (cfg!(not(feature = "local")) && vector.text("kind") == "local-wrap")
+            || (cfg!(not(feature = "recovery")) && vector.text("kind") == "recovery-wrap")
         {
             continue;
         }

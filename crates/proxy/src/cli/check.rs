@@ -11,7 +11,7 @@ use super::output;
 use super::service::runtime;
 use crate::config::{Config, ConfigError, KeyServiceConfig, Problem};
 use crate::gateway::probe::Finding;
-use crate::gateway::{Gateway, open_local};
+use crate::gateway::{Gateway, open_local, recovery_sender};
 use crate::listener::tls;
 
 /// Check a configuration, and probe the storage and the key services that it names
@@ -84,6 +84,12 @@ fn local_findings(config: &Config) -> Vec<Finding> {
             let opened = open_local(file, passphrase.as_ref());
             findings.push(finding(property, opened.err()));
         }
+    }
+    if config.recovery.is_some() {
+        findings.push(finding(
+            "recovery: the sender key can be used",
+            recovery_sender(config).err(),
+        ));
     }
     for table in &config.migrating {
         findings.push(Finding {

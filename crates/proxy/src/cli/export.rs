@@ -8,7 +8,7 @@ use clap::{ArgGroup, Args};
 use serde_json::json;
 
 use super::bucket::BucketArguments;
-use super::pace::tell;
+use super::pace::{PaceArguments, tell};
 use super::permit;
 use crate::config::{
     Addressing, ChecksumTrailer, Config, CredentialSource, DEFAULT_LARGEST_COPY, Endpoint,
@@ -111,7 +111,22 @@ async fn export(arguments: &ExportArguments, config: Config) -> anyhow::Result<(
     };
     let destination = destination(arguments, &config).await?;
     let gateway = Gateway::start(Arc::new(config)).await?;
-    let (pace, progress) = arguments.of.pace.start(&arguments.of.bucket);
+    let report = carry_out(gateway, settings, destination, &arguments.of.pace).await?;
+    arguments.of.print(
+        || as_json(&arguments.of.bucket, arguments.dry_run, &report),
+        || as_text(arguments.dry_run, &report),
+    )?;
+    complete(&report)
+}
+
+/// Exports with a progress bar, above which every failure is named as soon as it happens.
+pub(super) async fn carry_out(
+    gateway: Arc<Gateway>,
+    settings: ExportSettings,
+    destination: Destination,
+    pace: &PaceArguments,
+) -> anyhow::Result<ExportReport> {
+    let (pace, progress) = pace.start(&settings.bucket);
     let export = Export::prepare(gateway, settings, destination, pace, permit::for_command).await?;
     let report = export.run(|entry, failure| {
         let (cause, fix) = (&failure.cause, failure.fix);
@@ -122,11 +137,11 @@ async fn export(arguments: &ExportArguments, config: Config) -> anyhow::Result<(
     });
     let report = report.await;
     progress.finish();
-    let report = report?;
-    arguments.of.print(
-        || as_json(arguments, &report),
-        || as_text(arguments.dry_run, &report),
-    )?;
+    report
+}
+
+/// Refuses an end in which an object is missing.
+pub(super) fn complete(report: &ExportReport) -> anyhow::Result<()> {
     if report.failed > 0 {
         bail!("{} objects failed; each is named above", report.failed);
     }
@@ -153,7 +168,12 @@ async fn destination(arguments: &ExportArguments, config: &Config) -> anyhow::Re
             (gateway.upstream.clone(), Some(gateway))
         }
         (None, Some(endpoint)) => {
-            let target = target_upstream(arguments, endpoint)?;
+            let target = upstream_at(&Place {
+                endpoint,
+                region: &arguments.to_region,
+                profile: arguments.to_profile.as_deref(),
+                allow_plaintext: arguments.allow_plaintext,
+            })?;
             let upstream = gateway::upstream(&target, &config.limits, &memory)
                 .await
                 .context("--to-endpoint")?;
@@ -180,31 +200,41 @@ async fn sealing_gateway(path: &Path) -> anyhow::Result<Arc<Gateway>> {
         .with_context(|| format!("{}", path.display()))
 }
 
-fn target_upstream(arguments: &ExportArguments, endpoint: &str) -> anyhow::Result<UpstreamConfig> {
+/// A storage that the command line names.
+pub(super) struct Place<'a> {
+    pub(super) endpoint: &'a str,
+    pub(super) region: &'a str,
+    pub(super) profile: Option<&'a str>,
+    pub(super) allow_plaintext: bool,
+}
+
+/// The settings of its client.
+pub(super) fn upstream_at(place: &Place<'_>) -> anyhow::Result<UpstreamConfig> {
+    let endpoint = place.endpoint;
     let endpoint = Endpoint::parse(endpoint).with_context(|| {
         format!("{endpoint} is no endpoint; write scheme, host and port: https://s3.example.org")
     })?;
     let crosses_the_network =
         endpoint.scheme() == crate::config::Scheme::Http && !endpoint.is_loopback();
-    if crosses_the_network && !arguments.allow_plaintext {
+    if crosses_the_network && !place.allow_plaintext {
         bail!(
             "{endpoint} is plaintext http to another machine; use https, or say --allow-plaintext if the network is trusted"
         );
     }
     Ok(UpstreamConfig {
         endpoint,
-        region: arguments.to_region.clone(),
+        region: place.region.to_owned(),
         addressing: Addressing::Path,
         ca_file: None,
         largest_copy: DEFAULT_LARGEST_COPY,
         checksum_trailer: ChecksumTrailer::Never,
         credentials: CredentialSource::Chain {
-            profile: arguments.to_profile.clone(),
+            profile: place.profile.map(str::to_owned),
         },
     })
 }
 
-fn as_text(dry_run: bool, report: &ExportReport) -> String {
+pub(super) fn as_text(dry_run: bool, report: &ExportReport) -> String {
     let ExportReport {
         exported,
         bytes,
@@ -236,14 +266,14 @@ fn as_text(dry_run: bool, report: &ExportReport) -> String {
     lines.join("\n")
 }
 
-fn as_json(arguments: &ExportArguments, report: &ExportReport) -> serde_json::Value {
+pub(super) fn as_json(bucket: &str, dry_run: bool, report: &ExportReport) -> serde_json::Value {
     let failures = report
         .failures
         .iter()
         .map(|(key, failure)| json!({ "key": key, "cause": failure.cause, "fix": failure.fix }));
     json!({
-        "bucket": arguments.of.bucket,
-        "dry_run": arguments.dry_run,
+        "bucket": bucket,
+        "dry_run": dry_run,
         "exported": report.exported,
         "bytes": report.bytes,
         "skipped": report.skipped,

@@ -3,6 +3,7 @@
 mod bucket;
 mod check;
 mod dev;
+mod drill;
 mod export;
 mod files;
 mod gc;
@@ -19,6 +20,7 @@ mod passphrase;
 mod permit;
 #[cfg(target_os = "linux")]
 mod process_memory;
+mod recovery;
 mod seal;
 mod serve;
 mod service;
@@ -52,6 +54,8 @@ enum Command {
     Inspect(inspect::InspectArguments),
     KeyFile(key_file::KeyFileArguments),
     Keys(keys::KeysArguments),
+    Recovery(recovery::RecoveryArguments),
+    Drill(drill::DrillArguments),
 }
 
 /// Runs the command that the process was started with.
@@ -75,6 +79,8 @@ pub fn run() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::KeyFile(arguments) => key_file::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
+        Command::Recovery(arguments) => recovery::run(&arguments),
+        Command::Drill(arguments) => drill::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

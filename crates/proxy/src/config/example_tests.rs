@@ -98,6 +98,8 @@ strange = 1
 [[key_service]]
 type = "local"
 strange = 1
+[recovery]
+strange = 1
 [[identity]]
 strange = 1
 [[identity.credential]]

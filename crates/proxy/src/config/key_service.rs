@@ -83,7 +83,7 @@ impl Default for KeyServiceTimeouts {
 }
 
 /// The most key services: a working key's registry record holds that many wraps (FORMAT.md section 12).
-const KEY_SERVICES_LIMIT: usize = 16;
+pub(super) const KEY_SERVICES_LIMIT: usize = 16;
 
 /// The shortest and the longest time that a key service may be given.
 const TIMEOUT_BOUNDS: std::ops::RangeInclusive<Duration> =

@@ -14,6 +14,7 @@ mod migrating;
 mod mode;
 mod problem;
 mod quantity;
+mod recovery;
 mod secret;
 mod table;
 mod upstream;
@@ -40,6 +41,7 @@ pub use migrating::MigratingConfig;
 pub use mode::Mode;
 pub use problem::{ConfigError, Problem};
 pub(crate) use quantity::parse_size;
+pub use recovery::RecoveryConfig;
 pub(crate) use secret::secret_of_reference;
 pub use secret::{Secret, Surroundings};
 pub use upstream::{
@@ -69,6 +71,8 @@ pub struct Config {
     pub anonymous: Vec<AnonymousConfig>,
     /// The names of the key services, in the same order.
     pub key_service_names: Vec<String>,
+    /// The offline recovery key, if there is one.
+    pub recovery: Option<RecoveryConfig>,
     /// By whom the working keys of a domain are made that says nothing else.
     pub sealing: Arc<SealingPolicy>,
     /// Rules about domains, the first that matches counts.
@@ -204,6 +208,16 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         None => upstream::read_state(None, deployment.as_deref(), surroundings),
     };
     let key_services = key_service::read_all(&mut root, surroundings);
+    let recovery = match root.take("recovery") {
+        Some(value) => {
+            check_room_for_recovery(&root, key_services.as_ref().map(|(names, _)| names.len()));
+            value
+                .table()
+                .and_then(|table| recovery::read(table, surroundings))
+                .map(Some)
+        }
+        None => Some(None),
+    };
     let limits = match root.take("limits") {
         Some(value) => value.table().and_then(limits::read),
         None => Some(LimitsConfig::default()),
@@ -231,6 +245,7 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         state: state?,
         key_service_names,
         key_services,
+        recovery: recovery?,
         sealing,
         identities: identities?,
         anonymous: anonymous?,
@@ -239,6 +254,16 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         limits: limits?,
         log: log?,
     })
+}
+
+/// A registry record has room for one wrap of the recovery key beside those of the key services.
+fn check_room_for_recovery(root: &Table<'_>, key_services: Option<usize>) {
+    if key_services.is_some_and(|count| count >= key_service::KEY_SERVICES_LIMIT) {
+        root.problem::<()>(
+            "there is no room for a recovery key beside so many key services",
+            format!("keep at most {}", key_service::KEY_SERVICES_LIMIT - 1),
+        );
+    }
 }
 
 fn checked_deployment(value: &table::Value<'_>) -> Option<String> {

@@ -9,12 +9,18 @@ use anyhow::Context;
 use aws_credential_types::Credentials;
 use sealgate_envelope::{
     Suite,
-    key_service::KeyService,
-    keyring::{Keyring, KeyringBuilder, KeyringLimits},
+    key_service::{KeyService, recovery::RecoverySender},
+    keyring::{Keyring, KeyringBuilder, KeyringLimits, RecordWrapper},
 };
 use tokio::sync::Semaphore;
 
-use super::{Gateway, key_services::key_service, pages, places::Places, quorum, verification};
+use super::{
+    Gateway,
+    key_services::{key_service, recovery_sender},
+    pages,
+    places::Places,
+    quorum, verification,
+};
 use crate::{
     auth::{AuthSettings, Credential, CredentialStore, SecretAccessKey},
     config::{self, CipherSuite, Config, LimitsConfig, Mode, UpstreamConfig},
@@ -38,34 +44,56 @@ impl Gateway {
     ///
     /// When the configuration names files or keys that cannot be used.
     pub async fn start(config: Arc<Config>) -> anyhow::Result<Arc<Self>> {
-        let memory = DocumentMemory::new(config.limits.document_memory);
-        let upstream = upstream(&config.upstream, &config.limits, &memory)
-            .await
-            .context("[upstream]")?;
-        let state_upstream = match &config.state.upstream {
-            Some(own) => self::upstream(own, &config.limits, &memory)
-                .await
-                .context("[state.upstream]")?,
-            None => upstream.clone(),
-        };
-        let state = StateBucket::new(state_upstream, config.state.bucket.clone());
-        let reached = state.ensure().await;
+        let storage = Storage::of(&config).await?;
+        let reached = storage.state.ensure().await;
         if let Err(error) = &reached {
-            tracing::error!(bucket = state.name(), %error, "the state bucket cannot be reached: objects can be read, and not be written");
+            tracing::error!(bucket = storage.state.name(), %error, "the state bucket cannot be reached: objects can be read, and not be written");
         }
-        verification::learn(&config, &upstream, &state, reached.is_ok()).await;
+        verification::learn(&config, &storage.upstream, &storage.state, reached.is_ok()).await;
         let key_services = key_services(&config).await?;
         let keys = quorum::configured_keys(&config, &key_services).await?;
         quorum::check_quorums(&config, &keys)?;
-        let keyring = keyring(&config, &state, &key_services)?;
-        let host_id = host_id()?;
-        tracing::info!(%host_id, "the id of this gateway in its answers, x-amz-id-2");
         for table in &config.migrating {
             tracing::warn!(
                 places = %table,
                 "objects without a sealed header are served in the clear here, so whoever can write to the storage can plant some: run `sealgate migrate`, and remove [[migrating]] when nothing is left to seal"
             );
         }
+        let gateway = Self::assemble(config, storage, key_services)?;
+        tracing::info!(host_id = %gateway.host_id, "the id of this gateway in its answers, x-amz-id-2");
+        Ok(gateway)
+    }
+
+    /// As [`start`](Self::start), for a command that reads by other key services than the configuration's: nothing is made or tried out at the
+    /// storage, and one key service is enough.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration names files or keys that cannot be used.
+    pub(crate) async fn reader(
+        mut config: Config,
+        key_services: Vec<Arc<dyn KeyService>>,
+    ) -> anyhow::Result<Arc<Self>> {
+        config.limits.required_wraps = 1;
+        config.recovery = None;
+        config.mode = Mode::ReadWrite;
+        let storage = Storage::of(&config).await?;
+        Self::assemble(Arc::new(config), storage, key_services)
+    }
+
+    fn assemble(
+        config: Arc<Config>,
+        storage: Storage,
+        key_services: Vec<Arc<dyn KeyService>>,
+    ) -> anyhow::Result<Arc<Self>> {
+        let Storage {
+            upstream,
+            state,
+            memory,
+        } = storage;
+        let recovery = recovery_sender(&config)?.map(Arc::new);
+        let keyring = keyring(&config, &state, &key_services, recovery.as_ref())?;
+        let host_id = host_id()?;
         Ok(Arc::new(Self {
             host_id,
             credentials: credentials(&config)?,
@@ -82,6 +110,7 @@ impl Gateway {
             commits: CommitCache::default(),
             keyring: Arc::new(keyring),
             key_services,
+            recovery,
             upstream,
             state,
             config,
@@ -100,6 +129,33 @@ pub(crate) async fn state_bucket(config: &Config) -> anyhow::Result<StateBucket>
         .await
         .context(place)?;
     Ok(StateBucket::new(upstream, config.state.bucket.clone()))
+}
+
+/// The storage of the data and that of our records.
+struct Storage {
+    upstream: Upstream,
+    state: StateBucket,
+    memory: DocumentMemory,
+}
+
+impl Storage {
+    async fn of(config: &Config) -> anyhow::Result<Self> {
+        let memory = DocumentMemory::new(config.limits.document_memory);
+        let upstream = upstream(&config.upstream, &config.limits, &memory)
+            .await
+            .context("[upstream]")?;
+        let state_upstream = match &config.state.upstream {
+            Some(own) => self::upstream(own, &config.limits, &memory)
+                .await
+                .context("[state.upstream]")?,
+            None => upstream.clone(),
+        };
+        Ok(Self {
+            state: StateBucket::new(state_upstream, config.state.bucket.clone()),
+            upstream,
+            memory,
+        })
+    }
 }
 
 /// Milliseconds since 1970, as headers and records count time.
@@ -189,6 +245,7 @@ fn keyring(
     config: &Config,
     state: &StateBucket,
     services: &[Arc<dyn KeyService>],
+    recovery: Option<&Arc<RecoverySender>>,
 ) -> anyhow::Result<Keyring> {
     let mut services = services.iter().cloned();
     let first = services
@@ -202,9 +259,13 @@ fn keyring(
         sealing_hard_age: config.limits.working_key_hard_limit,
         ..KeyringLimits::default()
     };
-    let builder = Keyring::builder(first)
+    let mut builder = Keyring::builder(first)
         .registry(Arc::new(S3Registry::new(state.clone())))
         .limits(limits);
+    if let Some(recovery) = recovery {
+        let wrapper: Arc<dyn RecordWrapper> = Arc::<RecoverySender>::clone(recovery);
+        builder = builder.record_wrapper(wrapper);
+    }
     let mut builder = services.fold(builder, KeyringBuilder::key_service);
     if config.mode == Mode::WriteOnly {
         builder = builder.write_only();

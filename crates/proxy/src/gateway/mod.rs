@@ -34,7 +34,10 @@ use std::{
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use sealgate_envelope::{key_service::KeyService, keyring::Keyring};
+use sealgate_envelope::{
+    key_service::{KeyService, recovery::RecoverySender},
+    keyring::Keyring,
+};
 use tokio::sync::Semaphore;
 
 use self::places::Places;
@@ -55,7 +58,7 @@ use crate::{
 };
 
 pub(crate) use self::assembly::{now_in_milliseconds, state_bucket, upstream};
-pub(crate) use self::key_services::{key_service, open_local};
+pub(crate) use self::key_services::{key_service, open_local, recovery_sender};
 pub use crate::operation::ResponseBody;
 
 /// The most bytes of names and values in the headers of one request.
@@ -70,6 +73,8 @@ pub struct Gateway {
     pub(crate) keyring: Arc<Keyring>,
     /// The key services of the keyring, in the order of the configuration.
     pub(crate) key_services: Vec<Arc<dyn KeyService>>,
+    /// What wraps working keys for the offline recovery key.
+    pub(crate) recovery: Option<Arc<RecoverySender>>,
     pub(crate) commits: CommitCache,
     /// Bytes that small objects may hold in memory, all together.
     pub(crate) small_object_memory: Arc<Semaphore>,

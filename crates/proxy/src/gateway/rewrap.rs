@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use sealgate_envelope::{
-    WorkingKey, WorkingKeyId, Wrap,
-    key_service::{EncryptionContext, KeyService, RewrapSource, UnwrapPermit},
-    keyring::registry::RegistryStore as _,
+    Provider, WorkingKey, WorkingKeyId, Wrap,
+    key_service::{
+        EncryptionContext, KeyService, RewrapSource, UnwrapPermit, recovery::RecoverySender,
+    },
+    keyring::{RecordWrapper as _, registry::RegistryStore as _},
     records::{MAXIMUM_RECORD_LENGTH, RegistryRecord, registry_name},
 };
 
@@ -98,7 +100,10 @@ impl Gateway {
                 .cloned()
         };
         let missing = (0..wanted.len()).any(|place| existing(place, found.wraps()).is_none());
-        if !settings.renews && !missing {
+        let recovery = Recovery {
+            sender: self.recovery.as_deref(),
+        };
+        if !settings.renews && !missing && recovery.is_settled(found.wraps()) {
             return Ok(Rewrapped::UpToDate);
         }
 
@@ -127,7 +132,11 @@ impl Gateway {
                 old => fresh(service, permit, &context, &key, old.as_ref()).await?,
             });
         }
+        wraps.extend(recovery.wrap(&context, &key, &record.wraps, settings.renews)?);
         for old in record.wraps {
+            if recovery.retires(&old) {
+                continue;
+            }
             let replaced = wraps.iter().any(|wrap| {
                 wrap.provider() == old.provider() && wrap.key_reference() == old.key_reference()
             });
@@ -148,6 +157,52 @@ impl Gateway {
         } else {
             Rewrapped::Overtaken
         })
+    }
+}
+
+/// The wrap for the offline recovery key, where the configuration has one.
+///
+/// Those for an earlier recovery key go with the same write: that key is lost, or somebody has it who should not. Copies that the storage's
+/// provider kept are not called back by this. Without a recovery key in the configuration nothing is touched.
+#[derive(Clone, Copy)]
+struct Recovery<'a> {
+    sender: Option<&'a RecoverySender>,
+}
+
+impl Recovery<'_> {
+    fn is_current(self, wrap: &Wrap) -> bool {
+        wrap.provider() == Provider::Recovery
+            && self
+                .sender
+                .is_some_and(|sender| wrap.key_reference() == sender.key_reference())
+    }
+
+    fn retires(self, wrap: &Wrap) -> bool {
+        self.sender.is_some() && wrap.provider() == Provider::Recovery && !self.is_current(wrap)
+    }
+
+    fn is_settled(self, wraps: &[Wrap]) -> bool {
+        self.sender.is_none()
+            || wraps.iter().any(|wrap| self.is_current(wrap))
+                && !wraps.iter().any(|wrap| self.retires(wrap))
+    }
+
+    /// The one that is there, or a new one. It cannot be opened here, and so not be compared.
+    fn wrap(
+        self,
+        context: &EncryptionContext,
+        key: &WorkingKey,
+        existing: &[Wrap],
+        renews: bool,
+    ) -> anyhow::Result<Option<Wrap>> {
+        let Some(sender) = self.sender else {
+            return Ok(None);
+        };
+        let current = existing.iter().find(|wrap| self.is_current(wrap));
+        Ok(Some(match current {
+            Some(current) if !renews => current.clone(),
+            _ => sender.wrap(context, key)?,
+        }))
     }
 }
 

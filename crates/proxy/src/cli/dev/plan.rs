@@ -129,6 +129,7 @@ impl Plan {
             },
             key_service_names: vec!["1".to_owned()],
             key_services: vec![KeyServiceConfig::AwsKms(key_service)],
+            recovery: None,
             sealing: LimitsConfig::default().sealing(),
             identities: vec![IdentityConfig {
                 name: "dev".to_owned(),

@@ -10,6 +10,7 @@ mod path;
 mod source;
 
 use std::{
+    io::Write,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -225,6 +226,38 @@ impl Export {
             report.renamed = renamed;
         }
         Ok(report)
+    }
+
+    /// Writes one object to `output`, each segment as soon as it is verified, so what was written before a failure is authentic and incomplete.
+    /// None where there is no such object.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from being read to its end.
+    pub async fn stream(&self, key: &str, output: &mut impl Write) -> Result<Option<u64>, Failure> {
+        let entry = Entry {
+            key: key.to_owned(),
+            version_id: None,
+            is_current: true,
+            size: 0,
+            entity_tag: None,
+            newer: None,
+        };
+        let Some(mut source) = self.open(&entry).await? else {
+            return Ok(None);
+        };
+        let mut length = 0;
+        while let Some(piece) = source.plaintext.next().await? {
+            output.write_all(&piece).map_err(|error| {
+                Failure::new(
+                    format!("the output: {error}"),
+                    "make room for it, and run the command again",
+                )
+            })?;
+            length += piece.len() as u64;
+        }
+        source.plaintext.verified()?;
+        Ok(Some(length))
     }
 
     async fn process(&self, entry: &Entry, path: &Path) -> Result<Exported, Failure> {

@@ -1,0 +1,26 @@
+//! `sealgate recovery`: the offline key for the day when no key service is left.
+
+mod init;
+mod open;
+
+use clap::{Args, Subcommand};
+
+/// Make an offline recovery key, and restore objects with it
+#[derive(Debug, Args)]
+pub(super) struct RecoveryArguments {
+    #[command(subcommand)]
+    command: RecoveryCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RecoveryCommand {
+    Init(init::InitArguments),
+    Open(Box<open::OpenArguments>),
+}
+
+pub(super) fn run(arguments: &RecoveryArguments) -> anyhow::Result<()> {
+    match &arguments.command {
+        RecoveryCommand::Init(arguments) => init::run(arguments),
+        RecoveryCommand::Open(arguments) => open::run(arguments),
+    }
+}

@@ -1,0 +1,229 @@
+//! `sealgate recovery open`: objects restored with nothing but the objects, the registry records and the recovery key.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::{ArgGroup, Args};
+use sealgate_envelope::key_service::KeyService;
+use sealgate_envelope::key_service::recovery::RecoveryKey;
+
+use crate::cli::export::{self, Place};
+use crate::cli::files;
+use crate::cli::output;
+use crate::cli::pace::PaceArguments;
+use crate::cli::passphrase::PassphraseArgument;
+use crate::cli::permit;
+use crate::config::{
+    CipherSuite, Config, DomainConfig, LimitsConfig, ListenerConfig, LogConfig, Mode, StateConfig,
+    default_state_bucket,
+};
+use crate::gateway::Gateway;
+use crate::logging;
+use crate::migration::export::{Destination, Export, ExportSettings};
+
+/// Restore objects with the recovery key, without any key service
+///
+/// It needs the bucket, the state bucket with its registry records, and the recovery key; the deployment id is in the key's
+/// file. Either may be a copy at any S3 server. With --config, storage and domains are those of a configuration, whose key
+/// services are not asked. Every object is verified while it streams, as by `sealgate export`: nothing that did not verify,
+/// and nothing partial, appears under its name, and another run goes on where this one stopped. What was wrapped by others
+/// than the deployment's gateways is refused.
+///
+/// Without --config, credentials of the storage come from the standard AWS chain.
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("from").required(true).args(["endpoint", "config"]),
+    group = ArgGroup::new("to").required(true).args(["to_directory", "to_stdout"]),
+    after_help = "Examples:\n  sealgate recovery open --recovery-key recovery.key --endpoint https://s3.example.org --region eu-1 \\\n    --bucket photos --to-directory ./photos\n  sealgate recovery open --recovery-key recovery.key --config sealgate.toml --bucket photos --to-stdout 2026/a.jpg > a.jpg"
+)]
+pub(super) struct OpenArguments {
+    /// The recovery key's file
+    #[arg(long, value_name = "FILE")]
+    recovery_key: PathBuf,
+
+    #[command(flatten)]
+    passphrase: PassphraseArgument,
+
+    /// The storage
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+
+    /// Its region
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "us-east-1",
+        requires = "endpoint"
+    )]
+    region: String,
+
+    /// The profile of the AWS configuration files with its credentials
+    #[arg(long, value_name = "NAME", requires = "endpoint")]
+    profile: Option<String>,
+
+    /// Allow an http:// endpoint on another machine
+    #[arg(long, requires = "endpoint")]
+    allow_plaintext: bool,
+
+    /// The state bucket [default: the one that gateways of this deployment make]
+    #[arg(long, value_name = "NAME", requires = "endpoint")]
+    state_bucket: Option<String>,
+
+    /// The domain of the objects, where the configuration named one; `{bucket}` stands for the bucket. Former names may
+    /// follow [default: DEPLOYMENT/BUCKET]
+    #[arg(long, value_name = "NAME", requires = "endpoint")]
+    domain: Vec<String>,
+
+    /// A configuration file, for its storage and its domains
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The bucket
+    #[arg(long, value_name = "NAME")]
+    bucket: String,
+
+    /// Only keys that begin with this
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    prefix: String,
+
+    /// Write files below this directory
+    #[arg(long, value_name = "DIRECTORY")]
+    to_directory: Option<PathBuf>,
+
+    /// Write this one object to standard output, each segment as soon as it is verified: only exit status 0 means all of it
+    #[arg(long, value_name = "KEY", conflicts_with = "json")]
+    to_stdout: Option<String>,
+
+    /// Replace files below the directory that are not of this restore
+    #[arg(long)]
+    overwrite: bool,
+
+    #[command(flatten)]
+    pace: PaceArguments,
+
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &OpenArguments) -> anyhow::Result<()> {
+    let file = &arguments.recovery_key;
+    let passphrase = arguments
+        .passphrase
+        .of_file(file, RecoveryKey::is_sealed(file)?)?;
+    let key = RecoveryKey::open(file, passphrase.as_ref())?;
+    drop(passphrase);
+    let config = config(arguments, &key)?;
+    logging::start(config.log)?;
+    let interrupted = "interrupted: what is complete stays, and another run goes on";
+    files::run_until_stopped(restore(arguments, config, key), interrupted)
+}
+
+async fn restore(
+    arguments: &OpenArguments,
+    config: Config,
+    key: RecoveryKey,
+) -> anyhow::Result<()> {
+    let service: Arc<dyn KeyService> = Arc::new(key);
+    let gateway = Gateway::reader(config, vec![service]).await?;
+    let settings = ExportSettings {
+        bucket: arguments.bucket.clone(),
+        prefix: arguments.prefix.clone(),
+        start_after: None,
+        versions: false,
+        dry_run: arguments.to_stdout.is_some(),
+        concurrency: arguments.pace.concurrency(),
+        part_length: u64::MAX,
+    };
+    let Some(object) = &arguments.to_stdout else {
+        let destination = Destination::Directory {
+            path: arguments.to_directory.clone().unwrap_or_default(),
+            overwrite: arguments.overwrite,
+        };
+        let report = export::carry_out(gateway, settings, destination, &arguments.pace).await?;
+        output::line(&if arguments.json {
+            let document = export::as_json(&arguments.bucket, false, &report);
+            serde_json::to_string_pretty(&document)?
+        } else {
+            export::as_text(false, &report)
+        })?;
+        return export::complete(&report);
+    };
+    let nowhere = tempfile::tempdir()?;
+    let destination = Destination::Directory {
+        path: nowhere.path().join("nothing"),
+        overwrite: false,
+    };
+    let (pace, progress) = arguments.pace.start(object);
+    let export = Export::prepare(gateway, settings, destination, pace, permit::for_command).await?;
+    let mut stdout = io::stdout().lock();
+    let streamed = export.stream(object, &mut stdout).await;
+    progress.finish();
+    let written =
+        streamed.map_err(|failure| anyhow!("{object}: {}; {}", failure.cause, failure.fix))?;
+    stdout.flush().context("standard output can't be written")?;
+    match written {
+        Some(_) => Ok(()),
+        None => bail!("there is no object {object} in {}", arguments.bucket),
+    }
+}
+
+/// The configuration of a reader: that of a file, or one without key services, clients and listener.
+fn config(arguments: &OpenArguments, key: &RecoveryKey) -> anyhow::Result<Config> {
+    if let Some(path) = &arguments.config {
+        let config = Config::load(path)?;
+        if config.deployment != key.deployment() {
+            bail!(
+                "the recovery key is of deployment {}, the configuration of {}",
+                key.deployment(),
+                config.deployment
+            );
+        }
+        return Ok(config);
+    }
+    let endpoint = arguments.endpoint.as_deref().context("name --endpoint")?;
+    let upstream = export::upstream_at(&Place {
+        endpoint,
+        region: &arguments.region,
+        profile: arguments.profile.as_deref(),
+        allow_plaintext: arguments.allow_plaintext,
+    })?;
+    let limits = LimitsConfig::default();
+    let sealing = limits.sealing();
+    let domains = arguments
+        .domain
+        .split_first()
+        .map(|(name, former)| DomainConfig {
+            buckets: vec![arguments.bucket.clone()],
+            prefix: String::new(),
+            name: Some(name.clone()),
+            former: former.to_vec(),
+            suite: CipherSuite::Aes256Gcm,
+            sealing: Arc::clone(&sealing),
+        });
+    Ok(Config {
+        mode: Mode::ReadWrite,
+        deployment: key.deployment().to_owned(),
+        listener: ListenerConfig::at(([127, 0, 0, 1], 0).into()),
+        upstream,
+        state: StateConfig {
+            bucket: arguments
+                .state_bucket
+                .clone()
+                .unwrap_or_else(|| default_state_bucket(key.deployment())),
+            upstream: None,
+        },
+        key_services: Vec::new(),
+        key_service_names: Vec::new(),
+        recovery: None,
+        sealing,
+        identities: Vec::new(),
+        anonymous: Vec::new(),
+        domains: domains.into_iter().collect(),
+        migrating: Vec::new(),
+        limits,
+        log: LogConfig::default(),
+    })
+}

@@ -1,0 +1,442 @@
+//! The worst day: every key service is gone, and the objects, the registry records and the recovery key are all there is.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use aws_sdk_s3::{Client, primitives::ByteStream};
+use sealgate_tests::{
+    content::pattern,
+    endpoint::{Endpoint, REGION},
+    environment, process,
+    rig::{Rig, get, put, with_rig},
+    servers::{Gateway, GatewaySettings, KEY, report},
+};
+use serde_json::{Value, json};
+
+const BUCKET: &str = "precious";
+const LIMIT: Duration = Duration::from_mins(4);
+const PASSPHRASE: &str = "a passphrase of several words";
+
+fn sealgate(directory: &Path, storage: &Endpoint, arguments: &[&str]) -> Result<Output> {
+    let mut command = Command::new(environment::own_program("sealgate")?);
+    command
+        .current_dir(directory)
+        .args(arguments)
+        .env("PASSPHRASE", PASSPHRASE)
+        .env("AWS_ACCESS_KEY_ID", &storage.access_key_id)
+        .env("AWS_SECRET_ACCESS_KEY", &storage.secret_access_key);
+    process::run(&mut command, LIMIT)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Makes a recovery key and a sender key; the table for the configuration.
+fn init(rig: &Rig, name: &str) -> Result<String> {
+    let sender = format!("{name}-sender.key");
+    let output = sealgate(
+        rig.directory(),
+        &rig.minio.endpoint,
+        &[
+            "recovery",
+            "init",
+            "--deployment",
+            "rig",
+            "--passphrase",
+            "env:PASSPHRASE",
+            "--output",
+            &format!("{name}.key"),
+            "--sender-output",
+            &sender,
+        ],
+    )?;
+    ensure!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    let public = said
+        .lines()
+        .find(|line| line.starts_with("public_key"))
+        .context("no public key")?;
+    Ok(format!(
+        "\n[recovery]\n{public}\nsender_key = \"file:{}\"\n",
+        rig.directory().join(sender).display()
+    ))
+}
+
+fn gateway(rig: &Rig, more: &str) -> Result<Gateway> {
+    rig.gateway_with(GatewaySettings {
+        more: more.to_owned(),
+        ..GatewaySettings::new(&rig.minio.endpoint, &rig.key_server.endpoint)
+    })
+}
+
+/// Restores the bucket below `target`; whether all of it was, and the report.
+fn open(rig: &Rig, key: &str, target: &str) -> Result<(bool, Value, String)> {
+    let output = sealgate(
+        rig.directory(),
+        &rig.minio.endpoint,
+        &[
+            "recovery",
+            "open",
+            "--recovery-key",
+            key,
+            "--passphrase",
+            "env:PASSPHRASE",
+            "--endpoint",
+            &rig.minio.endpoint.url,
+            "--bucket",
+            BUCKET,
+            "--to-directory",
+            target,
+            "--json",
+        ],
+    )?;
+    let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    Ok((output.status.success(), report, text(&output.stderr)))
+}
+
+async fn delete_kek(server: &Endpoint) -> Result<()> {
+    use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
+    let credentials = Credentials::new(
+        &server.access_key_id,
+        &server.secret_access_key,
+        None,
+        None,
+        "test",
+    );
+    let settings = aws_sdk_kms::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(&server.url)
+        .region(Region::new(REGION))
+        .credentials_provider(credentials)
+        .build();
+    let client = aws_sdk_kms::Client::from_conf(settings);
+    let key = client.describe_key().key_id(KEY).send().await?;
+    let key = key
+        .key_metadata()
+        .context("no metadata")?
+        .key_id()
+        .to_owned();
+    let deletion = client.schedule_key_deletion().key_id(key);
+    deletion.pending_window_in_days(7).send().await?;
+    Ok(())
+}
+
+fn objects() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("empty", Vec::new()),
+        ("letters/a", pattern(1, 70_000)),
+        ("letters/b", pattern(2, 3_000_000)),
+    ]
+}
+
+/// What a multipart upload of two parts holds.
+fn large() -> Vec<u8> {
+    pattern(3, 5 * 1024 * 1024 + 12_345)
+}
+
+async fn fill(client: &Client) -> Result<()> {
+    for (key, body) in objects() {
+        put(client, BUCKET, key, &body).await?;
+    }
+    let started = client.create_multipart_upload().bucket(BUCKET).key("large");
+    let started = started.send().await?;
+    let upload = started.upload_id().context("no upload id")?;
+    let body = large();
+    let (first, second) = body.split_at(5 * 1024 * 1024);
+    let mut parts = aws_sdk_s3::types::CompletedMultipartUpload::builder();
+    for (number, part) in [(1, first), (2, second)] {
+        let sent = client
+            .upload_part()
+            .bucket(BUCKET)
+            .key("large")
+            .upload_id(upload)
+            .part_number(number)
+            .body(ByteStream::from(part.to_vec()))
+            .send()
+            .await?;
+        parts = parts.parts(
+            aws_sdk_s3::types::CompletedPart::builder()
+                .part_number(number)
+                .set_e_tag(sent.e_tag)
+                .build(),
+        );
+    }
+    client
+        .complete_multipart_upload()
+        .bucket(BUCKET)
+        .key("large")
+        .upload_id(upload)
+        .multipart_upload(parts.build())
+        .send()
+        .await?;
+    Ok(())
+}
+
+async fn only_record(bare: &Client) -> Result<(String, String, Vec<u8>)> {
+    let buckets = bare.list_buckets().send().await?;
+    let state = buckets
+        .buckets()
+        .iter()
+        .filter_map(|bucket| bucket.name())
+        .find(|name| name.starts_with("sealgate-state-"))
+        .context("no state bucket")?
+        .to_owned();
+    let listed = bare
+        .list_objects_v2()
+        .bucket(&state)
+        .prefix("registry/")
+        .send()
+        .await?;
+    let [object] = listed.contents() else {
+        anyhow::bail!("{} records", listed.contents().len());
+    };
+    let name = object.key().context("a key")?.to_owned();
+    let record = get(bare, &state, &name).await?;
+    Ok((state, name, record))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_comes_back_when_the_kek_is_deleted() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        let (_, bare) = rig.clients(BUCKET).await?;
+        let gateway = gateway(rig, &init(rig, "recovery")?)?;
+        fill(&gateway.endpoint.s3()?).await?;
+
+        // Somebody deletes the KEK, and then the whole key server goes.
+        delete_kek(&rig.key_server.endpoint).await?;
+        let late = self::gateway(rig, "")?;
+        ensure!(
+            get(&late.endpoint.s3()?, BUCKET, "letters/a")
+                .await
+                .is_err(),
+            "a deleted KEK opens"
+        );
+        rig.key_server.kill()?;
+        let (_, name, _) = only_record(&bare).await?;
+        ensure!(name.starts_with("registry/"), "{name}");
+        let stranger = self::gateway(rig, "")?;
+        ensure!(
+            get(&stranger.endpoint.s3()?, BUCKET, "letters/a")
+                .await
+                .is_err(),
+            "a gateway without a key service reads"
+        );
+
+        let (succeeded, report, said) = open(rig, "recovery.key", "restored")?;
+        ensure!(succeeded && report["exported"] == 4, "{report} {said}");
+        let restored = rig.directory().join("restored");
+        for (key, body) in objects().into_iter().chain([("large", large())]) {
+            ensure!(std::fs::read(restored.join(key))? == body, "{key} differs");
+        }
+        // Another run takes only what is missing.
+        std::fs::remove_file(restored.join("letters/b"))?;
+        let (succeeded, report, _) = open(rig, "recovery.key", "restored")?;
+        ensure!(
+            succeeded && report["exported"] == 1 && report["skipped"] == 3,
+            "{report}"
+        );
+
+        let one = [
+            "recovery",
+            "open",
+            "--recovery-key",
+            "recovery.key",
+            "--passphrase",
+            "env:PASSPHRASE",
+            "--endpoint",
+            &rig.minio.endpoint.url,
+            "--bucket",
+            BUCKET,
+            "--to-stdout",
+            "letters/b",
+        ];
+        let output = sealgate(rig.directory(), &rig.minio.endpoint, &one)?;
+        ensure!(
+            output.status.success() && output.stdout == pattern(2, 3_000_000),
+            "{}",
+            text(&output.stderr)
+        );
+
+        // The recovery key of somebody else opens nothing.
+        init(rig, "other")?;
+        let (succeeded, report, _) = open(rig, "other.key", "nothing")?;
+        ensure!(
+            !succeeded && report["failed"] == 4 && report["exported"] == 0,
+            "{report}"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrap_by_another_sender_is_refused_and_an_object_under_it_is_not_restored() -> Result<()>
+{
+    with_rig(LIMIT, async |rig| {
+        let (_, bare) = rig.clients(BUCKET).await?;
+        let table = init(rig, "recovery")?;
+        init(rig, "forger")?;
+        // The provider knows the public key, from a look at a configuration, and has a sender key of his own, and even a key
+        // service that his gateway may use: all but the deployment's sender key.
+        let forged = table.replace("recovery-sender.key", "forger-sender.key");
+        let forger = gateway(rig, &forged)?;
+        put(
+            &forger.endpoint.s3()?,
+            BUCKET,
+            "planted",
+            b"of the provider",
+        )
+        .await?;
+        let (succeeded, report, said) = open(rig, "recovery.key", "out")?;
+        ensure!(
+            !succeeded && report["failed"] == 1 && report["exported"] == 0,
+            "{report}"
+        );
+        ensure!(said.contains("planted"), "{said}");
+        ensure!(
+            !rig.directory().join("out/planted").exists(),
+            "it was restored"
+        );
+
+        // What the forger's wrap lacks is the sender alone: the right one, put in by a rewrap, opens.
+        let honest = gateway(rig, &table)?;
+        let (report, succeeded) = rewrap(&honest, &["--renew"])?;
+        ensure!(succeeded && report["rewrapped"] == 1, "{report}");
+        let (succeeded, report, said) = open(rig, "recovery.key", "out")?;
+        ensure!(succeeded && report["exported"] == 1, "{report} {said}");
+        let (_, _, record) = only_record(&bare).await?;
+        ensure!(
+            record.windows(9).filter(|window| window[0] == 5).count() > 0,
+            "no recovery wrap"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rewrapping_adds_the_recovery_wrap_and_retires_that_of_an_earlier_key() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        let (through, bare) = rig.clients(BUCKET).await?;
+        put(&through, BUCKET, "x", b"content").await?;
+        let (_, _, before) = only_record(&bare).await?;
+        let first = gateway(rig, &init(rig, "first")?)?;
+        ensure!(
+            !open(rig, "first.key", "too-early")?.0,
+            "it has no wrap yet"
+        );
+        let (report, _) = rewrap(&first, &["--dry-run"])?;
+        ensure!(report["rewrapped"] == 1, "{report}");
+        ensure!(
+            only_record(&bare).await?.2 == before,
+            "a dry run writes nothing"
+        );
+        let (report, succeeded) = rewrap(&first, &[])?;
+        ensure!(succeeded && report["rewrapped"] == 1, "{report}");
+        ensure!(
+            open(rig, "first.key", "first-out")?.0,
+            "the first key opens"
+        );
+        let (report, _) = rewrap(&first, &[])?;
+        ensure!(report["up_to_date"] == 1, "{report}");
+
+        let second = gateway(rig, &init(rig, "second")?)?;
+        let (report, succeeded) = rewrap(&second, &[])?;
+        ensure!(succeeded && report["rewrapped"] == 1, "{report}");
+        ensure!(
+            open(rig, "second.key", "second-out")?.0,
+            "the second key opens"
+        );
+        ensure!(
+            !open(rig, "first.key", "first-again")?.0,
+            "the first key is retired"
+        );
+        ensure!(
+            get(&second.endpoint.s3()?, BUCKET, "x").await? == b"content",
+            "GET"
+        );
+        Ok(())
+    })
+    .await
+}
+
+/// Runs `sealgate keys rewrap` with the configuration of a gateway; its report, and whether it succeeded.
+fn rewrap(gateway: &Gateway, arguments: &[&str]) -> Result<(Value, bool)> {
+    let template = gateway.command("keys")?;
+    let mut command = Command::new(template.get_program());
+    command
+        .args(["keys", "rewrap"])
+        .args(template.get_args().skip(1))
+        .arg("--json")
+        .args(arguments);
+    for (name, value) in template.get_envs() {
+        command.env(name, value.context("a variable without a value")?);
+    }
+    let output = process::run(&mut command, LIMIT)?;
+    let report = serde_json::from_slice(&output.stdout)
+        .with_context(|| text(&output.stderr))
+        .unwrap_or_else(|error| json!({ "said": format!("{error:#}") }));
+    Ok((report, output.status.success()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_shows_each_way_alone_and_fails_where_one_does_not_open() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        rig.clients(BUCKET).await?;
+        let gateway = gateway(rig, &init(rig, "recovery")?)?;
+        fill(&gateway.endpoint.s3()?).await?;
+        let drill = |arguments: &[&str]| {
+            let mut command = gateway.command("drill")?;
+            command
+                .current_dir(rig.directory())
+                .env("PASSPHRASE", PASSPHRASE)
+                .args(["--bucket", BUCKET])
+                .args(arguments);
+            report(&mut command, LIMIT)
+        };
+        let with_key = [
+            "--recovery-key",
+            "recovery.key",
+            "--passphrase",
+            "env:PASSPHRASE",
+        ];
+        let (succeeded, document, said) = drill(&with_key)?;
+        ensure!(succeeded && document["shown"] == true, "{document} {said}");
+        for place in 0..2 {
+            let alone = &document["alone"][place];
+            ensure!(alone["records"]["opened"] == 1, "{document}");
+            ensure!(alone["objects"]["opened"] == 4, "{document}");
+        }
+
+        // The key service refuses: the recovery key alone shows what it can, and nothing can be compared.
+        let refusal =
+            json!([{"operations": ["Decrypt"], "then": {"error": "AccessDeniedException"}}]);
+        rig.key_server.set_faults(&refusal)?;
+        let (succeeded, document, _) = drill(&with_key)?;
+        ensure!(!succeeded && document["shown"] == false, "{document}");
+        ensure!(document["read"]["failed"] == 4, "{document}");
+        ensure!(document["alone"][0]["records"]["failed"] == 1, "{document}");
+        ensure!(document["alone"][1]["records"]["opened"] == 1, "{document}");
+        rig.key_server.set_faults(&json!([]))?;
+
+        // The recovery key of somebody else.
+        init(rig, "other")?;
+        let other = [
+            "--recovery-key",
+            "other.key",
+            "--passphrase",
+            "env:PASSPHRASE",
+        ];
+        let (succeeded, document, _) = drill(&other)?;
+        ensure!(!succeeded, "{document}");
+        ensure!(document["alone"][0]["objects"]["opened"] == 4, "{document}");
+        ensure!(document["alone"][1]["objects"]["failed"] == 4, "{document}");
+        Ok(())
+    })
+    .await
+}
