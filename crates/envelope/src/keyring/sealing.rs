@@ -292,11 +292,11 @@ impl Sealing {
         let flushes = self.opening.flushes();
         let made = self.make(name.0.clone(), &name.1, flushes).await;
         let now = self.clock.monotonic();
+        let mut slots = self.slots();
+        // Under the lock, which a flush takes after it has been counted: so either it is seen here, or it clears the slot.
         if self.opening.flushes() != flushes {
-            // The slot is another one by now.
             return made;
         }
-        let mut slots = self.slots();
         let slot = slots.entry(name).or_default();
         slot.renewal = None;
         match made {

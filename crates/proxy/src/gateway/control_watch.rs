@@ -18,6 +18,9 @@ use crate::state::control::{
 /// the registry with working keys. A command that comes sooner waits.
 const ROTATION_PAUSE: Duration = Duration::from_secs(20);
 
+/// How long a rotation may keep this gateway from looking for a flush.
+const ROTATION_LIMIT: Duration = Duration::from_secs(15);
+
 /// How long a gateway that stops tries to remove its record.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -128,7 +131,14 @@ impl Gateway {
         let Ok(domain) = domain.map(Domain::new).transpose() else {
             return false;
         };
-        let rotation = self.keyring.rotate(domain.as_ref()).await;
+        let rotation = self.keyring.rotate(domain.as_ref());
+        let Ok(rotation) = tokio::time::timeout(ROTATION_LIMIT, rotation).await else {
+            tracing::warn!(
+                command,
+                "not every working key was rotated in time; the others are at their next use"
+            );
+            return false;
+        };
         tracing::info!(
             command,
             made = rotation.made,
