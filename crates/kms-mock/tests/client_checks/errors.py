@@ -127,7 +127,7 @@ def run(options, checks, kms, keys):
         case(f"DryRunOperationException: {operation}", kms, operation, "DryRunOperationException", dry_run, DryRun=True,
              **arguments)
     for kind, arguments in [
-        ("RSA", {"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"}), ("multi-Region", {"MultiRegion": True}),
+        ("RSA", {"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"}),
         ("origin", {"Origin": "EXTERNAL"}), ("policy", {"Policy": "{}"}),
     ]:
         case(f"UnsupportedOperationException: {kind}", kms, "create_key", "UnsupportedOperationException", **arguments)

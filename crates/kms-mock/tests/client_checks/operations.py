@@ -181,4 +181,15 @@ def run(options, checks, kms):
         kms.delete_alias(AliasName=alias + "/gone"))[0] and None)
     checks.case("ListKeys, pages", "boto3", listed)
     checks.case("ListAliases, pages", "boto3", aliases_listed)
+
+    def multi_region():
+        key = kms.create_key(MultiRegion=True)["KeyMetadata"]
+        expect(key["KeyId"].startswith("mrk-"), "the id begins with mrk-")
+        configuration = key["MultiRegionConfiguration"]
+        equal((configuration["MultiRegionKeyType"], configuration["PrimaryKey"]["Arn"], configuration["ReplicaKeys"]),
+              ("PRIMARY", key["Arn"], []), "configuration")
+        sealed = kms.encrypt(KeyId=key["KeyId"], Plaintext=b"sealed")["CiphertextBlob"]
+        equal(kms.decrypt(CiphertextBlob=sealed, KeyId=key["Arn"])["Plaintext"], b"sealed", "plaintext")
+
+    checks.case("CreateKey, multi-Region", "boto3", multi_region)
     return first, second, blob, context, alias
