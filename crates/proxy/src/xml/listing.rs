@@ -82,7 +82,7 @@ impl<'a> Rewriting<'a> {
 }
 
 /// Rewrites the answer of ListObjects, ListObjectsV2 or ListObjectVersions (`ListBucketResult`, `ListVersionsResult`) while it arrives, in memory
-/// that does not grow with it ([`MAX_FRAGMENT_BYTES`](super::MAX_FRAGMENT_BYTES)). How the document is cut into pieces makes no difference.
+/// that does not grow with it ([`MAX_FRAGMENT_BYTES`]). How the document is cut into pieces makes no difference.
 ///
 /// The size function gets each listed size, that of the ciphertext, and returns the one to show; for a size that no sealed object has it returns
 /// its argument (FORMAT.md, "Body").
