@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_s3::{Client, primitives::ByteStream};
+use sealgate_envelope::{Provider, records::RegistryRecord};
 use sealgate_tests::{
     content::pattern,
     endpoint::{Endpoint, REGION},
@@ -309,9 +310,14 @@ async fn a_wrap_by_another_sender_is_refused_and_an_object_under_it_is_not_resto
         ensure!(succeeded && report["rewrapped"] == 1, "{report}");
         let (succeeded, report, said) = open(rig, "recovery.key", "out")?;
         ensure!(succeeded && report["exported"] == 1, "{report} {said}");
-        let (_, _, record) = only_record(&bare).await?;
+        let (_, name, record) = only_record(&bare).await?;
+        let id = name.rsplit('/').next().context("a name")?.parse()?;
+        let record = RegistryRecord::parse(&record, id)?;
         ensure!(
-            record.windows(9).filter(|window| window[0] == 5).count() > 0,
+            record
+                .wraps()
+                .iter()
+                .any(|wrap| wrap.provider() == Provider::Recovery),
             "no recovery wrap"
         );
         Ok(())

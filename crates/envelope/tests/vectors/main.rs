@@ -10,6 +10,8 @@
 mod contents;
 mod fields;
 #[cfg(feature = "local")]
+mod key_files;
+#[cfg(feature = "local")]
 mod local_wraps;
 mod pattern;
 mod records;

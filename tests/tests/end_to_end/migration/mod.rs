@@ -19,9 +19,10 @@ use sealgate_tests::{
 };
 use serde_json::Value;
 
+use crate::stored::PART;
+
 const BUCKET: &str = "migrated";
 const MARKED: &str = "[[migrating]]\nbuckets = [\"migrated\"]\n";
-const PART: usize = 5 * 1024 * 1024;
 const LIMIT: Duration = Duration::from_mins(4);
 
 /// A rig whose gateway serves [`BUCKET`] as migrating; the bucket is made bare.

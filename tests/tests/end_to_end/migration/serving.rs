@@ -11,49 +11,11 @@ use sealgate_tests::{
     rig::{bounded, get, put},
 };
 
+use crate::stored::upload_in_parts;
+
 use super::{BUCKET, LIMIT, PART, is_sealed, listed, marked_rig};
 
 const OTHER: &str = "not-migrating";
-
-async fn put_in_parts(client: &Client, key: &str, body: &[u8]) -> Result<()> {
-    let begun = client
-        .create_multipart_upload()
-        .bucket(BUCKET)
-        .key(key)
-        .send()
-        .await?;
-    let upload = begun.upload_id().context("no upload id")?;
-    let mut parts = Vec::new();
-    for (number, bytes) in (1..).zip(body.chunks(PART)) {
-        let answer = client
-            .upload_part()
-            .bucket(BUCKET)
-            .key(key)
-            .upload_id(upload)
-            .part_number(number)
-            .body(bytes.to_vec().into())
-            .send()
-            .await?;
-        parts.push(
-            CompletedPart::builder()
-                .part_number(number)
-                .set_e_tag(answer.e_tag().map(str::to_owned))
-                .build(),
-        );
-    }
-    let parts = CompletedMultipartUpload::builder()
-        .set_parts(Some(parts))
-        .build();
-    client
-        .complete_multipart_upload()
-        .bucket(BUCKET)
-        .key(key)
-        .upload_id(upload)
-        .multipart_upload(parts)
-        .send()
-        .await?;
-    Ok(())
-}
 
 async fn ranged(client: &Client, key: &str, range: &str) -> Result<(Vec<u8>, String)> {
     let answer = client
@@ -89,7 +51,7 @@ async fn a_half_migrated_bucket_serves_both_kinds_and_lists_their_true_sizes() -
             .send()
             .await?;
         let large = pattern(2, PART + 1_000);
-        put_in_parts(&bare, "clear-in-parts", &large).await?;
+        upload_in_parts(&bare, BUCKET, "clear-in-parts", &large).await?;
         // 413 is also the length of one sealed byte: only a HEAD can tell.
         put(&bare, BUCKET, "clear-like-sealed", &pattern(3, 413)).await?;
         let sealed = pattern(4, 300_000);
