@@ -15,7 +15,6 @@
 //!
 //! A replica holds nothing that another one needs: scaling out is starting more of them behind any load balancer.
 
-pub mod audit;
 pub mod auth;
 pub mod body;
 pub mod byte_range;
@@ -36,6 +35,7 @@ pub mod operation;
 pub mod policy;
 pub mod query_string;
 pub mod route;
+pub mod scan;
 pub mod state;
 pub mod transfer;
 pub mod upstream;

@@ -10,10 +10,10 @@ use super::pace::tell;
 use super::permit;
 use super::service::StopSignals;
 use super::walk::WalkArguments;
-use crate::audit::{Checked, Finding, Findings, Verification, Walked};
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::migration::PermitIssuer;
+use crate::scan::{Checked, Finding, Findings, Verification, Walked};
 
 /// Verify what is stored: its structure without keys, or every byte with them
 ///
@@ -204,7 +204,7 @@ fn as_text(walked: &Walked, report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::Class;
+    use crate::scan::Class;
 
     #[test]
     fn a_finding_says_where_what_and_what_to_do() {

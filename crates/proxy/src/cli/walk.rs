@@ -9,10 +9,10 @@ use super::files::Progress;
 use super::output;
 use super::pace::PaceArguments;
 use super::service::{StopSignals, runtime};
-use crate::audit::Walk;
 use crate::config::Config;
 use crate::logging;
 use crate::migration::Pace;
+use crate::scan::Walk;
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct WalkArguments {

@@ -11,9 +11,9 @@ use super::super::pace::tell;
 use super::super::permit;
 use super::super::service::StopSignals;
 use super::super::walk::WalkArguments;
-use crate::audit::{Dependence, Kind, Retirement, Walked};
 use crate::config::Config;
 use crate::gateway::Gateway;
+use crate::scan::{Dependence, Kind, Retirement, Walked};
 
 /// Examples of what depends on the key that a report names, of each kind.
 const EXAMPLES: usize = 20;

@@ -1,4 +1,4 @@
-//! What an auditor asks of a storage: whether everything that lies there is well, and what still depends on a key.
+//! Goes through everything that is stored: whether all is well, and what still depends on a key.
 //!
 //! ```text
 //! Walk ── bucket by bucket, version by version, in the order of the listing ──▶ Verification: structure, and every byte where that is asked for
