@@ -1,0 +1,280 @@
+//! Looks through the lines of a log, in bounded memory. Nothing is verified here.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    fs::File,
+    io::{self, BufReader},
+    vec,
+};
+
+use crate::{
+    directory::{Directory, Segment},
+    event::{Event, Kind, Verdict},
+    line::{self, Header},
+    lines::Lines,
+};
+
+/// Requests whose outcomes are remembered to be wanted.
+const REMEMBERED: usize = 65_536;
+
+/// One line of a log.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its place in the log.
+    pub header: Header,
+    /// What it says.
+    pub event: Event,
+    /// Its bytes, with the line feed.
+    pub bytes: Vec<u8>,
+}
+
+/// All lines of a log, in order. A line that is being written ends them; one that is no record is an error.
+#[derive(Debug)]
+pub struct Entries {
+    segments: vec::IntoIter<Segment>,
+    current: Option<(Segment, Lines<BufReader<File>>)>,
+}
+
+impl Entries {
+    /// From the first line that is there, or from the segment that has line `start`.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn open(directory: &Directory, start: u64) -> io::Result<Self> {
+        let mut segments = directory.segments()?;
+        let earlier = segments.partition_point(|segment| segment.first <= start);
+        segments.drain(..earlier.saturating_sub(1));
+        Ok(Self {
+            segments: segments.into_iter(),
+            current: None,
+        })
+    }
+
+    /// The next line.
+    ///
+    /// # Errors
+    /// What the file system says, or where a line is no record.
+    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+        loop {
+            if self.current.is_none() {
+                let Some(segment) = self.segments.next() else {
+                    return Ok(None);
+                };
+                let lines = Lines::open(&segment.path)?;
+                self.current = Some((segment, lines));
+            }
+            let Some((segment, lines)) = &mut self.current else {
+                continue;
+            };
+            match lines.next_line()? {
+                Some(raw) if raw.is_whole => {
+                    let (header, event) = line::read(&raw.bytes).map_err(|error| {
+                        let (path, number) = (segment.path.display(), raw.number);
+                        io::Error::other(format!(
+                            "{path}, line {number}: {error}; `sealgate audit verify` says more"
+                        ))
+                    })?;
+                    return Ok(Some(Entry {
+                        header,
+                        event,
+                        bytes: raw.bytes,
+                    }));
+                }
+                _ => self.current = None,
+            }
+        }
+    }
+}
+
+/// What is looked for: everything that is set has to fit.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// The identity.
+    pub identity: Option<String>,
+    /// The grant.
+    pub grant: Option<String>,
+    /// The id of the request.
+    pub request: Option<String>,
+    /// The source address.
+    pub source: Option<String>,
+    /// The S3 operation, or the action.
+    pub action: Option<String>,
+    /// The bucket.
+    pub bucket: Option<String>,
+    /// The object's key.
+    pub key: Option<String>,
+    /// What the object's key begins with.
+    pub prefix: Option<String>,
+    /// The hash that is recorded instead of a key.
+    pub key_hash: Option<String>,
+    /// What was decided.
+    pub decision: Option<Verdict>,
+    /// Not before this time, as records have it.
+    pub since: Option<String>,
+    /// Before this time, as records have it.
+    pub until: Option<String>,
+}
+
+impl Query {
+    /// Whether a line fits by itself.
+    pub fn fits(&self, event: &Event) -> bool {
+        let is =
+            |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
+        let by_prefix = |prefix: &String| {
+            let found = event.key.as_deref();
+            found.is_some_and(|key| key.starts_with(prefix.as_str()))
+        };
+        is(&self.identity, &event.identity)
+            && is(&self.grant, &event.grant)
+            && is(&self.request, &event.request)
+            && is(&self.source, &event.source)
+            && (is(&self.action, &event.action) || is(&self.action, &event.operation))
+            && is(&self.bucket, &event.bucket)
+            && is(&self.key, &event.key)
+            && self.prefix.as_ref().is_none_or(by_prefix)
+            && is(&self.key_hash, &event.key_hash)
+            && (self.decision.is_none() || self.decision == event.decision)
+            && self.since.as_ref().is_none_or(|since| event.time >= *since)
+            && self.until.as_ref().is_none_or(|until| event.time < *until)
+    }
+}
+
+/// A query that also finds what came of the requests that fit.
+#[derive(Debug)]
+pub struct Finder {
+    query: Query,
+    order: VecDeque<String>,
+    requests: HashSet<String>,
+}
+
+impl Finder {
+    /// Looks for this.
+    pub fn new(query: Query) -> Self {
+        Self {
+            query,
+            order: VecDeque::new(),
+            requests: HashSet::new(),
+        }
+    }
+
+    /// Whether the next line is wanted.
+    pub fn wants(&mut self, event: &Event) -> bool {
+        if event.kind == Kind::Outcome
+            && let Some(request) = &event.request
+            && self.requests.remove(request)
+        {
+            return true;
+        }
+        let fits = self.query.fits(event);
+        if fits
+            && event.kind == Kind::Intent
+            && let Some(request) = &event.request
+            && self.requests.insert(request.clone())
+        {
+            self.order.push_back(request.clone());
+            if self.order.len() > REMEMBERED
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.requests.remove(&oldest);
+            }
+        }
+        fits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Decision, Log, LogOptions, Outcome, Purpose, SigningKey};
+
+    fn intent(request: &str, identity: &str, key: &str) -> Event {
+        Event::intent(Decision {
+            request: request.to_owned(),
+            identity: identity.to_owned(),
+            operation: "GetObject".to_owned(),
+            action: Some("decrypt"),
+            bucket: Some("b".to_owned()),
+            key: Some(key.to_owned()),
+            ..Decision::new(Verdict::Allow)
+        })
+    }
+
+    #[tokio::test]
+    async fn what_fits_is_found_with_its_outcome() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = Directory::new(place.path());
+        let key = SigningKey::generate("example.com/one", Purpose::Log).unwrap();
+        let log = Log::open(LogOptions {
+            segment_size: 1_000,
+            ..LogOptions::new(directory.clone(), key)
+        });
+        let log = log.unwrap();
+        for (request, identity, key) in [
+            ("1", "alice", "photos/a"),
+            ("2", "bob", "photos/b"),
+            ("3", "alice", "videos/c"),
+        ] {
+            log.record(vec![intent(request, identity, key)])
+                .await
+                .unwrap();
+            log.submit(Event::outcome(Outcome {
+                request: request.to_owned(),
+                ..Outcome::default()
+            }));
+        }
+        log.close();
+        let found = |query: Query| {
+            let mut finder = Finder::new(query);
+            let mut entries = Entries::open(&directory, 0).unwrap();
+            let mut found = Vec::new();
+            while let Some(entry) = entries.next_entry().unwrap() {
+                if finder.wants(&entry.event) {
+                    found.push((entry.event.request.unwrap_or_default(), entry.event.kind));
+                }
+            }
+            found
+        };
+        let alice = found(Query {
+            identity: Some("alice".to_owned()),
+            ..Query::default()
+        });
+        let both = |request: &str| {
+            [
+                (request.to_owned(), Kind::Intent),
+                (request.to_owned(), Kind::Outcome),
+            ]
+        };
+        assert_eq!(alice, [both("1"), both("3")].concat());
+        let photos = found(Query {
+            prefix: Some("photos/".to_owned()),
+            action: Some("decrypt".to_owned()),
+            ..Query::default()
+        });
+        assert_eq!(photos, [both("1"), both("2")].concat());
+        let denied = found(Query {
+            decision: Some(Verdict::Deny),
+            ..Query::default()
+        });
+        assert_eq!(denied, []);
+        let late = found(Query {
+            since: Some("2999".to_owned()),
+            ..Query::default()
+        });
+        assert_eq!(late, []);
+        assert!(found(Query::default()).len() >= 10);
+    }
+
+    #[test]
+    fn a_start_skips_the_files_before_it() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = Directory::new(place.path());
+        directory.create().unwrap();
+        for first in [0, 10, 20] {
+            std::fs::write(directory.segment(first).path, b"").unwrap();
+        }
+        for (start, left) in [(0, 3), (9, 3), (10, 2), (25, 1)] {
+            let entries = Entries::open(&directory, start).unwrap();
+            assert_eq!(entries.segments.len(), left, "{start}");
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! Finds out whether a log is what its key signed, and what was held elsewhere; if not, where.
+//!
+//! One pass over the lines and, in step, over the history of checkpoints; memory does not grow with the log. Without a checkpoint that was
+//! held elsewhere, a log that was rolled back as a whole, or written anew by whoever has its key, looks like any other.
+
+mod chain;
+mod held;
+mod past;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::{cmp::Ordering, io, path::PathBuf};
+
+use self::{
+    chain::{Chain, Place},
+    held::Verified,
+    past::Past,
+};
+pub use self::{
+    held::Held,
+    report::{Fault, Finding, Report},
+};
+use crate::{
+    checkpoint::Checkpoint,
+    directory::{Directory, Segment},
+    key::VerifyingKey,
+    line::{self, Header},
+    lines::{Lines, RawLine},
+    merkle::{Frontier, Hash},
+    writer::first_line,
+};
+
+/// Whose signatures count.
+#[derive(Clone, Debug)]
+pub struct Trusted {
+    /// The key of the log.
+    pub log: VerifyingKey,
+    /// The keys of receivers. Where there are any, each held checkpoint must be countersigned by one of them.
+    pub cosigners: Vec<VerifyingKey>,
+}
+
+/// What is to be verified, and how.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// The files.
+    pub directory: Directory,
+    /// Whose signatures count.
+    pub trusted: Trusted,
+    /// Checkpoints that were held elsewhere.
+    pub held: Vec<Held>,
+    /// Whether the first segments may be missing, which a gateway removes once the receiver has them.
+    pub may_be_pruned: bool,
+}
+
+/// Verifies a log.
+///
+/// # Errors
+/// Where a file can't be read; what is wrong with a log is in the report.
+pub fn verify(task: &Task) -> io::Result<Report> {
+    let mut walk = Walk::new(task)?;
+    for held in &task.held {
+        walk.hold(held, task);
+    }
+    if let Some(beside) = held::beside(&task.directory.countersigned())? {
+        walk.hold(&beside, task);
+    }
+    let segments = task.directory.segments()?;
+    for (number, segment) in segments.iter().enumerate() {
+        let is_last = number + 1 == segments.len();
+        walk.segment(segment, task, number == 0, is_last)?;
+    }
+    walk.finish(task)
+}
+
+struct Walk {
+    report: Report,
+    key: VerifyingKey,
+    past: Past,
+    held: Vec<Verified>,
+    chain: Chain,
+    frontier: Frontier,
+    /// The hash of the last line; none where it is not known.
+    last: Option<Hash>,
+    /// Whether the tree is not known any more, because a line is missing or altered; until the next segment, which brings its own.
+    is_lost: bool,
+    /// The size up to which a checkpoint was right.
+    good: u64,
+    /// The sequence that is expected next.
+    expected: u64,
+    /// The last `signed` of a line that was found wrong, so that each is reported once.
+    wrong_signed: Option<u64>,
+    place: PathBuf,
+}
+
+impl Walk {
+    fn new(task: &Task) -> io::Result<Self> {
+        let key = task.trusted.log.clone();
+        Ok(Self {
+            report: Report::new(key.name()),
+            past: Past::open(&task.directory)?,
+            key,
+            held: Vec::new(),
+            chain: Chain::default(),
+            frontier: Frontier::new(),
+            last: Some(Hash::empty()),
+            is_lost: false,
+            good: 0,
+            expected: 0,
+            wrong_signed: None,
+            place: task.directory.segments_directory(),
+        })
+    }
+
+    fn add(&mut self, fault: Fault, line: Option<u64>, sequence: Option<u64>, message: String) {
+        self.report.add(Finding {
+            fault,
+            file: self.place.clone(),
+            line,
+            sequence,
+            message,
+        });
+    }
+
+    fn hold(&mut self, held: &Held, task: &Task) {
+        match held::verify(held, &task.trusted) {
+            Ok(verified) => {
+                for other in &self.held {
+                    if let Some(finding) = forked(&verified, &other.checkpoint) {
+                        self.report.add(finding);
+                    }
+                }
+                for stranger in &verified.strangers {
+                    let file = held.file.display();
+                    self.report.remarks.push(format!(
+                        "{file} is countersigned by {stranger}, whose key was not given: not checked"
+                    ));
+                }
+                self.report.countersigned_at = self.report.countersigned_at.max(verified.time);
+                self.held.push(verified);
+            }
+            Err((fault, message)) => self.report.add(Finding {
+                fault,
+                file: held.file.clone(),
+                line: None,
+                sequence: None,
+                message,
+            }),
+        }
+    }
+
+    fn segment(
+        &mut self,
+        segment: &Segment,
+        task: &Task,
+        is_first: bool,
+        is_last: bool,
+    ) -> io::Result<()> {
+        self.place.clone_from(&segment.path);
+        if is_first {
+            self.report.first = segment.first;
+            if segment.first > 0 {
+                self.begin_late(segment.first, task);
+            }
+        }
+        let mut lines = Lines::open(&segment.path)?;
+        let mut is_begun = false;
+        while let Some(raw) = lines.next_line()? {
+            if !raw.is_whole && is_last {
+                self.report.is_torn = true;
+                break;
+            }
+            if is_begun {
+                self.line(&raw)?;
+            } else {
+                is_begun = true;
+                self.first_line(segment, &raw)?;
+            }
+        }
+        if !is_begun && !is_last {
+            self.add(
+                Fault::Missing,
+                None,
+                Some(segment.first),
+                "the file is empty".to_owned(),
+            );
+            self.is_lost = true;
+        }
+        Ok(())
+    }
+
+    /// The first segments are not here.
+    fn begin_late(&mut self, first: u64, task: &Task) {
+        if !task.may_be_pruned {
+            let message = format!(
+                "records 0 to {} are not here; where a gateway removed them because the receiver has them, verify with --pruned",
+                first - 1
+            );
+            self.add(Fault::Missing, None, Some(0), message);
+        }
+        self.last = None;
+        self.expected = first;
+    }
+
+    /// The first line of a file, which brings the tree of all lines before.
+    fn first_line(&mut self, segment: &Segment, raw: &RawLine) -> io::Result<()> {
+        let read = line::read(&raw.bytes).ok();
+        let tree = read.and_then(|(header, event)| {
+            first_line(segment, header.seq, event.kind, event.tree.as_deref())
+        });
+        let Some(tree) = tree else {
+            let message = "the file does not begin with the record of a segment".to_owned();
+            self.add(
+                Fault::Altered,
+                Some(raw.number),
+                Some(segment.first),
+                message,
+            );
+            self.is_lost = true;
+            return self.line(raw);
+        };
+        if segment.first > self.expected {
+            self.missing(segment.first, raw.number);
+        }
+        let is_late = self.last.is_none() && self.frontier.size() == 0;
+        if !is_late && !self.is_lost && tree != self.frontier {
+            let message = "the tree of the lines before is another one".to_owned();
+            self.add(
+                Fault::Altered,
+                Some(raw.number),
+                Some(segment.first),
+                message,
+            );
+        }
+        if is_late || self.is_lost {
+            // What was lost before is reported; from here on the file's own tree counts, if the next checkpoint confirms it.
+            self.report.findings.extend(self.chain.reset());
+            self.frontier = tree;
+            if self.is_lost {
+                self.last = None;
+            }
+            self.is_lost = false;
+            self.expected = segment.first;
+            self.compare(segment.first)?;
+        }
+        self.line(raw)
+    }
+
+    fn line(&mut self, raw: &RawLine) -> io::Result<()> {
+        let leaf = Hash::leaf(&raw.bytes);
+        let header = (raw.is_whole && !raw.is_long)
+            .then(|| line::read_header(&raw.bytes))
+            .transpose();
+        let Ok(Some(header)) = header else {
+            let message = "not a record".to_owned();
+            self.add(
+                Fault::Altered,
+                Some(raw.number),
+                Some(self.expected),
+                message,
+            );
+            self.lose();
+            self.expected += 1;
+            return Ok(());
+        };
+        match header.seq.cmp(&self.expected) {
+            Ordering::Equal => {
+                self.link(&header, raw);
+                self.check_signed(&header, raw);
+            }
+            Ordering::Greater => self.missing(header.seq, raw.number),
+            Ordering::Less => {
+                let message = format!("record {} is expected here", self.expected);
+                self.add(
+                    Fault::Misplaced,
+                    Some(raw.number),
+                    Some(header.seq),
+                    message,
+                );
+                self.lose();
+                return Ok(());
+            }
+        }
+        self.expected = header.seq + 1;
+        self.last = Some(leaf);
+        if self.is_lost {
+            return Ok(());
+        }
+        self.frontier.append(leaf);
+        self.compare(self.frontier.size())
+    }
+
+    /// The tree is not known any more.
+    fn lose(&mut self) {
+        self.is_lost = true;
+        self.last = None;
+        self.report.findings.extend(self.chain.reset());
+    }
+
+    fn missing(&mut self, found: u64, line: u64) {
+        let message = format!(
+            "records {} to {} are missing before this line",
+            self.expected,
+            found - 1
+        );
+        self.add(Fault::Missing, Some(line), Some(self.expected), message);
+        self.lose();
+    }
+
+    fn link(&mut self, header: &Header, raw: &RawLine) {
+        let fits = self.last.is_none_or(|last| header.prev == last.to_base64());
+        let place = Place {
+            file: self.place.clone(),
+            line: raw.number,
+            sequence: header.seq,
+        };
+        if let Some(finding) = self.chain.line(place, fits) {
+            self.report.add(finding);
+        }
+    }
+
+    /// Each line tells which checkpoint was the last one before it.
+    fn check_signed(&mut self, header: &Header, raw: &RawLine) {
+        let last = self.past.last();
+        if self.is_lost || header.signed == last || self.wrong_signed == Some(header.signed) {
+            return;
+        }
+        self.wrong_signed = Some(header.signed);
+        let history = self.past.path().display();
+        let message = format!(
+            "written after a checkpoint of {} lines was signed, and in {history} the last one before is of {last} lines: one of the two was altered",
+            header.signed
+        );
+        self.add(Fault::Missing, Some(raw.number), Some(header.seq), message);
+    }
+
+    /// Compares the tree with every checkpoint of its size, and takes note of those that were passed.
+    fn compare(&mut self, size: u64) -> io::Result<()> {
+        while let Some((checkpoint, _)) = self.past.take_up_to(size, &self.key, &mut self.report)? {
+            self.meet(&checkpoint);
+            if checkpoint.size == size {
+                let file = self.past.path().clone();
+                self.judge(&checkpoint, &file);
+            }
+        }
+        for position in 0..self.held.len() {
+            let Some(held) = self.held.get(position) else {
+                break;
+            };
+            if held.checkpoint.size == size {
+                let (checkpoint, file) = (held.checkpoint.clone(), held.file.clone());
+                let is_matched = self.judge(&checkpoint, &file);
+                if let Some(held) = self.held.get_mut(position) {
+                    held.is_matched = is_matched;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A checkpoint of the history: held ones must be in it, as they are.
+    fn meet(&mut self, checkpoint: &Checkpoint) {
+        let mut forks = Vec::new();
+        for held in &mut self.held {
+            held.is_seen |= held.checkpoint == *checkpoint;
+            forks.extend(forked(held, checkpoint));
+        }
+        for fork in forks {
+            self.report.add(fork);
+        }
+    }
+
+    fn judge(&mut self, checkpoint: &Checkpoint, file: &std::path::Path) -> bool {
+        if self.is_lost || checkpoint.size != self.frontier.size() {
+            return false;
+        }
+        if checkpoint.root == self.frontier.root() {
+            self.good = checkpoint.size;
+            return true;
+        }
+        let (good, size, file) = (self.good, checkpoint.size, file.display());
+        let message = format!(
+            "one of the records {good} to {} was altered, removed or exchanged: they are not those that the checkpoint of {size} lines in {file} signs",
+            size.saturating_sub(1)
+        );
+        self.add(Fault::Altered, None, Some(good), message);
+        self.lose();
+        false
+    }
+
+    fn finish(mut self, task: &Task) -> io::Result<Report> {
+        self.report.findings.extend(self.chain.reset());
+        let size = if self.is_lost {
+            self.expected
+        } else {
+            self.frontier.size()
+        };
+        self.report.size = size;
+        if !self.is_lost {
+            self.report.root = self.frontier.root().to_base64();
+        }
+        self.report.signed = self.good;
+        self.report.unsigned = size.saturating_sub(self.past.last().max(self.good));
+        let mut signed = 0;
+        while let Some((checkpoint, _)) =
+            self.past
+                .take_up_to(u64::MAX, &self.key, &mut self.report)?
+        {
+            self.meet(&checkpoint);
+            signed = signed.max(checkpoint.size);
+        }
+        if signed > size {
+            let file = self.past.path().display();
+            let message = format!(
+                "the log ends after {size} records, and {file} has a checkpoint of {signed}: the records {size} to {} were cut off",
+                signed - 1
+            );
+            self.add(Fault::Truncated, None, Some(size), message);
+        }
+        for held in std::mem::take(&mut self.held) {
+            self.settle(&held, size, task);
+        }
+        if self.report.held.is_none() {
+            self.report.remarks.push(
+                "no checkpoint that was held elsewhere was compared: a log that was rolled back as a whole, or written anew with its key, can't be told from this one".to_owned(),
+            );
+        }
+        Ok(self.report)
+    }
+
+    /// What a held checkpoint proves in the end.
+    fn settle(&mut self, held: &Verified, size: u64, task: &Task) {
+        let signed = held.checkpoint.size;
+        if signed > size {
+            let message = format!(
+                "the log ends after {size} records, and {} is a checkpoint of {signed}: the records {size} to {} were cut off",
+                held.file.display(),
+                signed - 1
+            );
+            self.add(Fault::Truncated, None, Some(size), message);
+        } else if signed < self.report.first {
+            let finding = Finding {
+                fault: Fault::Unverifiable,
+                file: held.file.clone(),
+                line: None,
+                sequence: None,
+                message: format!(
+                    "a checkpoint of {signed} lines, and the first that is here is record {}: hold a newer one",
+                    self.report.first
+                ),
+            };
+            self.report.add(finding);
+        }
+        if !held.is_seen && signed > 0 {
+            let finding = Finding {
+                fault: Fault::Missing,
+                file: task.directory.checkpoints(),
+                line: None,
+                sequence: None,
+                message: format!(
+                    "the checkpoint of {signed} lines in {} is not in the history",
+                    held.file.display()
+                ),
+            };
+            self.report.add(finding);
+        }
+        if held.is_matched {
+            self.report.held = self.report.held.max(Some(signed));
+        }
+    }
+}
+
+/// Two checkpoints of one size with different roots: nobody but the log's key can have made both.
+fn forked(held: &Verified, other: &Checkpoint) -> Option<Finding> {
+    let is_fork = held.checkpoint.size == other.size && held.checkpoint.root != other.root;
+    is_fork.then(|| Finding {
+        fault: Fault::Forked,
+        file: held.file.clone(),
+        line: None,
+        sequence: None,
+        message: format!(
+            "the log's key signed another tree of {} lines as well: {} here, {} elsewhere",
+            other.size,
+            held.checkpoint.root.to_base64(),
+            other.root.to_base64()
+        ),
+    })
+}

@@ -1,0 +1,503 @@
+//! The writer of a log: many callers, one thread, one sync for all that wait.
+//!
+//! ```text
+//! record ─┐                        ┌─ append ─ sync ─┬─ every caller of the batch goes on
+//! record ─┼─ queue (bounded) ─ thread ─┤                 └─ a checkpoint, when one is due
+//! submit ─┘                        └─ after a failure: refuse, cut to what is durable, try again
+//! ```
+//!
+//! A failed write or sync fails everything of its batch. Pages that a sync could not write may be gone though a read still shows them, so
+//! nothing is read back: the files are cut to the length that earlier syncs made durable, and the log goes on from there.
+
+mod core;
+mod disk;
+mod recovery;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::VecDeque,
+    fs::{File, OpenOptions, TryLockError},
+    io,
+    ops::Range,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+
+pub use self::recovery::OpenError;
+pub(crate) use self::recovery::{first_line, recover};
+use self::{
+    core::{Core, Settings},
+    disk::{Disk, FileSystem},
+};
+use crate::{
+    directory::Directory,
+    event::{Event, Kind},
+    key::SigningKey,
+    limits::MAX_EVENTS,
+    line::Prepared,
+    object_name::ObjectNames,
+};
+
+/// Bytes of lines that one sync makes durable at most.
+const MAX_BATCH: usize = 4 << 20;
+
+/// How long after a failure the files are tried again.
+const REOPEN_AFTER: Duration = Duration::from_secs(2);
+
+/// How a log is kept.
+#[derive(Debug)]
+pub struct LogOptions {
+    /// Where its files are.
+    pub directory: Directory,
+    /// Its key; the name of the key is the name of the log.
+    pub key: SigningKey,
+    /// What becomes of the names of objects.
+    pub names: ObjectNames,
+    /// Bytes after which another file is begun.
+    pub segment_size: u64,
+    /// How old the oldest line gets that no checkpoint covers.
+    pub checkpoint_interval: Duration,
+    /// Events that may wait to be recorded.
+    pub queue: usize,
+    /// How long a caller waits for a record to be durable.
+    pub patience: Duration,
+    /// Name and version of what writes.
+    pub software: String,
+}
+
+impl LogOptions {
+    /// The defaults beside directory and key.
+    pub fn new(directory: Directory, key: SigningKey) -> Self {
+        Self {
+            directory,
+            key,
+            names: ObjectNames::Plain,
+            segment_size: 64 << 20,
+            checkpoint_interval: Duration::from_secs(1),
+            queue: 8_192,
+            patience: Duration::from_secs(10),
+            software: concat!("sealgate-audit ", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+/// Why an event is not recorded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// The disk refuses.
+    #[error("the audit log can't be written: {0}")]
+    Disk(String),
+    /// The disk takes too long.
+    #[error("the audit log takes too long to write")]
+    Slow,
+    /// The log was closed.
+    #[error("the audit log is closed")]
+    Closed,
+    /// More events at once than may be.
+    #[error("more than {MAX_EVENTS} events at once")]
+    Many,
+    /// The event can't be written down.
+    #[error("an event can't be written down")]
+    Form,
+}
+
+/// How long a log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Position {
+    /// Lines that are durable.
+    pub size: u64,
+    /// Lines that a checkpoint covers.
+    pub signed: u64,
+}
+
+type Answer = Result<Range<u64>, RecordError>;
+
+struct Job {
+    events: Vec<Prepared>,
+    answer: Option<oneshot::Sender<Answer>>,
+    _places: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    is_closed: bool,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    filled: Condvar,
+    places: Arc<Semaphore>,
+    names: ObjectNames,
+    patience: Duration,
+    queue_length: usize,
+    /// Events that were not recorded, and not yet told of.
+    lost: AtomicU64,
+    failure: Mutex<Option<String>>,
+    position: watch::Sender<Position>,
+}
+
+/// A log that is open for writing. Dropping it closes it.
+pub struct Log {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log")
+            .field("position", &self.position())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Log {
+    /// Opens a log, or begins it, and starts its thread.
+    ///
+    /// # Errors
+    /// [`OpenError`]; where lines that were signed are missing or altered, nothing is written.
+    pub fn open(options: LogOptions) -> Result<Self, OpenError> {
+        Self::open_on(options, Box::new(FileSystem))
+    }
+
+    fn open_on(options: LogOptions, disk: Box<dyn Disk>) -> Result<Self, OpenError> {
+        let directory = options.directory.clone();
+        let failed = |cause| OpenError::Io {
+            path: directory.root().to_owned(),
+            cause,
+        };
+        directory.create().map_err(failed)?;
+        let lock = lock(&directory)?;
+        let core = Core::open(
+            Settings {
+                directory: options.directory,
+                key: options.key,
+                segment_size: options.segment_size,
+                checkpoint_interval: options.checkpoint_interval,
+                software: options.software,
+            },
+            disk,
+        )?;
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            filled: Condvar::new(),
+            places: Arc::new(Semaphore::new(options.queue.max(MAX_EVENTS))),
+            names: options.names,
+            patience: options.patience,
+            queue_length: options.queue.max(MAX_EVENTS),
+            lost: AtomicU64::new(0),
+            failure: Mutex::new(None),
+            position: watch::Sender::new(core.position()),
+        });
+        let thread = thread::Builder::new()
+            .name("audit-log".to_owned())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || {
+                    Writer { core, shared }.run();
+                    drop(lock);
+                }
+            })
+            .map_err(|cause| OpenError::Io {
+                path: directory.root().to_owned(),
+                cause,
+            })?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Records events, one after the other, and returns their sequences once they are durable.
+    ///
+    /// Cancel safety: when the future is dropped, the events may be recorded all the same.
+    ///
+    /// # Errors
+    /// [`RecordError`]; then nothing that depends on the record may be done. [`RecordError::Slow`] may be recorded all the same.
+    pub async fn record(&self, events: Vec<Event>) -> Result<Range<u64>, RecordError> {
+        let count = u32::try_from(events.len()).map_err(|_| RecordError::Many)?;
+        if events.len() > MAX_EVENTS {
+            return Err(RecordError::Many);
+        }
+        if let Some(failure) = self.failure() {
+            return Err(RecordError::Disk(failure));
+        }
+        let events = self.prepare(events)?;
+        let waiting = async {
+            let places = Arc::clone(&self.shared.places).acquire_many_owned(count);
+            let places = places.await.map_err(|_| RecordError::Closed)?;
+            let (answer, answered) = oneshot::channel();
+            self.shared.push(Job {
+                events,
+                answer: Some(answer),
+                _places: Some(places),
+            })?;
+            answered.await.map_err(|_| RecordError::Closed)?
+        };
+        tokio::time::timeout(self.shared.patience, waiting)
+            .await
+            .map_err(|_| RecordError::Slow)?
+    }
+
+    /// Hands over an event without waiting for it; what can't be recorded is counted as lost, and the log says so later. Callers bound how
+    /// many there are: one for each request that runs.
+    pub fn submit(&self, event: Event) {
+        let job = self.prepare(vec![event]).map(|events| Job {
+            events,
+            answer: None,
+            _places: None,
+        });
+        if job.and_then(|job| self.shared.push(job)).is_err() {
+            self.lose(1);
+        }
+    }
+
+    /// Counts events that were not recorded; the log says how many, once it can.
+    pub fn lose(&self, count: u64) {
+        self.shared.lost.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Why nothing can be recorded at the moment.
+    pub fn failure(&self) -> Option<String> {
+        lock_of(&self.shared.failure).clone()
+    }
+
+    /// How long the log is.
+    pub fn position(&self) -> Position {
+        *self.shared.position.borrow()
+    }
+
+    /// Tells when the log grows or a checkpoint is signed.
+    pub fn positions(&self) -> watch::Receiver<Position> {
+        self.shared.position.subscribe()
+    }
+
+    /// Events that wait to be recorded, of those that callers wait for.
+    pub fn waiting(&self) -> usize {
+        self.shared.queue_length - self.shared.places.available_permits()
+    }
+
+    /// The hash that records have instead of a name, where names are hashed.
+    pub fn names(&self) -> &ObjectNames {
+        &self.shared.names
+    }
+
+    /// Records everything that waits, signs a last checkpoint, and ends. Blocks until the disk has it.
+    pub fn close(mut self) {
+        self.shut();
+    }
+
+    fn shut(&mut self) {
+        lock_of(&self.shared.queue).is_closed = true;
+        self.shared.filled.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic was reported by the thread itself.
+            let _ = thread.join();
+        }
+    }
+
+    fn prepare(&self, events: Vec<Event>) -> Result<Vec<Prepared>, RecordError> {
+        let prepare = |mut event: Event| {
+            self.shared.names.apply(&mut event);
+            Prepared::new(event).map_err(|_| RecordError::Form)
+        };
+        events.into_iter().map(prepare).collect()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}
+
+impl Shared {
+    fn push(&self, job: Job) -> Result<(), RecordError> {
+        let mut queue = lock_of(&self.queue);
+        if queue.is_closed {
+            return Err(RecordError::Closed);
+        }
+        queue.jobs.push_back(job);
+        drop(queue);
+        self.filled.notify_one();
+        Ok(())
+    }
+}
+
+fn lock_of<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is guarded is never half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes sure that nobody else writes the files.
+pub(crate) fn lock(directory: &Directory) -> Result<File, OpenError> {
+    let path = directory.lock();
+    let failed = |cause| OpenError::Io {
+        path: path.clone(),
+        cause,
+    };
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(directory.root().to_owned())),
+        Err(TryLockError::Error(cause)) => Err(failed(cause)),
+    }
+}
+
+struct Writer {
+    core: Core,
+    shared: Arc<Shared>,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut failed_at: Option<Instant> = None;
+        loop {
+            let wake = failed_at.map_or(self.core.due(), |at| Some(at + REOPEN_AFTER));
+            let (jobs, is_closed) = self.wait(wake);
+            if let Some(at) = failed_at
+                && (at.elapsed() >= REOPEN_AFTER || is_closed)
+            {
+                failed_at = self.reopen();
+            }
+            if failed_at.is_none() {
+                failed_at = self.commit(jobs, is_closed);
+            } else {
+                self.refuse(jobs);
+            }
+            self.shared.position.send_replace(self.core.position());
+            if is_closed {
+                break;
+            }
+        }
+        let mut queue = lock_of(&self.shared.queue);
+        queue.is_closed = true;
+        queue.jobs.clear();
+    }
+
+    /// Takes what waits, up to a batch; waits until there is something, until `wake`, or until the log is closed and nothing waits.
+    fn wait(&self, wake: Option<Instant>) -> (Vec<Job>, bool) {
+        let mut queue = lock_of(&self.shared.queue);
+        loop {
+            if !queue.jobs.is_empty() {
+                let mut length = 0;
+                let mut jobs = Vec::new();
+                while length < MAX_BATCH
+                    && let Some(job) = queue.jobs.pop_front()
+                {
+                    length += job.events.iter().map(Prepared::length).sum::<usize>();
+                    jobs.push(job);
+                }
+                return (jobs, queue.is_closed && queue.jobs.is_empty());
+            }
+            if queue.is_closed {
+                return (Vec::new(), true);
+            }
+            let Some(wake) = wake else {
+                queue = wait_on(&self.shared.filled, queue);
+                continue;
+            };
+            let left = wake.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return (Vec::new(), false);
+            }
+            queue = self
+                .shared
+                .filled
+                .wait_timeout(queue, left)
+                .map_or_else(|poisoned| poisoned.into_inner().0, |(queue, _)| queue);
+        }
+    }
+
+    /// Returns when it failed, if it did.
+    fn commit(&mut self, jobs: Vec<Job>, is_closed: bool) -> Option<Instant> {
+        let mut events = Vec::new();
+        let lost = self.shared.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let event = Event {
+                lost: Some(lost),
+                ..Event::new(Kind::Lost)
+            };
+            events.extend(Prepared::new(event));
+        }
+        let mut jobs = jobs;
+        let before = events.len() as u64;
+        for job in &mut jobs {
+            events.append(&mut job.events.clone());
+        }
+        if !events.is_empty() {
+            match self.core.commit(&events) {
+                Ok(first) => {
+                    let mut next = first + before;
+                    for job in jobs {
+                        let end = next + job.events.len() as u64;
+                        if let Some(answer) = job.answer {
+                            // Nobody waits where the caller gave up.
+                            let _ = answer.send(Ok(next..end));
+                        }
+                        next = end;
+                    }
+                }
+                Err(error) => {
+                    self.shared.lost.fetch_add(lost, Ordering::Relaxed);
+                    let failed = self.fail(&error);
+                    self.refuse(jobs);
+                    return Some(failed);
+                }
+            }
+        }
+        let is_due = self.core.due().is_some_and(|due| due <= Instant::now());
+        let signed = match (is_closed, is_due) {
+            (true, _) => self.core.close(),
+            (false, true) => self.core.sign(),
+            (false, false) => Ok(()),
+        };
+        signed.err().map(|error| self.fail(&error))
+    }
+
+    fn reopen(&mut self) -> Option<Instant> {
+        let reason = lock_of(&self.shared.failure).clone().unwrap_or_default();
+        match self.core.reopen(&reason) {
+            Ok(()) => {
+                *lock_of(&self.shared.failure) = None;
+                tracing::warn!("the audit log is written again");
+                None
+            }
+            Err(error) => Some(self.fail(&error)),
+        }
+    }
+
+    fn fail(&self, error: &io::Error) -> Instant {
+        tracing::error!(%error, "the audit log can't be written; nothing that was not durable counts");
+        *lock_of(&self.shared.failure) = Some(error.to_string());
+        Instant::now()
+    }
+
+    fn refuse(&self, jobs: Vec<Job>) {
+        let failure = lock_of(&self.shared.failure).clone().unwrap_or_default();
+        for job in jobs {
+            if let Some(answer) = job.answer {
+                let _ = answer.send(Err(RecordError::Disk(failure.clone())));
+            } else {
+                let count = job.events.len() as u64;
+                self.shared.lost.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+fn wait_on<'a>(filled: &Condvar, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+    filled.wait(queue).unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,245 @@
+//! What a log is when it is opened: whole, or with a line that was being written when a process ended.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Seek as _, SeekFrom},
+    path::PathBuf,
+};
+
+use crate::{
+    checkpoint::Checkpoint,
+    directory::{Directory, Segment},
+    event::Kind,
+    history,
+    key::VerifyingKey,
+    limits::{MAX_LINE, MAX_NOTE},
+    line,
+    lines::Lines,
+    merkle::{Frontier, Hash},
+    note::Note,
+};
+
+/// How much of the end of the history is read: at least its last line.
+const HISTORY_TAIL: u64 = 4 * MAX_NOTE as u64;
+
+/// Why a log can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file system refuses.
+    #[error("{path} can't be used: {cause}", path = .path.display())]
+    Io {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// Another process writes the log.
+    #[error("another process writes the log in {directory}; two writers would fork it: give each gateway its own directory and key", directory = .0.display())]
+    Locked(PathBuf),
+    /// What is there is not what was signed.
+    #[error(
+        "the log in {directory} is damaged: {what}; nothing is appended to it. `sealgate audit verify` says more; to go on, move it away, and start another log with a new key",
+        directory = .directory.display()
+    )]
+    Damaged {
+        /// The log.
+        directory: PathBuf,
+        /// What was found.
+        what: String,
+    },
+}
+
+/// What a log is.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) frontier: Frontier,
+    /// The hash of the last line.
+    pub(crate) last: Hash,
+    /// The size of the last checkpoint.
+    pub(crate) signed: u64,
+    /// The length of the history that counts, in bytes.
+    pub(crate) history_length: u64,
+    /// The segment to append to, and the length of it that counts.
+    pub(crate) segment: Option<(Segment, u64)>,
+    /// Bytes of lines that were being written.
+    pub(crate) cut_bytes: u64,
+}
+
+/// Reads the end of a log and decides what counts. Changes nothing but that it removes segments without one whole line.
+pub(crate) fn recover(
+    directory: &Directory,
+    key: &VerifyingKey,
+) -> Result<(Recovered, Option<Note>), OpenError> {
+    let damaged = |what: String| OpenError::Damaged {
+        directory: directory.root().to_owned(),
+        what,
+    };
+    let (checkpoint, history_length, cut_history) = last_checkpoint(directory, key)?;
+    let (checkpoint, note) = checkpoint.unzip();
+    let (signed, root) = checkpoint.map_or((0, Hash::empty()), |last| (last.size, last.root));
+    let mut segments = directory
+        .segments()
+        .map_err(failed(directory.segments_directory()))?;
+    let mut cut_bytes = cut_history;
+    loop {
+        let Some(segment) = segments.pop() else {
+            if signed > 0 {
+                return Err(damaged(format!(
+                    "a checkpoint of {signed} lines was signed, and there is no line"
+                )));
+            }
+            let recovered = Recovered {
+                frontier: Frontier::new(),
+                last: Hash::empty(),
+                signed,
+                history_length,
+                segment: None,
+                cut_bytes,
+            };
+            return Ok((recovered, note));
+        };
+        let read = read_segment(&segment, signed, root).map_err(failed(segment.path.clone()))?;
+        let read = read.map_err(damaged)?;
+        cut_bytes += read.cut_bytes;
+        let Some((frontier, last)) = read.end else {
+            if segment.first < signed {
+                return Err(damaged(format!("{} is empty", segment.path.display())));
+            }
+            fs::remove_file(&segment.path).map_err(failed(segment.path.clone()))?;
+            continue;
+        };
+        if frontier.size() < signed {
+            let (size, path) = (frontier.size(), segment.path.display());
+            return Err(damaged(format!(
+                "a checkpoint of {signed} lines was signed, and {path} ends after line {size}"
+            )));
+        }
+        let recovered = Recovered {
+            frontier,
+            last,
+            signed,
+            history_length,
+            segment: Some((segment, read.length)),
+            cut_bytes,
+        };
+        return Ok((recovered, note));
+    }
+}
+
+fn failed(path: PathBuf) -> impl FnOnce(io::Error) -> OpenError {
+    |cause| OpenError::Io { path, cause }
+}
+
+type LastCheckpoint = (Option<(Checkpoint, Note)>, u64, u64);
+
+/// The last checkpoint, the length of the history up to its end, and how many bytes are behind.
+fn last_checkpoint(directory: &Directory, key: &VerifyingKey) -> Result<LastCheckpoint, OpenError> {
+    let path = directory.checkpoints();
+    let tail = read_tail(&path).map_err(failed(path.clone()))?;
+    let Some((tail, length)) = tail else {
+        return Ok((None, 0, 0));
+    };
+    let end = tail.iter().rposition(|byte| *byte == b'\n');
+    let whole = tail.get(..end.map_or(0, |end| end + 1)).unwrap_or_default();
+    let cut = (tail.len() - whole.len()) as u64;
+    if whole.is_empty() {
+        return Ok((None, length - cut, cut));
+    }
+    let start = whole
+        .get(..whole.len() - 1)
+        .and_then(|before| before.iter().rposition(|byte| *byte == b'\n'))
+        .map_or(0, |position| position + 1);
+    let line = whole.get(start..).unwrap_or_default();
+    let last = history::read(line, key).map_err(|cause| OpenError::Damaged {
+        directory: directory.root().to_owned(),
+        what: format!("the last line of {} is {cause}", path.display()),
+    })?;
+    Ok((Some(last), length - cut, cut))
+}
+
+fn read_tail(path: &std::path::Path) -> io::Result<Option<(Vec<u8>, u64)>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(HISTORY_TAIL)))?;
+    let mut tail = Vec::new();
+    file.take(HISTORY_TAIL).read_to_end(&mut tail)?;
+    Ok(Some((tail, length)))
+}
+
+struct ReadSegment {
+    /// The tree and the hash of the last line; `None` where there is not one whole line.
+    end: Option<(Frontier, Hash)>,
+    /// Bytes of lines that count.
+    length: u64,
+    cut_bytes: u64,
+}
+
+/// Reads a segment up to the first line that does not count. `Err` inside: what is wrong with lines that a checkpoint covers.
+fn read_segment(
+    segment: &Segment,
+    signed: u64,
+    root: Hash,
+) -> io::Result<Result<ReadSegment, String>> {
+    let total = fs::metadata(&segment.path)?.len();
+    let mut lines = Lines::open(&segment.path)?;
+    let mut end: Option<(Frontier, Hash)> = None;
+    let mut length = 0;
+    let path = segment.path.display();
+    while let Some(raw) = lines.next_line()? {
+        if !raw.is_whole || raw.is_long {
+            break;
+        }
+        let Ok((header, event)) = line::read(&raw.bytes) else {
+            break;
+        };
+        let next = match &end {
+            None => first_line(segment, header.seq, event.kind, event.tree.as_deref()),
+            Some((frontier, last)) => (header.seq == frontier.size()
+                && header.prev == last.to_base64())
+            .then(|| frontier.clone()),
+        };
+        let Some(mut frontier) = next else { break };
+        if end.is_none() && frontier.size() == signed && frontier.root() != root {
+            return Ok(Err(format!(
+                "{path} begins with another tree than the checkpoint of {signed} lines signs"
+            )));
+        }
+        let leaf = Hash::leaf(&raw.bytes);
+        frontier.append(leaf);
+        if frontier.size() == signed && frontier.root() != root {
+            return Ok(Err(format!(
+                "the lines up to line {} of {path} are not those that the checkpoint of {signed} lines signs",
+                raw.number
+            )));
+        }
+        length = raw.offset + raw.bytes.len() as u64;
+        end = Some((frontier, leaf));
+    }
+    Ok(Ok(ReadSegment {
+        end,
+        length,
+        cut_bytes: total - length,
+    }))
+}
+
+/// The tree before the first line of a segment, if it is one.
+pub(crate) fn first_line(
+    segment: &Segment,
+    seq: u64,
+    kind: Kind,
+    tree: Option<&[String]>,
+) -> Option<Frontier> {
+    if seq != segment.first || kind != Kind::Segment {
+        return None;
+    }
+    let nodes = tree.unwrap_or_default();
+    let nodes: Option<Vec<_>> = nodes.iter().map(|node| Hash::from_base64(node)).collect();
+    Frontier::of_nodes(segment.first, nodes?)
+}
+
+/// The longest line is read by [`Lines`] whole, and so is each that a log writes.
+const _: () = assert!(MAX_LINE > MAX_NOTE);

@@ -1,0 +1,328 @@
+//! The writer on good and on failing disks.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use super::{disk::Output, *};
+use crate::{
+    Decision, Outcome, Purpose, Verdict, history, line,
+    lines::Lines,
+    merkle::{Frontier, Hash},
+};
+
+/// A disk whose next writes or syncs fail while a switch is on, half way through a line.
+#[derive(Clone, Debug, Default)]
+struct Failing {
+    writes: Arc<AtomicBool>,
+    syncs: Arc<AtomicBool>,
+    synced: Arc<AtomicUsize>,
+}
+
+struct FailingFile {
+    inner: Box<dyn Output>,
+    disk: Failing,
+}
+
+impl Disk for Failing {
+    fn open(&self, path: &Path, length: u64) -> io::Result<Box<dyn Output>> {
+        Ok(Box::new(FailingFile {
+            inner: FileSystem.open(path, length)?,
+            disk: self.clone(),
+        }))
+    }
+}
+
+impl Output for FailingFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.disk.writes.load(Ordering::SeqCst) {
+            self.inner.append(&bytes[..bytes.len() / 2])?;
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        self.inner.append(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if self.disk.syncs.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the disk is gone"));
+        }
+        self.disk.synced.fetch_add(1, Ordering::SeqCst);
+        self.inner.sync()
+    }
+}
+
+fn key() -> SigningKey {
+    SigningKey::of_seed("example.com/one", Purpose::Log, [7; 32].into()).unwrap()
+}
+
+fn options(place: &Path) -> LogOptions {
+    LogOptions {
+        checkpoint_interval: Duration::from_millis(20),
+        patience: Duration::from_secs(30),
+        ..LogOptions::new(Directory::new(place), key())
+    }
+}
+
+fn intent(name: &str) -> Event {
+    Event::intent(Decision {
+        request: name.to_owned(),
+        ..Decision::new(Verdict::Allow)
+    })
+}
+
+/// All lines, checked: sequences, chain, tree and every checkpoint.
+fn checked(place: &Path) -> Vec<Event> {
+    let directory = Directory::new(place);
+    let mut frontier = Frontier::new();
+    let mut roots = vec![frontier.root()];
+    let mut last = Hash::empty();
+    let mut events = Vec::new();
+    for segment in directory.segments().unwrap() {
+        assert_eq!(segment.first, frontier.size());
+        let mut lines = Lines::open(&segment.path).unwrap();
+        while let Some(raw) = lines.next_line().unwrap() {
+            let (header, event) = line::read(&raw.bytes).unwrap();
+            assert_eq!(header.seq, frontier.size());
+            assert_eq!(header.prev, last.to_base64());
+            last = Hash::leaf(&raw.bytes);
+            frontier.append(last);
+            roots.push(frontier.root());
+            events.push(event);
+        }
+    }
+    let history = fs::read(directory.checkpoints()).unwrap();
+    let mut size = 0;
+    for line in history.split_inclusive(|byte| *byte == b'\n') {
+        let (checkpoint, _) = history::read(line, key().public()).unwrap();
+        assert!(checkpoint.size > size);
+        size = checkpoint.size;
+        assert_eq!(checkpoint.root, roots[usize::try_from(size).unwrap()]);
+    }
+    assert_eq!(size, frontier.size(), "everything is signed");
+    events
+}
+
+fn kinds(events: &[Event]) -> Vec<Kind> {
+    events.iter().map(|event| event.kind).collect()
+}
+
+#[tokio::test]
+async fn what_is_recorded_is_durable_signed_and_in_order() {
+    let place = tempfile::tempdir().unwrap();
+    let log = Log::open(options(place.path())).unwrap();
+    assert_eq!(log.record(vec![intent("a")]).await, Ok(2..3));
+    assert_eq!(log.record(vec![intent("b"), intent("c")]).await, Ok(3..5));
+    log.submit(Event::outcome(Outcome::default()));
+    let mut positions = log.positions();
+    positions
+        .wait_for(|position| position.signed == 6)
+        .await
+        .unwrap();
+    log.close();
+    let events = checked(place.path());
+    let expected = [
+        Kind::Segment,
+        Kind::Start,
+        Kind::Intent,
+        Kind::Intent,
+        Kind::Intent,
+        Kind::Outcome,
+        Kind::Stop,
+    ];
+    assert_eq!(kinds(&events), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_callers_share_syncs() {
+    let place = tempfile::tempdir().unwrap();
+    let disk = Failing::default();
+    let options = LogOptions {
+        checkpoint_interval: Duration::from_hours(1),
+        ..options(place.path())
+    };
+    let log = Arc::new(Log::open_on(options, Box::new(disk.clone())).unwrap());
+    let tasks: Vec<_> = (0..200)
+        .map(|number| {
+            let log = Arc::clone(&log);
+            tokio::spawn(async move { log.record(vec![intent(&number.to_string())]).await })
+        })
+        .collect();
+    let mut sequences = Vec::new();
+    for task in tasks {
+        sequences.push(task.await.unwrap().unwrap().start);
+    }
+    sequences.sort_unstable();
+    assert_eq!(sequences, (2..202).collect::<Vec<_>>());
+    assert!(disk.synced.load(Ordering::SeqCst) < 150);
+    drop(log);
+    assert_eq!(checked(place.path()).len(), 203);
+}
+
+#[tokio::test]
+async fn files_rotate_and_each_begins_with_the_tree_before_it() {
+    let place = tempfile::tempdir().unwrap();
+    let options = || LogOptions {
+        segment_size: 1_000,
+        ..options(place.path())
+    };
+    for _ in 0..2 {
+        let log = Log::open(options()).unwrap();
+        for number in 0..20 {
+            log.record(vec![intent(&number.to_string())]).await.unwrap();
+        }
+        log.close();
+    }
+    let segments = Directory::new(place.path()).segments().unwrap();
+    assert!(segments.len() > 5);
+    let events = checked(place.path());
+    let count = |kind| events.iter().filter(|event| event.kind == kind).count();
+    assert_eq!(count(Kind::Segment), segments.len());
+    assert_eq!(count(Kind::Intent), 40);
+}
+
+#[tokio::test]
+async fn a_torn_line_is_cut_and_the_log_says_so() {
+    let place = tempfile::tempdir().unwrap();
+    Log::open(options(place.path())).unwrap().close();
+    let whole = checked(place.path()).len();
+    let directory = Directory::new(place.path());
+    let segment = &directory.segments().unwrap()[0].path;
+    let good = fs::read(segment).unwrap();
+    let history = fs::read(directory.checkpoints()).unwrap();
+    let torn: [&[u8]; 4] = [b"{\"seq\":3,", b"\0\0\0\0", b"\0\0\0\0\n{}\n", b"\n"];
+    for (round, torn) in torn.into_iter().enumerate() {
+        fs::write(segment, [good.as_slice(), torn].concat()).unwrap();
+        // A checkpoint that was being written, too.
+        fs::write(
+            directory.checkpoints(),
+            [history.as_slice(), b"{\"chec"].concat(),
+        )
+        .unwrap();
+        Log::open(options(place.path())).unwrap().close();
+        let events = checked(place.path());
+        assert_eq!(events[whole].kind, Kind::Start, "{round}");
+        assert_eq!(events[whole].cut_bytes, Some(torn.len() as u64 + 6));
+    }
+}
+
+#[test]
+fn a_segment_without_a_line_is_begun_again() {
+    let place = tempfile::tempdir().unwrap();
+    Log::open(options(place.path())).unwrap().close();
+    let directory = Directory::new(place.path());
+    let lines = checked(place.path()).len();
+    fs::write(directory.segment(lines as u64).path, b"{\"seq\"").unwrap();
+    Log::open(options(place.path())).unwrap().close();
+    let events = checked(place.path());
+    assert_eq!(events[lines].cut_bytes, Some(6));
+}
+
+#[test]
+fn nothing_is_appended_to_a_log_that_lost_or_changed_signed_lines() {
+    let place = tempfile::tempdir().unwrap();
+    Log::open(options(place.path())).unwrap().close();
+    let directory = Directory::new(place.path());
+    let segment = directory.segments().unwrap()[0].path.clone();
+    let good = fs::read(&segment).unwrap();
+    let text = String::from_utf8(good.clone()).unwrap();
+    let shorter = text.split_inclusive('\n').next().unwrap().to_owned();
+    let altered = text.replacen("sealgate", "sealgatf", 1);
+    let last_altered = text.replacen("\"kind\":\"stop\"", "\"kind\":\"lost\"", 1);
+    assert_ne!(last_altered, text);
+    for bad in [String::new(), shorter, altered, last_altered] {
+        fs::write(&segment, &bad).unwrap();
+        let error = Log::open(options(place.path())).unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+        assert_eq!(fs::read_to_string(&segment).unwrap(), bad);
+    }
+    fs::remove_file(&segment).unwrap();
+    assert!(matches!(
+        Log::open(options(place.path())),
+        Err(OpenError::Damaged { .. })
+    ));
+    fs::write(&segment, good).unwrap();
+    // Another key than the one that signed.
+    let other = LogOptions {
+        key: SigningKey::generate("example.com/one", Purpose::Log).unwrap(),
+        ..options(place.path())
+    };
+    assert!(matches!(Log::open(other), Err(OpenError::Damaged { .. })));
+    Log::open(options(place.path())).unwrap().close();
+}
+
+#[test]
+fn a_log_has_one_writer() {
+    let place = tempfile::tempdir().unwrap();
+    let log = Log::open(options(place.path())).unwrap();
+    let error = Log::open(options(place.path())).unwrap_err();
+    assert!(matches!(error, OpenError::Locked(_)), "{error}");
+    log.close();
+    Log::open(options(place.path())).unwrap().close();
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_refuses_and_nothing_that_was_refused_is_in_the_log() {
+    for is_write in [true, false] {
+        let place = tempfile::tempdir().unwrap();
+        let disk = Failing::default();
+        let switch = if is_write { &disk.writes } else { &disk.syncs };
+        let options = LogOptions {
+            segment_size: 700,
+            ..options(place.path())
+        };
+        let log = Log::open_on(options, Box::new(disk.clone())).unwrap();
+        for round in 0..3 {
+            // The second failure meets the beginning of another segment.
+            log.record(vec![intent("good")]).await.unwrap();
+            switch.store(true, Ordering::SeqCst);
+            let error = log.record(vec![intent("refused")]).await.unwrap_err();
+            assert!(matches!(error, RecordError::Disk(_)), "{error}");
+            assert!(log.failure().is_some());
+            log.submit(Event::outcome(Outcome::default()));
+            let error = log.record(vec![intent("refused")]).await.unwrap_err();
+            assert!(matches!(error, RecordError::Disk(_)), "{round} {error}");
+            switch.store(false, Ordering::SeqCst);
+            tokio::time::sleep(REOPEN_AFTER + Duration::from_millis(300)).await;
+            assert_eq!(log.failure(), None);
+        }
+        log.record(vec![intent("good")]).await.unwrap();
+        log.close();
+        let events = checked(place.path());
+        let named = |name: &str| {
+            let of = |event: &&Event| event.request.as_deref() == Some(name);
+            events.iter().filter(of).count()
+        };
+        assert_eq!(named("good"), 4);
+        assert_eq!(named("refused"), 0);
+        let lost: u64 = events.iter().filter_map(|event| event.lost).sum();
+        assert_eq!(lost, 3);
+        let reasons = events.iter().filter(|event| event.reason.is_some());
+        assert!(reasons.count() >= 3);
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_is_full_makes_callers_wait_and_then_refuses() {
+    let place = tempfile::tempdir().unwrap();
+    let options = LogOptions {
+        patience: Duration::from_millis(200),
+        queue: MAX_EVENTS,
+        ..options(place.path())
+    };
+    let log = Log::open(options).unwrap();
+    let held = Arc::clone(&log.shared.places);
+    let held = held
+        .acquire_many_owned(u32::try_from(MAX_EVENTS).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(log.record(vec![intent("a")]).await, Err(RecordError::Slow));
+    drop(held);
+    assert!(log.record(vec![intent("b")]).await.is_ok());
+    let many = vec![intent("c"); MAX_EVENTS + 1];
+    assert_eq!(log.record(many).await, Err(RecordError::Many));
+}
