@@ -1,6 +1,7 @@
 //! Logs: on standard error, for people or for machines.
 
 use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer as _;
@@ -29,6 +30,42 @@ pub fn start(config: LogConfig) -> Result<(), TryInitError> {
     tracing_subscriber::registry()
         .with(lines.with_filter(filter(config.level)))
         .try_init()
+}
+
+/// As [`start`], for a command that ends by itself: unless somebody asks for more, by `--verbose` or `RUST_LOG`, it warns and says nothing of steps that
+/// went well, because what it did is in its report.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_for_command(config: LogConfig) -> Result<(), TryInitError> {
+    let asked = std::env::var("RUST_LOG").ok();
+    start(LogConfig {
+        level: command_level(
+            config.level,
+            VERBOSE.load(Ordering::Relaxed),
+            asked.as_deref(),
+        ),
+        ..config
+    })
+}
+
+/// From now on commands log as their configuration says.
+pub fn be_verbose() {
+    VERBOSE.store(true, Ordering::Relaxed);
+}
+
+static VERBOSE: AtomicBool = AtomicBool::new(false);
+
+fn command_level(configured: LogLevel, is_verbose: bool, asked: Option<&str>) -> LogLevel {
+    match asked.map(str::to_ascii_lowercase).as_deref() {
+        Some("error") => LogLevel::Error,
+        Some("warn") => LogLevel::Warn,
+        Some("info") => LogLevel::Info,
+        Some("debug") => LogLevel::Debug,
+        Some("trace") => LogLevel::Trace,
+        _ if is_verbose || configured == LogLevel::Error => configured,
+        _ => LogLevel::Warn,
+    }
 }
 
 fn filter(level: LogLevel) -> Targets {
@@ -60,5 +97,20 @@ mod tests {
         let error = filter(LogLevel::Error);
         assert!(!error.would_enable("sealgate", &Level::WARN));
         assert!(!error.would_enable("rustls", &Level::WARN));
+    }
+    #[test]
+    fn a_command_only_warns_unless_it_is_asked_for_more() {
+        use LogLevel::{Debug, Error, Info, Trace, Warn};
+        for (configured, is_verbose, asked, level) in [
+            (Info, false, None, Warn),
+            (Trace, false, None, Warn),
+            (Error, false, None, Error),
+            (Info, true, None, Info),
+            (Trace, true, None, Trace),
+            (Info, false, Some("DEBUG"), Debug),
+            (Info, false, Some("hyper=trace"), Warn),
+        ] {
+            assert_eq!(command_level(configured, is_verbose, asked), level);
+        }
     }
 }

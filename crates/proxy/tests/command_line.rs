@@ -250,7 +250,7 @@ fn a_key_file_is_sealed_with_a_passphrase_and_its_key_stays() {
         fail(&run(&[
             "key-file",
             "seal",
-            "--new-passphrase",
+            "--passphrase",
             "env:P",
             "test.key"
         ]))
@@ -311,7 +311,7 @@ fn a_key_file_is_sealed_with_a_passphrase_and_its_key_stays() {
     succeed(&run(&[
         "key-file",
         "create",
-        "--passphrase",
+        "--new-passphrase",
         "env:P",
         "other.key",
     ]));

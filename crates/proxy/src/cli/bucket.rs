@@ -49,7 +49,7 @@ impl BucketArguments {
         F: Future<Output = anyhow::Result<()>>,
     {
         let config = Config::load(&self.config)?;
-        logging::start(config.log)?;
+        logging::start_for_command(config.log)?;
         files::run_until_stopped(command(config), interrupted)
     }
 

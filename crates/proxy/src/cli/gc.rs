@@ -38,7 +38,7 @@ pub(super) struct GcArguments {
 
 pub(super) fn run(arguments: &GcArguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config)?;
-    logging::start(config.log)?;
+    logging::start_for_command(config.log)?;
     let examined = runtime()?.block_on(collect(config, arguments.dry_run))?;
     output::line(&if arguments.json {
         serde_json::to_string_pretty(&as_json(&examined, arguments.dry_run))?

@@ -31,7 +31,7 @@ enum Action {
     /// Make a new key; an existing file is never overwritten
     Create {
         /// Seal it with a passphrase from: prompt, env:NAME or file:PATH
-        #[arg(long, value_name = "PLACE")]
+        #[arg(long, value_name = "PLACE", visible_alias = "new-passphrase")]
         passphrase: Option<PassphrasePlace>,
 
         /// Where to write it, readable by you alone
@@ -44,7 +44,12 @@ enum Action {
     /// them, make a new key instead.
     Seal {
         /// Where the passphrase comes from: prompt, env:NAME or file:PATH
-        #[arg(long, value_name = "PLACE", default_value = "prompt")]
+        #[arg(
+            long,
+            value_name = "PLACE",
+            visible_alias = "passphrase",
+            default_value = "prompt"
+        )]
         new_passphrase: PassphrasePlace,
 
         /// The key file

@@ -31,10 +31,16 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::logging;
+
 /// Encrypts what S3 clients store, and verifies and decrypts what they fetch.
 #[derive(Debug, Parser)]
 #[command(name = "sealgate", version, about, long_about = None, max_term_width = 110)]
 struct Arguments {
+    /// Log single steps too, as the configuration's [log] says; commands only warn otherwise
+    #[arg(short, long, global = true)]
+    verbose: bool,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -65,7 +71,11 @@ enum Command {
 pub fn run() -> ExitCode {
     #[cfg(target_os = "linux")]
     process_memory::keep_from_others();
-    let outcome = match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    if arguments.verbose {
+        logging::be_verbose();
+    }
+    let outcome = match arguments.command {
         Command::Dev(arguments) => dev::run(arguments),
         Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => return check::run(&arguments),

@@ -72,7 +72,7 @@ impl WalkArguments {
         F: Future<Output = anyhow::Result<()>>,
     {
         let config = Config::load(&self.config)?;
-        logging::start(config.log)?;
+        logging::start_for_command(config.log)?;
         let runtime = runtime()?;
         let outcome = runtime.block_on(async { command(config, StopSignals::catch()?).await });
         // What was begun only reads.

@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &DrillArguments) -> anyhow::Result<()> {
     });
     let recovery = recovery.transpose()?;
     let config = Config::load(&arguments.config)?;
-    logging::start(config.log)?;
+    logging::start_for_command(config.log)?;
     let interrupted = "interrupted: nothing was shown, and nothing was written";
     files::run_until_stopped(drill(arguments, config, recovery), interrupted)
 }

@@ -93,7 +93,7 @@ pub(super) fn rotate(arguments: &RotateArguments) -> anyhow::Result<()> {
 
 fn run(arguments: &CommonArguments, order: Order, name: &str) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config)?;
-    logging::start(config.log)?;
+    logging::start_for_command(config.log)?;
     let limit = Duration::from_secs(arguments.wait);
     let outcome = runtime()?.block_on(give(&config, order, name, limit))?;
     output::line(&if arguments.json {
@@ -124,7 +124,12 @@ async fn give(
     let progress = Progress::counting(name, 0);
     let outcome = loop {
         let mut outcome = Outcome::default();
-        for record in control.replicas().await? {
+        // A storage that withholds the answers does not hold up whoever waits for them, either.
+        let patience = limit.saturating_sub(started.elapsed()).max(LOOK_INTERVAL);
+        let records = tokio::time::timeout(patience, control.replicas())
+            .await
+            .with_context(|| format!("the command was given, and the storage has not shown what gateways answer within {} s", limit.as_secs()))??;
+        for record in records {
             if record.failed.contains(&command.id) {
                 outcome.failed.push(record.host);
             } else if record.done.contains(&command.id) {

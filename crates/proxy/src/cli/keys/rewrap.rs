@@ -70,7 +70,7 @@ struct Report {
 
 pub(super) fn run(arguments: &RewrapArguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config)?;
-    logging::start(config.log)?;
+    logging::start_for_command(config.log)?;
     let report = runtime()?.block_on(rewrap(config, arguments))?;
     output::line(&if arguments.json {
         serde_json::to_string_pretty(&report.as_json(arguments.dry_run))?

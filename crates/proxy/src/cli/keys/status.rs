@@ -45,7 +45,7 @@ struct Status {
 
 pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config)?;
-    logging::start(config.log)?;
+    logging::start_for_command(config.log)?;
     let status = runtime()?.block_on(ask(config))?;
     output::line(&if arguments.json {
         serde_json::to_string_pretty(&status.as_json())?

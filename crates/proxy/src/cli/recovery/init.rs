@@ -35,7 +35,7 @@ pub(super) struct InitArguments {
     deployment: Option<String>,
 
     /// Seal the recovery key with a passphrase from: prompt, env:NAME or file:PATH
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "PLACE", visible_alias = "new-passphrase")]
     passphrase: Option<PassphrasePlace>,
 
     /// Where to write the recovery key, readable by you alone; never overwritten
