@@ -46,7 +46,7 @@ const MAXIMUM_DEPLOYMENT_LENGTH: usize = 64;
 type PrivateKey = <X25519HkdfSha256 as Kem>::PrivateKey;
 
 /// The file: its labels are the deployment and the sender that is believed.
-const RECOVERY_KEY: Kind = Kind {
+pub(crate) const RECOVERY_KEY: Kind = Kind {
     name: "sealgate-recovery-key",
     what: "recovery key file",
     overwriting: "; a recovery key is never overwritten: choose another path",

@@ -96,7 +96,8 @@ impl SecretFile {
             (Content::Sealed(_), None) => Err(refusal(
                 kind,
                 path,
-                "is sealed with a passphrase, and none is given",
+                "is sealed with a passphrase, and none is given; name its place: `passphrase` of the [[key_service]], or --passphrase with \
+                 prompt, env:NAME or file:PATH",
             )),
             (Content::Sealed(sealed), Some(passphrase)) => sealed
                 .open(passphrase)
@@ -158,6 +159,26 @@ pub(crate) fn is_sealed(kind: &Kind, path: &Path) -> Result<bool> {
             &format!("is not a {}: {fault}", kind.what),
         )),
     }
+}
+
+/// The line of a local key file, or of a recovery key's, read and written anew from what was understood of it: the same bytes. None where it is no such
+/// line. Nothing is derived from a passphrase, so it takes no time; meant for tests of the parser.
+#[must_use]
+pub fn rewritten(line: &[u8]) -> Option<Zeroizing<String>> {
+    let kinds = [
+        &crate::key_service::local::LOCAL_KEY,
+        #[cfg(feature = "recovery")]
+        &crate::key_service::recovery::RECOVERY_KEY,
+    ];
+    kinds.into_iter().find_map(|kind| {
+        Some(match line::parse(kind, line).ok()? {
+            Content::Clear(file) => line::clear(kind, &file),
+            Content::Sealed(sealed) => {
+                let head = line::sealed_head(kind, &sealed.labels, sealed.cost, &sealed.salt);
+                Zeroizing::new(line::sealed(&head, &sealed.sealed))
+            }
+        })
+    })
 }
 
 fn create_private(path: &Path) -> io::Result<File> {
@@ -232,4 +253,23 @@ fn check_file(kind: &Kind, path: &Path, file: &File) -> Result<()> {
 
 fn refusal(kind: &Kind, path: &Path, fault: &str) -> Error {
     Error::misuse(format!("the {} {} {fault}", kind.what, path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_written_anew_as_it_was_read() {
+        const CLEAR: &str = "sealgate-local-key-1 c5eb55be931a037a2278e63eb4f1371d teXCuWQ1ek7YilMZmH9aicqA6XCOb7X0wySY0y92nFQ\n";
+        let sealed = "sealgate-local-key-2 c5eb55be931a037a2278e63eb4f1371d argon2id 64 2 2 H8HsJjgiM_dUYk9zYg1HjA 31ExRe6pDQWlHlF4hYb1q9gA4aHsZnBkPwmGx_o_Dyyrygz2DqgJGpauzICKQExQ 52c14196\n";
+        for line in [CLEAR, sealed] {
+            let again = rewritten(line.as_bytes());
+            assert_eq!(again.as_deref().map(String::as_str), Some(line));
+            assert!(
+                rewritten(line.trim_end().as_bytes()).is_none(),
+                "without its end"
+            );
+        }
+    }
 }
