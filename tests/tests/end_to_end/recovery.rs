@@ -275,6 +275,167 @@ async fn everything_comes_back_when_the_kek_is_deleted() -> Result<()> {
     .await
 }
 
+/// Runs `sealgate recovery …`, with what the copy and its restoring have in common.
+fn recovery(rig: &Rig, arguments: &[&str]) -> Result<(bool, Value, String)> {
+    let arguments = [&["recovery"], arguments, &["--json"]].concat();
+    let output = sealgate(rig.directory(), &rig.minio.endpoint, &arguments)?;
+    let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    Ok((output.status.success(), report, text(&output.stderr)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_in_files_comes_back_when_the_storage_is_gone_too() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        rig.clients(BUCKET).await?;
+        let gateway = gateway(rig, &init(rig, "recovery")?)?;
+        let client = gateway.endpoint.s3()?;
+        fill(&client).await?;
+        for (key, body) in HOSTILE {
+            put(&client, BUCKET, key, body).await?;
+        }
+        let url = rig.minio.endpoint.url.clone();
+        let copy = [
+            "copy",
+            "--endpoint",
+            &url,
+            "--deployment",
+            "rig",
+            "--bucket",
+            BUCKET,
+            "--to-directory",
+            "copy",
+        ];
+        let (succeeded, report, said) = recovery(rig, &copy)?;
+        ensure!(succeeded, "{report} {said}");
+        ensure!(
+            report["buckets"][0]["exported"] == 4 + HOSTILE.len(),
+            "{report}"
+        );
+        ensure!(
+            report["buckets"][1]["exported"] == 1,
+            "the registry: {report}"
+        );
+        put(&client, BUCKET, "letters/a", b"another letter").await?;
+        let (succeeded, report, said) = recovery(rig, &copy)?;
+        ensure!(
+            succeeded && report["buckets"][0]["exported"] == 1,
+            "{report} {said}"
+        );
+
+        rig.key_server.kill()?;
+        rig.minio.process.kill()?;
+        let open = [
+            "open",
+            "--recovery-key",
+            "recovery.key",
+            "--passphrase",
+            "env:PASSPHRASE",
+            "--from-directory",
+            "copy",
+            "--bucket",
+            BUCKET,
+            "--to-directory",
+        ];
+        let open = |target: &'static str| recovery(rig, &[&open[..], &[target]].concat());
+        let (succeeded, report, said) = open("restored")?;
+        ensure!(
+            succeeded && report["exported"] == 4 + HOSTILE.len(),
+            "{report} {said}"
+        );
+        let restored = rig.directory().join("restored");
+        let expected = objects().into_iter().chain([("large", large())]);
+        for (key, body) in expected.filter(|(key, _)| *key != "letters/a") {
+            ensure!(std::fs::read(restored.join(key))? == body, "{key} differs");
+        }
+        ensure!(
+            std::fs::read(restored.join("letters/a"))? == b"another letter",
+            "an older one"
+        );
+        let journal = std::fs::read_to_string(restored.join(".sealgate-export/manifest.jsonl"))?;
+        for (key, body) in HOSTILE {
+            let line: Value = journal
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .find(|line: &Value| line["key"] == key)
+                .with_context(|| key.to_owned())?;
+            let target = restored.join(line["target"].as_str().context("a target")?);
+            ensure!(std::fs::read(target)? == body, "{key}");
+        }
+        ensure!(!rig.directory().join("evil").exists(), "a key led outside");
+
+        // One bit of one file, one file exchanged for another that is as genuine, one that is missing: each of these fails, alone, and nothing of
+        // it appears.
+        let copied = rig.directory().join("copy").join(BUCKET);
+        let mut bytes = std::fs::read(copied.join("letters/b"))?;
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        std::fs::write(copied.join("letters/b"), bytes)?;
+        std::fs::copy(copied.join("letters/a"), copied.join("empty"))?;
+        std::fs::remove_file(copied.join("large"))?;
+        let (succeeded, report, said) = open("damaged")?;
+        ensure!(
+            !succeeded
+                && report["failed"] == 3
+                && report["exported"] == 1 + HOSTILE.len()
+                && report["deleted_meanwhile"] == 0,
+            "{report} {said}"
+        );
+        for key in ["letters/b", "empty", "large"] {
+            ensure!(said.contains(key), "{key} is not named: {said}");
+            ensure!(
+                !rig.directory().join("damaged").join(key).exists(),
+                "{key} appeared"
+            );
+        }
+
+        // What was decrypted is no copy, and without the registry nothing opens.
+        let (succeeded, _, said) = recovery(
+            rig,
+            &[
+                "open",
+                "--recovery-key",
+                "recovery.key",
+                "--passphrase",
+                "env:PASSPHRASE",
+                "--from-directory",
+                ".",
+                "--bucket",
+                "restored",
+                "--state-bucket",
+                BUCKET,
+                "--to-directory",
+                "again",
+            ],
+        )?;
+        ensure!(!succeeded && said.contains("has decrypted"), "{said}");
+        for entry in std::fs::read_dir(rig.directory().join("copy"))? {
+            let entry = entry?;
+            if entry.file_name() != BUCKET {
+                std::fs::remove_dir_all(entry.path())?;
+            }
+        }
+        let (succeeded, _, said) = open("nothing")?;
+        ensure!(
+            !succeeded && said.contains("registry") && said.contains("--state-bucket"),
+            "{said}"
+        );
+        Ok(())
+    })
+    .await
+}
+
+/// Keys whose own names would be dangerous, or one, as files.
+const HOSTILE: [(&str, &[u8]); 4] = [
+    (".sealgate-export/manifest.jsonl", b"the copy's own journal"),
+    ("%2e%2e/%2e%2e/evil", b"outside"),
+    ("LETTERS/A", b"another case"),
+    (
+        "long/0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\
+         0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789",
+        b"long",
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrap_by_another_sender_is_refused_and_an_object_under_it_is_not_restored() -> Result<()>
 {

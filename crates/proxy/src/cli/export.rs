@@ -105,6 +105,7 @@ async fn export(arguments: &ExportArguments, config: Config) -> anyhow::Result<(
         prefix: arguments.of.prefix.clone(),
         start_after: arguments.of.resume_from.clone(),
         versions: arguments.versions,
+        as_stored: false,
         dry_run: arguments.dry_run,
         concurrency: arguments.of.pace.concurrency(),
         part_length: arguments.of.parts.length(),

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use super::{
     Gateway,
     key_services::{key_service, recovery_sender},
+    no_keys::NoKeys,
     pages,
     places::Places,
     quorum, verification,
@@ -27,12 +28,16 @@ use crate::{
     object::CommitCache,
     state::{S3Registry, StateBucket, Uploads},
     upstream::{
-        Addressing, CredentialSource, DocumentMemory, Timeouts, Upstream, UpstreamSettings,
+        Addressing, CredentialSource, DocumentMemory, LocalStorage, Timeouts, Upstream,
+        UpstreamSettings,
     },
 };
 
 /// Bytes of a host id: enough that no two replicas ever share one, and without padding in base64.
 const HOST_ID_LENGTH: usize = 24;
+
+/// What stands for the endpoint of a copy, in journals.
+const COPY: &str = "http://copied-files.invalid";
 
 impl Gateway {
     /// Prepares everything that a gateway needs, and makes sure that the state bucket exists.
@@ -71,14 +76,34 @@ impl Gateway {
     ///
     /// When the configuration names files or keys that cannot be used.
     pub(crate) async fn reader(
-        mut config: Config,
+        config: Config,
         key_services: Vec<Arc<dyn KeyService>>,
     ) -> anyhow::Result<Arc<Self>> {
-        config.limits.required_wraps = 1;
-        config.recovery = None;
-        config.mode = Mode::ReadWrite;
         let storage = Storage::of(&config).await?;
-        Self::assemble(Arc::new(config), storage, key_services)
+        Self::assemble(Arc::new(as_reader(config)), storage, key_services)
+    }
+
+    /// As [`reader`](Self::reader), of what was copied from the storage: nobody is contacted.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration cannot be used.
+    pub(crate) fn reader_of_copy(
+        config: Config,
+        key_services: Vec<Arc<dyn KeyService>>,
+        copy: Arc<dyn LocalStorage>,
+    ) -> anyhow::Result<Arc<Self>> {
+        let storage = Storage::of_copy(&config, copy)?;
+        Self::assemble(Arc::new(as_reader(config)), storage, key_services)
+    }
+
+    /// As [`reader`](Self::reader), for a command that takes objects as they are stored and opens none.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration cannot be used.
+    pub(crate) async fn without_keys(config: Config) -> anyhow::Result<Arc<Self>> {
+        Self::reader(config, vec![Arc::new(NoKeys)]).await
     }
 
     fn assemble(
@@ -118,6 +143,14 @@ impl Gateway {
     }
 }
 
+/// What a command asks of a configuration that only reads.
+fn as_reader(mut config: Config) -> Config {
+    config.limits.required_wraps = 1;
+    config.recovery = None;
+    config.mode = Mode::ReadWrite;
+    config
+}
+
 /// The state bucket of a deployment, for what needs nothing else of a gateway. Nobody is contacted.
 pub(crate) async fn state_bucket(config: &Config) -> anyhow::Result<StateBucket> {
     let memory = DocumentMemory::new(config.limits.document_memory);
@@ -155,6 +188,36 @@ impl Storage {
             upstream,
             memory,
         })
+    }
+}
+
+impl Storage {
+    /// What was copied from a storage, data and state.
+    fn of_copy(config: &Config, copy: Arc<dyn LocalStorage>) -> anyhow::Result<Self> {
+        let memory = DocumentMemory::new(config.limits.document_memory);
+        let settings = UpstreamSettings {
+            endpoint: http::Uri::from_static(COPY),
+            region: String::new(),
+            addressing: Addressing::Path,
+            ca_file: None,
+            credentials: CredentialSource::new(Credentials::new("-", "-", None, None, "none")),
+            timeouts: timeouts(&config.limits),
+            memory: memory.clone(),
+        };
+        let upstream = Upstream::local(copy, settings)?;
+        Ok(Self {
+            state: StateBucket::new(upstream.clone(), config.state.bucket.clone()),
+            upstream,
+            memory,
+        })
+    }
+}
+
+fn timeouts(limits: &LimitsConfig) -> Timeouts {
+    Timeouts {
+        connect: limits.upstream_connect_timeout,
+        answer: limits.upstream_response_timeout,
+        idle: limits.idle_timeout,
     }
 }
 
@@ -224,11 +287,7 @@ pub(crate) async fn upstream(
         },
         ca_file: config.ca_file.clone(),
         credentials,
-        timeouts: Timeouts {
-            connect: limits.upstream_connect_timeout,
-            answer: limits.upstream_response_timeout,
-            idle: limits.idle_timeout,
-        },
+        timeouts: timeouts(limits),
         memory: memory.clone(),
     })
 }

@@ -17,6 +17,7 @@ mod key_services;
 pub(crate) mod key_status;
 mod key_watch;
 mod missing;
+mod no_keys;
 mod pages;
 mod places;
 pub mod probe;

@@ -13,6 +13,7 @@
 //! there, it is read back once more first; an older version in the clear whose next newer one is the same, sealed, is what a killed command left.
 
 mod body;
+pub(crate) mod copied;
 pub mod export;
 mod labels;
 mod listing;

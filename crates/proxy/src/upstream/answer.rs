@@ -4,19 +4,22 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Either};
 use hyper::body::Incoming;
 
 use super::{
-    DocumentMemory, HeldDocument, UpstreamError, cause_chain, expectation::Expectation,
+    DocumentMemory, HeldDocument, LocalBody, UpstreamError, cause_chain, expectation::Expectation,
     limits::MAX_ERROR_LENGTH,
 };
 use crate::{entity_tag::EntityTag, error::S3Error, operation, xml};
 
+/// A body off the wire, or one of a storage inside of this process.
+type Source = Either<Incoming, LocalBody>;
+
 /// An answer of the upstream: its head, and a body that has not been read yet.
 #[derive(Debug)]
 pub struct Answer {
-    response: Response<Incoming>,
+    response: Response<Source>,
     idle: Duration,
     memory: DocumentMemory,
     repeated: bool,
@@ -26,7 +29,7 @@ pub struct Answer {
 
 impl Answer {
     pub(super) fn new(
-        response: Response<Incoming>,
+        response: Response<Source>,
         idle: Duration,
         memory: DocumentMemory,
         expectation: Option<Expectation>,
@@ -74,11 +77,11 @@ impl Answer {
 
     /// Head and body apart.
     pub fn into_parts(self) -> (http::response::Parts, AnswerBody) {
-        let (parts, incoming) = self.response.into_parts();
+        let (parts, source) = self.response.into_parts();
         (
             parts,
             AnswerBody {
-                incoming,
+                source,
                 idle: self.idle,
                 _expectation: self.expectation,
             },
@@ -231,7 +234,7 @@ fn without_document(status: StatusCode) -> S3Error {
 /// The body of an answer, read piece by piece with a time-out between the pieces.
 #[derive(Debug)]
 pub struct AnswerBody {
-    incoming: Incoming,
+    source: Source,
     idle: Duration,
     _expectation: Option<Expectation>,
 }
@@ -251,12 +254,14 @@ impl AnswerBody {
     /// [`UpstreamError::Timeout`] or [`UpstreamError::Connection`].
     pub async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         loop {
-            let frame = tokio::time::timeout(self.idle, self.incoming.frame())
+            let frame = tokio::time::timeout(self.idle, self.source.frame())
                 .await
                 .map_err(|_| UpstreamError::Timeout(self.idle))?;
             match frame {
                 None => return Ok(None),
-                Some(Err(error)) => return Err(UpstreamError::Connection(cause_chain(&error))),
+                Some(Err(error)) => {
+                    return Err(UpstreamError::Connection(cause_chain(error.as_ref())));
+                }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if data.is_empty() => {}
                     Ok(data) => return Ok(Some(data)),

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri, uri::Scheme};
 use http_body::Body;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Either};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -18,8 +18,8 @@ use hyper_util::{
 };
 
 use super::{
-    Answer, CredentialSource, DocumentMemory, RequestBody, Timeouts, UpstreamError, Verification,
-    cause_chain,
+    Answer, CredentialSource, DocumentMemory, LocalBody, LocalRequest, LocalStorage, RequestBody,
+    Timeouts, UpstreamError, Verification, cause_chain,
     expectation::Expectation,
     framing::{self, OutgoingBody, Protection},
     limits::{ATTEMPTS, MAX_IDLE_CONNECTIONS, POOL_IDLE_TIMEOUT},
@@ -139,12 +139,24 @@ impl UpstreamRequest {
 
 type HttpClient = Client<HttpsConnector<HttpConnector<Resolver>>, RequestBody>;
 
-/// One upstream: its connections and what signs its requests. Cheap to clone.
-#[derive(Clone)]
-pub struct Upstream {
+/// Connections to a server.
+struct Clients {
     pooled: HttpClient,
     /// Opens a connection for each request: for what must not meet one that the other side is about to close.
     fresh: HttpClient,
+}
+
+/// Who answers.
+#[derive(Clone)]
+enum Transport {
+    Network(Arc<Clients>),
+    Local(Arc<dyn LocalStorage>),
+}
+
+/// One upstream: its connections and what signs its requests. Cheap to clone.
+#[derive(Clone)]
+pub struct Upstream {
+    transport: Transport,
     settings: Arc<UpstreamSettings>,
     scheme: Scheme,
     authority: String,
@@ -166,6 +178,23 @@ impl Upstream {
     ///
     /// When the endpoint has no host, or the CA file is of no use.
     pub fn new(settings: UpstreamSettings) -> anyhow::Result<Self> {
+        let clients = clients(&settings)?;
+        Self::over(Transport::Network(Arc::new(clients)), settings)
+    }
+
+    /// An upstream that no server answers for: nothing is signed, and no connection is opened. The endpoint is only a name.
+    ///
+    /// # Errors
+    ///
+    /// When the endpoint has no host.
+    pub fn local(
+        storage: Arc<dyn LocalStorage>,
+        settings: UpstreamSettings,
+    ) -> anyhow::Result<Self> {
+        Self::over(Transport::Local(storage), settings)
+    }
+
+    fn over(transport: Transport, settings: UpstreamSettings) -> anyhow::Result<Self> {
         let scheme = settings.endpoint.scheme().cloned().unwrap_or(Scheme::HTTPS);
         let authority = settings
             .endpoint
@@ -174,26 +203,8 @@ impl Upstream {
                 anyhow::anyhow!("the upstream endpoint {} names no host", settings.endpoint)
             })?
             .to_string();
-        let mut connector = HttpConnector::new_with_resolver(Resolver::new());
-        connector.enforce_http(false);
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(settings.timeouts.connect));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls::client_config(settings.ca_file.as_deref())?)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
-        let client = |idle_connections| {
-            Client::builder(TokioExecutor::new())
-                .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-                .pool_max_idle_per_host(idle_connections)
-                .pool_timer(TokioTimer::new())
-                .timer(TokioTimer::new())
-                .build(connector.clone())
-        };
         Ok(Self {
-            pooled: client(MAX_IDLE_CONNECTIONS),
-            fresh: client(0),
+            transport,
             settings: Arc::new(settings),
             scheme,
             authority,
@@ -235,6 +246,19 @@ impl Upstream {
             ambiguity_is_handled,
             is_unsigned,
         } = request;
+        let clients = match &self.transport {
+            Transport::Network(clients) => clients,
+            Transport::Local(storage) => {
+                let request = LocalRequest {
+                    method,
+                    target,
+                    query,
+                    headers,
+                };
+                let response = storage.answer(request).await.map(Either::Right);
+                return Ok(self.answer_of(response, None));
+            }
+        };
         let uri = self.uri(&target, &query)?;
         let protection = self.protection_for(&method, &target, &query, &headers);
         let (body, payload) = framing::frame(body, protection, &mut headers)?;
@@ -250,7 +274,11 @@ impl Upstream {
             // A fresh connection is alive, and need not be asked.
             let expectation = (body.is_stream() && connection == Connection::Pooled)
                 .then(|| Expectation::attach(&mut request.request));
-            let outcome = self.attempt(connection, request, expectation).await;
+            let client = match connection {
+                Connection::Pooled => &clients.pooled,
+                Connection::Fresh => &clients.fresh,
+            };
+            let outcome = self.attempt(client, request, expectation).await;
             match outcome {
                 Err(UpstreamError::Connection(cause))
                     if attempt < ATTEMPTS && body.may_be_sent_again() =>
@@ -328,12 +356,12 @@ impl Upstream {
 
     async fn attempt(
         &self,
-        connection: Connection,
+        client: &HttpClient,
         prepared: PreparedRequest,
         expectation: Option<Expectation>,
     ) -> Result<Answer, UpstreamError> {
         let PreparedRequest { request, progress } = prepared;
-        let response = self.await_answer(connection, request, &progress).await?;
+        let response = self.await_answer(client, request, &progress).await?;
         if let Some(expectation) = &expectation {
             expectation.answered();
         }
@@ -351,12 +379,20 @@ impl Upstream {
                 ),
             });
         }
-        Ok(Answer::new(
+        Ok(self.answer_of(response.map(Either::Left), expectation))
+    }
+
+    fn answer_of(
+        &self,
+        response: Response<Either<Incoming, LocalBody>>,
+        expectation: Option<Expectation>,
+    ) -> Answer {
+        Answer::new(
             response,
             self.settings.timeouts.idle,
             self.settings.memory.clone(),
             expectation,
-        ))
+        )
     }
 
     /// What goes with a request's body so that the storage can tell whether it arrived whole: nothing unless it is an object or a part.
@@ -387,15 +423,11 @@ impl Upstream {
     /// Waits for the head of the answer. While a body is being sent, the wait starts anew with each piece that the connection takes.
     async fn await_answer(
         &self,
-        connection: Connection,
+        client: &HttpClient,
         request: Request<RequestBody>,
         progress: &Progress,
     ) -> Result<Response<Incoming>, UpstreamError> {
         let limit = self.settings.timeouts.answer;
-        let client = match connection {
-            Connection::Pooled => &self.pooled,
-            Connection::Fresh => &self.fresh,
-        };
         let mut answer = std::pin::pin!(client.request(request));
         loop {
             let seen = progress.count();
@@ -422,6 +454,30 @@ impl Upstream {
             .build()
             .map_err(|error| UpstreamError::Request(error.to_string()))
     }
+}
+
+fn clients(settings: &UpstreamSettings) -> anyhow::Result<Clients> {
+    let mut connector = HttpConnector::new_with_resolver(Resolver::new());
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(settings.timeouts.connect));
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls::client_config(settings.ca_file.as_deref())?)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector);
+    let client = |idle_connections| {
+        Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .pool_max_idle_per_host(idle_connections)
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .build(connector.clone())
+    };
+    Ok(Clients {
+        pooled: client(MAX_IDLE_CONNECTIONS),
+        fresh: client(0),
+    })
 }
 
 /// A request that can be sent.

@@ -326,6 +326,7 @@ async fn read(gateway: &Arc<Gateway>, sample: &Sample, key: &str) -> anyhow::Res
         prefix: String::new(),
         start_after: None,
         versions: false,
+        as_stored: false,
         dry_run: true,
         concurrency: 1,
         part_length: u64::MAX,

@@ -1,7 +1,9 @@
 //! `sealgate recovery`: the offline key for the day when no key service is left.
 
+mod copy;
 mod init;
 mod open;
+mod storage;
 
 use clap::{Args, Subcommand};
 
@@ -15,12 +17,14 @@ pub(super) struct RecoveryArguments {
 #[derive(Debug, Subcommand)]
 enum RecoveryCommand {
     Init(init::InitArguments),
+    Copy(Box<copy::CopyArguments>),
     Open(Box<open::OpenArguments>),
 }
 
 pub(super) fn run(arguments: &RecoveryArguments) -> anyhow::Result<()> {
     match &arguments.command {
         RecoveryCommand::Init(arguments) => init::run(arguments),
+        RecoveryCommand::Copy(arguments) => copy::run(arguments),
         RecoveryCommand::Open(arguments) => open::run(arguments),
     }
 }

@@ -9,24 +9,24 @@ use clap::{ArgGroup, Args};
 use sealgate_envelope::key_service::KeyService;
 use sealgate_envelope::key_service::recovery::RecoveryKey;
 
-use crate::cli::export::{self, Place};
+use super::storage::StorageArguments;
+use crate::cli::export;
 use crate::cli::files;
 use crate::cli::output;
 use crate::cli::pace::PaceArguments;
 use crate::cli::passphrase::PassphraseArgument;
 use crate::cli::permit;
-use crate::config::{
-    CipherSuite, Config, DomainConfig, LimitsConfig, ListenerConfig, LogConfig, Mode, StateConfig,
-    default_state_bucket,
-};
+use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::logging;
+use crate::migration::copied::CopiedStorage;
 use crate::migration::export::{Destination, Export, ExportSettings};
 
 /// Restore objects with the recovery key, without any key service
 ///
 /// It needs the bucket, the state bucket with its registry records, and the recovery key; the deployment id is in the key's
-/// file. Either may be a copy at any S3 server. With --config, storage and domains are those of a configuration, whose key
+/// file. Either may be a copy at any S3 server. With --from-directory they are files, of current versions: a copy that
+/// `sealgate recovery copy` made, or one by `rclone copy --metadata`. With --config, storage and domains are those of a configuration, whose key
 /// services are not asked. Every object is verified while it streams, as by `sealgate export`: nothing that did not verify,
 /// and nothing partial, appears under its name, and another run goes on where this one stopped. What was wrapped by others
 /// than the deployment's gateways is refused.
@@ -34,9 +34,9 @@ use crate::migration::export::{Destination, Export, ExportSettings};
 /// Without --config, credentials of the storage come from the standard AWS chain.
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("from").required(true).args(["endpoint", "config"]),
+    group = ArgGroup::new("from").required(true).multiple(true).args(["endpoint", "config", "from_directory"]),
     group = ArgGroup::new("to").required(true).args(["to_directory", "to_stdout"]),
-    after_help = "Examples:\n  sealgate recovery open --recovery-key recovery.key --endpoint https://s3.example.org --region eu-1 \\\n    --bucket photos --to-directory ./photos\n  sealgate recovery open --recovery-key recovery.key --config sealgate.toml --bucket photos --to-stdout 2026/a.jpg > a.jpg"
+    after_help = "Examples:\n  sealgate recovery open --recovery-key recovery.key --endpoint https://s3.example.org --region eu-1 \\\n    --bucket photos --to-directory ./photos\n  sealgate recovery open --recovery-key recovery.key --from-directory /media/copy --bucket photos --to-directory ./photos\n  sealgate recovery open --recovery-key recovery.key --config sealgate.toml --bucket photos --to-stdout 2026/a.jpg > a.jpg"
 )]
 pub(super) struct OpenArguments {
     /// The recovery key's file
@@ -46,39 +46,17 @@ pub(super) struct OpenArguments {
     #[command(flatten)]
     passphrase: PassphraseArgument,
 
-    /// The storage
-    #[arg(long, value_name = "URL")]
-    endpoint: Option<String>,
+    #[command(flatten)]
+    storage: StorageArguments,
 
-    /// Its region
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = "us-east-1",
-        requires = "endpoint"
-    )]
-    region: String,
-
-    /// The profile of the AWS configuration files with its credentials
-    #[arg(long, value_name = "NAME", requires = "endpoint")]
-    profile: Option<String>,
-
-    /// Allow an http:// endpoint on another machine
-    #[arg(long, requires = "endpoint")]
-    allow_plaintext: bool,
-
-    /// The state bucket [default: the one that gateways of this deployment make]
-    #[arg(long, value_name = "NAME", requires = "endpoint")]
-    state_bucket: Option<String>,
+    /// Read from this directory, which holds copies of the bucket and of the state bucket, each under its name
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "endpoint")]
+    from_directory: Option<PathBuf>,
 
     /// The domain of the objects, where the configuration named one; `{bucket}` stands for the bucket. Former names may
     /// follow [default: DEPLOYMENT/BUCKET]
-    #[arg(long, value_name = "NAME", requires = "endpoint")]
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
     domain: Vec<String>,
-
-    /// A configuration file, for its storage and its domains
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
 
     /// The bucket
     #[arg(long, value_name = "NAME")]
@@ -116,7 +94,7 @@ pub(super) fn run(arguments: &OpenArguments) -> anyhow::Result<()> {
     let key = RecoveryKey::open(file, passphrase.as_ref())?;
     drop(passphrase);
     let config = config(arguments, &key)?;
-    logging::start(config.log)?;
+    logging::start_for_command(config.log)?;
     let interrupted = "interrupted: what is complete stays, and another run goes on";
     files::run_until_stopped(restore(arguments, config, key), interrupted)
 }
@@ -127,12 +105,19 @@ async fn restore(
     key: RecoveryKey,
 ) -> anyhow::Result<()> {
     let service: Arc<dyn KeyService> = Arc::new(key);
-    let gateway = Gateway::reader(config, vec![service]).await?;
+    let gateway = match &arguments.from_directory {
+        Some(directory) => {
+            let copy = CopiedStorage::open(directory, &arguments.bucket, &config.state.bucket)?;
+            Gateway::reader_of_copy(config, vec![service], Arc::new(copy))?
+        }
+        None => Gateway::reader(config, vec![service]).await?,
+    };
     let settings = ExportSettings {
         bucket: arguments.bucket.clone(),
         prefix: arguments.prefix.clone(),
         start_after: None,
         versions: false,
+        as_stored: false,
         dry_run: arguments.to_stdout.is_some(),
         concurrency: arguments.pace.concurrency(),
         part_length: u64::MAX,
@@ -172,58 +157,17 @@ async fn restore(
 
 /// The configuration of a reader: that of a file, or one without key services, clients and listener.
 fn config(arguments: &OpenArguments, key: &RecoveryKey) -> anyhow::Result<Config> {
-    if let Some(path) = &arguments.config {
-        let config = Config::load(path)?;
-        if config.deployment != key.deployment() {
-            bail!(
-                "the recovery key is of deployment {}, the configuration of {}",
-                key.deployment(),
-                config.deployment
-            );
+    let storage = &arguments.storage;
+    let (deployment, bucket) = (key.deployment(), arguments.bucket.as_str());
+    match storage.load()? {
+        Some(config) if config.deployment != deployment => bail!(
+            "the recovery key is of deployment {deployment}, the configuration of {}",
+            config.deployment
+        ),
+        Some(config) => Ok(config),
+        None if arguments.from_directory.is_some() => {
+            storage.of_copy(deployment, bucket, &arguments.domain)
         }
-        return Ok(config);
+        None => storage.without_file(deployment, bucket, &arguments.domain),
     }
-    let endpoint = arguments.endpoint.as_deref().context("name --endpoint")?;
-    let upstream = export::upstream_at(&Place {
-        endpoint,
-        region: &arguments.region,
-        profile: arguments.profile.as_deref(),
-        allow_plaintext: arguments.allow_plaintext,
-    })?;
-    let limits = LimitsConfig::default();
-    let sealing = limits.sealing();
-    let domains = arguments
-        .domain
-        .split_first()
-        .map(|(name, former)| DomainConfig {
-            buckets: vec![arguments.bucket.clone()],
-            prefix: String::new(),
-            name: Some(name.clone()),
-            former: former.to_vec(),
-            suite: CipherSuite::Aes256Gcm,
-            sealing: Arc::clone(&sealing),
-        });
-    Ok(Config {
-        mode: Mode::ReadWrite,
-        deployment: key.deployment().to_owned(),
-        listener: ListenerConfig::at(([127, 0, 0, 1], 0).into()),
-        upstream,
-        state: StateConfig {
-            bucket: arguments
-                .state_bucket
-                .clone()
-                .unwrap_or_else(|| default_state_bucket(key.deployment())),
-            upstream: None,
-        },
-        key_services: Vec::new(),
-        key_service_names: Vec::new(),
-        recovery: None,
-        sealing,
-        identities: Vec::new(),
-        anonymous: Vec::new(),
-        domains: domains.into_iter().collect(),
-        migrating: Vec::new(),
-        limits,
-        log: LogConfig::default(),
-    })
 }

@@ -27,6 +27,17 @@ pub(crate) struct Route {
     source: Source,
     /// None for the directory that the journal lies in, wherever that is moved to.
     destination: Option<Target>,
+    /// Whether objects were taken as they are stored, sealed, with their headers.
+    #[serde(default, skip_serializing_if = "is_false")]
+    as_stored: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde gives a reference to the field"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +74,37 @@ impl Route {
                 prefix: prefix.to_owned(),
             },
             destination,
+            as_stored: false,
         }
+    }
+
+    /// The same, of objects as they are stored, or not.
+    pub(crate) fn with_as_stored(mut self, as_stored: bool) -> Self {
+        self.as_stored = as_stored;
+        self
+    }
+
+    /// Whether a journal that begins with this says what a copy of a bucket holds.
+    ///
+    /// # Errors
+    ///
+    /// When it is that of something else.
+    pub(crate) fn check_copy_of(&self, bucket: &str) -> anyhow::Result<()> {
+        ensure!(
+            self.sealgate_export == VERSION,
+            "the journal has the format {}, and this program knows {VERSION}: use the program that wrote it",
+            self.sealgate_export
+        );
+        ensure!(
+            self.as_stored && self.destination.is_none(),
+            "this is no copy of what is stored, but what `sealgate export` or `recovery open` has decrypted: nothing is left to open here"
+        );
+        ensure!(
+            self.source.bucket == bucket,
+            "this is a copy of the bucket {}, and its objects open for that one only: name it, and its directory, so",
+            self.source.bucket
+        );
+        Ok(())
     }
 }
 
@@ -79,6 +120,7 @@ impl fmt::Display for Route {
             "{endpoint} bucket {bucket} prefix {prefix:?} to "
         )?;
         match &self.destination {
+            None if self.as_stored => formatter.write_str("files, as they are stored"),
             None => formatter.write_str("files"),
             Some(Target {
                 endpoint,
@@ -243,6 +285,33 @@ fn write_line(file: &mut File, line: &impl Serialize) -> anyhow::Result<()> {
         .context("the journal cannot be written")
 }
 
+/// The next whole line, its end included; none at the end, or where the last line was cut off.
+///
+/// # Errors
+///
+/// When it is longer than any line of a journal.
+pub(super) fn next_line(
+    reader: &mut impl BufRead,
+    path: &Path,
+    number: u64,
+) -> anyhow::Result<Option<Vec<u8>>> {
+    let shown = path.display();
+    let mut line = Vec::new();
+    let length = reader
+        .by_ref()
+        .take(MAXIMUM_LINE)
+        .read_until(b'\n', &mut line)
+        .with_context(|| format!("the journal {shown} cannot be read"))?;
+    if line.last() == Some(&b'\n') {
+        return Ok(Some(line));
+    }
+    ensure!(
+        (length as u64) < MAXIMUM_LINE,
+        "line {number} of {shown} is too long for that of an export; move the file away to begin anew"
+    );
+    Ok(None)
+}
+
 /// What was done, by target, and how many bytes of the journal are whole lines.
 fn read(
     file: &File,
@@ -255,19 +324,10 @@ fn read(
     let mut complete = 0;
     let mut reader = BufReader::new(file);
     for number in 1_u64.. {
-        let mut line = Vec::new();
-        let length = reader
-            .by_ref()
-            .take(MAXIMUM_LINE)
-            .read_until(b'\n', &mut line)
-            .with_context(|| format!("the journal {shown} cannot be read"))?;
-        if line.last() != Some(&b'\n') {
-            ensure!(
-                (length as u64) < MAXIMUM_LINE,
-                "line {number} of {shown} is too long for that of an export; move the file away to begin anew"
-            );
+        let Some(line) = next_line(&mut reader, path, number)? else {
             break;
-        }
+        };
+        let length = line.len();
         let no_journal = || {
             format!(
                 "line {number} of {shown} is not that of an export; move the file away to begin anew"

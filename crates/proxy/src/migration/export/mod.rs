@@ -6,6 +6,7 @@
 mod bucket;
 mod files;
 mod journal;
+mod manifest;
 mod path;
 mod source;
 
@@ -33,6 +34,7 @@ use super::{
 use crate::{error::S3Error, gateway::Gateway};
 
 pub use self::bucket::Bucket;
+pub(super) use self::{manifest::Manifest, path::OWN_PREFIX, source::describes};
 
 /// Failures that are kept in a report; more are only counted.
 const MAXIMUM_NAMED_FAILURES: usize = 10_000;
@@ -48,6 +50,8 @@ pub struct ExportSettings {
     pub start_after: Option<String>,
     /// Older versions too.
     pub versions: bool,
+    /// Objects as they are stored, sealed, with their headers beside them: a copy that needs no key.
+    pub as_stored: bool,
     /// Only say what would be exported.
     pub dry_run: bool,
     /// Objects that are worked on at once.
@@ -140,6 +144,7 @@ impl Export {
         let route = |target| {
             let endpoint = &gateway.upstream.settings().endpoint;
             Route::new(endpoint, bucket, &settings.prefix, target)
+                .with_as_stored(settings.as_stored)
         };
         let (place, journal) = match destination {
             Destination::Directory { path, overwrite } => {

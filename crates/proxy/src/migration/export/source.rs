@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use sealgate_envelope::metadata::Metadata;
@@ -28,7 +28,7 @@ use crate::{
     object_key::ObjectKey,
     operation::{metadata_of_headers, metadata_to_answer},
     transfer::{Plaintext, VerifiedPlaintext},
-    upstream::{BodyFailure, RequestBody, Target, UpstreamRequest, empty_body},
+    upstream::{Answer, BodyFailure, RequestBody, Target, UpstreamRequest, empty_body},
     xml::labels::Tag,
 };
 
@@ -82,18 +82,23 @@ impl Export {
             .and_then(|date| httpdate::parse_http_date(date).ok());
         let entity_tag = EntityTag::parse(answer.text(header::ETAG).unwrap_or_default());
         let mut headers = HeaderMap::new();
-        let (plaintext, metadata) = if let Some(head) = ClearHead::read(&answer, version_id)? {
+        let (plaintext, metadata) = if self.settings.as_stored {
+            describe(&answer, &mut headers);
+            let length = answer.content_length().ok_or_else(|| {
+                S3Error::stored_data("the upstream does not say how long the object is")
+            })?;
+            (
+                Plaintext::of_clear(answer.into_parts().1, length),
+                Metadata::new(),
+            )
+        } else if let Some(head) = ClearHead::read(&answer, version_id)? {
             if !gateway.config.is_migrating(bucket, &entry.key) {
                 return Err(Failure::new(
                     "it is not sealed, so nothing vouches for it",
                     "seal it with `sealgate migrate`, or mark it as [[migrating]] to export it as it is",
                 ));
             }
-            for (name, value) in &head.headers {
-                if CONTENT.contains(name) || name.as_str().starts_with(USER_METADATA) {
-                    headers.append(name.clone(), value.clone());
-                }
-            }
+            describe(&answer, &mut headers);
             let metadata = metadata_of_headers(&head.headers)?;
             let body = answer.into_parts().1;
             (Plaintext::of_clear(body, head.length), metadata)
@@ -130,6 +135,20 @@ impl Export {
             entity_tag,
         }))
     }
+}
+
+/// Takes over what describes an object in an answer: content headers and user metadata.
+fn describe(answer: &Answer, headers: &mut HeaderMap) {
+    for (name, value) in answer.headers() {
+        if describes(name) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+}
+
+/// Whether a header describes an object: its content, or what a client wanted to say of it.
+pub(in crate::migration) fn describes(name: &HeaderName) -> bool {
+    CONTENT.contains(name) || name.as_str().starts_with(USER_METADATA)
 }
 
 impl Source {
