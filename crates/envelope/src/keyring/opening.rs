@@ -83,18 +83,19 @@ impl Opening {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a key that this process has just made, with its wraps, unless there was a flush since its making began.
+    /// Keeps a key that this process has just made, with its wraps, unless there was a flush since its making began at `started`. Its age counts from
+    /// then, as that of a key which was opened does: a revocation that happens meanwhile must not be outlived.
     pub(super) fn adopt(
         &self,
         flushes: u64,
         context: EncryptionContext,
         key: Arc<WorkingKey>,
         wraps: Vec<Wrap>,
+        started: Duration,
     ) {
-        let now = self.clock.monotonic();
         let mut state = self.state();
         if state.flushes == flushes {
-            state.cache.insert(context, key, wraps, now);
+            state.cache.insert(context, key, wraps, started);
         }
     }
 

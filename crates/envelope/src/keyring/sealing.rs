@@ -103,11 +103,20 @@ type SlotName = (Domain, Arc<SealingPolicy>);
 /// What is known about one domain.
 #[derive(Debug, Default)]
 struct Slot {
-    current: Option<(SealingKey, Duration)>,
-    /// A key whose making began before this is to be replaced, whatever its age.
-    rotated: Option<Duration>,
+    current: Option<Current>,
+    /// Rotations so far: a key whose making began before the last one is to be replaced, whatever its age.
+    rotations: u64,
     renewal: Option<Waiter<SealingKey>>,
     failed: Option<(Error, Duration)>,
+}
+
+/// The key that a domain has.
+#[derive(Debug)]
+struct Current {
+    key: SealingKey,
+    /// When its making began, and how many rotations there had been.
+    made: Duration,
+    rotations: u64,
 }
 
 /// What a look at a slot, under the lock, decides for one call.
@@ -161,10 +170,8 @@ impl Sealing {
     pub(super) fn drop_expired(&self) {
         let now = self.clock.monotonic();
         for ((_, policy), slot) in self.slots().iter_mut() {
-            let expired = |(_, made): &mut (SealingKey, Duration)| {
-                now.saturating_sub(*made) >= policy.hard_age
-            };
-            slot.current.take_if(expired);
+            slot.current
+                .take_if(|current| now.saturating_sub(current.made) >= policy.hard_age);
         }
     }
 
@@ -185,32 +192,44 @@ impl Sealing {
 
     /// Makes a new key for each domain that has one, or for one domain.
     pub(super) async fn rotate(self: &Arc<Self>, domain: Option<&Domain>) -> Rotation {
-        let now = self.clock.monotonic();
-        let names: Vec<SlotName> = {
+        let names: Vec<(SlotName, u64)> = {
             let mut slots = self.slots();
             let wanted = slots.iter_mut().filter(|((of, _), slot)| {
                 slot.current.is_some() && domain.is_none_or(|domain| domain == of)
             });
             wanted
                 .map(|(name, slot)| {
-                    slot.rotated = Some(now);
+                    slot.rotations += 1;
                     slot.failed = None;
-                    name.clone()
+                    (name.clone(), slot.rotations)
                 })
                 .collect()
         };
         let mut rotation = Rotation::default();
-        for name in names {
-            let started = match self.decide(&name) {
-                Decision::Answer(answer) => answer.map(|_| ()),
-                Decision::Wait(waiter, _) => waiter.landed().await.map(|_| ()),
-            };
-            match started {
-                Ok(()) => rotation.made += 1,
-                Err(_) => rotation.failed += 1,
+        for (name, rotations) in names {
+            // A key whose making is under way may have been begun before the rotation, so another one may have to follow it.
+            for _ in 0..2 {
+                if let Decision::Wait(waiter, _) = self.decide(&name) {
+                    // What counts is what the domain has afterwards: somebody else's attempt may have failed, or succeeded, meanwhile.
+                    drop(waiter.landed().await);
+                }
+                if self.has_rotated(&name, rotations) {
+                    break;
+                }
+            }
+            if self.has_rotated(&name, rotations) {
+                rotation.made += 1;
+            } else {
+                rotation.failed += 1;
             }
         }
         rotation
+    }
+
+    fn has_rotated(&self, name: &SlotName, rotations: u64) -> bool {
+        let slots = self.slots();
+        let current = slots.get(name).and_then(|slot| slot.current.as_ref());
+        current.is_some_and(|current| current.rotations >= rotations)
     }
 
     pub(super) async fn key_for(
@@ -243,14 +262,13 @@ impl Sealing {
         }
         let slot = slots.entry(name.clone()).or_default();
         let mut usable = None;
-        if let Some((key, made)) = &slot.current {
-            let age = now.saturating_sub(*made);
-            let is_rotated = slot.rotated.is_some_and(|rotated| *made < rotated);
-            if age < policy.soft_age && !is_rotated {
-                return Decision::Answer(Ok(key.clone()));
+        if let Some(current) = &slot.current {
+            let age = now.saturating_sub(current.made);
+            if age < policy.soft_age && current.rotations >= slot.rotations {
+                return Decision::Answer(Ok(current.key.clone()));
             }
             if age < policy.hard_age {
-                usable = Some(key.clone());
+                usable = Some(current.key.clone());
             } else {
                 slot.current = None;
             }
@@ -261,7 +279,7 @@ impl Sealing {
         if let Some((error, _)) = slot.failed.as_ref().filter(|(_, until)| now < *until) {
             return Decision::Answer(usable.ok_or_else(|| error.clone()));
         }
-        match Waiter::start(Arc::clone(self).renew(name.clone())) {
+        match Waiter::start(Arc::clone(self).renew(name.clone(), slot.rotations)) {
             // The task cannot finish before this assignment: finishing needs the lock that is held here.
             Ok(waiter) => {
                 slot.renewal = Some(waiter.clone());
@@ -279,7 +297,7 @@ impl Sealing {
         let oldest = slots
             .iter()
             .filter(|(_, slot)| slot.renewal.is_none())
-            .min_by_key(|(_, slot)| slot.current.as_ref().map(|(_, made)| *made))
+            .min_by_key(|(_, slot)| slot.current.as_ref().map(|current| current.made))
             .map(|(name, _)| name.clone());
         if let Some(oldest) = oldest {
             slots.remove(&oldest);
@@ -287,10 +305,10 @@ impl Sealing {
     }
 
     /// Makes a key and puts it, or the failure, into its slot; in a task of its own.
-    async fn renew(self: Arc<Self>, name: SlotName) -> Result<SealingKey> {
+    async fn renew(self: Arc<Self>, name: SlotName, rotations: u64) -> Result<SealingKey> {
         let started = self.clock.monotonic();
         let flushes = self.opening.flushes();
-        let made = self.make(name.0.clone(), &name.1, flushes).await;
+        let made = self.make(name.0.clone(), &name.1, started, flushes).await;
         let now = self.clock.monotonic();
         let mut slots = self.slots();
         // Under the lock, which a flush takes after it has been counted: so either it is seen here, or it clears the slot.
@@ -301,7 +319,11 @@ impl Sealing {
         slot.renewal = None;
         match made {
             Ok(key) => {
-                slot.current = Some((key.clone(), started));
+                slot.current = Some(Current {
+                    key: key.clone(),
+                    made: started,
+                    rotations,
+                });
                 slot.failed = None;
                 Ok(key)
             }
@@ -320,6 +342,7 @@ impl Sealing {
         &self,
         domain: Domain,
         policy: &SealingPolicy,
+        started: Duration,
         flushes: u64,
     ) -> Result<SealingKey> {
         let id = {
@@ -350,7 +373,7 @@ impl Sealing {
         }
         let key = Arc::new(key);
         self.opening
-            .adopt(flushes, context, Arc::clone(&key), wraps.clone());
+            .adopt(flushes, context, Arc::clone(&key), wraps.clone(), started);
         Ok(SealingKey {
             id,
             domain,
