@@ -5,8 +5,8 @@ use std::{process::Command, time::Duration};
 use anyhow::{Context, Result, ensure};
 use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
 use sealgate_tests::{
-    endpoint::REGION,
-    rig::{Rig, get, put, with_rig},
+    endpoint::{Endpoint, REGION},
+    rig::{get, put, with_rig},
     servers::{Gateway, key_server::KEY},
 };
 use serde_json::Value;
@@ -32,9 +32,8 @@ fn keys(gateway: &Gateway, name: &str, arguments: &[&str]) -> Result<(Value, boo
     Ok((report, output.status.success()))
 }
 
-/// A client of the key server, and the full name of the rig's key.
-async fn administrator(rig: &Rig) -> Result<(aws_sdk_kms::Client, String)> {
-    let endpoint = &rig.key_server.endpoint;
+/// A client of a key server, and the full name of the rig's key.
+pub(crate) async fn administrator(endpoint: &Endpoint) -> Result<(aws_sdk_kms::Client, String)> {
     let (id, secret) = (&endpoint.access_key_id, &endpoint.secret_access_key);
     let settings = aws_sdk_kms::Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -58,7 +57,7 @@ async fn a_flush_makes_a_disabled_key_count_on_every_replica_within_seconds() ->
         let other = rig.another_gateway()?;
         let clients = [rig.gateway.endpoint.s3()?, other.endpoint.s3()?];
         put(&clients[0], BUCKET, "x", b"content").await?;
-        let (kms, key) = administrator(rig).await?;
+        let (kms, key) = administrator(&rig.key_server.endpoint).await?;
         for client in &clients {
             ensure!(get(client, BUCKET, "x").await? == b"content", "GET");
         }
@@ -135,7 +134,7 @@ async fn rotations_are_followed_without_a_restart_and_old_objects_stay_readable(
         );
 
         // Another version of the same key, inside the key service.
-        let (kms, key) = administrator(rig).await?;
+        let (kms, key) = administrator(&rig.key_server.endpoint).await?;
         kms.rotate_key_on_demand().key_id(&key).send().await?;
         keys(&rig.gateway, "flush", &[])?;
         for name in ["before", "after"] {

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::{Gateway, now_in_milliseconds};
+use crate::error::S3Error;
 use crate::state::control::{
     Command, Control, Order, POLL_INTERVAL, RECORD_INTERVAL, ReplicaRecord, ServiceRecord,
 };
@@ -20,6 +21,10 @@ const ROTATION_PAUSE: Duration = Duration::from_secs(20);
 
 /// How long a rotation may keep this gateway from looking for a flush.
 const ROTATION_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long one look at the state bucket, or one writing of a record, may take: a storage that answers a byte a minute must not pass for one that has
+/// no commands.
+const LOOK_LIMIT: Duration = Duration::from_secs(15);
 
 /// How long a gateway that stops tries to remove its record.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
@@ -52,7 +57,7 @@ impl Gateway {
 }
 
 async fn watch(gateway: Weak<Gateway>, control: Control) {
-    if let Err(error) = control.forget_the_dead().await {
+    if let Err(error) = within_limit(control.forget_the_dead()).await {
         tracing::debug!(%error, "old records of gateways could not be removed");
     }
     let mut followed = Followed::default();
@@ -62,7 +67,7 @@ async fn watch(gateway: Weak<Gateway>, control: Control) {
         let Some(gateway) = gateway.upgrade() else {
             return;
         };
-        let commands = control.commands().await;
+        let commands = within_limit(control.commands()).await;
         if commands.is_ok() != is_reached {
             is_reached = commands.is_ok();
             if let Err(error) = &commands {
@@ -76,7 +81,7 @@ async fn watch(gateway: Weak<Gateway>, control: Control) {
         let is_due = told.is_none_or(|told| told.elapsed() >= RECORD_INTERVAL);
         if news || is_due {
             let record = gateway.record(&followed);
-            match control.tell(&record).await {
+            match within_limit(control.tell(&record)).await {
                 Ok(()) => told = Some(Instant::now()),
                 Err(error) => tracing::debug!(%error, "this gateway's record could not be written"),
             }
@@ -86,9 +91,28 @@ async fn watch(gateway: Weak<Gateway>, control: Control) {
     }
 }
 
+async fn within_limit<T>(asked: impl Future<Output = Result<T, S3Error>>) -> Result<T, S3Error> {
+    tokio::time::timeout(LOOK_LIMIT, asked)
+        .await
+        .unwrap_or_else(|_| {
+            Err(S3Error::internal(format!(
+                "the storage has not answered for {} s",
+                LOOK_LIMIT.as_secs()
+            )))
+        })
+}
+
 impl Gateway {
+    /// Drops every key in memory that opens or seals objects: working keys, and the keys of open uploads.
+    fn flush_keys(&self) -> usize {
+        self.uploads.flush();
+        self.keyring.flush()
+    }
+
     /// Does what it has not done yet; tells whether there was anything.
-    async fn follow(&self, commands: Vec<Command>, followed: &mut Followed) -> bool {
+    async fn follow(&self, mut commands: Vec<Command>, followed: &mut Followed) -> bool {
+        // A flush waits for nothing, least of all for a rotation that somebody forged.
+        commands.sort_by_key(|command| command.order != Order::Flush);
         let known: HashSet<_> = commands.iter().map(|command| command.id.clone()).collect();
         // What has left the list never comes back, unless somebody replays it, which does no harm.
         followed.done.retain(|id| known.contains(id));
@@ -100,7 +124,7 @@ impl Gateway {
             }
             match &command.order {
                 Order::Flush => {
-                    let dropped = self.keyring.flush();
+                    let dropped = self.flush_keys();
                     tracing::info!(command = command.id, dropped, "flushed the working keys");
                 }
                 Order::Rotate { domain } => {

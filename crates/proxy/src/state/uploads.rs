@@ -1,6 +1,13 @@
 //! Open uploads: their records, the records of their parts, and the parts that are held back (FORMAT.md section 9).
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
 
 use data_encoding::BASE64URL_NOPAD;
 use quick_cache::{Weighter, sync::Cache};
@@ -135,6 +142,8 @@ pub struct StoredPart {
 pub struct Uploads {
     state: StateBucket,
     open: Cache<UploadHash, Arc<OpenUpload>>,
+    /// Times that the keys in memory were forgotten: what was on its way then is not kept.
+    flushes: AtomicU64,
     /// What the records of open uploads say that they are about, by the record's name. Nothing of it is verified: it tells only which records a
     /// listing need not read.
     claims: Cache<String, Arc<Claim>, ClaimWeight>,
@@ -178,18 +187,41 @@ impl Uploads {
         Self {
             state,
             open: Cache::new(REMEMBERED_UPLOADS),
+            flushes: AtomicU64::new(0),
             claims: Cache::with_weighter(REMEMBERED_CLAIMS, CLAIMS_MEMORY, ClaimWeight),
             listings: Semaphore::new(CONCURRENT_LISTINGS),
         }
     }
 
-    /// Writes the record of a new upload, before its id is told to anyone.
+    /// Forgets the keys of open uploads; the next part of each opens its record again.
+    pub fn flush(&self) {
+        self.flushes.fetch_add(1, Ordering::SeqCst);
+        self.open.clear();
+    }
+
+    /// How often keys were forgotten. Whoever makes or opens the keys of an upload asks before.
+    pub fn flushes(&self) -> u64 {
+        self.flushes.load(Ordering::SeqCst)
+    }
+
+    /// Keeps an upload in memory, unless there was a flush since its keys were on their way.
+    fn remember(&self, flushes: u64, hash: UploadHash, upload: Arc<OpenUpload>) {
+        self.open.insert(hash, upload);
+        // Afterwards: a flush is counted before it forgets, so either it is seen here, or it forgets this one too.
+        if self.flushes() != flushes {
+            self.open.remove(&hash);
+        }
+    }
+
+    /// Writes the record of a new upload, before its id is told to anyone. `flushes` are those before its keys were made.
     ///
     /// # Errors
     ///
     /// When a record of this upload id exists, or the state bucket cannot be written.
+    #[expect(clippy::too_many_arguments, reason = "a record is about all of these")]
     pub async fn begin(
         &self,
+        flushes: u64,
         bucket: &str,
         key: &str,
         upload_id: &str,
@@ -215,14 +247,12 @@ impl Uploads {
                 "the upstream gave an upload id that is already in use",
             ));
         }
-        self.open.insert(
-            id.hash(),
-            Arc::new(OpenUpload {
-                id: id.clone(),
-                record,
-                secrets: secrets.clone(),
-            }),
-        );
+        let upload = OpenUpload {
+            id: id.clone(),
+            record,
+            secrets: secrets.clone(),
+        };
+        self.remember(flushes, id.hash(), Arc::new(upload));
         Ok(id)
     }
 
@@ -250,6 +280,7 @@ impl Uploads {
         let upload = if let Some(upload) = remembered {
             upload
         } else {
+            let flushes = self.flushes();
             let Some(bytes) = self
                 .state
                 .get(&upload_record_name(hash), MAXIMUM_RECORD_LENGTH)
@@ -280,7 +311,7 @@ impl Uploads {
                 record,
                 secrets: opened.secrets().clone(),
             });
-            self.open.insert(hash, Arc::clone(&upload));
+            self.remember(flushes, hash, Arc::clone(&upload));
             upload
         };
         let same =
@@ -491,18 +522,18 @@ fn open_parts(upload: &OpenUpload, entries: &[Entry]) -> Vec<StoredPart> {
     parts
 }
 
-/// A record that does not verify for this bucket and key names no upload of theirs. Operators see why.
 /// The record of an upload is sealed like everything, and a write-only gateway opens only what it has sealed since its start.
 fn begun_before(error: &S3Error) -> S3Error {
     S3Error::new(
         http::StatusCode::FORBIDDEN,
         "AccessDenied",
-        "This gateway is write-only, and the upload was begun before it started, or through another gateway, so it cannot open the upload's record. \
+        "This gateway is write-only, and the upload was begun before it started or its keys were flushed, or through another gateway, so it cannot open the upload's record. \
          Begin a new upload; complete or abort this one through a gateway that may decrypt.",
     )
     .with_detail(error)
 }
 
+/// A record that does not verify for this bucket and key names no upload of theirs. Operators see why.
 fn not_this_upload(error: S3Error) -> S3Error {
     if error.status == http::StatusCode::INTERNAL_SERVER_ERROR {
         return S3Error::no_such_upload().with_detail(error);
