@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use aws_sdk_s3::{Client, error::ProvideErrorMetadata};
 use sealgate_tests::{
     content::pattern,
+    process,
     rig::{Rig, get, put, with_rig},
     servers::{Gateway, GatewaySettings},
 };
@@ -138,6 +139,55 @@ async fn it_stores_what_others_read_and_cannot_read_back_after_a_restart() -> Re
             .iter()
             .filter(|request| request["operation"] == "DescribeKey");
         ensure!(names.count() <= 4, "the probe describes");
+        Ok(())
+    })
+    .await
+}
+
+/// Runs `sealgate` with the configuration of a gateway; what it said, and whether it succeeded.
+fn sealgate(gateway: &Gateway, name: &str, more: &[&str]) -> Result<(String, bool)> {
+    let mut command = gateway.command(name)?;
+    command.args(more);
+    let output = process::run(&mut command, LIMIT)?;
+    let said = [output.stdout, output.stderr].concat();
+    Ok((
+        String::from_utf8_lossy(&said).into_owned(),
+        output.status.success(),
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_ask_a_principal_that_may_only_generate_for_nothing_else() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        let writer = write_only(rig)?;
+        let (said, succeeded) = sealgate(&writer, "keys status", &["--json"])?;
+        ensure!(succeeded, "{said}");
+        let report: serde_json::Value = said
+            .find('{')
+            .and_then(|start| serde_json::from_str(&said[start..]).ok())
+            .with_context(|| said.clone())?;
+        ensure!(
+            report["key_services"][0]["usable"] == true && report["domains"][0]["quorum"] == true,
+            "{report}"
+        );
+
+        let plain = rig.directory().join("plain");
+        let [sealed, opened] = ["sealed", "opened"].map(|name| rig.directory().join(name));
+        let paths = [&plain, &sealed, &opened].map(|path| path.to_string_lossy().into_owned());
+        let [plain, sealed, opened] = paths.each_ref().map(String::as_str);
+        std::fs::write(plain, b"content")?;
+        let (said, succeeded) = sealgate(&writer, "seal", &[plain, sealed])?;
+        ensure!(succeeded, "{said}");
+        let (said, succeeded) = sealgate(&writer, "open", &[sealed, opened])?;
+        ensure!(!succeeded && said.contains("is write-only"), "{said}");
+        let (said, succeeded) = sealgate(&rig.gateway, "open", &[sealed, opened])?;
+        ensure!(succeeded && std::fs::read(opened)? == b"content", "{said}");
+
+        for request in rig.key_server.requests()? {
+            if request["principal"] == "writer" {
+                ensure!(request["operation"] != "Decrypt", "{request}");
+            }
+        }
         Ok(())
     })
     .await

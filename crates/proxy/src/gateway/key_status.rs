@@ -8,8 +8,11 @@ use sealgate_envelope::{
     records::{MAXIMUM_RECORD_LENGTH, RegistryRecord, registry_name},
 };
 
-use super::{Gateway, key_watch::obstacle_of};
-use crate::error::S3Error;
+use super::{
+    Gateway,
+    key_watch::{obstacle_of, obstacle_to_generating},
+};
+use crate::{config::Mode, error::S3Error};
 
 /// Records of the registry that are read at once.
 const CONCURRENCY: usize = 16;
@@ -74,12 +77,17 @@ pub(crate) struct DomainRecords {
 }
 
 impl Gateway {
-    /// Asks every key service about its key, all at once.
+    /// Asks every key service about its key, all at once. In write-only mode, whose principals may do nothing else, each makes a working key, which is
+    /// dropped.
     pub(crate) async fn describe_key_services(&self) -> Vec<KeyServiceFinding> {
         let names = self.config.key_service_names.iter();
         let asked = names.zip(&self.key_services).map(async |(name, service)| {
             let provider = service.provider();
             let described = service.describe().await;
+            let obstacle = match self.config.mode {
+                Mode::ReadWrite => None,
+                Mode::WriteOnly => Some(obstacle_to_generating(&**service).await),
+            };
             let key = described
                 .as_ref()
                 .map_or_else(|_| "-".to_owned(), |found| found.key_name.clone());
@@ -92,7 +100,7 @@ impl Gateway {
                 provider: provider.name().unwrap_or("unknown"),
                 key,
                 reference: reference.map(|reference| (provider, reference)),
-                obstacle: obstacle_of(described),
+                obstacle: obstacle.unwrap_or_else(|| obstacle_of(described)),
             }
         });
         futures_util::future::join_all(asked).await

@@ -52,7 +52,7 @@ async fn watch(
     let mut known = None;
     while let Some(mode) = gateway.upgrade().map(|gateway| gateway.config.mode) {
         let found = match mode {
-            Mode::ReadWrite => obstacle(&*service).await,
+            Mode::ReadWrite => obstacle_of(service.describe().await),
             Mode::WriteOnly => obstacle_to_generating(&*service).await,
         };
         if known.as_ref() != Some(&found) {
@@ -71,7 +71,7 @@ async fn watch(
 }
 
 /// Why a service makes no working keys; `None` if it does. A principal that may do nothing else can be asked nothing else.
-async fn obstacle_to_generating(service: &dyn KeyService) -> Option<String> {
+pub(super) async fn obstacle_to_generating(service: &dyn KeyService) -> Option<String> {
     let probe = async {
         let context = EncryptionContext::new(
             Domain::new("sealgate-probe")?,
@@ -82,12 +82,7 @@ async fn obstacle_to_generating(service: &dyn KeyService) -> Option<String> {
     probe.await.err().map(|error| error.detail().to_owned())
 }
 
-/// Why the key of a service cannot be used; `None` if it can.
-async fn obstacle(service: &dyn KeyService) -> Option<String> {
-    obstacle_of(service.describe().await)
-}
-
-/// What an answer says about using the key.
+/// Why the key of a service cannot be used, by what it says of it; `None` if it can.
 pub(super) fn obstacle_of(described: sealgate_envelope::Result<KeyDescription>) -> Option<String> {
     match described {
         Ok(description) => match description.availability {

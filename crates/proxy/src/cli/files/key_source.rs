@@ -11,7 +11,7 @@ use sealgate_envelope::keyring::{Keyring, SealingPolicy};
 
 use crate::cli::kms;
 use crate::cli::passphrase::PassphraseArgument;
-use crate::config::{Config, KeyServiceConfig};
+use crate::config::{Config, KeyServiceConfig, Mode};
 use crate::gateway;
 
 /// The most wraps in the header of a sealed file (FORMAT.md section 12).
@@ -46,9 +46,13 @@ pub(in crate::cli) struct KeySource {
 }
 
 impl KeySource {
-    /// A keyring over these key services. Nothing is asked of them yet.
+    /// A keyring over these key services, which opens. Nothing is asked of them yet.
+    ///
+    /// # Errors
+    ///
+    /// Also for a configuration that is write-only.
     pub(in crate::cli) async fn keyring(&self) -> anyhow::Result<Keyring> {
-        keyring_over(self.key_services()?).await
+        keyring_over(self.key_services()?, Mode::ReadWrite).await
     }
 
     /// As [`keyring`](Self::keyring), with what a configuration says of the domain's working keys.
@@ -72,7 +76,8 @@ impl KeySource {
             "the configuration requires {} wraps of each working key of the domain {domain}, and a sealed file carries at most {MAXIMUM_INLINE_WRAPS}; name another --domain, or use --key-file or --kms-key",
             policy.required_wraps
         );
-        Ok((keyring_over(config.key_services).await?, Some(policy)))
+        let keyring = keyring_over(config.key_services, config.mode).await?;
+        Ok((keyring, Some(policy)))
     }
 
     fn key_services(&self) -> anyhow::Result<Vec<KeyServiceConfig>> {
@@ -90,13 +95,24 @@ impl KeySource {
             return Ok(vec![KeyServiceConfig::AwsKms(config)]);
         }
         match &self.config {
-            Some(path) => Ok(Config::load(path)?.key_services),
+            Some(path) => {
+                let config = Config::load(path)?;
+                ensure!(
+                    config.mode == Mode::ReadWrite,
+                    "{} is write-only, so it opens nothing; name a configuration that may decrypt",
+                    path.display()
+                );
+                Ok(config.key_services)
+            }
             None => Ok(Vec::new()),
         }
     }
 }
 
-async fn keyring_over(configurations: Vec<KeyServiceConfig>) -> anyhow::Result<Keyring> {
+async fn keyring_over(
+    configurations: Vec<KeyServiceConfig>,
+    mode: Mode,
+) -> anyhow::Result<Keyring> {
     let mut services = Vec::new();
     for config in configurations {
         services.push(gateway::key_service(&config).await?);
@@ -105,11 +121,15 @@ async fn keyring_over(configurations: Vec<KeyServiceConfig>) -> anyhow::Result<K
     let first = services
         .next()
         .context("no key was named; use --key-file, --kms-key or --config")?;
-    Ok(services
-        .fold(Keyring::builder(first), |builder, service| {
-            builder.key_service(service)
-        })
-        .build()?)
+    let builder = services.fold(Keyring::builder(first), |builder, service| {
+        builder.key_service(service)
+    });
+    let builder = match mode {
+        Mode::ReadWrite => builder,
+        // Its principals may open nothing, not even what they have just made.
+        Mode::WriteOnly => builder.write_only(),
+    };
+    Ok(builder.build()?)
 }
 
 #[cfg(test)]
