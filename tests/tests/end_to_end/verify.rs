@@ -1,7 +1,10 @@
 //! `sealgate verify`: a storage that is well is said to be, and everything that is done to it behind the gateway's back is found, by structure
 //! where that can be, and else by the bytes.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_s3::{
@@ -370,6 +373,43 @@ async fn a_signal_ends_it_with_a_report_and_another_run_goes_on() -> Result<()> 
         ensure!(running.logged()?.contains(last), "it says where to go on");
         let (succeeded, rest) = verify(&rig.gateway, &["--resume-from", last])?;
         ensure!(succeeded && rest["objects"] == 27 - seen, "{rest}");
+        Ok(())
+    })
+    .await
+}
+
+/// So many that each of them waiting for the key service by itself would take a minute.
+const MANY: usize = 80;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_service_that_is_away_is_named_and_waited_for_once() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        let (through, _) = rig.clients(BUCKET).await?;
+        for number in 0..MANY {
+            put(&through, BUCKET, &number.to_string(), b"content").await?;
+        }
+        rig.key_server.kill()?;
+        let began = Instant::now();
+        let (succeeded, report) = verify(&rig.gateway, &["--deep", "--bucket", BUCKET])?;
+        let time = began.elapsed();
+        ensure!(!succeeded && report["objects"] == MANY, "{report}");
+        let findings = report["findings"].as_array().context("findings")?;
+        let unknown = findings
+            .iter()
+            .filter(|finding| finding["bucket"] == BUCKET && finding["class"] == "not-checked");
+        ensure!(unknown.count() == MANY, "{report}");
+        let away = report["key_services_away"].as_array().context("away")?;
+        let [away] = away.as_slice() else {
+            anyhow::bail!("{report}");
+        };
+        ensure!(
+            away["name"].is_string() && away["cause"].is_string(),
+            "{report}"
+        );
+        ensure!(
+            time < Duration::from_secs(30),
+            "{time:?} for {MANY} objects"
+        );
         Ok(())
     })
     .await

@@ -52,6 +52,7 @@ struct Report {
     registry_records: u64,
     open_uploads: u64,
     findings: Findings,
+    key_services_away: Vec<(String, String)>,
 }
 
 pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<()> {
@@ -111,6 +112,7 @@ async fn verify(
         })
         .await?;
     progress.finish();
+    report.key_services_away = verification.key_services_away();
     arguments
         .of
         .print(|| as_json(&walked, &report), || as_text(&walked, &report))?;
@@ -152,6 +154,10 @@ fn as_json(walked: &Walked, report: &Report) -> serde_json::Value {
             "fix": finding.class.fix(),
         })
     });
+    let away = report
+        .key_services_away
+        .iter()
+        .map(|(name, cause)| json!({ "name": name, "cause": cause }));
     json!({
         "deep": report.deep,
         "complete": walked.is_complete,
@@ -163,6 +169,7 @@ fn as_json(walked: &Walked, report: &Report) -> serde_json::Value {
         "deleted_meanwhile": report.gone,
         "registry_records": report.registry_records,
         "open_uploads": report.open_uploads,
+        "key_services_away": away.collect::<Vec<_>>(),
         "findings_count": report.findings.count,
         "findings": findings.collect::<Vec<_>>(),
     })
@@ -193,6 +200,11 @@ fn as_text(walked: &Walked, report: &Report) -> String {
     }
     if report.gone > 0 {
         lines.push(format!("{} were deleted meanwhile", report.gone));
+    }
+    for (name, cause) in &report.key_services_away {
+        lines.push(format!(
+            "the key service {name} could not be used, so what only it opens was not checked: {cause}"
+        ));
     }
     lines.push(match report.findings.count {
         0 if walked.is_complete => "everything is well".to_owned(),

@@ -21,6 +21,16 @@ fn bad_request(code: &'static str, message: &'static str, reason: &impl ToString
     S3Error::new(StatusCode::BAD_REQUEST, code, message).with_element("Reason", reason.to_string())
 }
 
+/// What is said where the keys of stored data cannot be had.
+const KEYS_AWAY: &str = "The keys of this data are not available now. Please try again.";
+
+impl S3Error {
+    /// Whether it says that the keys of stored data cannot be had now, and not that the storage is away.
+    pub(crate) fn is_about_keys(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE && self.message == KEYS_AWAY
+    }
+}
+
 const COPY_SOURCE: &str = "x-amz-copy-source";
 
 fn bad_argument(name: &'static str, message: &'static str, reason: &impl ToString) -> S3Error {
@@ -303,7 +313,7 @@ impl From<EnvelopeError> for S3Error {
             )
             .with_detail(error.detail()),
             EnvelopeError::KeyService { .. } => {
-                Self::unavailable("The keys of this data are not available now. Please try again.", error.detail())
+                Self::unavailable(KEYS_AWAY, error.detail())
             }
             // Misuse of the library by us, a machine without entropy, and what later versions may add.
             _ => Self::internal(error.detail()),

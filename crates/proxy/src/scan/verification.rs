@@ -1,6 +1,9 @@
 //! Whether everything is well: of each object and of the gateway's own records.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use http::StatusCode;
 use sealgate_envelope::header::Header;
@@ -25,7 +28,10 @@ use crate::{
 const ATTEMPTS: u32 = 4;
 
 /// The pause before the second attempt; it doubles with each.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long keys that could not be had are not waited for again.
+const KEYS_AWAY_MEMORY: Duration = Duration::from_secs(30);
 
 /// A verification under way.
 pub struct Verification {
@@ -35,6 +41,8 @@ pub struct Verification {
     /// With which every byte is opened, if that is asked for.
     pub(super) permit: Option<PermitIssuer>,
     pace: Arc<Pace>,
+    /// Until when keys that cannot be had are not waited for.
+    keys_away_until: Mutex<Option<Instant>>,
 }
 
 /// What became of one version.
@@ -63,7 +71,28 @@ impl Verification {
             gateway,
             permit,
             pace,
+            keys_away_until: Mutex::default(),
         })
+    }
+
+    /// The key services that were away when something was to be looked at, by name, and why.
+    pub fn key_services_away(&self) -> Vec<(String, String)> {
+        let names = &self.gateway.config.key_service_names;
+        let away = self.keys.away().into_iter();
+        away.filter_map(|(place, cause)| Some((names.get(place)?.clone(), cause)))
+            .collect()
+    }
+
+    /// Whether keys were waited for in vain a moment ago. The keyring has its own patience with a service that is away; here it only matters that a
+    /// million objects do not wait for it a million times.
+    fn are_keys_away(&self) -> bool {
+        let until = *self.keys_away_until();
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn keys_away_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        let until = self.keys_away_until.lock();
+        until.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks at one version of an object.
@@ -87,6 +116,12 @@ impl Verification {
             let is_passing = error.status == StatusCode::SERVICE_UNAVAILABLE
                 || error.status == StatusCode::PRECONDITION_FAILED;
             if attempt == ATTEMPTS || !is_passing {
+                if error.is_about_keys() {
+                    *self.keys_away_until() = Instant::now().checked_add(KEYS_AWAY_MEMORY);
+                }
+                break error;
+            }
+            if error.is_about_keys() && self.are_keys_away() {
                 break error;
             }
             tokio::time::sleep(PAUSE * (1 << attempt)).await;
@@ -117,6 +152,11 @@ impl Verification {
                     if error.status == StatusCode::SERVICE_UNAVAILABLE
                         || error.status == StatusCode::PRECONDITION_FAILED =>
                 {
+                    if error.is_about_keys() {
+                        self.keys
+                            .note_away(header.wraps(), &error.to_string())
+                            .await;
+                    }
                     return Err(error);
                 }
                 // What the length says already is not said once more.
