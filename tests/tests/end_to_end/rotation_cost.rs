@@ -21,6 +21,9 @@ const BUCKET: &str = "rotated";
 /// Objects that are written at once while the storage is filled.
 const WRITERS: usize = 16;
 
+/// Commands to gateways, and their records.
+const CONTROL: &str = "control";
+
 /// Requests by what they are.
 type Counts = BTreeMap<String, usize>;
 
@@ -56,11 +59,14 @@ fn since(before: &Counts, now: &Counts) -> Counts {
     more.filter(|(_, count)| *count > 0).collect()
 }
 
-/// What a request to the storage is about: one to a bucket other than the gateway's own is about objects.
+/// What a request to the storage is about: one to a bucket other than the gateway's own is about objects. What gateways are told, and say, comes by time
+/// and not by what is stored.
 fn kind(asked: &Asked) -> String {
     let is_state = asked.path.starts_with("/sealgate-state-");
     let what = if asked.path.starts_with(&format!("/{BUCKET}")) {
         "objects"
+    } else if is_state && (asked.path.contains("/control/") || asked.query.contains("control%2F")) {
+        return CONTROL.to_owned();
     } else if is_state && asked.path.contains("/registry/") {
         "registry record"
     } else if is_state {
@@ -71,7 +77,7 @@ fn kind(asked: &Asked) -> String {
     format!("{} {what}", asked.method)
 }
 
-/// Fills a storage with so many empty objects, and moves their working keys to another key.
+/// Fills a storage with so many empty objects, moves their working keys to another key, and lets a gateway make new ones.
 async fn measure(objects: usize) -> Result<Measured> {
     let directory = tempfile::tempdir()?;
     let second = directory.path().join("second");
@@ -136,6 +142,33 @@ async fn measure(objects: usize) -> Result<Measured> {
         );
         costs.push((command, cost, time));
     }
+    // A gateway that runs, and has a working key to replace. It asks its key services about their keys at the start, and then not for an hour.
+    let running = Gateway::start(
+        GatewaySettings {
+            more: named("new", &new.endpoint) + "\n[limits]\nkey_service_probe_interval = \"1h\"\n",
+            upstream: "checksum_trailer = \"never\"".to_owned(),
+            ..GatewaySettings::new(&counted.endpoint, &old.endpoint)
+        },
+        directory.path(),
+    )?;
+    put(&running.endpoint.s3()?, BUCKET, "object-last", b"").await?;
+    let before = (requests(), of_key_services(&[&old, &new])?);
+    let started = Instant::now();
+    let mut process = running.command("keys rotate")?;
+    let (succeeded, report, said) = report(&mut process, Duration::from_mins(2))?;
+    let time = started.elapsed();
+    ensure!(succeeded, "{report} {said}");
+    let mut storage = since(&before.0, &requests());
+    storage.remove(CONTROL);
+    let cost = Cost {
+        storage,
+        key_services: since(&before.1, &of_key_services(&[&old, &new])?),
+    };
+    ensure!(
+        !cost.storage.keys().any(|name| name.ends_with("objects")),
+        "objects are touched: {cost:?}"
+    );
+    costs.push(("keys rotate", cost, time));
     Ok(Measured { objects, costs })
 }
 
