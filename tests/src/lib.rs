@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod certificates;
 pub mod content;
 pub mod endpoint;

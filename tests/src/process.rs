@@ -73,7 +73,7 @@ impl Process {
         })
     }
 
-    /// Waits for the line `ready URL` on standard output and returns the URL.
+    /// Waits for the line `ready URL` on standard output, or `serving URL` of one that is not ready yet, and returns the URL.
     ///
     /// # Errors
     /// If the process ends before, or takes too long; with the end of its log.
@@ -82,7 +82,10 @@ impl Process {
         loop {
             match self.lines.recv_timeout(POLL) {
                 Ok(line) => {
-                    if let Some(url) = line.strip_prefix("ready ") {
+                    let url = ["ready ", "serving "]
+                        .iter()
+                        .find_map(|word| line.strip_prefix(word));
+                    if let Some(url) = url {
                         return Ok(url.trim().to_owned());
                     }
                 }

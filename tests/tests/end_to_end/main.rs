@@ -1,6 +1,7 @@
 //! The gateway between real clients and a real storage. Run them with `./test`, or `./test --only NAME`.
 
 mod addressing;
+mod admin;
 mod bad_input;
 mod conformance;
 mod dev;

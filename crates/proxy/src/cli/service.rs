@@ -1,21 +1,27 @@
 //! Gateway and listener of one process, from the configuration to the stop: the way that `serve` and `dev` share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::admin::{Admin, Health};
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::listener::Listener;
+
+/// How long the first look at storage and key services may take before it is said that the gateway is not ready.
+const FIRST_LOOK: Duration = Duration::from_secs(10);
 
 /// A gateway that answers requests.
 pub(super) struct Service {
     url: String,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+    admin: Option<JoinHandle<()>>,
     gateway: Arc<Gateway>,
     watch: JoinHandle<()>,
 }
@@ -27,9 +33,17 @@ impl Service {
         // First what fails at once: a port that is taken should not wait for a key service that is slow.
         let listener = Listener::bind(&config.listener, &config.limits)?;
         let url = listener.url();
+        let admin = config.admin.as_ref().map(Admin::bind).transpose()?;
         let gateway = Gateway::start(config)
             .await
             .context("the gateway can't start")?;
+        let admin = admin.map(|admin| {
+            tracing::info!(url = admin.url(), "health is told here");
+            let health = Arc::clone(&gateway.health);
+            // It answers until the process ends: that a gateway drains is said here.
+            tokio::spawn(admin.serve(health, std::future::pending()))
+        });
+        gateway.watch_storage();
         gateway.watch_key_services();
         gateway.drop_expired_keys();
         let watch = gateway.watch_control();
@@ -44,6 +58,7 @@ impl Service {
             url,
             stop,
             task,
+            admin,
             gateway,
             watch,
         })
@@ -54,12 +69,27 @@ impl Service {
         &self.url
     }
 
+    /// What is known of storage and key services.
+    pub(super) fn health(&self) -> &Arc<Health> {
+        &self.gateway.health
+    }
+
+    /// Waits until each of them was asked once, or has taken too long; tells whether the gateway is ready.
+    pub(super) async fn first_look(&self) -> bool {
+        // What is late is not ready, which the next line says.
+        let _ = tokio::time::timeout(FIRST_LOOK, self.health().looked_at()).await;
+        self.health().is_ready()
+    }
+
     /// Takes no new requests, lets running ones finish within the grace period, and returns.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         let _ = self.stop.send(());
         let ended = self.task.await;
         self.watch.abort();
         self.gateway.take_leave().await;
+        if let Some(admin) = self.admin {
+            admin.abort();
+        }
         ended.context("the listener ended by a fault of its own")
     }
 }

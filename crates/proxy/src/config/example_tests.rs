@@ -72,6 +72,9 @@ strange = 1
 [listener]
 strange = 1
 tls = { strange = 1 }
+[admin]
+strange = 1
+tls = { strange = 1 }
 [upstream]
 strange = 1
 credentials = { strange = 1 }

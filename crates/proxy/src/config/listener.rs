@@ -71,7 +71,7 @@ pub enum ForwardedHeader {
 }
 
 /// PEM files of a TLS server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The certificate chain, leaf first.
     pub certificate: PathBuf,
@@ -180,7 +180,7 @@ fn read_networks(value: Option<Value<'_>>) -> Option<Vec<IpNet>> {
     (read.len() == networks.len()).then_some(read)
 }
 
-fn read_tls(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<TlsFiles> {
+pub(super) fn read_tls(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<TlsFiles> {
     let mut file = |key, example| {
         let value = table.require_text(key, example)?;
         surroundings.file(
@@ -197,7 +197,7 @@ fn read_tls(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<TlsF
     })
 }
 
-fn read_address(value: &Value<'_>) -> Option<SocketAddr> {
+pub(super) fn read_address(value: &Value<'_>) -> Option<SocketAddr> {
     let address = value.text()?.parse().ok();
     address.or_else(|| {
         value.problem(

@@ -2,6 +2,7 @@
 //!
 //! The annotated example `sealgate.example.toml` shows every key.
 
+mod admin;
 mod anonymous;
 mod domain;
 mod endpoint;
@@ -29,6 +30,7 @@ use toml::de::DeTable;
 use self::problem::Report;
 use self::table::Table;
 
+pub use admin::AdminConfig;
 pub use anonymous::{AnonymousAction, AnonymousConfig};
 pub use domain::{CipherSuite, DomainConfig, DomainRule};
 pub use endpoint::{Endpoint, Scheme};
@@ -59,6 +61,8 @@ pub struct Config {
     pub mode: Mode,
     /// Where clients connect.
     pub listener: ListenerConfig,
+    /// Where health and metrics are asked for, if anywhere.
+    pub admin: Option<AdminConfig>,
     /// The storage of the data.
     pub upstream: UpstreamConfig,
     /// The place of our own records.
@@ -197,6 +201,13 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         .require("listener", "[listener] with address = \"127.0.0.1:8014\"")
         .and_then(|value| value.table())
         .and_then(|table| listener::read(table, surroundings));
+    let admin = match root.take("admin") {
+        Some(value) => value
+            .table()
+            .and_then(|table| admin::read(table, surroundings, listener.as_ref()))
+            .map(Some),
+        None => Some(None),
+    };
     let upstream = root
         .require("upstream", "[upstream] with endpoint and region")
         .and_then(|value| value.table())
@@ -241,6 +252,7 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         deployment: deployment?,
         mode: mode?,
         listener: listener?,
+        admin: admin?,
         upstream: upstream?,
         state: state?,
         key_service_names,

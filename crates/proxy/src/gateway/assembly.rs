@@ -17,12 +17,16 @@ use tokio::sync::Semaphore;
 use super::{
     Gateway,
     key_services::{key_service, recovery_sender},
+    key_watch::KeyChecks,
     no_keys::NoKeys,
     pages,
     places::Places,
-    quorum, verification,
+    quorum,
+    storage_watch::StorageChecks,
+    verification,
 };
 use crate::{
+    admin::Health,
     auth::{AuthSettings, Credential, CredentialStore, SecretAccessKey},
     config::{self, CipherSuite, Config, LimitsConfig, Mode, UpstreamConfig},
     object::CommitCache,
@@ -119,8 +123,12 @@ impl Gateway {
         let recovery = recovery_sender(&config)?.map(Arc::new);
         let keyring = keyring(&config, &state, &key_services, recovery.as_ref())?;
         let host_id = host_id()?;
+        let health = Arc::new(Health::default());
         Ok(Arc::new(Self {
             host_id,
+            storage_checks: StorageChecks::register(&health, &config),
+            key_checks: KeyChecks::register(&health, &config),
+            health,
             credentials: credentials(&config)?,
             auth_settings: AuthSettings {
                 external_hosts: config.listener.external_hosts.clone(),

@@ -9,22 +9,72 @@ use sealgate_envelope::key_service::{
 use sealgate_envelope::{Domain, OsRandom, WorkingKeyId};
 
 use super::Gateway;
-use crate::config::Mode;
+use crate::admin::{Health, Need, Obstacle, Reporter};
+use crate::config::{Config, Mode};
+use crate::policy;
 
 /// How long a key that is too old stays in memory at most.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The longest pause before a key service that could not be used is asked again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Where the findings about key services go.
+#[derive(Debug)]
+pub(super) struct KeyChecks {
+    services: Vec<Reporter>,
+    /// Whether new working keys can have as many wraps as they need.
+    quorum: Reporter,
+}
+
+impl KeyChecks {
+    pub(super) fn register(health: &Health, config: &Config) -> Self {
+        let check =
+            |name: &String| health.register(format!("key_service:{name}"), Need::Informative);
+        Self {
+            services: config.key_service_names.iter().map(check).collect(),
+            quorum: health.register("key_quorum", Need::Required),
+        }
+    }
+
+    /// Whether enough key services can be used for each domain, once all of them have been asked.
+    fn judge(&self, config: &Config) {
+        let works: Option<Vec<bool>> = self.services.iter().map(Reporter::works).collect();
+        let Some(works) = works else {
+            return;
+        };
+        let domains = config.domains.iter().map(|domain| &domain.sealing);
+        let lacks_a_quorum = domains.chain([&config.sealing]).any(|policy| {
+            let usable = match &policy.key_services {
+                Some(places) => places
+                    .iter()
+                    .filter(|place| works.get(**place) == Some(&true))
+                    .count(),
+                None => works.iter().filter(|works| **works).count(),
+            };
+            usable < policy.required_wraps
+        });
+        self.quorum.report(lacks_a_quorum.then(|| {
+            Obstacle::new(
+                "fewer key services can be used than required_wraps says: new working keys can't be made, and old ones serve until their ages end",
+                "see the causes of the checks key_service:NAME; `sealgate keys status` shows each domain",
+            )
+        }));
+    }
+}
 
 impl Gateway {
     /// Asks every key service at once and then again at the configured interval, for as long as the gateway lives. What
     /// it says goes to the log at the start and whenever it changes; nothing waits for it.
     pub(crate) fn watch_key_services(self: &Arc<Self>) {
         let names = self.config.key_service_names.iter();
-        for (name, service) in names.zip(&self.key_services) {
+        let checks = &self.key_checks.services;
+        for ((name, service), reporter) in names.zip(&self.key_services).zip(checks) {
             let watched = watch(
                 Arc::downgrade(self),
                 name.clone(),
                 Arc::clone(service),
-                self.config.limits.key_service_probe_interval,
+                reporter.clone(),
             );
             tokio::spawn(watched);
         }
@@ -47,16 +97,30 @@ async fn watch(
     gateway: Weak<Gateway>,
     name: String,
     service: Arc<dyn KeyService>,
-    interval: Duration,
+    reporter: Reporter,
 ) {
-    let mut known = None;
-    while let Some(mode) = gateway.upgrade().map(|gateway| gateway.config.mode) {
-        let found = match mode {
-            Mode::ReadWrite => obstacle_of(service.describe().await),
+    while let Some(gateway) = gateway.upgrade() {
+        let found = match gateway.config.mode {
             Mode::WriteOnly => obstacle_to_generating(&*service).await,
+            // Whoever asks for readiness wants to know whether the key opens what it wraps. Without anybody to tell, a description has to do,
+            // which costs a key service less.
+            Mode::ReadWrite if gateway.config.admin.is_some() => obstacle_to_use(&*service).await,
+            Mode::ReadWrite => obstacle_of(service.describe().await),
         };
-        if known.as_ref() != Some(&found) {
-            match &found {
+        let interval = gateway.config.limits.key_service_probe_interval;
+        let pause = match &found {
+            None => interval,
+            Some(_) => interval.min(RETRY_INTERVAL),
+        };
+        let shown = found.clone();
+        let obstacle = found.map(|cause| {
+            Obstacle::new(
+                cause,
+                "look whether the service runs, and whether its principal may use the key; `sealgate check` asks it the same",
+            )
+        });
+        if reporter.report(obstacle) {
+            match shown {
                 None => tracing::info!(key_service = name, "the key service can be used"),
                 Some(obstacle) => tracing::error!(
                     key_service = name,
@@ -64,9 +128,30 @@ async fn watch(
                     "the key service cannot be used: what the others have wrapped goes on, and new working keys have one wrap fewer"
                 ),
             }
-            known = Some(found);
         }
-        tokio::time::sleep(interval).await;
+        gateway.key_checks.judge(&gateway.config);
+        drop(gateway);
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Why a service is of no use; `None` if it makes a working key and opens its wrap to the same one.
+async fn obstacle_to_use(service: &dyn KeyService) -> Option<String> {
+    let probe = async {
+        let context = EncryptionContext::new(
+            Domain::new("sealgate-probe")?,
+            WorkingKeyId::generate(&mut OsRandom)?,
+        );
+        let (generated, wrap) = service.generate(&context).await?;
+        let permit = policy::permit_self_check();
+        Ok::<_, sealgate_envelope::Error>(
+            service.unwrap(&permit, &context, &wrap).await? == generated,
+        )
+    };
+    match probe.await {
+        Ok(true) => None,
+        Ok(false) => Some("the key service opened its own wrap to another key".to_owned()),
+        Err(error) => Some(error.detail().to_owned()),
     }
 }
 

@@ -25,6 +25,7 @@ mod quorum;
 pub(crate) mod rewrap;
 #[cfg(test)]
 mod storage_tests;
+mod storage_watch;
 mod verification;
 
 use std::{
@@ -41,8 +42,11 @@ use sealgate_envelope::{
 };
 use tokio::sync::Semaphore;
 
+use self::key_watch::KeyChecks;
 use self::places::Places;
+use self::storage_watch::StorageChecks;
 use crate::{
+    admin::Health,
     auth::{self, AuthSettings, Authenticated, Caller, CredentialStore},
     config::Config,
     error::S3Error,
@@ -83,6 +87,10 @@ pub struct Gateway {
     pub(crate) host_id: String,
     /// Bytes that documents may hold in memory, all together.
     pub(crate) document_memory: DocumentMemory,
+    /// Whether it can do its work now.
+    pub(crate) health: Arc<Health>,
+    storage_checks: StorageChecks,
+    key_checks: KeyChecks,
     credentials: CredentialStore,
     auth_settings: AuthSettings,
     places: Places,

@@ -64,10 +64,10 @@ pub struct ConnectionInfo {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The address can't be bound.
-    #[error(
-        "can't listen on {address}: {cause}; stop what listens there, or choose another listener.address"
-    )]
+    #[error("can't listen on {address}: {cause}; stop what listens there, or choose another {key}")]
     Address {
+        /// The configuration's key for it.
+        key: &'static str,
         /// What was to be bound.
         address: SocketAddr,
         /// Why it was not.
@@ -92,6 +92,18 @@ impl Listener {
     /// # Errors
     /// [`BindError`], with what to do.
     pub fn bind(config: &ListenerConfig, limits: &LimitsConfig) -> Result<Self, BindError> {
+        Self::bind_as("listener.address", config, limits)
+    }
+
+    /// As [`Self::bind`], for an address that the configuration calls `key`.
+    ///
+    /// # Errors
+    /// [`BindError`], with what to do.
+    pub(crate) fn bind_as(
+        key: &'static str,
+        config: &ListenerConfig,
+        limits: &LimitsConfig,
+    ) -> Result<Self, BindError> {
         let acceptor = config
             .tls
             .as_ref()
@@ -99,6 +111,7 @@ impl Listener {
             .transpose()?
             .map(TlsAcceptor::from);
         let failed = |cause| BindError::Address {
+            key,
             address: config.address,
             cause,
         };

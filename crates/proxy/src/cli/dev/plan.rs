@@ -122,6 +122,7 @@ impl Plan {
             deployment: self.deployment.clone(),
             mode: Mode::default(),
             listener: ListenerConfig::at(self.listen),
+            admin: None,
             upstream,
             state: StateConfig {
                 bucket: default_state_bucket(&self.deployment),

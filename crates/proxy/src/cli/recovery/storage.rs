@@ -117,6 +117,7 @@ impl StorageArguments {
             mode: Mode::ReadWrite,
             deployment: deployment.to_owned(),
             listener: ListenerConfig::at(([127, 0, 0, 1], 0).into()),
+            admin: None,
             upstream,
             state: StateConfig {
                 bucket: self

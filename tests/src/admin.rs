@@ -1,0 +1,132 @@
+//! The admin listener of a gateway, asked as load balancers and scrapers do.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::process::free_port;
+use crate::raw_http::RawAnswer;
+use crate::servers::gateway::TlsFiles;
+
+/// How long one answer may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often a condition is looked at while waiting for it.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Where a gateway's admin listener is.
+#[derive(Clone, Debug)]
+pub struct AdminEndpoint {
+    port: u16,
+    tls: Option<TlsFiles>,
+}
+
+impl AdminEndpoint {
+    /// A free port, with TLS where there are files for it.
+    ///
+    /// # Errors
+    /// If the system has none.
+    pub fn new(tls: Option<&TlsFiles>) -> Result<Self> {
+        Ok(Self {
+            port: free_port()?,
+            tls: tls.cloned(),
+        })
+    }
+
+    /// The table `[admin]` of the configuration.
+    pub fn table(&self) -> String {
+        let tls = self.tls.as_ref().map_or_else(String::new, |files| {
+            let (certificate, key) = (files.certificate.display(), files.key.display());
+            format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\" }}\n")
+        });
+        format!("\n[admin]\naddress = \"127.0.0.1:{}\"\n{tls}\n", self.port)
+    }
+
+    /// One GET over a connection of its own.
+    ///
+    /// # Errors
+    /// If there is no answer in time.
+    pub async fn get(&self, target: &str) -> Result<RawAnswer> {
+        let asked = async {
+            let stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+            match &self.tls {
+                None => exchange(stream, target).await,
+                Some(files) => {
+                    let connector = TlsConnector::from(Arc::new(trusting(&files.ca_file)?));
+                    let name = ServerName::try_from("localhost")?;
+                    exchange(connector.connect(name, stream).await?, target).await
+                }
+            }
+        };
+        tokio::time::timeout(ANSWER_LIMIT, asked)
+            .await
+            .context("no answer from the admin listener")?
+    }
+
+    /// What `/readyz` says: whether it is ready, and its document.
+    ///
+    /// # Errors
+    /// If there is no answer that is JSON.
+    pub async fn readiness(&self) -> Result<(bool, Value)> {
+        let answer = self.get("/readyz").await?;
+        Ok((answer.status == 200, serde_json::from_slice(&answer.body)?))
+    }
+
+    /// Waits until readiness is as wanted, and returns the last document.
+    ///
+    /// # Errors
+    /// If that takes longer than `limit`.
+    pub async fn until_ready(&self, wanted: bool, limit: Duration) -> Result<Value> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let (ready, document) = self.readiness().await?;
+            if ready == wanted {
+                return Ok(document);
+            }
+            if Instant::now() > deadline {
+                bail!("ready is not {wanted} within {limit:?}: {document:#}");
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+/// The check of this name in a document of `/readyz`.
+pub fn check(document: &Value, name: &str) -> Value {
+    let checks = document["checks"].as_array().cloned().unwrap_or_default();
+    let found = checks.into_iter().find(|check| check["name"] == name);
+    found.unwrap_or(Value::Null)
+}
+
+/// A client that trusts one authority.
+///
+/// # Errors
+/// If its file can't be read.
+pub fn trusting(ca_file: &PathBuf) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(ca_file)?)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    target: &str,
+) -> Result<RawAnswer> {
+    let request = format!("GET {target} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).await?;
+    RawAnswer::parse(&received, false)
+}
