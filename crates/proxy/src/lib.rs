@@ -10,7 +10,7 @@
 //!    └ TLS, HTTP/1.1 and HTTP/2, graceful stop
 //! ```
 //!
-//! Beside the path stand `admin` (health), `body` (framing and checksums of request bodies), `form` (browser uploads), `transfer` (sealing and opening while bytes pass), `object` (a sealed
+//! Beside the path stand `admin` (health) and `metrics`, `body` (framing and checksums of request bodies), `form` (browser uploads), `transfer` (sealing and opening while bytes pass), `object` (a sealed
 //! object at the upstream), `state` (records of open uploads and working keys) and `xml`. What is stored is specified in FORMAT.md.
 //!
 //! A replica holds nothing that another one needs: scaling out is starting more of them behind any load balancer.
@@ -29,6 +29,7 @@ pub mod form;
 pub mod gateway;
 pub mod listener;
 pub mod logging;
+pub mod metrics;
 pub mod migration;
 pub mod object;
 pub mod object_key;

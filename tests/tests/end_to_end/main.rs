@@ -13,6 +13,7 @@ mod key_life;
 mod key_server_down;
 mod key_services;
 mod main_job;
+mod metrics;
 mod migration;
 mod proxies;
 mod recovery;

@@ -114,6 +114,15 @@ impl Health {
         !self.draining.load(Ordering::Relaxed) && !checks.iter().any(hinders)
     }
 
+    /// Every check that has reported: its name, and whether nothing is in the way.
+    pub fn findings(&self) -> Vec<(String, bool)> {
+        let works = |check: &Arc<Check>| {
+            let finding = lock(&check.last).clone()?;
+            Some((check.name.clone(), finding.obstacle.is_none()))
+        };
+        lock(&self.checks).iter().filter_map(works).collect()
+    }
+
     /// Waits until every check has reported once.
     pub async fn looked_at(&self) {
         self.until(|| {

@@ -1,8 +1,9 @@
-//! The admin listener: whether this gateway is alive and ready. It has an address of its own and serves no data.
+//! The admin listener: whether this gateway is alive and ready, and what it counts. It has an address of its own and serves no data.
 //!
 //! ```text
 //! GET /livez    200 as long as anybody answers
 //! GET /readyz   200, or 503 with what is in the way; ?exclude=NAME leaves a check out
+//! GET /metrics  what the gateway counts, for Prometheus
 //! ```
 
 pub mod health;
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 use crate::config::{AdminConfig, LimitsConfig, ListenerConfig};
 use crate::listener::{BindError, Listener};
+use crate::metrics::{self, Metrics};
 
 pub use health::{Health, Need, Obstacle, Reporter};
 
@@ -31,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What this listener has, for whoever asks for something else.
-const INDEX: &str = "/livez\n/readyz\n";
+const INDEX: &str = "/livez\n/readyz\n/metrics\n";
 
 /// An admin listener that is bound and does not answer yet.
 pub struct Admin {
@@ -65,10 +67,20 @@ impl Admin {
         self.listener.url()
     }
 
+    /// When its certificate ends, in seconds since 1970, if it has one.
+    pub(crate) fn certificate_expiry(&self) -> Option<i64> {
+        self.listener.certificate_expiry()
+    }
+
     /// Answers until `stop` is done.
-    pub async fn serve(self, health: Arc<Health>, stop: impl Future<Output = ()>) {
+    pub async fn serve(
+        self,
+        health: Arc<Health>,
+        metrics: Arc<Metrics>,
+        stop: impl Future<Output = ()>,
+    ) {
         let handler = move |request: Request<hyper::body::Incoming>, _| {
-            let answer = answer(&health, &request);
+            let answer = answer(&health, &metrics, &request);
             async move { answer }
         };
         self.listener.serve(handler, stop).await;
@@ -77,7 +89,7 @@ impl Admin {
 
 type Answer = Response<Full<Bytes>>;
 
-fn answer<B>(health: &Health, request: &Request<B>) -> Answer {
+fn answer<B>(health: &Health, metrics: &Metrics, request: &Request<B>) -> Answer {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "ask with GET\n");
         answer
@@ -98,6 +110,16 @@ fn answer<B>(health: &Health, request: &Request<B>) -> Answer {
             };
             document(status, &shown)
         }
+        "/metrics" => match metrics.render() {
+            Ok(rendered) => answer_of(StatusCode::OK, metrics::CONTENT_TYPE, rendered),
+            Err(error) => {
+                tracing::error!(%error, "the metrics cannot be shown");
+                text(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "the metrics cannot be shown; the log says why\n",
+                )
+            }
+        },
         _ => text(StatusCode::NOT_FOUND, INDEX),
     }
 }
@@ -136,7 +158,7 @@ mod tests {
 
     async fn ask(health: &Health, method: Method, target: &str) -> (StatusCode, String) {
         let request = Request::builder().method(method).uri(target).body(());
-        let answer = answer(health, &request.unwrap());
+        let answer = answer(health, &Metrics::new().unwrap(), &request.unwrap());
         let status = answer.status();
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())

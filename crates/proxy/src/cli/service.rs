@@ -38,11 +38,18 @@ impl Service {
             .await
             .context("the gateway can't start")?;
         let admin = admin.map(|admin| {
-            tracing::info!(url = admin.url(), "health is told here");
+            tracing::info!(url = admin.url(), "health and metrics are told here");
             let health = Arc::clone(&gateway.health);
+            let metrics = Arc::clone(&gateway.metrics);
+            if let Some(expiry) = admin.certificate_expiry() {
+                metrics.certificates.set("admin", expiry);
+            }
             // It answers until the process ends: that a gateway drains is said here.
-            tokio::spawn(admin.serve(health, std::future::pending()))
+            tokio::spawn(admin.serve(health, metrics, std::future::pending()))
         });
+        if let Some(expiry) = listener.certificate_expiry() {
+            gateway.metrics.certificates.set("client", expiry);
+        }
         gateway.watch_storage();
         gateway.watch_key_services();
         gateway.drop_expired_keys();

@@ -29,6 +29,7 @@ use crate::{
     admin::Health,
     auth::{AuthSettings, Credential, CredentialStore, SecretAccessKey},
     config::{self, CipherSuite, Config, LimitsConfig, Mode, UpstreamConfig},
+    metrics::Metrics,
     object::CommitCache,
     state::{S3Registry, StateBucket, Uploads},
     upstream::{
@@ -121,9 +122,25 @@ impl Gateway {
             memory,
         } = storage;
         let recovery = recovery_sender(&config)?.map(Arc::new);
-        let keyring = keyring(&config, &state, &key_services, recovery.as_ref())?;
+        let metrics = Metrics::new().context("metrics")?;
+        let measured = key_services
+            .into_iter()
+            .enumerate()
+            .map(|(place, service)| {
+                // A command brings services of its own, which have no names.
+                let name = config
+                    .key_service_names
+                    .get(place)
+                    .map_or("-", String::as_str);
+                metrics.measured(name, service)
+            });
+        let key_services: Vec<_> = measured.collect();
+        let keyring = Arc::new(keyring(&config, &state, &key_services, recovery.as_ref())?);
         let host_id = host_id()?;
         let health = Arc::new(Health::default());
+        metrics.watch_keyring(Arc::clone(&keyring))?;
+        metrics.watch_upstream(upstream.metrics())?;
+        metrics.watch_health(Arc::clone(&health))?;
         Ok(Arc::new(Self {
             host_id,
             storage_checks: StorageChecks::register(&health, &config),
@@ -141,7 +158,8 @@ impl Gateway {
             document_memory: memory,
             uploads: Uploads::new(state.clone()),
             commits: CommitCache::default(),
-            keyring: Arc::new(keyring),
+            keyring,
+            metrics: Arc::new(metrics),
             key_services,
             recovery,
             upstream,
@@ -188,7 +206,8 @@ impl Storage {
         let state_upstream = match &config.state.upstream {
             Some(own) => self::upstream(own, &config.limits, &memory)
                 .await
-                .context("[state.upstream]")?,
+                .context("[state.upstream]")?
+                .counted_with(&upstream),
             None => upstream.clone(),
         };
         Ok(Self {

@@ -51,6 +51,7 @@ use crate::{
     config::Config,
     error::S3Error,
     listener::{ConnectionInfo, Malformed},
+    metrics::{Counted, Measured, Metrics},
     object::CommitCache,
     object_key::ObjectPath,
     operation::{self, Exchange, empty, named},
@@ -89,6 +90,8 @@ pub struct Gateway {
     pub(crate) document_memory: DocumentMemory,
     /// Whether it can do its work now.
     pub(crate) health: Arc<Health>,
+    /// What it counts.
+    pub(crate) metrics: Arc<Metrics>,
     storage_checks: StorageChecks,
     key_checks: KeyChecks,
     credentials: CredentialStore,
@@ -115,7 +118,8 @@ impl Gateway {
         self: Arc<Self>,
         request: Request<Incoming>,
         connection: ConnectionInfo,
-    ) -> Response<ResponseBody> {
+    ) -> Response<Measured<ResponseBody>> {
+        let mut running = self.metrics.requests.begin();
         let started = Instant::now();
         let request_id = new_request_id();
         let (parts, body) = request.into_parts();
@@ -156,7 +160,9 @@ impl Gateway {
             error.as_ref(),
             started,
         );
-        response
+        let code = error.as_ref().map(|error| &*error.code);
+        running.end(line.operation, response.status(), code);
+        Measured::answer(response, running)
     }
 
     /// What S3 says of a request before it looks at the signature. The host that it takes is not proven yet, and decides nothing else.
@@ -196,6 +202,7 @@ impl Gateway {
         if let Some(error) = self.misfit(&parts) {
             return Err(error);
         }
+        let body = Counted::new(body, self.metrics.requests.received());
         let body = body.map_err(Into::into).boxed();
         if kind == Some(Unsigned::Form) {
             let scheme = connection.scheme;

@@ -84,6 +84,7 @@ pub struct Listener {
     address: SocketAddr,
     server: Server,
     shutdown_grace: Duration,
+    certificate_expiry: Option<i64>,
 }
 
 impl Listener {
@@ -139,7 +140,13 @@ impl Listener {
             address,
             server,
             shutdown_grace: limits.shutdown_grace,
+            certificate_expiry: config.tls.as_ref().map(tls::expiry).transpose()?,
         })
+    }
+
+    /// When the certificate ends, in seconds since 1970, if there is one.
+    pub fn certificate_expiry(&self) -> Option<i64> {
+        self.certificate_expiry
     }
 
     /// The bound address, with the port that was chosen where the configuration says 0.

@@ -54,6 +54,24 @@ pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     Ok(Arc::new(config))
 }
 
+/// When the first certificate of a chain ends, in seconds since 1970.
+///
+/// # Errors
+/// [`TlsError`], where there is none that can be read.
+pub fn expiry(files: &TlsFiles) -> Result<i64, TlsError> {
+    let failed = |cause: String| TlsError::Certificate {
+        path: files.certificate.clone(),
+        cause,
+    };
+    let chain = read_certificates(&files.certificate)?;
+    let first = chain
+        .first()
+        .ok_or_else(|| failed("there is no certificate in it".to_owned()))?;
+    let (_, certificate) =
+        x509_parser::parse_x509_certificate(first).map_err(|error| failed(error.to_string()))?;
+    Ok(certificate.validity().not_after.timestamp())
+}
+
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let failed = |cause: String| TlsError::Certificate {
         path: path.to_owned(),

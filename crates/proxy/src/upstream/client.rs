@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{Arc, OnceLock},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -33,6 +33,7 @@ use crate::{
     auth,
     body::{Algorithm, Checksum},
     error::S3Error,
+    metrics::UpstreamMetrics,
 };
 
 /// What it takes to speak to an upstream.
@@ -161,6 +162,7 @@ pub struct Upstream {
     scheme: Scheme,
     authority: String,
     verification: Arc<OnceLock<Verification>>,
+    metrics: UpstreamMetrics,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -209,7 +211,20 @@ impl Upstream {
             scheme,
             authority,
             verification: Arc::default(),
+            metrics: UpstreamMetrics::new()?,
         })
+    }
+
+    /// What is counted of this upstream.
+    pub(crate) fn metrics(&self) -> &UpstreamMetrics {
+        &self.metrics
+    }
+
+    /// Counts together with another upstream.
+    #[must_use]
+    pub(crate) fn counted_with(mut self, other: &Self) -> Self {
+        self.metrics = other.metrics.clone();
+        self
     }
 
     /// Which checksums of what arrives the upstream verifies, as far as that is known.
@@ -284,6 +299,7 @@ impl Upstream {
                     if attempt < ATTEMPTS && body.may_be_sent_again() =>
                 {
                     tracing::debug!(%cause, attempt, "trying the upstream again");
+                    self.metrics.retried();
                     if connection == Connection::Fresh {
                         tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
                     }
@@ -361,7 +377,11 @@ impl Upstream {
         expectation: Option<Expectation>,
     ) -> Result<Answer, UpstreamError> {
         let PreparedRequest { request, progress } = prepared;
-        let response = self.await_answer(client, request, &progress).await?;
+        let started = Instant::now();
+        let response = self.await_answer(client, request, &progress).await;
+        let status = response.as_ref().ok().map(Response::status);
+        self.metrics.attempted(started, status);
+        let response = response?;
         if let Some(expectation) = &expectation {
             expectation.answered();
         }
