@@ -1,13 +1,23 @@
 //! The history of checkpoints: one line each, `{"checkpoint":"<signed note>"}`, append-only.
 
+use std::{
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom},
+    path::Path,
+};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     checkpoint::Checkpoint,
     key::VerifyingKey,
+    limits::MAX_NOTE,
     line::{self, LineError},
     note::{Note, NoteError},
 };
+
+/// How much of the end of a history is read: at least its last line.
+const TAIL: u64 = 4 * MAX_NOTE as u64;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +71,54 @@ pub fn read(line: &[u8], key: &VerifyingKey) -> Result<(Checkpoint, Note), Histo
         return Err(LineError::NotCanonical.into());
     }
     Ok((checkpoint, note))
+}
+
+/// The end of a history.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// The last whole line; empty where there is none.
+    pub(crate) line: Vec<u8>,
+    /// The length of the file.
+    pub(crate) length: u64,
+    /// Bytes behind the last whole line.
+    pub(crate) cut: u64,
+}
+
+/// Reads the end of a history; `None` where there is no file.
+pub(crate) fn tail(path: &Path) -> io::Result<Option<Tail>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes)?;
+    let is_end = |byte: &u8| *byte == b'\n';
+    let whole = bytes.iter().rposition(is_end).map_or(0, |end| end + 1);
+    let cut = (bytes.len() - whole) as u64;
+    bytes.truncate(whole);
+    let before = bytes.get(..whole.saturating_sub(1)).unwrap_or_default();
+    let start = before.iter().rposition(is_end).map_or(0, |end| end + 1);
+    Ok(Some(Tail {
+        line: bytes.split_off(start.min(bytes.len())),
+        length,
+        cut,
+    }))
+}
+
+/// The last checkpoint of a history, unverified; `None` where there is none yet.
+///
+/// # Errors
+/// What the file system says, or where the line is none.
+pub fn newest(path: &Path) -> io::Result<Option<Note>> {
+    let Some(tail) = tail(path)?.filter(|tail| !tail.line.is_empty()) else {
+        return Ok(None);
+    };
+    let line: HistoryLine = serde_json::from_slice(&tail.line)?;
+    let note = Note::parse(&line.checkpoint).map_err(io::Error::other)?;
+    Ok(Some(note))
 }
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub struct Push {
     pub text: Vec<u8>,
     /// The size of the log up to its end.
     pub size: u64,
+    /// Bytes of it that are lines, and no checkpoints.
+    pub records_length: u64,
 }
 
 impl Reader {
@@ -70,6 +72,7 @@ impl Reader {
     /// Where a file can't be read, or lines that were signed are not there.
     pub fn next_push(&mut self) -> io::Result<Option<Push>> {
         let mut text = Vec::new();
+        let mut records_length = 0;
         let mut history = self.open_history()?;
         let Some(history) = &mut history else {
             return Ok(None);
@@ -79,7 +82,9 @@ impl Reader {
                 break;
             };
             while self.next < checkpoint.size {
-                text.extend(self.line()?);
+                let line = self.line()?;
+                records_length += line.len() as u64;
+                text.extend(line);
                 if text.len() > MAX_PUSH {
                     return Err(io::Error::other("the lines of one checkpoint are too long"));
                 }
@@ -90,6 +95,7 @@ impl Reader {
         Ok((!text.is_empty()).then_some(Push {
             text,
             size: self.next,
+            records_length,
         }))
     }
 

@@ -31,8 +31,11 @@ pub struct Entry {
 /// All lines of a log, in order. A line that is being written ends them; one that is no record is an error.
 #[derive(Debug)]
 pub struct Entries {
+    directory: Directory,
     segments: vec::IntoIter<Segment>,
     current: Option<(Segment, Lines<BufReader<File>>)>,
+    /// The sequence after the last line, while more may come.
+    following: Option<u64>,
 }
 
 impl Entries {
@@ -45,9 +48,24 @@ impl Entries {
         let earlier = segments.partition_point(|segment| segment.first <= start);
         segments.drain(..earlier.saturating_sub(1));
         Ok(Self {
+            directory: directory.clone(),
             segments: segments.into_iter(),
             current: None,
+            following: None,
         })
+    }
+
+    /// The lines of the last segments, and whatever comes: after `None` it may be asked again.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn follow(directory: &Directory) -> io::Result<Self> {
+        let segments = directory.segments()?;
+        let start = segments.iter().rev().nth(1).or(segments.last());
+        let start = start.map_or(0, |segment| segment.first);
+        let mut entries = Self::open(directory, start)?;
+        entries.following = Some(start);
+        Ok(entries)
     }
 
     /// The next line.
@@ -74,13 +92,32 @@ impl Entries {
                             "{path}, line {number}: {error}; `sealgate audit verify` says more"
                         ))
                     })?;
+                    if let Some(following) = &mut self.following {
+                        *following = header.seq + 1;
+                    }
                     return Ok(Some(Entry {
                         header,
                         event,
                         bytes: raw.bytes,
                     }));
                 }
-                _ => self.current = None,
+                torn => {
+                    if let Some(torn) = torn {
+                        // The rest of it may come.
+                        lines.seek(torn.offset)?;
+                    }
+                    match self.following {
+                        Some(next) if self.segments.len() == 0 => {
+                            let segment = self.directory.segment(next);
+                            if !segment.path.exists() {
+                                return Ok(None);
+                            }
+                            let lines = Lines::open(&segment.path)?;
+                            self.current = Some((segment, lines));
+                        }
+                        _ => self.current = None,
+                    }
+                }
             }
         }
     }
@@ -262,6 +299,29 @@ mod tests {
         });
         assert_eq!(late, []);
         assert!(found(Query::default()).len() >= 10);
+    }
+
+    #[tokio::test]
+    async fn who_follows_sees_what_comes_over_the_beginning_of_files() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = Directory::new(place.path());
+        let key = SigningKey::generate("example.com/one", Purpose::Log).unwrap();
+        let log = Log::open(LogOptions {
+            segment_size: 500,
+            ..LogOptions::new(directory.clone(), key)
+        });
+        let log = log.unwrap();
+        let mut entries = Entries::follow(&directory).unwrap();
+        let mut seen = Vec::new();
+        for _ in 0..9 {
+            log.record(vec![intent("1", "alice", "a")]).await.unwrap();
+            while let Some(entry) = entries.next_entry().unwrap() {
+                seen.push(entry.header.seq);
+            }
+        }
+        assert_eq!(seen, (0..seen.len() as u64).collect::<Vec<_>>());
+        assert_eq!(seen.len() as u64, log.position().size);
+        assert!(directory.segments().unwrap().len() > 2);
     }
 
     #[test]

@@ -16,6 +16,7 @@
 //! A replica holds nothing that another one needs: scaling out is starting more of them behind any load balancer.
 
 pub mod admin;
+pub mod audit;
 pub mod auth;
 pub mod body;
 pub mod byte_range;

@@ -50,6 +50,7 @@ pub(super) struct Core {
     signed: u64,
     signed_at: Instant,
     unsigned_bytes: u64,
+    written: u64,
     /// The segment that is appended to; none before the first line.
     segment: Option<(Segment, u64)>,
     day: time::Date,
@@ -84,6 +85,7 @@ impl Core {
             signed,
             signed_at: Instant::now(),
             unsigned_bytes: 0,
+            written: 0,
             segment,
             day: OffsetDateTime::now_utc().date(),
             segment_file: None,
@@ -136,6 +138,7 @@ impl Core {
         Position {
             size: self.frontier.size(),
             signed: self.signed,
+            written: self.written,
         }
     }
 
@@ -189,6 +192,7 @@ impl Core {
             *durable += length;
         }
         self.unsigned_bytes += length;
+        self.written += length;
         self.frontier = frontier;
         self.last = last;
         Ok(first)

@@ -48,6 +48,9 @@ use crate::{
 /// Bytes of lines that one sync makes durable at most.
 const MAX_BATCH: usize = 4 << 20;
 
+/// Jobs that may wait before what nobody waits for is lost.
+const MAX_SUBMITTED: usize = 65_536;
+
 /// How long after a failure the files are tried again.
 const REOPEN_AFTER: Duration = Duration::from_secs(2);
 
@@ -115,6 +118,8 @@ pub struct Position {
     pub size: u64,
     /// Lines that a checkpoint covers.
     pub signed: u64,
+    /// Bytes of the lines that this process wrote.
+    pub written: u64,
 }
 
 type Answer = Result<Range<u64>, RecordError>;
@@ -147,7 +152,7 @@ struct Shared {
 /// A log that is open for writing. Dropping it closes it.
 pub struct Log {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl std::fmt::Debug for Log {
@@ -211,7 +216,7 @@ impl Log {
             })?;
         Ok(Self {
             shared,
-            thread: Some(thread),
+            thread: Mutex::new(Some(thread)),
         })
     }
 
@@ -249,6 +254,10 @@ impl Log {
     /// Hands over an event without waiting for it; what can't be recorded is counted as lost, and the log says so later. Callers bound how
     /// many there are: one for each request that runs.
     pub fn submit(&self, event: Event) {
+        if lock_of(&self.shared.queue).jobs.len() >= MAX_SUBMITTED {
+            self.lose(1);
+            return;
+        }
         let job = self.prepare(vec![event]).map(|events| Job {
             events,
             answer: None,
@@ -290,14 +299,11 @@ impl Log {
     }
 
     /// Records everything that waits, signs a last checkpoint, and ends. Blocks until the disk has it.
-    pub fn close(mut self) {
-        self.shut();
-    }
-
-    fn shut(&mut self) {
+    pub fn close(&self) {
         lock_of(&self.shared.queue).is_closed = true;
         self.shared.filled.notify_all();
-        if let Some(thread) = self.thread.take() {
+        let thread = lock_of(&self.thread).take();
+        if let Some(thread) = thread {
             // A panic was reported by the thread itself.
             let _ = thread.join();
         }
@@ -314,7 +320,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.shut();
+        self.close();
     }
 }
 

@@ -1,10 +1,6 @@
 //! What a log is when it is opened: whole, or with a line that was being written when a process ended.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read as _, Seek as _, SeekFrom},
-    path::PathBuf,
-};
+use std::{fs, io, path::PathBuf};
 
 use crate::{
     checkpoint::Checkpoint,
@@ -12,15 +8,11 @@ use crate::{
     event::Kind,
     history,
     key::VerifyingKey,
-    limits::{MAX_LINE, MAX_NOTE},
     line,
     lines::Lines,
     merkle::{Frontier, Hash},
     note::Note,
 };
-
-/// How much of the end of the history is read: at least its last line.
-const HISTORY_TAIL: u64 = 4 * MAX_NOTE as u64;
 
 /// Why a log can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -135,39 +127,19 @@ type LastCheckpoint = (Option<(Checkpoint, Note)>, u64, u64);
 /// The last checkpoint, the length of the history up to its end, and how many bytes are behind.
 fn last_checkpoint(directory: &Directory, key: &VerifyingKey) -> Result<LastCheckpoint, OpenError> {
     let path = directory.checkpoints();
-    let tail = read_tail(&path).map_err(failed(path.clone()))?;
-    let Some((tail, length)) = tail else {
+    let tail = history::tail(&path).map_err(failed(path.clone()))?;
+    let Some(tail) = tail else {
         return Ok((None, 0, 0));
     };
-    let end = tail.iter().rposition(|byte| *byte == b'\n');
-    let whole = tail.get(..end.map_or(0, |end| end + 1)).unwrap_or_default();
-    let cut = (tail.len() - whole.len()) as u64;
-    if whole.is_empty() {
+    let (line, length, cut) = (&tail.line, tail.length, tail.cut);
+    if line.is_empty() {
         return Ok((None, length - cut, cut));
     }
-    let start = whole
-        .get(..whole.len() - 1)
-        .and_then(|before| before.iter().rposition(|byte| *byte == b'\n'))
-        .map_or(0, |position| position + 1);
-    let line = whole.get(start..).unwrap_or_default();
     let last = history::read(line, key).map_err(|cause| OpenError::Damaged {
         directory: directory.root().to_owned(),
         what: format!("the last line of {} is {cause}", path.display()),
     })?;
     Ok((Some(last), length - cut, cut))
-}
-
-fn read_tail(path: &std::path::Path) -> io::Result<Option<(Vec<u8>, u64)>> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(HISTORY_TAIL)))?;
-    let mut tail = Vec::new();
-    file.take(HISTORY_TAIL).read_to_end(&mut tail)?;
-    Ok(Some((tail, length)))
 }
 
 struct ReadSegment {
@@ -240,6 +212,3 @@ pub(crate) fn first_line(
     let nodes: Option<Vec<_>> = nodes.iter().map(|node| Hash::from_base64(node)).collect();
     Frontier::of_nodes(segment.first, nodes?)
 }
-
-/// The longest line is read by [`Lines`] whole, and so is each that a log writes.
-const _: () = assert!(MAX_LINE > MAX_NOTE);

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod audit;
 mod bucket;
 mod check;
 mod dev;
@@ -62,6 +63,7 @@ enum Command {
     Keys(keys::KeysArguments),
     Recovery(recovery::RecoveryArguments),
     Drill(drill::DrillArguments),
+    Audit(audit::AuditArguments),
 }
 
 /// Runs the command that the process was started with.
@@ -91,6 +93,10 @@ pub fn run() -> ExitCode {
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Recovery(arguments) => recovery::run(&arguments),
         Command::Drill(arguments) => drill::run(&arguments),
+        Command::Audit(arguments) => match audit::run(arguments) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

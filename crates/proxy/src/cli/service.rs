@@ -37,6 +37,7 @@ impl Service {
         let gateway = Gateway::start(config)
             .await
             .context("the gateway can't start")?;
+        gateway.record_decisions()?;
         let admin = admin.map(|admin| {
             tracing::info!(url = admin.url(), "health and metrics are told here");
             let health = Arc::clone(&gateway.health);
@@ -94,6 +95,7 @@ impl Service {
         let ended = self.task.await;
         self.watch.abort();
         self.gateway.take_leave().await;
+        self.gateway.close_audit().await;
         if let Some(admin) = self.admin {
             admin.abort();
         }

@@ -8,7 +8,11 @@ use super::*;
 const EXAMPLE: &str = include_str!("../../sealgate.example.toml");
 
 /// The files that the example names.
-const FILES: [&str; 13] = [
+const FILES: [&str; 17] = [
+    "ca.pem",
+    "gateway.pem",
+    "gateway-key.pem",
+    "audit.key",
     "server.pem",
     "server-key.pem",
     "storage-ca.pem",
@@ -116,6 +120,10 @@ strange = 1
 [limits]
 strange = 1
 [log]
+strange = 1
+[audit]
+strange = 1
+[audit.receiver]
 strange = 1
 "#;
 

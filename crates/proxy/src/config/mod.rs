@@ -4,6 +4,7 @@
 
 mod admin;
 mod anonymous;
+mod audit;
 mod domain;
 mod endpoint;
 mod identity;
@@ -32,6 +33,7 @@ use self::table::Table;
 
 pub use admin::AdminConfig;
 pub use anonymous::{AnonymousAction, AnonymousConfig};
+pub use audit::{AuditConfig, AuditReceiverConfig, OnFailure};
 pub use domain::{CipherSuite, DomainConfig, DomainRule};
 pub use endpoint::{Endpoint, Scheme};
 pub use identity::{ClientCredential, IdentityConfig};
@@ -83,6 +85,8 @@ pub struct Config {
     pub domains: Vec<DomainConfig>,
     /// Where objects that were never sealed are still served.
     pub migrating: Vec<MigratingConfig>,
+    /// The log of decisions, if there is one.
+    pub audit: Option<AuditConfig>,
     /// Bounds.
     pub limits: LimitsConfig,
     /// Logging.
@@ -242,6 +246,13 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
     let anonymous = anonymous::read_all(&mut root);
     let domains = domain::read_all(&mut root, key_service_names, &sealing);
     let migrating = migrating::read_all(&mut root);
+    let audit = match root.take("audit") {
+        Some(value) => value
+            .table()
+            .and_then(|table| audit::read(table, surroundings))
+            .map(Some),
+        None => Some(None),
+    };
     let log = match root.take("log") {
         Some(value) => value.table().and_then(log::read),
         None => Some(LogConfig::default()),
@@ -263,6 +274,7 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         anonymous: anonymous?,
         domains: domains?,
         migrating: migrating?,
+        audit: audit?,
         limits: limits?,
         log: log?,
     })

@@ -196,7 +196,7 @@ fn read_token(table: &mut Table<'_>, surroundings: Surroundings<'_>) -> Option<V
     }
 }
 
-fn read_client_certificate(
+pub(super) fn read_client_certificate(
     mut table: Table<'_>,
     surroundings: Surroundings<'_>,
 ) -> Option<ClientCertificateFiles> {

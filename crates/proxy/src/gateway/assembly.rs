@@ -1,7 +1,7 @@
 //! From the configuration to a running gateway.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -147,6 +147,7 @@ impl Gateway {
             key_checks: KeyChecks::register(&health, &config),
             health,
             credentials: credentials(&config)?,
+            audit: OnceLock::new(),
             auth_settings: AuthSettings {
                 external_hosts: config.listener.external_hosts.clone(),
                 regions: config.listener.regions.clone(),

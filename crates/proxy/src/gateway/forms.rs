@@ -14,6 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Gateway, LogLine, guarded, places::Place};
 use crate::{
+    audit::Trail,
     auth::{self, AmzDate, Authenticated, Caller, PolicyClaim},
     body::ClientBody,
     config::Scheme,
@@ -33,11 +34,12 @@ impl Gateway {
         parts: Parts,
         body: ClientBody,
         scheme: Scheme,
-        request_id: &str,
+        trail: Arc<Trail>,
         line: &mut LogLine,
         place_of_nobody: Place,
     ) -> Result<Response<ResponseBody>, S3Error> {
         line.operation = "PostObject";
+        trail.ask(line.operation, "", "", None);
         let bucket = self.bucket_of_form(&parts)?;
         if !form::is_form(&parts.headers) {
             return Err(route::no_form());
@@ -51,6 +53,8 @@ impl Gateway {
             .map_err(|_| FormError::Idle(limit))??;
         let caller = self.caller_of_form(&parts, &form.fields)?;
         line.identity = Some(Arc::clone(&caller.identity));
+        trail.identify(&caller.identity);
+        trail.ask(line.operation, bucket.as_str(), "", None);
         let place = self.places.signed()?;
         drop(place_of_nobody);
         let policy = Policy::parse(form.fields.get("policy").unwrap_or_default())?;
@@ -74,7 +78,8 @@ impl Gateway {
         let exchange = Exchange {
             gateway: Arc::clone(&self),
             caller,
-            request_id: request_id.to_owned(),
+            request_id: trail.request().to_owned(),
+            trail,
             scheme,
             operation,
             method: Method::PUT,

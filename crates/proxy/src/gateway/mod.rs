@@ -29,7 +29,7 @@ mod storage_watch;
 mod verification;
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Instant, SystemTime},
 };
 
@@ -47,13 +47,14 @@ use self::places::Places;
 use self::storage_watch::StorageChecks;
 use crate::{
     admin::Health,
+    audit::{Audit, Trail},
     auth::{self, AuthSettings, Authenticated, Caller, CredentialStore},
     config::Config,
     error::S3Error,
     listener::{ConnectionInfo, Malformed},
     metrics::{Counted, Measured, Metrics},
     object::CommitCache,
-    object_key::ObjectPath,
+    object_key::{BucketName, ObjectKey, ObjectPath},
     operation::{self, Exchange, empty, named},
     policy,
     query_string::QueryString,
@@ -94,6 +95,8 @@ pub struct Gateway {
     pub(crate) metrics: Arc<Metrics>,
     storage_checks: StorageChecks,
     key_checks: KeyChecks,
+    /// The log of decisions, once it is open.
+    audit: OnceLock<Arc<Audit>>,
     credentials: CredentialStore,
     auth_settings: AuthSettings,
     places: Places,
@@ -110,6 +113,31 @@ impl std::fmt::Debug for Gateway {
 }
 
 impl Gateway {
+    /// Opens the audit log of the configuration, and records every decision in it from now on. Only the process that serves does: a log has
+    /// one writer.
+    ///
+    /// # Errors
+    ///
+    /// Where the log can't be opened; a gateway that should record must not start without.
+    pub fn record_decisions(&self) -> anyhow::Result<()> {
+        if let Some(config) = &self.config.audit {
+            let audit = Audit::open(config)?;
+            audit.send(config)?;
+            anyhow::ensure!(
+                self.audit.set(audit).is_ok(),
+                "the audit log is open already"
+            );
+        }
+        Ok(())
+    }
+
+    /// Ends the audit log in order.
+    pub(crate) async fn close_audit(&self) {
+        if let (Some(audit), Some(config)) = (self.audit.get(), &self.config.audit) {
+            audit.close(config.receiver.is_some()).await;
+        }
+    }
+
     /// Answers one request.
     ///
     /// Cancel safety: when the future is dropped because the client went away, reads end; writes go on to their own end, so that a part whose
@@ -131,8 +159,9 @@ impl Gateway {
         };
         let resource = parts.uri.path().to_owned();
         let question = self.question(&parts);
+        let trail = Trail::new(self.audit.get().cloned(), &request_id, connection.client);
         let outcome = Arc::clone(&self)
-            .answer(parts, body, connection, &request_id, &mut line)
+            .answer(parts, body, connection, &trail, &mut line)
             .await;
         let error = outcome.as_ref().err().cloned();
         let mut response = outcome.unwrap_or_else(|error| {
@@ -162,7 +191,8 @@ impl Gateway {
         );
         let code = error.as_ref().map(|error| &*error.code);
         running.end(line.operation, response.status(), code);
-        Measured::answer(response, running)
+        trail.answer(response.status().as_u16(), error.as_ref());
+        Measured::answer(trail.follow(response), running)
     }
 
     /// What S3 says of a request before it looks at the signature. The host that it takes is not proven yet, and decides nothing else.
@@ -186,7 +216,7 @@ impl Gateway {
         parts: Parts,
         body: Incoming,
         connection: ConnectionInfo,
-        request_id: &str,
+        trail: &Arc<Trail>,
         line: &mut LogLine,
     ) -> Result<Response<ResponseBody>, S3Error> {
         if let Some(malformed) = parts.extensions.get::<Malformed>() {
@@ -207,11 +237,14 @@ impl Gateway {
         if kind == Some(Unsigned::Form) {
             let scheme = connection.scheme;
             return self
-                .answer_form(parts, body, scheme, request_id, line, place)
+                .answer_form(parts, body, scheme, Arc::clone(trail), line, place)
                 .await;
         }
         let caller = self.caller(&parts, kind)?;
         line.identity = Some(Arc::clone(&caller.identity));
+        if !caller.is_anonymous {
+            trail.identify(&caller.identity);
+        }
         let path = route::locate(
             Some(&caller.host),
             &self.config.listener.base_domains,
@@ -237,10 +270,17 @@ impl Gateway {
             _ => route::route(&caller, &parts.method, &path, &query, &headers)?,
         };
         line.operation = operation.name();
+        trail.ask(
+            operation.name(),
+            path.bucket().map(BucketName::as_str).unwrap_or_default(),
+            path.key().map(ObjectKey::as_str).unwrap_or_default(),
+            query.unique("versionId").ok().flatten(),
+        );
         let upstream_query = route::upstream_query(&operation, &query);
         if caller.is_anonymous {
             policy::permit_anonymous(&self.config.anonymous, &operation, &path, &query)?;
             policy::strip_anonymous(&mut headers);
+            trail.identify(&caller.identity);
         }
         let is_anonymous = caller.is_anonymous;
         let asked = (path.clone(), operation.clone());
@@ -251,7 +291,8 @@ impl Gateway {
         let exchange = Exchange {
             gateway: Arc::clone(&self),
             caller,
-            request_id: request_id.to_owned(),
+            request_id: trail.request().to_owned(),
+            trail: Arc::clone(trail),
             scheme: connection.scheme,
             operation,
             method: parts.method,

@@ -133,7 +133,7 @@ async fn head(
     .await?;
     if let Some(head) = &head {
         // Whoever may not read what is sealed may not read what is about to be.
-        policy::permit_open(&get_object::intent(exchange));
+        policy::permit_open(&get_object::intent(exchange)).await?;
         decide(&exchange.headers, head)?;
     }
     Ok(head)
@@ -261,7 +261,8 @@ pub(super) async fn source(
         bucket,
         key,
         ..get_object::intent(exchange)
-    });
+    })
+    .await?;
     decide(&multipart::plain_copy_conditions(&exchange.headers), &head)
         .map_err(multipart::copy_failure)?;
     Ok(Some(ClearSource { target, head }))

@@ -316,7 +316,7 @@ async fn already_completed(
         .await
         .ok()?;
     let answer_headers = headers::answer(head.headers());
-    let permit = policy::permit_open(&intent(exchange));
+    let permit = policy::permit_open(&intent(exchange)).await.ok()?;
     let object = SealedHead::read(&head, None)
         .ok()?
         .open(gateway, &permit, &exchange.domain(), exchange.key())

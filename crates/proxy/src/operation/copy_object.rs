@@ -266,13 +266,14 @@ async fn open_source(
     conditions
         .hold(head.headers())
         .map_err(multipart::copy_failure)?;
-    let permit = policy::permit_open(&source_intent(exchange, source));
+    let permit = policy::permit_open(&source_intent(exchange, source)).await?;
     let rule = gateway
         .config
         .domain_for(source.bucket.as_str(), source.key.as_str());
     let object = sealed
         .open(gateway, &permit, &rule, source.key.as_str())
         .await?;
+    exchange.opened(&object);
     Ok((object, head.headers().clone()))
 }
 
@@ -420,7 +421,7 @@ async fn verify_copy(
             "the upstream's copy has another length than its source",
         ));
     }
-    let permit = policy::permit_open(&intent(exchange));
+    let permit = policy::permit_open(&intent(exchange)).await?;
     let copy = found
         .open(gateway, &permit, &exchange.domain(), exchange.key())
         .await?;
@@ -458,7 +459,7 @@ async fn reseal(
             .gateway
             .config
             .domain_for(source.bucket.as_str(), source.key.as_str()),
-        permit: policy::permit_open(&source_intent(exchange, source)),
+        permit: policy::permit_open(&source_intent(exchange, source)).await?,
         headers: pinned,
         conditions,
         wanted: Wanted::Whole,

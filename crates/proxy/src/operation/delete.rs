@@ -46,6 +46,11 @@ pub(super) async fn delete_objects(
 ) -> Result<Response<ResponseBody>, S3Error> {
     let body = exchange.document().await?;
     let mut request = DeleteObjects::parse(&body)?;
+    let keys = request.objects.iter().map(|object| object.key.as_str());
+    exchange
+        .trail
+        .intend_all(Some("delete"), exchange.bucket(), keys)
+        .await?;
     for object in &mut request.objects {
         if exchange
             .gateway

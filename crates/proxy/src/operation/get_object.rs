@@ -32,12 +32,13 @@ pub(super) async fn get_object(exchange: Exchange) -> Result<Response<ResponseBo
         version_id,
         key: exchange.key(),
         rule: exchange.domain(),
-        permit: policy::permit_open(&intent(&exchange)),
+        permit: policy::permit_open(&intent(&exchange)).await?,
         headers: request_headers,
         conditions,
         wanted,
     };
     let fetched = fetch(&exchange.gateway, &request).await?;
+    exchange.opened(&fetched.object);
     let mut answer = object_headers(&exchange, &fetched.object, &fetched.headers);
     if checksums::asked_for(&exchange) && fetched.range.is_none() {
         let gateway = &exchange.gateway;
@@ -87,10 +88,11 @@ pub(super) async fn head_object(exchange: Exchange) -> Result<Response<ResponseB
     let head = gateway.upstream.call(request).await?;
     let sealed = SealedHead::read(&head, version_id)?;
     conditions.hold(head.headers())?;
-    let permit = policy::permit_open(&intent(&exchange));
+    let permit = policy::permit_open(&intent(&exchange)).await?;
     let object = sealed
         .open(gateway, &permit, &exchange.domain(), exchange.key())
         .await?;
+    exchange.opened(&object);
     let mut answer = object_headers(&exchange, &object, head.headers());
     // Sizes are the header's, or what the length at the upstream means; the commit record is asked for only where more is wanted.
     let wants_record = matches!(wanted, Wanted::Part(_))
@@ -158,6 +160,7 @@ pub(super) fn intent(exchange: &Exchange) -> Intent<'_> {
         bucket: exchange.bucket(),
         key: exchange.key(),
         request_id: &exchange.request_id,
+        trail: &exchange.trail,
     }
 }
 

@@ -176,10 +176,11 @@ async fn open(exchange: &Exchange) -> Result<(Answer, SealedObject), S3Error> {
         };
     let sealed = SealedHead::read(&head, version_id)?;
     conditions.hold(head.headers())?;
-    let permit = policy::permit_open(&intent(exchange));
+    let permit = policy::permit_open(&intent(exchange)).await?;
     let object = sealed
         .open(gateway, &permit, &exchange.domain(), exchange.key())
         .await?;
+    exchange.opened(&object);
     Ok((head, object))
 }
 

@@ -166,7 +166,7 @@ async fn fill<'a>(
 /// An upload as it is listed, if its record verifies and the storage knows it too.
 async fn look(exchange: &Exchange, claim: &Claim) -> Result<Option<ListedUpload>, S3Error> {
     let gateway = &exchange.gateway;
-    let permit = policy::permit_seal(&intent(exchange));
+    let permit = policy::permit_seal(&intent(exchange)).await?;
     let rule = gateway.config.domain_for(&claim.bucket, &claim.key);
     let upload = gateway
         .uploads

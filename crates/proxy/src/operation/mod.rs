@@ -42,11 +42,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
+    audit::{DECRYPT, ENCRYPT, Trail},
     auth::{Authenticated, Caller},
     body::{Algorithm, BodySettings, ClientBody, MissingLength, PlaintextBody},
     config::{DomainRule, Scheme},
     error::S3Error,
     gateway::Gateway,
+    object::SealedObject,
     object_key::{ObjectKey, ObjectPath},
     query_string::QueryString,
     route::Operation,
@@ -68,6 +70,8 @@ pub struct Exchange {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) caller: Authenticated<Caller>,
     pub(crate) request_id: String,
+    /// The request in the audit log.
+    pub(crate) trail: Arc<Trail>,
     /// The scheme that the client used, for URLs in answers.
     pub(crate) scheme: Scheme,
     pub(crate) operation: Operation,
@@ -88,6 +92,7 @@ pub struct Exchange {
 ///
 /// The S3 error to answer with. Nothing of a failed write is visible afterwards.
 pub async fn run(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
+    exchange.record_intent().await?;
     match exchange.operation.clone() {
         Operation::ListBuckets => buckets::list(exchange).await,
         Operation::OptionsObject => options_object::options_object(exchange).await,
@@ -127,6 +132,30 @@ pub async fn run(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> 
 }
 
 impl Exchange {
+    /// Records what is about to be done, before anything of it is.
+    pub(crate) async fn record_intent(&self) -> Result<(), S3Error> {
+        let action = match &self.operation {
+            Operation::GetObject | Operation::HeadObject | Operation::GetObjectAttributes => {
+                Some(DECRYPT)
+            }
+            Operation::PutObject
+            | Operation::CopyObject
+            | Operation::CreateMultipartUpload
+            | Operation::UploadPart { .. }
+            | Operation::UploadPartCopy { .. }
+            | Operation::CompleteMultipartUpload { .. } => Some(ENCRYPT),
+            _ => None,
+        };
+        let (bucket, key) = (self.bucket(), self.key());
+        self.trail.intend(action, bucket, key).await
+    }
+
+    /// Notes for the audit log under which key an object is.
+    pub(crate) fn opened(&self, object: &SealedObject) {
+        self.trail
+            .used_key(&object.header.working_key_id().to_string());
+    }
+
     /// A request header that is text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()

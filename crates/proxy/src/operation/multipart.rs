@@ -144,7 +144,7 @@ pub(super) async fn open(
     upload_id: &str,
     fresh: bool,
 ) -> Result<Arc<OpenUpload>, S3Error> {
-    let permit = policy::permit_seal(&intent(exchange));
+    let permit = policy::permit_seal(&intent(exchange)).await?;
     let gateway = &exchange.gateway;
     let reference = UploadReference {
         bucket: exchange.bucket(),

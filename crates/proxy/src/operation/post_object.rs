@@ -14,6 +14,7 @@ pub(crate) async fn post_object(
     exchange: Exchange,
     success: Success,
 ) -> Result<Response<ResponseBody>, S3Error> {
+    exchange.record_intent().await?;
     let location = exchange.location();
     let (bucket, key) = (exchange.bucket().to_owned(), exchange.key().to_owned());
     let stored = put_object::put_object(exchange).await?;

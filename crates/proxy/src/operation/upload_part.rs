@@ -121,7 +121,8 @@ pub(super) async fn upload_part_copy(
             bucket: source.bucket.as_str(),
             key: source.key.as_str(),
             ..intent(&exchange)
-        }),
+        })
+        .await?,
         headers,
         conditions,
         wanted: range.map_or(Wanted::Whole, |range| {

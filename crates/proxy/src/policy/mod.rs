@@ -1,8 +1,8 @@
 //! Who may do what, and who may decrypt: one decision per object touched.
 //!
 //! In this version every identity may do everything to every bucket but the state bucket; the shape is final all the same. Nothing opens a key
-//! without an [`UnwrapPermit`], and [`permit_open`] and [`permit_seal`] are the only places of the gateway that issue one, after the intent has
-//! been recorded (operators.md, "Audit": here a log line).
+//! without an [`UnwrapPermit`], and [`permit_open`] and [`permit_seal`] are the only places of the gateway that issue one, after the intent is
+//! durable in the audit log, where there is one, and else is a log line.
 
 mod anonymous;
 
@@ -11,6 +11,7 @@ pub use anonymous::{conceal_absence, permit_anonymous, refusal, strip_anonymous}
 use sealgate_envelope::key_service::UnwrapPermit;
 
 use crate::{
+    audit::{DECRYPT, ENCRYPT, Trail},
     auth::{Authenticated, Caller},
     error::S3Error,
 };
@@ -28,6 +29,8 @@ pub struct Intent<'a> {
     pub key: &'a str,
     /// The request's id.
     pub request_id: &'a str,
+    /// The request in the audit log.
+    pub trail: &'a Trail,
 }
 
 /// Names that are no buckets for some storages: MinIO serves its administration under `/minio/`. Signed with our credentials, `DELETE
@@ -53,16 +56,24 @@ pub fn guard_bucket(bucket: &str, state_bucket: &str) -> Result<(), S3Error> {
     Ok(())
 }
 
-/// Decides whether an object may be decrypted, records the intent, and issues the permit.
-pub fn permit_open(intent: &Intent<'_>) -> UnwrapPermit {
-    record(intent, "decrypt");
-    issue(intent)
+/// Decides whether an object may be decrypted, records the intent, and issues the permit once the record is durable.
+///
+/// # Errors
+///
+/// `ServiceUnavailable` where the intent can't be recorded.
+pub async fn permit_open(intent: &Intent<'_>) -> Result<UnwrapPermit, S3Error> {
+    record(intent, DECRYPT).await?;
+    Ok(issue(intent))
 }
 
 /// Decides whether an object's keys may be opened to write to it (a part of an open upload, say), records the intent, and issues the permit.
-pub fn permit_seal(intent: &Intent<'_>) -> UnwrapPermit {
-    record(intent, "encrypt");
-    issue(intent)
+///
+/// # Errors
+///
+/// As [`permit_open`].
+pub async fn permit_seal(intent: &Intent<'_>) -> Result<UnwrapPermit, S3Error> {
+    record(intent, ENCRYPT).await?;
+    Ok(issue(intent))
 }
 
 /// For `sealgate check`: the key that is opened was made for the purpose by the same process, and protects nothing.
@@ -71,7 +82,11 @@ pub fn permit_self_check() -> UnwrapPermit {
     UnwrapPermit::issue("self-check of a key service")
 }
 
-fn record(intent: &Intent<'_>, action: &'static str) {
+async fn record(intent: &Intent<'_>, action: &'static str) -> Result<(), S3Error> {
+    if intent.trail.is_recorded() {
+        let trail = intent.trail;
+        return trail.intend(Some(action), intent.bucket, intent.key).await;
+    }
     tracing::debug!(
         target: "sealgate::audit",
         request_id = intent.request_id,
@@ -82,6 +97,7 @@ fn record(intent: &Intent<'_>, action: &'static str) {
         action,
         "intent"
     );
+    Ok(())
 }
 
 #[expect(

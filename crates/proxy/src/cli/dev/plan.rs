@@ -141,6 +141,7 @@ impl Plan {
             }],
             domains: Vec::new(),
             migrating: Vec::new(),
+            audit: None,
             limits: LimitsConfig::default(),
             log: LogConfig::default(),
         })

@@ -1,5 +1,6 @@
 //! A whole gateway between a client and a storage in memory that counts what it is asked (see `storage`).
 
+mod audit;
 mod copies;
 mod forwarded;
 mod integrity;
@@ -41,7 +42,7 @@ struct Rig {
     client: Upstream,
     /// Where it listens.
     address: String,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Rig {
@@ -74,6 +75,8 @@ impl Rig {
         let path = |name: &str| directory.path().join(name);
         LocalKeyService::create(path("key")).unwrap();
         std::fs::write(path("secret"), "a secret of the test").unwrap();
+        let log = sealgate_audit::SigningKey::generate("test", sealgate_audit::Purpose::Log);
+        std::fs::write(path("audit.key"), log.unwrap().to_text().as_bytes()).unwrap();
         let endpoint = storage.serve().await;
         let text = format!(
             "deployment = 'test'\n[listener]\naddress = '127.0.0.1:0'\n{listener_settings}\n\
@@ -86,6 +89,7 @@ impl Rig {
         std::fs::write(path("sealgate.toml"), text).unwrap();
         let config = Arc::new(Config::load(&path("sealgate.toml")).unwrap());
         let gateway = Gateway::start(Arc::clone(&config)).await.unwrap();
+        gateway.record_decisions().unwrap();
         let listener = Listener::bind(&config.listener, &config.limits).unwrap();
         let url = listener.url();
         let handler = Arc::clone(&gateway);
@@ -114,7 +118,7 @@ impl Rig {
             gateway,
             client,
             address: url.trim_start_matches("http://").to_owned(),
-            _directory: directory,
+            directory,
         };
         rig.client
             .call(UpstreamRequest::new(Method::PUT, Target::bucket(BUCKET)))

@@ -1,0 +1,208 @@
+//! The audit log of a running gateway: what is decided is durable before it is done, and what came of it follows.
+//!
+//! ```text
+//! request ─ Trail ─┬─ intend: waits until the record is durable, or refuses
+//!                  └─ dropped with the last byte of the answer: the outcome
+//! ```
+//!
+//! Without `[audit]` a trail records nothing, and decisions are log lines (policy).
+
+mod body;
+mod pusher;
+pub mod receiver;
+mod trail;
+mod wire;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::Context as _;
+use arc_swap::ArcSwapOption;
+use http::StatusCode;
+use sealgate_audit::{
+    Directory, Event, Log, LogOptions, ObjectNames, Position, Purpose, SigningKey,
+};
+use zeroize::Zeroizing;
+
+use self::pusher::{Pusher, Waiting};
+pub use self::trail::{DECRYPT, ENCRYPT, Trail};
+use crate::{
+    config::{AuditConfig, OnFailure},
+    error::S3Error,
+};
+
+/// Records a second of what nobody signed and was refused: nobody can fill the log from outside. More are counted, and the count is recorded.
+const REFUSALS_A_SECOND: u64 = 100;
+
+/// For the receiver to get the last records when the gateway ends. What it does not get waits for the next start.
+const LAST_PUSH: Duration = Duration::from_secs(3);
+
+/// The log of a gateway, and what happens where it can't be written.
+#[derive(Debug)]
+pub struct Audit {
+    log: Log,
+    on_failure: OnFailure,
+    /// Why nothing may be recorded at the moment although the disk would take it: too much waits for the receiver.
+    full: ArcSwapOption<String>,
+    /// Why nothing may be recorded any more: the receiver says that the log is not what it was.
+    fork: ArcSwapOption<String>,
+    waiting: Arc<Waiting>,
+    refusals: std::sync::Mutex<(u64, u64)>,
+}
+
+/// The key of a log, as a configuration has it.
+///
+/// # Errors
+/// Where it is no key, or a receiver's.
+pub fn signing_key(text: &str) -> anyhow::Result<SigningKey> {
+    let key = SigningKey::parse(text).context("audit.key")?;
+    if key.public().purpose() != Purpose::Log {
+        anyhow::bail!("audit.key is the key of a receiver; make one with `sealgate audit keygen`");
+    }
+    Ok(key)
+}
+
+impl Audit {
+    /// Opens the log.
+    ///
+    /// # Errors
+    /// Where key or files can't be used, or the log is not what it signed.
+    pub fn open(config: &AuditConfig) -> anyhow::Result<Arc<Self>> {
+        let key = signing_key(config.key.expose())?;
+        let directory = Directory::new(&config.directory);
+        let log = Log::open(LogOptions {
+            names: match &config.name_key {
+                None => ObjectNames::Plain,
+                Some(secret) => {
+                    ObjectNames::Hashed(Zeroizing::new(secret.expose().as_bytes().to_vec()))
+                }
+            },
+            segment_size: config.segment_size,
+            checkpoint_interval: config.checkpoint_interval,
+            software: concat!("sealgate ", env!("CARGO_PKG_VERSION")).to_owned(),
+            ..LogOptions::new(directory, key)
+        })
+        .context("[audit]")?;
+        Ok(Arc::new(Self {
+            log,
+            on_failure: config.on_failure,
+            full: ArcSwapOption::empty(),
+            fork: ArcSwapOption::empty(),
+            waiting: Arc::default(),
+            refusals: std::sync::Mutex::new((0, 0)),
+        }))
+    }
+
+    /// Why nothing can be recorded at the moment; then requests are refused, or let through unrecorded, as `on_failure` says.
+    pub fn failure(&self) -> Option<String> {
+        self.held().or_else(|| self.log.failure())
+    }
+
+    fn held(&self) -> Option<String> {
+        let held = self.fork.load_full().or_else(|| self.full.load_full());
+        held.map(|reason| (*reason).clone())
+    }
+
+    /// Too much waits for the receiver, or not any more.
+    pub(crate) fn fill(&self, reason: Option<String>) {
+        self.full.store(reason.map(Arc::new));
+    }
+
+    /// The receiver says that the log is not what it was.
+    fn fork(&self, what: String) {
+        self.fork.store(Some(Arc::new(what)));
+    }
+
+    /// Bytes of records that wait for the receiver.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.waiting.bytes(self.position().written)
+    }
+
+    /// Sends records to the receiver of the configuration from now on, if it names one.
+    ///
+    /// # Errors
+    /// Where certificates can't be used.
+    pub fn send(self: &Arc<Self>, config: &AuditConfig) -> anyhow::Result<()> {
+        let Some(receiver) = &config.receiver else {
+            return Ok(());
+        };
+        let key = signing_key(config.key.expose())?.public().clone();
+        let directory = Directory::new(&config.directory);
+        let pusher = Pusher::new(self, directory, key, receiver).context("[audit.receiver]")?;
+        tokio::spawn(pusher.run());
+        tokio::spawn(pusher::watch(Arc::downgrade(self), receiver.spool));
+        Ok(())
+    }
+
+    /// Ends the log in order, and gives the receiver a moment to get the rest.
+    pub async fn close(&self, has_receiver: bool) {
+        tokio::task::block_in_place(|| self.log.close());
+        let deadline = Instant::now() + LAST_PUSH;
+        while has_receiver && self.waiting_bytes() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// How long the log is.
+    pub fn position(&self) -> Position {
+        self.log.position()
+    }
+
+    /// Records events; returns once they are durable.
+    async fn record(&self, events: Vec<Event>) -> Result<(), S3Error> {
+        let count = events.len() as u64;
+        let recorded = match self.held() {
+            Some(reason) => Err(reason),
+            None => match self.log.record(events).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            },
+        };
+        let Err(cause) = recorded else { return Ok(()) };
+        match self.on_failure {
+            OnFailure::Deny => Err(unrecorded(&cause)),
+            OnFailure::Allow => {
+                self.log.lose(count);
+                tracing::error!(%cause, "a decision was not recorded, and its request goes on because audit.on_failure is \"allow\"");
+                Ok(())
+            }
+        }
+    }
+
+    fn submit(&self, event: Event, is_stranger: bool) {
+        if is_stranger && !self.admits_refusal() {
+            self.log.lose(1);
+        } else {
+            self.log.submit(event);
+        }
+    }
+
+    /// Whether this second has room for another record of a request that nobody signed.
+    fn admits_refusal(&self) -> bool {
+        let second = SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap_or(Duration::ZERO)
+            .as_secs();
+        let mut window = self
+            .refusals
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if window.0 != second {
+            *window = (second, 0);
+        }
+        window.1 += 1;
+        window.1 <= REFUSALS_A_SECOND
+    }
+}
+
+/// The answer where a decision can't be recorded. Clients try again; the operator reads why.
+fn unrecorded(cause: &str) -> S3Error {
+    S3Error::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "ServiceUnavailable",
+        "Service is unable to handle request.",
+    )
+    .with_detail(format!("the decision can't be recorded: {cause}"))
+}

@@ -1,0 +1,264 @@
+//! One request in the audit log.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use http::{Response, header};
+use http_body_util::BodyExt as _;
+use sealgate_audit::{
+    Decision, Event, Outcome, Verdict,
+    limits::{MAX_EVENTS, MAX_KEY_IDS},
+};
+
+use super::{Audit, body::Followed};
+use crate::{error::S3Error, operation::ResponseBody};
+
+/// What is done to an object beside the operation's name.
+pub const DECRYPT: &str = "decrypt";
+/// As [`DECRYPT`], for what writes.
+pub const ENCRYPT: &str = "encrypt";
+
+/// Objects of one request whose decisions are remembered, so that none is recorded twice: source and destination of a copy.
+const REMEMBERED: usize = 4;
+
+/// Who asks for what: known bit by bit.
+#[derive(Clone, Debug, Default)]
+struct Facts {
+    identity: Option<Arc<str>>,
+    operation: Option<&'static str>,
+    bucket: Option<String>,
+    key: Option<String>,
+    version: Option<String>,
+    policy: Option<String>,
+    is_denied: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    facts: Facts,
+    recorded: Vec<(Option<&'static str>, String, String)>,
+    has_intents: bool,
+    key_ids: Vec<String>,
+    status: Option<u16>,
+    error: Option<String>,
+    bytes: u64,
+    is_complete: bool,
+}
+
+/// Collects what is to be recorded of one request. With the last owner that drops it, the outcome is recorded.
+#[derive(Debug)]
+pub struct Trail {
+    audit: Option<Arc<Audit>>,
+    request: String,
+    source: IpAddr,
+    state: Mutex<State>,
+}
+
+impl Trail {
+    /// Of a request; without an audit log it records nothing.
+    pub fn new(audit: Option<Arc<Audit>>, request: &str, source: IpAddr) -> Arc<Self> {
+        Arc::new(Self {
+            audit,
+            request: request.to_owned(),
+            source,
+            state: Mutex::default(),
+        })
+    }
+
+    /// Whether anything is recorded.
+    pub fn is_recorded(&self) -> bool {
+        self.audit.is_some()
+    }
+
+    /// The id of the request.
+    pub fn request(&self) -> &str {
+        &self.request
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who asks.
+    pub fn identify(&self, identity: &Arc<str>) {
+        self.state().facts.identity = Some(Arc::clone(identity));
+    }
+
+    /// What for. Texts are as long as S3 lets them be.
+    pub fn ask(&self, operation: &'static str, bucket: &str, key: &str, version: Option<&str>) {
+        if !self.is_recorded() {
+            return;
+        }
+        let present = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let mut state = self.state();
+        state.facts.operation = Some(operation);
+        state.facts.bucket = present(bucket);
+        state.facts.key = present(key);
+        state.facts.version = version.map(str::to_owned);
+    }
+
+    /// By which policy the next decisions were made.
+    pub fn decided_by(&self, policy: impl Into<String>) {
+        self.state().facts.policy = Some(policy.into());
+    }
+
+    /// The request was refused by a decision, and not for what it is.
+    pub fn refuse(&self) {
+        self.state().facts.is_denied = true;
+    }
+
+    /// Records that something is about to be done to an object, and returns once that is durable. What this request recorded already is not
+    /// recorded again.
+    ///
+    /// # Errors
+    /// `ServiceUnavailable` where it can't be recorded, unless the configuration lets requests go on.
+    pub async fn intend(
+        &self,
+        action: Option<&'static str>,
+        bucket: &str,
+        key: &str,
+    ) -> Result<(), S3Error> {
+        self.intend_all(action, bucket, [key]).await
+    }
+
+    /// As [`Self::intend`], of many objects of one bucket at once.
+    ///
+    /// # Errors
+    /// As [`Self::intend`].
+    pub async fn intend_all<'a>(
+        &self,
+        action: Option<&'static str>,
+        bucket: &str,
+        keys: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), S3Error> {
+        let Some(audit) = &self.audit else {
+            return Ok(());
+        };
+        let mut events = Vec::new();
+        {
+            let mut state = self.state();
+            for key in keys {
+                let subject = (action, bucket.to_owned(), key.to_owned());
+                if state.recorded.contains(&subject) {
+                    continue;
+                }
+                if state.recorded.len() < REMEMBERED {
+                    state.recorded.push(subject);
+                }
+                events.push(self.decision(&state.facts, Verdict::Allow, action, bucket, key));
+            }
+            state.has_intents = true;
+        }
+        let mut events = events.into_iter();
+        loop {
+            let some: Vec<_> = events.by_ref().take(MAX_EVENTS).collect();
+            if some.is_empty() {
+                return Ok(());
+            }
+            audit.record(some).await?;
+        }
+    }
+
+    fn decision(
+        &self,
+        facts: &Facts,
+        verdict: Verdict,
+        action: Option<&'static str>,
+        bucket: &str,
+        key: &str,
+    ) -> Event {
+        let present = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Event::intent(Decision {
+            request: self.request.clone(),
+            identity: facts.identity.as_deref().unwrap_or_default().to_owned(),
+            source: Some(self.source.to_string()),
+            operation: facts.operation.unwrap_or_default().to_owned(),
+            action,
+            bucket: present(bucket),
+            key: present(key),
+            version: facts.version.clone(),
+            policy: facts.policy.clone(),
+            ..Decision::new(verdict)
+        })
+    }
+
+    /// A working key was opened, or sealed with.
+    pub fn used_key(&self, id: &str) {
+        if !self.is_recorded() {
+            return;
+        }
+        let mut state = self.state();
+        if state.key_ids.len() <= MAX_KEY_IDS && !state.key_ids.iter().any(|known| known == id) {
+            state.key_ids.push(id.to_owned());
+        }
+    }
+
+    /// What is answered.
+    pub fn answer(&self, status: u16, error: Option<&S3Error>) {
+        let mut state = self.state();
+        state.status = Some(status);
+        state.error = error.map(|error| error.code.to_string());
+    }
+
+    /// Ties the trail to the answer's body, so that it ends with it.
+    pub fn follow(self: &Arc<Self>, response: Response<ResponseBody>) -> Response<ResponseBody> {
+        if !self.is_recorded() {
+            return response;
+        }
+        let length = response.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        response.map(|body| Followed::new(body, Arc::clone(self), length).boxed_unsync())
+    }
+
+    pub(super) fn sent(&self, bytes: u64, is_complete: bool) {
+        let mut state = self.state();
+        state.bytes = bytes;
+        state.is_complete = is_complete;
+    }
+}
+
+impl Drop for Trail {
+    fn drop(&mut self) {
+        let Some(audit) = self.audit.take() else {
+            return;
+        };
+        let state = std::mem::take(&mut *self.state());
+        let outcome = Event::outcome(Outcome {
+            request: self.request.clone(),
+            status: state.status,
+            error: state.error,
+            bytes: state.bytes,
+            complete: state.is_complete,
+            key_ids: state.key_ids,
+        });
+        // Where nothing was decided before, the outcome says who asked for what as well.
+        let event = if state.has_intents {
+            outcome
+        } else {
+            let facts = &state.facts;
+            let is_denied = facts.is_denied || matches!(state.status, Some(401 | 403));
+            let (bucket, key) = (facts.bucket.as_deref(), facts.key.as_deref());
+            Event {
+                status: outcome.status,
+                error: outcome.error,
+                bytes: outcome.bytes,
+                complete: outcome.complete,
+                key_ids: outcome.key_ids,
+                kind: outcome.kind,
+                decision: is_denied.then_some(Verdict::Deny),
+                ..self.decision(
+                    facts,
+                    Verdict::Deny,
+                    None,
+                    bucket.unwrap_or_default(),
+                    key.unwrap_or_default(),
+                )
+            }
+        };
+        // Of whom nobody knows, only so many a second.
+        let is_stranger = state.facts.identity.is_none() && !state.has_intents;
+        audit.submit(event, is_stranger);
+    }
+}
