@@ -52,6 +52,17 @@ pub struct Audit {
     refusals: std::sync::Mutex<(u64, u64)>,
 }
 
+/// What is known of a request when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Its decisions are recorded.
+    Decided,
+    /// Nothing was decided, and it is known who asked.
+    Known,
+    /// Nobody is known.
+    Stranger,
+}
+
 /// The key of a log, as a configuration has it.
 ///
 /// # Errors
@@ -150,8 +161,8 @@ impl Audit {
         self.log.position()
     }
 
-    /// Records events; returns once they are durable.
-    async fn record(&self, events: Vec<Event>) -> Result<(), S3Error> {
+    /// Records events; returns once they are durable, or false where they are not and the configuration lets the request go on.
+    async fn record(&self, events: Vec<Event>) -> Result<bool, S3Error> {
         let count = events.len() as u64;
         let recorded = match self.held() {
             Some(reason) => Err(reason),
@@ -160,22 +171,30 @@ impl Audit {
                 Err(error) => Err(error.to_string()),
             },
         };
-        let Err(cause) = recorded else { return Ok(()) };
+        let Err(cause) = recorded else {
+            return Ok(true);
+        };
         match self.on_failure {
             OnFailure::Deny => Err(unrecorded(&cause)),
             OnFailure::Allow => {
                 self.log.lose(count);
                 tracing::error!(%cause, "a decision was not recorded, and its request goes on because audit.on_failure is \"allow\"");
-                Ok(())
+                Ok(false)
             }
         }
     }
 
-    fn submit(&self, event: Event, is_stranger: bool) {
-        if is_stranger && !self.admits_refusal() {
-            self.log.lose(1);
-        } else {
+    /// Records an outcome without waiting. While nothing may be recorded, refusals are only counted: they must not fill what is full.
+    fn submit(&self, event: Event, standing: Standing) {
+        let is_admitted = match standing {
+            Standing::Decided => true,
+            Standing::Known => self.held().is_none(),
+            Standing::Stranger => self.held().is_none() && self.admits_refusal(),
+        };
+        if is_admitted {
             self.log.submit(event);
+        } else {
+            self.log.lose(1);
         }
     }
 

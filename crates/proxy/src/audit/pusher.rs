@@ -93,13 +93,12 @@ impl Pusher {
         key: VerifyingKey,
         config: &AuditReceiverConfig,
     ) -> anyhow::Result<Self> {
-        let roots = match &config.ca_file {
-            Some(path) => wire::authorities(path)?,
-            None => {
-                let mut roots = RootCertStore::empty();
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-                roots
-            }
+        let roots = if let Some(path) = &config.ca_file {
+            wire::authorities(path)?
+        } else {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            roots
         };
         let tls = ClientConfig::builder_with_provider(wire::provider())
             .with_safe_default_protocol_versions()?

@@ -244,7 +244,7 @@ impl Shared {
                 })
             }
         });
-        outcome.unwrap_or_else(|error| self.refuse(name, &mirror, error))
+        outcome.unwrap_or_else(|error| refuse(name, &mirror, error))
     }
 
     fn push(
@@ -266,66 +266,61 @@ impl Shared {
         tracing::debug!(log = name, size = mirror.size(), "taken and countersigned");
         Ok(text_answer(text))
     }
+}
 
-    fn refuse(
-        &self,
-        name: &str,
-        mirror: &Mutex<Mirror>,
-        error: PushError,
-    ) -> Response<Full<Bytes>> {
-        let (status, answer) = match error {
-            PushError::Elsewhere { size, found } => {
-                tracing::info!(log = name, size, found, "a push begins elsewhere");
-                let size = Some(size);
-                (
-                    StatusCode::CONFLICT,
-                    Answer {
-                        size,
-                        ..Answer::default()
-                    },
-                )
-            }
-            PushError::Fork { what, evidence } => {
-                tracing::error!(
-                    log = name, %what,
-                    "ALARM: the log is not what it was; nothing is taken from it. Somebody may have altered it, or run two gateways with one key"
-                );
-                let mirror = mirror.lock().unwrap_or_else(PoisonError::into_inner);
-                alarm(mirror.directory().root(), &what, &evidence);
-                let fork = Some(what);
-                (
-                    StatusCode::CONFLICT,
-                    Answer {
-                        fork,
-                        ..Answer::default()
-                    },
-                )
-            }
-            PushError::Malformed { number, what } => {
-                tracing::warn!(log = name, line = number, %what, "a push is refused");
-                let malformed = Some(format!("line {number}: {what}"));
-                (
-                    StatusCode::BAD_REQUEST,
-                    Answer {
-                        malformed,
-                        ..Answer::default()
-                    },
-                )
-            }
-            PushError::Io(error) => {
-                tracing::error!(log = name, %error, "the copy can't be written");
-                let failed = Some(error.to_string());
-                (
-                    StatusCode::INSUFFICIENT_STORAGE,
-                    Answer {
-                        failed,
-                        ..Answer::default()
-                    },
-                )
-            }
-        };
-        document(status, &answer)
-    }
+fn refuse(name: &str, mirror: &Mutex<Mirror>, error: PushError) -> Response<Full<Bytes>> {
+    let (status, answer) = match error {
+        PushError::Elsewhere { size, found } => {
+            tracing::info!(log = name, size, found, "a push begins elsewhere");
+            let size = Some(size);
+            (
+                StatusCode::CONFLICT,
+                Answer {
+                    size,
+                    ..Answer::default()
+                },
+            )
+        }
+        PushError::Fork { what, evidence } => {
+            tracing::error!(
+                log = name, %what,
+                "ALARM: the log is not what it was; nothing is taken from it. Somebody may have altered it, or run two gateways with one key"
+            );
+            let mirror = mirror.lock().unwrap_or_else(PoisonError::into_inner);
+            alarm(mirror.directory().root(), &what, &evidence);
+            let fork = Some(what);
+            (
+                StatusCode::CONFLICT,
+                Answer {
+                    fork,
+                    ..Answer::default()
+                },
+            )
+        }
+        PushError::Malformed { number, what } => {
+            tracing::warn!(log = name, line = number, %what, "a push is refused");
+            let malformed = Some(format!("line {number}: {what}"));
+            (
+                StatusCode::BAD_REQUEST,
+                Answer {
+                    malformed,
+                    ..Answer::default()
+                },
+            )
+        }
+        PushError::Io(error) => {
+            tracing::error!(log = name, %error, "the copy can't be written");
+            let failed = Some(error.to_string());
+            (
+                StatusCode::INSUFFICIENT_STORAGE,
+                Answer {
+                    failed,
+                    ..Answer::default()
+                },
+            )
+        }
+    };
+    document(status, &answer)
 }
 
 /// How much of the log the receiver has; what the log claims of itself must fit.

@@ -12,7 +12,7 @@ use sealgate_audit::{
     limits::{MAX_EVENTS, MAX_KEY_IDS},
 };
 
-use super::{Audit, body::Followed};
+use super::{Audit, Standing, body::Followed};
 use crate::{error::S3Error, operation::ResponseBody};
 
 /// What is done to an object beside the operation's name.
@@ -137,28 +137,36 @@ impl Trail {
             return Ok(());
         };
         let mut events = Vec::new();
+        let mut subjects = Vec::new();
         {
-            let mut state = self.state();
+            let state = self.state();
             for key in keys {
                 let subject = (action, bucket.to_owned(), key.to_owned());
                 if state.recorded.contains(&subject) {
                     continue;
                 }
-                if state.recorded.len() < REMEMBERED {
-                    state.recorded.push(subject);
-                }
                 events.push(self.decision(&state.facts, Verdict::Allow, action, bucket, key));
+                if subjects.len() < REMEMBERED {
+                    subjects.push(subject);
+                }
             }
-            state.has_intents = true;
         }
         let mut events = events.into_iter();
         loop {
             let some: Vec<_> = events.by_ref().take(MAX_EVENTS).collect();
             if some.is_empty() {
+                break;
+            }
+            if !audit.record(some).await? {
                 return Ok(());
             }
-            audit.record(some).await?;
         }
+        // Not before they are durable: what was not recorded must not pass for recorded the next time.
+        let mut state = self.state();
+        let room = REMEMBERED.saturating_sub(state.recorded.len());
+        state.recorded.extend(subjects.into_iter().take(room));
+        state.has_intents = true;
+        Ok(())
     }
 
     fn decision(
@@ -257,8 +265,11 @@ impl Drop for Trail {
                 )
             }
         };
-        // Of whom nobody knows, only so many a second.
-        let is_stranger = state.facts.identity.is_none() && !state.has_intents;
-        audit.submit(event, is_stranger);
+        let standing = match (state.has_intents, &state.facts.identity) {
+            (true, _) => Standing::Decided,
+            (false, Some(_)) => Standing::Known,
+            (false, None) => Standing::Stranger,
+        };
+        audit.submit(event, standing);
     }
 }

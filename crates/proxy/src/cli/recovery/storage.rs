@@ -134,6 +134,7 @@ impl StorageArguments {
             anonymous: Vec::new(),
             domains: domains.into_iter().collect(),
             migrating: Vec::new(),
+            audit: None,
             limits,
             log: LogConfig::default(),
         }

@@ -175,9 +175,10 @@ async fn where_the_configuration_says_so_requests_go_on_and_the_loss_is_recorded
     assert_eq!(rig.get("a").await, "content");
     audit.fill(None);
     rig.put("b", "content").await.unwrap();
-    let events = recorded(&rig, 4).await;
+    let events = recorded(&rig, 3).await;
     let lost: u64 = events.iter().filter_map(|event| event.lost).sum();
-    assert_eq!(lost, 1);
+    // The decision, and its outcome where that came before the log took records again.
+    assert!((1..=2).contains(&lost), "{lost}");
 }
 
 #[tokio::test]
