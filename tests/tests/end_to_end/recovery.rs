@@ -315,10 +315,21 @@ async fn a_copy_in_files_comes_back_when_the_storage_is_gone_too() -> Result<()>
             report["buckets"][1]["exported"] == 1,
             "the registry: {report}"
         );
+        // Another object under its key, and the same bytes with another header: a time that is told in seconds has to differ.
+        tokio::time::sleep(Duration::from_secs(1)).await;
         put(&client, BUCKET, "letters/a", b"another letter").await?;
+        client
+            .copy_object()
+            .bucket(BUCKET)
+            .key("letters/b")
+            .copy_source(format!("{BUCKET}/letters/b"))
+            .metadata_directive(aws_sdk_s3::types::MetadataDirective::Replace)
+            .metadata("mood", "changed")
+            .send()
+            .await?;
         let (succeeded, report, said) = recovery(rig, &copy)?;
         ensure!(
-            succeeded && report["buckets"][0]["exported"] == 1,
+            succeeded && report["buckets"][0]["exported"] == 2,
             "{report} {said}"
         );
 
@@ -352,6 +363,12 @@ async fn a_copy_in_files_comes_back_when_the_storage_is_gone_too() -> Result<()>
             "an older one"
         );
         let journal = std::fs::read_to_string(restored.join(".sealgate-export/manifest.jsonl"))?;
+        ensure!(journal.contains("changed"), "an older header");
+        let (succeeded, report, _) = open("restored")?;
+        ensure!(
+            succeeded && report["exported"] == 0 && report["skipped"] == 4 + HOSTILE.len(),
+            "{report}"
+        );
         for (key, body) in HOSTILE {
             let line: Value = journal
                 .lines()

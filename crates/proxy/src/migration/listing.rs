@@ -1,6 +1,6 @@
 //! The objects of a bucket, or all their versions, page by page.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::SystemTime};
 
 use http::Method;
 
@@ -28,6 +28,8 @@ pub struct Entry {
     pub size: u64,
     /// The storage's tag.
     pub entity_tag: Option<EntityTag>,
+    /// When it was written.
+    pub modified: Option<SystemTime>,
     /// The next newer version of the same key, delete markers not counted.
     pub newer: Option<String>,
 }
@@ -132,6 +134,7 @@ impl Entries {
                 is_current: true,
                 size: object.size,
                 entity_tag: object.entity_tag,
+                modified: Some(object.last_modified.into()),
                 newer: None,
             })
             .collect();
@@ -173,6 +176,7 @@ impl Entries {
                 is_current: version.is_latest,
                 size: version.size,
                 entity_tag: version.entity_tag,
+                modified: Some(version.last_modified.into()),
                 newer,
             });
         }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _, fs::File};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::bucket::{CopiedBucket, Found};
 use crate::{
@@ -190,11 +191,14 @@ fn listing(bucket: &CopiedBucket, query: &QueryString) -> Answer {
     for key in keys.by_ref().take(PAGE_LENGTH) {
         // A file that is missing is named when the object is asked for.
         let found = bucket.find(key).ok().flatten();
-        let (length, tag) =
-            found.map_or((0, String::new()), |found| (found.length, found.entity_tag));
+        let (length, tag, modified) = found.map_or_else(
+            || (0, String::new(), OffsetDateTime::UNIX_EPOCH),
+            |found| (found.length, found.entity_tag, found.modified.into()),
+        );
+        let modified = modified.format(&Rfc3339).unwrap_or_default();
         let _ = write!(
             text,
-            "<Contents><Key>{}</Key><LastModified>1970-01-01T00:00:00.000Z</LastModified><ETag>&quot;{tag}&quot;</ETag><Size>{length}</Size></Contents>",
+            "<Contents><Key>{}</Key><LastModified>{modified}</LastModified><ETag>&quot;{tag}&quot;</ETag><Size>{length}</Size></Contents>",
             encoded(key)
         );
         last = Some(key);

@@ -6,7 +6,7 @@ use std::{
     io,
     ops::Bound,
     path::{Component, Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, ensure};
@@ -21,6 +21,9 @@ use crate::{
 
 /// The longest entity tag that is taken over; those of S3 have 32 characters and a count.
 const MAXIMUM_TAG: usize = 128;
+
+/// The last second of the year 9999.
+const LATEST: Duration = Duration::from_secs(253_402_300_799);
 
 /// The longest header that is read from an extended attribute, in bytes: S3 keeps 2 KB.
 #[cfg(target_os = "linux")]
@@ -161,14 +164,15 @@ impl CopiedBucket {
                     return Ok(None);
                 }
                 let (file, metadata) = self.open_file(Path::new(key))?;
-                let modified = metadata.modified()?;
-                let age = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+                // A time that no date of HTTP can say is none.
+                let age = metadata.modified()?.duration_since(UNIX_EPOCH);
+                let age = age.unwrap_or_default().min(LATEST);
                 Ok(Some(Found {
                     headers: attributes(&file)?,
                     file,
                     length: metadata.len(),
                     entity_tag: format!("{:x}-{:x}", metadata.len(), age.as_nanos()),
-                    modified,
+                    modified: UNIX_EPOCH + age,
                     tags: Vec::new(),
                 }))
             }

@@ -258,8 +258,9 @@ impl Journal {
         key: &str,
         version_id: Option<&str>,
         entity_tag: &str,
+        modified: Option<&str>,
     ) -> bool {
-        let identity = identity(key, version_id, entity_tag);
+        let identity = identity(key, version_id, entity_tag, modified);
         self.done.get(&Digest16::of(&[target])) == Some(&identity)
     }
 
@@ -356,12 +357,27 @@ fn read(
 
 impl Line {
     fn identity(&self) -> Digest16 {
-        identity(&self.key, self.version_id.as_deref(), &self.entity_tag)
+        identity(
+            &self.key,
+            self.version_id.as_deref(),
+            &self.entity_tag,
+            self.last_modified.as_deref(),
+        )
     }
 }
 
-fn identity(key: &str, version_id: Option<&str>, entity_tag: &str) -> Digest16 {
-    Digest16::of(&[key, version_id.unwrap_or_default(), entity_tag])
+fn identity(
+    key: &str,
+    version_id: Option<&str>,
+    entity_tag: &str,
+    modified: Option<&str>,
+) -> Digest16 {
+    Digest16::of(&[
+        key,
+        version_id.unwrap_or_default(),
+        entity_tag,
+        modified.unwrap_or_default(),
+    ])
 }
 
 #[cfg(test)]
@@ -455,16 +471,21 @@ mod tests {
         let torn = std::fs::read(&path).unwrap();
         std::fs::write(&path, &torn[..torn.len() - 5]).unwrap();
         let journal = open(&path, &route("b")).unwrap();
-        assert!(journal.has("a", "k", None, "x"));
+        assert!(journal.has("a", "k", None, "x", None));
         assert!(
-            !journal.has("a", "k", None, "y"),
+            !journal.has("a", "k", None, "y", None),
             "it was written again since"
+        );
+        let later = Some("Thu, 26 Nov 2026 07:00:00 GMT");
+        assert!(
+            !journal.has("a", "k", None, "x", later),
+            "its header may be another"
         );
         assert!(journal.owns("a") && !journal.owns("b"));
         journal.append(&line("c", "x")).unwrap();
         drop(journal);
         let journal = open(&path, &route("b")).unwrap();
-        assert!(journal.has("a", "k", None, "x") && journal.has("c", "k", None, "x"));
+        assert!(journal.has("a", "k", None, "x", None) && journal.has("c", "k", None, "x", None));
     }
 
     #[test]

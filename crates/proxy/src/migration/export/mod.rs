@@ -246,6 +246,7 @@ impl Export {
             is_current: true,
             size: 0,
             entity_tag: None,
+            modified: None,
             newer: None,
         };
         let Some(mut source) = self.open(&entry).await? else {
@@ -305,9 +306,12 @@ impl Export {
             return Ok(false);
         };
         let version_id = entry.version_id.as_deref();
+        // The tag alone does not do: it stays when a copy of the object onto itself gave it another header.
+        let modified = entry.modified.map(httpdate::fmt_http_date);
+        let modified = modified.as_deref();
         if !self
             .journal
-            .has(target, &entry.key, version_id, tag.opaque())
+            .has(target, &entry.key, version_id, tag.opaque(), modified)
         {
             return Ok(false);
         }
