@@ -73,6 +73,8 @@ pub enum Action {
     Damage,
     /// Answer this.
     Answer(u16, Vec<u8>),
+    /// Answer as if this were the object.
+    AnswerObject(Vec<u8>),
     /// Never answer.
     Hang,
 }
@@ -166,6 +168,12 @@ async fn answer(
             to_response(&asked, &answer)
         }
         Action::Answer(status, body) => plain(status, body),
+        Action::AnswerObject(body) => {
+            let mut answer = plain(200, body)?;
+            let tag = header::HeaderValue::from_static("\"made-up\"");
+            answer.headers_mut().insert(header::ETAG, tag);
+            Ok(answer)
+        }
         Action::Hang => {
             std::future::pending::<Infallible>().await;
             plain(500, Vec::new())

@@ -7,6 +7,7 @@ mod conformance;
 mod dev;
 mod expect_continue;
 mod export;
+mod hostile_commands;
 mod http_1;
 mod http_2;
 mod key_life;

@@ -183,6 +183,24 @@ async fn commands_ask_a_principal_that_may_only_generate_for_nothing_else() -> R
         let (said, succeeded) = sealgate(&rig.gateway, "open", &[sealed, opened])?;
         ensure!(succeeded && std::fs::read(opened)? == b"content", "{said}");
 
+        // What a flush took away, it cannot have back: open uploads too.
+        rig.clients(BUCKET).await?;
+        let client = writer.endpoint.s3()?;
+        let upload = begin(&client, "parts").await?;
+        let part = || {
+            let part = client.upload_part().bucket(BUCKET).key("parts");
+            part.upload_id(&upload)
+                .part_number(1)
+                .body(b"a part".to_vec().into())
+                .send()
+        };
+        part().await?;
+        let (said, succeeded) = sealgate(&writer, "keys flush", &[])?;
+        ensure!(succeeded, "{said}");
+        let refused = part().await.err().context("a part was taken")?;
+        let message = refused.message().unwrap_or_default();
+        ensure!(message.contains("its keys were flushed"), "{refused:?}");
+
         for request in rig.key_server.requests()? {
             if request["principal"] == "writer" {
                 ensure!(request["operation"] != "Decrypt", "{request}");
