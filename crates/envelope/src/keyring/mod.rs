@@ -132,6 +132,15 @@ impl Keyring {
         self.sealing.key_for(domain, Some(policy)).await
     }
 
+    /// Whether a working key is there that may seal under `policy` for this domain: then
+    /// [`sealing_key_under`](Self::sealing_key_under) needs none to be made. Without one, this is the moment to find out
+    /// whether there is anything to be sealed for the domain at all, since each key that is made costs calls to key
+    /// services and a registry record.
+    #[must_use]
+    pub fn has_sealing_key(&self, policy: &Arc<SealingPolicy>, domain: &Domain) -> bool {
+        self.sealing.has_key(policy, domain)
+    }
+
     /// The working key `id`, for reading something that must be of `domain`.
     ///
     /// It comes from the cache, from the wraps that came with what is read (`inline`), or from the registry. Any number

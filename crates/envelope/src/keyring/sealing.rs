@@ -182,6 +182,14 @@ impl Sealing {
             .count()
     }
 
+    pub(super) fn has_key(&self, policy: &Arc<SealingPolicy>, domain: &Domain) -> bool {
+        let now = self.clock.monotonic();
+        self.slots()
+            .get(&(domain.clone(), Arc::clone(policy)))
+            .and_then(|slot| slot.current.as_ref())
+            .is_some_and(|current| now.saturating_sub(current.made) < policy.hard_age)
+    }
+
     /// Forgets every key. One that is being made goes to those who wait for it, and to nobody else.
     pub(super) fn flush(&self) -> usize {
         let mut slots = self.slots();
@@ -205,17 +213,23 @@ impl Sealing {
                 })
                 .collect()
         };
+        // All begin before the first is waited for: a domain whose key service is slow holds up no other.
+        let begun: Vec<_> = names
+            .into_iter()
+            .map(|(name, rotations)| (self.decide(&name), name, rotations))
+            .collect();
         let mut rotation = Rotation::default();
-        for (name, rotations) in names {
+        for (mut decision, name, rotations) in begun {
             // A key whose making is under way may have been begun before the rotation, so another one may have to follow it.
             for _ in 0..2 {
-                if let Decision::Wait(waiter, _) = self.decide(&name) {
+                if let Decision::Wait(waiter, _) = decision {
                     // What counts is what the domain has afterwards: somebody else's attempt may have failed, or succeeded, meanwhile.
                     drop(waiter.landed().await);
                 }
                 if self.has_rotated(&name, rotations) {
                     break;
                 }
+                decision = self.decide(&name);
             }
             if self.has_rotated(&name, rotations) {
                 rotation.made += 1;

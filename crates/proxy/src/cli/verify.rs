@@ -121,11 +121,7 @@ async fn verify(
         "{} findings; each is named above",
         report.findings.count
     );
-    ensure!(
-        walked.is_complete,
-        "interrupted: go on with --resume-from {:?}",
-        walked.last.as_deref().unwrap_or_default()
-    );
+    ensure!(walked.is_complete, "{}", walked.how_to_go_on());
     Ok(())
 }
 

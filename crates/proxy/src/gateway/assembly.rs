@@ -157,7 +157,7 @@ impl Gateway {
             pages: pages::Decisions::default(),
             small_object_memory: Arc::new(Semaphore::new(small_object_permits(&config.limits))),
             document_memory: memory,
-            uploads: Uploads::new(state.clone()),
+            uploads: Uploads::new(state.clone(), cache_age(&config)),
             commits: CommitCache::default(),
             keyring,
             metrics: Arc::new(metrics),

@@ -31,7 +31,7 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Commands that have been followed already.
 #[derive(Debug, Default)]
-struct Followed {
+pub(super) struct Followed {
     done: HashSet<String>,
     failed: HashSet<String>,
     last_rotation: Option<Instant>,
@@ -110,61 +110,62 @@ impl Gateway {
     }
 
     /// Does what it has not done yet; tells whether there was anything.
-    async fn follow(&self, mut commands: Vec<Command>, followed: &mut Followed) -> bool {
-        // A flush waits for nothing, least of all for a rotation that somebody forged.
-        commands.sort_by_key(|command| command.order != Order::Flush);
+    pub(super) async fn follow(&self, commands: Vec<Command>, followed: &mut Followed) -> bool {
         let known: HashSet<_> = commands.iter().map(|command| command.id.clone()).collect();
         // What has left the list never comes back, unless somebody replays it, which does no harm.
         followed.done.retain(|id| known.contains(id));
         followed.failed.retain(|id| known.contains(id));
-        let (mut news, mut rotated) = (false, false);
-        for command in commands {
-            if followed.done.contains(&command.id) {
-                continue;
-            }
-            match &command.order {
-                Order::Flush => {
-                    let dropped = self.flush_keys();
-                    tracing::info!(command = command.id, dropped, "flushed the working keys");
-                }
-                Order::Rotate { domain } => {
-                    let too_soon = followed
-                        .last_rotation
-                        .is_some_and(|last| last.elapsed() < ROTATION_PAUSE);
-                    if too_soon {
-                        continue;
-                    }
-                    rotated = true;
-                    if !self.rotate(domain.as_deref(), &command.id).await {
-                        followed.failed.insert(command.id.clone());
-                    }
-                }
-            }
-            news = true;
-            followed.done.insert(command.id);
+        let is_new = |command: &Command| !followed.done.contains(&command.id);
+        let (flushes, rotations): (Vec<_>, Vec<_>) = commands
+            .into_iter()
+            .filter(is_new)
+            .partition(|command| command.order == Order::Flush);
+        let mut news = !flushes.is_empty();
+        if news {
+            // A flush waits for nothing, least of all for a rotation that somebody forged.
+            let dropped = self.flush_keys();
+            tracing::info!(dropped, "flushed the working keys");
+            followed
+                .done
+                .extend(flushes.into_iter().map(|flush| flush.id));
         }
-        // Only now: several rotations that were found together are one.
-        if rotated {
+        let is_time = followed
+            .last_rotation
+            .is_none_or(|last| last.elapsed() >= ROTATION_PAUSE);
+        if !rotations.is_empty() && is_time {
+            news = true;
+            let is_whole = self.rotate(&rotations).await;
             followed.last_rotation = Some(Instant::now());
+            for rotation in rotations {
+                if !is_whole {
+                    followed.failed.insert(rotation.id.clone());
+                }
+                followed.done.insert(rotation.id);
+            }
         }
         news
     }
 
-    /// Makes new working keys; tells whether there is one for each domain that had one.
-    async fn rotate(&self, domain: Option<&str>, command: &str) -> bool {
+    /// Makes new working keys, once for all commands that were found together: for one domain where all name the same, else for each. Tells whether
+    /// there is one for each domain that had one.
+    async fn rotate(&self, commands: &[Command]) -> bool {
+        let mut named = commands.iter().map(|command| match &command.order {
+            Order::Rotate { domain } => domain.as_deref(),
+            Order::Flush => None,
+        });
+        let first = named.next().flatten();
+        let domain = first.filter(|first| named.all(|other| other == Some(first)));
         let Ok(domain) = domain.map(Domain::new).transpose() else {
             return false;
         };
         let rotation = self.keyring.rotate(domain.as_ref());
         let Ok(rotation) = tokio::time::timeout(ROTATION_LIMIT, rotation).await else {
             tracing::warn!(
-                command,
                 "not every working key was rotated in time; the others are at their next use"
             );
             return false;
         };
         tracing::info!(
-            command,
             made = rotation.made,
             failed = rotation.failed,
             "rotated the working keys"

@@ -79,6 +79,37 @@ impl Listing {
     }
 }
 
+/// Whether a listing names an object, or one version of it, still. Where it does and the object cannot be had, it is not deleted but lost, as far
+/// as the storage's own word goes.
+///
+/// # Errors
+///
+/// The storage's.
+pub(crate) async fn is_listed(
+    upstream: &Upstream,
+    bucket: &str,
+    entry: &Entry,
+) -> Result<bool, S3Error> {
+    let listing = Listing {
+        upstream: upstream.clone(),
+        bucket: bucket.to_owned(),
+        prefix: entry.key.clone(),
+        start_after: None,
+        versions: entry.version_id.is_some(),
+    };
+    let mut entries = listing.entries();
+    // The key itself is the first one that begins with it.
+    while let Some(found) = entries.next().await? {
+        if found.key != entry.key {
+            return Ok(false);
+        }
+        if found.version_id == entry.version_id {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 impl Entries {
     /// The next entry; none at the end.
     ///

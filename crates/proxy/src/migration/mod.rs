@@ -30,7 +30,7 @@ mod verify;
 mod versions;
 
 pub use listing::Entry;
-pub(crate) use listing::{Entries, Listing};
+pub(crate) use listing::{Entries, Listing, is_listed};
 pub use pace::{Pace, STEP};
 pub use preflight::Versioning;
 pub(crate) use preflight::versioning;

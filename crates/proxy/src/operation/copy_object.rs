@@ -322,10 +322,7 @@ async fn rebind(
     object
         .layout(&gateway.commits, &gateway.upstream, &target)
         .await?;
-    let key = gateway
-        .keyring
-        .sealing_key_under(&exchange.domain().sealing, domain)
-        .await?;
+    let key = put_object::sealing_key(exchange, &exchange.domain().sealing, domain).await?;
     let header = HeaderBuilder::new(
         Place::new(domain, exchange.key())?,
         put_object::of_keyring(&key),

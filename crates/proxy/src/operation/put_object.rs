@@ -8,7 +8,7 @@ use sealgate_envelope::{
     commit::CommitRecord,
     domain::{Domain, Place},
     header::{self as sealed_header, HEADER_METADATA_NAME, Header, HeaderBuilder, SealedHeader},
-    keyring::SealingKey,
+    keyring::{SealingKey, SealingPolicy},
     layout,
     metadata::Metadata,
     object::{Body, ObjectSecrets, PartId},
@@ -19,7 +19,7 @@ use sealgate_envelope::{
 use super::{
     Exchange, ResponseBody,
     checksums::{self, ObjectChecksum},
-    empty, headers, metadata, named,
+    empty, headers, metadata, multipart, named,
 };
 use crate::{
     body::{Checksum, ChecksumType, MissingLength},
@@ -223,11 +223,7 @@ pub(super) async fn seal_header(
 ) -> Result<SealedHeader, S3Error> {
     let rule = exchange.domain();
     let domain = Domain::new(rule.name.as_str())?;
-    let key = exchange
-        .gateway
-        .keyring
-        .sealing_key_under(&rule.sealing, &domain)
-        .await?;
+    let key = sealing_key(exchange, &rule.sealing, &domain).await?;
     let builder = HeaderBuilder::new(
         Place::new(&domain, exchange.key())?,
         of_keyring(&key),
@@ -236,6 +232,22 @@ pub(super) async fn seal_header(
     .metadata(metadata)
     .suite(rule.suite.into());
     Ok(builder.seal(body, &mut OsRandom)?)
+}
+
+/// The working key that seals for a domain now. Before one is made, the storage is asked whether the bucket is there: names of buckets
+/// that are not would cost calls to key services and registry records, and take the places of domains that are in use.
+pub(super) async fn sealing_key(
+    exchange: &Exchange,
+    policy: &Arc<SealingPolicy>,
+    domain: &Domain,
+) -> Result<SealingKey, S3Error> {
+    let keyring = &exchange.gateway.keyring;
+    if !keyring.has_sealing_key(policy, domain)
+        && let Some(missing) = multipart::missing_bucket(exchange).await
+    {
+        return Err(missing);
+    }
+    Ok(keyring.sealing_key_under(policy, domain).await?)
 }
 
 /// A working key of the keyring, as a header takes it.

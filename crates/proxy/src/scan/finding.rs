@@ -28,6 +28,8 @@ pub enum Class {
     RegistryDamaged,
     /// The record of an open upload cannot be read, or is about another upload.
     UploadRecord,
+    /// The storage lists it and does not have it.
+    Missing,
     /// Something does not verify under its key: header, commit record or segments.
     Damaged,
     /// The bytes verify, and do not have the checksum that is kept with them.
@@ -50,6 +52,7 @@ impl Class {
             Self::RegistryMissing => "registry-missing",
             Self::RegistryDamaged => "registry-damaged",
             Self::UploadRecord => "upload-record",
+            Self::Missing => "missing",
             Self::Damaged => "damaged",
             Self::Checksum => "checksum",
             Self::NotChecked => "not-checked",
@@ -64,6 +67,9 @@ impl Class {
             }
             Self::Header | Self::Length | Self::CommitRegion | Self::Damaged | Self::Checksum => {
                 "restore the object from a backup, or make an older version of it the current one; it was altered at the storage, or never written whole"
+            }
+            Self::Missing => {
+                "restore the object from a backup; the storage names it in listings and answers that it is not there"
             }
             Self::ForeignMetadata => {
                 "find out who writes to the storage beside the gateway; clients never see it, and writing the object again through the gateway removes it"

@@ -168,6 +168,21 @@ impl Retirement {
         names
     }
 
+    /// Buckets that the configuration names and that are not among these: of another account, say, or hidden from this one.
+    pub fn buckets_missing_from(&self, walked: &[String]) -> Vec<String> {
+        let config = &self.gateway.config;
+        let domains = config.domains.iter().flat_map(|rule| &rule.buckets);
+        let migrating = config.migrating.iter().flat_map(|table| &table.buckets);
+        let mut names: Vec<_> = domains
+            .chain(migrating)
+            .filter(|name| !name.contains('*') && !walked.contains(name))
+            .cloned()
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// Whether a version of an object depends on the key.
     pub async fn of_object(&self, item: &Item) -> Dependence {
         let mut patience = Patience::default();
@@ -188,6 +203,7 @@ impl Retirement {
             Looked::Gone | Looked::Clear | Looked::Broken((Class::InTheClear, _)) => {
                 return Ok(Dependence::Unrelated);
             }
+            Looked::OtherLength(_) => return Err(S3Error::precondition_failed()),
             Looked::Sealed(header, _) => header,
             Looked::Broken((_, cause)) => return Ok(Dependence::Unknown(cause)),
         };

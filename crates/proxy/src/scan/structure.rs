@@ -17,6 +17,7 @@ use crate::{
     config::DomainRule,
     error::S3Error,
     gateway::Gateway,
+    migration::is_listed,
     object::{ClearHead, SealedHead, version_query},
     object_key::ObjectKey,
     upstream::{Target, UpstreamRequest},
@@ -25,10 +26,18 @@ use crate::{
 /// User metadata of S3 begins with this.
 const USER_METADATA: &str = "x-amz-meta-";
 
+/// Looks at what the storage lists and says not to have, before it counts as lost: it may be put and deleted all the time.
+const LOOKS: u32 = 3;
+
+/// The pause between two of them.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// What a look at one version shows.
 pub(super) enum Looked {
     /// It was deleted meanwhile.
     Gone,
+    /// It is so long, and not as long as was expected; nothing else was looked at.
+    OtherLength(u64),
     /// It was never sealed, and this place is marked migrating.
     Clear,
     /// It bears a header; with what is wrong with it.
@@ -54,7 +63,15 @@ pub(super) fn version(item: &Item) -> Option<&str> {
 ///
 /// The storage's.
 pub(super) async fn look(gateway: &Gateway, item: &Item) -> Result<Looked, S3Error> {
-    look_with(gateway, item, first_suffix_length(item.entry.size)).await
+    let found = look_again(gateway, item, item.entry.size).await?;
+    // Another length than the listing's: it was replaced since, or the listing is wrong. Its end is where its own length says.
+    if let Looked::OtherLength(length) = found {
+        return match look_again(gateway, item, length).await? {
+            Looked::OtherLength(_) => Err(S3Error::precondition_failed()),
+            found => Ok(found),
+        };
+    }
+    Ok(found)
 }
 
 /// Looks at the head of one version alone.
@@ -63,11 +80,31 @@ pub(super) async fn look(gateway: &Gateway, item: &Item) -> Result<Looked, S3Err
 ///
 /// The storage's.
 pub(super) async fn look_at_header(gateway: &Gateway, item: &Item) -> Result<Looked, S3Error> {
-    look_with(gateway, item, 0).await
+    look_again(gateway, item, 0).await
 }
 
-/// With so many bytes of the end.
-async fn look_with(gateway: &Gateway, item: &Item, suffix_length: u64) -> Result<Looked, S3Error> {
+/// Until it is there, deleted, or lost.
+async fn look_again(gateway: &Gateway, item: &Item, length: u64) -> Result<Looked, S3Error> {
+    for _ in 1..LOOKS {
+        match look_with(gateway, item, length).await? {
+            Looked::Gone if is_listed(&gateway.upstream, &item.bucket, &item.entry).await? => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            found => return Ok(found),
+        }
+    }
+    Ok(match look_with(gateway, item, length).await? {
+        Looked::Gone if is_listed(&gateway.upstream, &item.bucket, &item.entry).await? => {
+            let cause = "the storage lists it, and says that it is not there";
+            Looked::Broken((Class::Missing, cause.to_owned()))
+        }
+        found => found,
+    })
+}
+
+/// With the end of something that is so long.
+async fn look_with(gateway: &Gateway, item: &Item, length: u64) -> Result<Looked, S3Error> {
+    let suffix_length = first_suffix_length(length);
     let target = target(item)?;
     let method = if suffix_length == 0 {
         Method::HEAD
@@ -108,7 +145,9 @@ async fn look_with(gateway: &Gateway, item: &Item, suffix_length: u64) -> Result
     let sealed_length = head.identity.sealed_length;
     if let Some(wrong) = wrong_length(&head.header, sealed_length) {
         faults.push((Class::Length, wrong));
-    } else if suffix_length > 0 && sealed_length == item.entry.size {
+    } else if length > 0 && sealed_length != length {
+        return Ok(Looked::OtherLength(sealed_length));
+    } else if suffix_length > 0 {
         let limit = usize::try_from(suffix_length).map_err(S3Error::internal)?;
         let suffix = answer.document(limit).await?;
         if let Err(error) = check_region_shape(&suffix, sealed_length) {

@@ -133,6 +133,8 @@ impl Verification {
     async fn attempt(&self, item: &Item) -> Result<Result<Checked, Vec<Fault>>, S3Error> {
         let (header, mut faults) = match look(&self.gateway, item).await? {
             Looked::Gone => return Ok(Ok(Checked::Gone)),
+            // It is replaced all the time.
+            Looked::OtherLength(_) => return Err(S3Error::precondition_failed()),
             Looked::Clear => return Ok(Ok(Checked::Clear)),
             Looked::Broken(fault) => return Ok(Err(vec![fault])),
             Looked::Sealed(header, faults) => (header, faults),
@@ -145,8 +147,9 @@ impl Verification {
                     bytes = length;
                     faults.extend(wrong.into_iter().map(|cause| (Class::Checksum, cause)));
                 }
+                // Deleted since, or lost: the next look tells.
                 Err(error) if error.status == StatusCode::NOT_FOUND => {
-                    return Ok(Ok(Checked::Gone));
+                    return Err(S3Error::precondition_failed());
                 }
                 Err(error)
                     if error.status == StatusCode::SERVICE_UNAVAILABLE

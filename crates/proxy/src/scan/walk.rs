@@ -52,8 +52,39 @@ pub struct Walked {
     pub buckets: Vec<String>,
     /// Whether all of it was seen, and not only what stands before a signal.
     pub is_complete: bool,
-    /// Everything up to the versions of this key was seen.
+    /// Everything up to this key was seen, with all its versions.
     pub last: Option<String>,
+}
+
+impl Walked {
+    /// What to do about a walk that a signal ended.
+    pub fn how_to_go_on(&self) -> String {
+        self.last.as_ref().map_or_else(
+            || "interrupted before any key was seen with all its versions: begin again".to_owned(),
+            |last| format!("interrupted: go on with --resume-from {last:?}"),
+        )
+    }
+}
+
+/// Finds the keys that were seen with all their versions: a listing that is resumed goes on behind all versions of a key.
+#[derive(Debug, Default)]
+struct Passed {
+    /// The key of which more versions may follow.
+    current: Option<String>,
+}
+
+impl Passed {
+    /// Takes in the next version. Returns the key that is done by it.
+    fn see(&mut self, item: &Item) -> Option<String> {
+        let position = Some(item.position());
+        if item.entry.version_id.is_none() {
+            return position;
+        }
+        if self.current == position {
+            return None;
+        }
+        std::mem::replace(&mut self.current, position)
+    }
 }
 
 impl Walk {
@@ -80,6 +111,11 @@ impl Walk {
         buckets.sort();
         buckets.dedup();
         if let Some((first, _)) = &self.resume_from {
+            ensure!(
+                buckets.contains(first),
+                "the bucket {first} of --resume-from is none of those to go through: {}",
+                buckets.join(", ")
+            );
             buckets.retain(|bucket| bucket >= first);
         }
         Ok(buckets)
@@ -127,6 +163,7 @@ impl Walk {
                 })
             });
             let mut seen = std::pin::pin!(tasks.buffered(self.concurrency.max(1)));
+            let mut passed = Passed::default();
             loop {
                 let next = tokio::select! {
                     next = seen.next() => next,
@@ -140,9 +177,9 @@ impl Walk {
                         format!("the bucket {bucket} cannot be listed; go on from {place}")
                     })?;
                 on_seen(&item, found);
-                // The versions of one key may go on, and a listing goes on behind a key.
-                walked.last = Some(item.position());
+                walked.last = passed.see(&item).or(walked.last);
             }
+            walked.last = passed.current.or(walked.last);
         }
         walked.is_complete = true;
         Ok(walked)
@@ -167,5 +204,50 @@ impl Walk {
             versions: has_versions,
         };
         Ok(listing.entries())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(key: &str, version_id: Option<&str>) -> Item {
+        Item {
+            bucket: "b".to_owned(),
+            entry: Entry {
+                key: key.to_owned(),
+                version_id: version_id.map(str::to_owned),
+                is_current: true,
+                size: 0,
+                entity_tag: None,
+                newer: None,
+            },
+        }
+    }
+
+    #[test]
+    fn a_key_is_passed_when_its_last_version_was_seen() {
+        let mut passed = Passed::default();
+        let mut see = |key, version| passed.see(&item(key, Some(version)));
+        assert_eq!(see("a", "3"), None);
+        assert_eq!(see("a", "2"), None);
+        assert_eq!(see("b", "1").as_deref(), Some("b/a"));
+        assert_eq!(see("c", "1").as_deref(), Some("b/b"));
+        assert_eq!(passed.current.as_deref(), Some("b/c"));
+        let mut passed = Passed::default();
+        assert_eq!(passed.see(&item("a", None)).as_deref(), Some("b/a"));
+        assert_eq!(passed.current, None);
+    }
+
+    #[test]
+    fn whoever_is_stopped_within_the_first_key_begins_again() {
+        let mut walked = Walked {
+            buckets: vec!["b".to_owned()],
+            is_complete: false,
+            last: None,
+        };
+        assert!(walked.how_to_go_on().ends_with("begin again"));
+        walked.last = Some("b/k".to_owned());
+        assert!(walked.how_to_go_on().contains("--resume-from \"b/k\""));
     }
 }

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use data_encoding::BASE64URL_NOPAD;
@@ -23,7 +23,10 @@ use sealgate_envelope::{
         stash_name, upload_prefix, upload_record_name,
     },
 };
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
 
 use super::{Entry, StateBucket};
 use crate::{
@@ -141,13 +144,22 @@ pub struct StoredPart {
 /// The records of open uploads, with the keys of some of them in memory.
 pub struct Uploads {
     state: StateBucket,
-    open: Cache<UploadHash, Arc<OpenUpload>>,
+    open: Cache<UploadHash, Remembered>,
+    /// How long one of them is remembered.
+    age: Duration,
     /// Times that the keys in memory were forgotten: what was on its way then is not kept.
     flushes: AtomicU64,
     /// What the records of open uploads say that they are about, by the record's name. Nothing of it is verified: it tells only which records a
     /// listing need not read.
     claims: Cache<String, Arc<Claim>, ClaimWeight>,
     listings: Semaphore,
+}
+
+/// An upload whose keys are in memory, and since when.
+#[derive(Debug, Clone)]
+struct Remembered {
+    upload: Arc<OpenUpload>,
+    since: Instant,
 }
 
 /// What the record of an open upload says that it is about. Nothing of it is verified.
@@ -182,11 +194,12 @@ pub struct UploadState {
 }
 
 impl Uploads {
-    /// Uploads whose records are in this bucket.
-    pub fn new(state: StateBucket) -> Self {
+    /// Uploads whose records are in this bucket. Their keys are kept in memory for at most `age`, as working keys are.
+    pub fn new(state: StateBucket, age: Duration) -> Self {
         Self {
             state,
             open: Cache::new(REMEMBERED_UPLOADS),
+            age,
             flushes: AtomicU64::new(0),
             claims: Cache::with_weighter(REMEMBERED_CLAIMS, CLAIMS_MEMORY, ClaimWeight),
             listings: Semaphore::new(CONCURRENT_LISTINGS),
@@ -199,6 +212,12 @@ impl Uploads {
         self.open.clear();
     }
 
+    /// Forgets, and so wipes, what has been remembered for too long.
+    pub fn drop_expired(&self) {
+        self.open
+            .retain(|_, remembered| remembered.since.elapsed() < self.age);
+    }
+
     /// How often keys were forgotten. Whoever makes or opens the keys of an upload asks before.
     pub fn flushes(&self) -> u64 {
         self.flushes.load(Ordering::SeqCst)
@@ -206,11 +225,19 @@ impl Uploads {
 
     /// Keeps an upload in memory, unless there was a flush since its keys were on their way.
     fn remember(&self, flushes: u64, hash: UploadHash, upload: Arc<OpenUpload>) {
-        self.open.insert(hash, upload);
+        let since = Instant::now();
+        self.open.insert(hash, Remembered { upload, since });
         // Afterwards: a flush is counted before it forgets, so either it is seen here, or it forgets this one too.
         if self.flushes() != flushes {
             self.open.remove(&hash);
         }
+    }
+
+    fn remembered(&self, hash: UploadHash) -> Option<Arc<OpenUpload>> {
+        self.open
+            .get(&hash)
+            .filter(|remembered| remembered.since.elapsed() < self.age)
+            .map(|remembered| remembered.upload)
     }
 
     /// Writes the record of a new upload, before its id is told to anyone. `flushes` are those before its keys were made.
@@ -276,7 +303,7 @@ impl Uploads {
         } = *reference;
         let id = UploadId::parse(upload_id).ok_or_else(S3Error::no_such_upload)?;
         let hash = id.hash();
-        let remembered = if fresh { None } else { self.open.get(&hash) };
+        let remembered = if fresh { None } else { self.remembered(hash) };
         let upload = if let Some(upload) = remembered {
             upload
         } else {

@@ -57,6 +57,8 @@ struct Report {
     records: Count,
     /// Domains that could make no new working key without it.
     left_alone: Vec<String>,
+    /// Buckets that the configuration names and that were not walked through.
+    unseen: Vec<String>,
 }
 
 pub(super) fn run(arguments: &RetireArguments) -> anyhow::Result<()> {
@@ -113,17 +115,22 @@ async fn retire(
             },
         )
         .await?;
+    if walked.is_complete {
+        // A gateway may have made a working key with it during the walk, and sealed with it behind the place where the walk was.
+        report.records = Count::default();
+        report.uploads = Count::default();
+        retirement
+            .of_records(|kind, name, dependence| add(&mut report, kind, name, dependence))
+            .await?;
+        report.unseen = retirement.buckets_missing_from(&walked.buckets);
+    }
     progress.finish();
     let verdict = Verdict::of(&report, &walked, arguments.of.is_everything());
     arguments.of.print(
         || report.as_json(&arguments.key_service, &walked, verdict),
         || report.as_text(&arguments.key_service, verdict),
     )?;
-    ensure!(
-        walked.is_complete,
-        "interrupted: go on with --resume-from {:?}",
-        walked.last.as_deref().unwrap_or_default()
-    );
+    ensure!(walked.is_complete, "{}", walked.how_to_go_on());
     match verdict {
         Verdict::Retirable | Verdict::RetirableHere => Ok(()),
         Verdict::Needed => {
@@ -151,7 +158,7 @@ impl Verdict {
             .any(|count| count.depends > 0 || count.unknown > 0);
         if is_needed || !report.left_alone.is_empty() || !walked.is_complete {
             Self::Needed
-        } else if is_everything {
+        } else if is_everything && report.unseen.is_empty() && !walked.buckets.is_empty() {
             Self::Retirable
         } else {
             Self::RetirableHere
@@ -219,6 +226,7 @@ impl Report {
             "buckets": walked.buckets,
             "depends": BTreeMap::from(counts),
             "domains_without_another_key": self.left_alone,
+            "buckets_not_listed": self.unseen,
             "next": self.next_step(verdict),
         })
     }
@@ -240,6 +248,11 @@ impl Report {
                 "without it no new working key could be made: {domain}"
             ));
         }
+        for bucket in &self.unseen {
+            lines.push(format!(
+                "the configuration names the bucket {bucket}, and the storage does not list it to this account: name it with --bucket"
+            ));
+        }
         lines.push(self.next_step(verdict).to_owned());
         lines.join("\n")
     }
@@ -252,7 +265,7 @@ impl Report {
                 "nothing depends on it: back up the state bucket, remove its [[key_service]] from every gateway, restart them, and run this once more before the key is destroyed if a gateway was still making working keys with it"
             }
             Verdict::RetirableHere => {
-                "nothing depends on it in this piece; only a run without --bucket, --prefix and --resume-from, or all pieces together, say that it may go"
+                "nothing depends on it in what was looked at; only a run without --bucket, --prefix and --resume-from to which the storage lists every bucket, or all pieces together, say that it may go"
             }
             Verdict::Needed if depends => {
                 "configure another key service, in key_services of the domains that name theirs too, run `sealgate keys rewrap`, and then this again; what still depends then has lost its registry record: copy it onto itself through a gateway"
@@ -280,6 +293,23 @@ mod tests {
             is_complete,
             last: Some("b/k".to_owned()),
         }
+    }
+
+    #[test]
+    fn what_the_storage_does_not_list_was_not_seen() {
+        let mut report = Report::default();
+        let nothing = Walked {
+            buckets: Vec::new(),
+            ..walked(true)
+        };
+        assert_eq!(Verdict::of(&report, &nothing, true), Verdict::RetirableHere);
+        report.unseen.push("elsewhere".to_owned());
+        assert_eq!(
+            Verdict::of(&report, &walked(true), true),
+            Verdict::RetirableHere
+        );
+        let text = report.as_text("old", Verdict::RetirableHere);
+        assert!(text.contains("--bucket"), "{text}");
     }
 
     #[test]

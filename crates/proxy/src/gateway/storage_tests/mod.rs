@@ -2,6 +2,7 @@
 
 mod audit;
 mod copies;
+mod flush;
 mod forwarded;
 mod integrity;
 mod late_answers;
@@ -9,6 +10,7 @@ mod listings;
 mod pages;
 mod passed;
 mod scale;
+mod scan;
 mod storage;
 mod unsigned;
 mod uploads;

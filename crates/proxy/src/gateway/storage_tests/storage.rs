@@ -113,6 +113,8 @@ pub(super) struct Behaviour {
     pub(super) damages_uploads: AtomicBool,
     /// Does not tell how many tags an object has.
     pub(super) counts_no_tags: AtomicBool,
+    /// Lists the object of this key, and does not have it.
+    pub(super) loses: Mutex<Option<&'static str>>,
     /// Answers DeleteObjects with an error for every key.
     pub(super) keeps_everything: AtomicBool,
     /// Answers copies and completions with a status of 200 and an error of this code.
@@ -200,6 +202,16 @@ impl Storage {
             ..Object::default()
         };
         self.held().objects.insert((bucket.to_owned(), key), object);
+    }
+
+    /// Flips a bit in the magic of the commit region of an object, which begins eight bytes before its end.
+    pub(super) fn damage_end(&self, bucket: &str, key: &str) {
+        let mut held = self.held();
+        let place = (bucket.to_owned(), key.to_owned());
+        let object = held.objects.get_mut(&place).unwrap();
+        let mut content = object.content.to_vec();
+        *content.iter_mut().nth_back(7).unwrap() ^= 1;
+        object.content = content.into();
     }
 
     /// Puts an object there a second time, under another key.

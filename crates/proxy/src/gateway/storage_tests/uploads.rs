@@ -187,3 +187,36 @@ async fn a_bucket_that_is_missing_is_the_first_fault_of_a_request_for_attributes
         assert_eq!(rig.call(nothing).await.unwrap_err().code, code);
     }
 }
+
+#[tokio::test]
+async fn a_bucket_that_is_missing_costs_no_working_key() {
+    let rig = Rig::start("").await;
+    rig.put("source", "content").await.unwrap();
+    let state_bucket = rig.gateway.config.state.bucket.clone();
+    let before = (
+        rig.gateway.keyring.status().sealing_keys,
+        rig.storage.names(&state_bucket),
+    );
+    assert_eq!(before.0, 1);
+    for attempt in 0..3 {
+        let missing = |method, key: &str| {
+            UpstreamRequest::new(method, Target::object(format!("missing-{attempt}"), key))
+        };
+        for request in [
+            missing(Method::PUT, "key").bytes("content"),
+            missing(Method::POST, "key").query("uploads="),
+            with(
+                missing(Method::PUT, "key"),
+                "x-amz-copy-source",
+                "bucket/source",
+            ),
+        ] {
+            assert_eq!(rig.call(request).await.unwrap_err().code, "NoSuchBucket");
+        }
+    }
+    let after = (
+        rig.gateway.keyring.status().sealing_keys,
+        rig.storage.names(&state_bucket),
+    );
+    assert_eq!(before, after);
+}

@@ -19,7 +19,7 @@ use crate::{
     entity_tag::EntityTag,
     error::S3Error,
     migration::{
-        Entry, Failure,
+        Entry, Failure, is_listed,
         one::sha256,
         seal::Home,
         verify::{Located, open_sealed},
@@ -72,7 +72,15 @@ impl Export {
         let request =
             UpstreamRequest::new(Method::GET, target.clone()).query(version_query(version_id));
         let answer = match gateway.upstream.call(request).await {
-            Err(error) if error.status == StatusCode::NOT_FOUND => return Ok(None),
+            Err(error) if error.status == StatusCode::NOT_FOUND => {
+                if is_listed(&gateway.upstream, bucket, entry).await? {
+                    return Err(Failure::new(
+                        "the storage lists it, and says that it is not there",
+                        "run the command again; if this stays, the storage has lost the object: restore it from a backup",
+                    ));
+                }
+                return Ok(None);
+            }
             answer => answer?,
         };
         let answer_headers = answer.headers().clone();

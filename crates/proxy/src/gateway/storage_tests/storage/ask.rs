@@ -139,6 +139,10 @@ impl Ask<'_> {
     }
 
     fn get(&self) -> Response<ResponseBody> {
+        let loses = *self.storage.behaviour.loses.lock().unwrap();
+        if loses.is_some_and(|key| key == self.place().1) {
+            return error(StatusCode::NOT_FOUND, "NoSuchKey");
+        }
         let held = self.storage.held();
         let Some(object) = held.objects.get(&self.place()) else {
             return error(StatusCode::NOT_FOUND, "NoSuchKey");
