@@ -130,13 +130,22 @@ impl SecretFile {
         let replaced = create_private(&temporary).and_then(|file| {
             write_durably(file, &temporary, line.as_bytes())
                 .and_then(|()| fs::rename(&temporary, &path))
-                .and_then(|()| synchronise_directory(&path))
                 .inspect_err(|_| {
                     let removed = fs::remove_file(&temporary);
                     drop(removed);
                 })
         });
-        replaced.map_err(fault)
+        replaced.map_err(fault)?;
+        synchronise_directory(&path).map_err(|error| {
+            refusal(
+                kind,
+                &path,
+                &format!(
+                    "has the new content, but its directory cannot be synchronised: {error}; should the machine lose its power now, it may be \
+                     as it was before: keep what opened it before as well"
+                ),
+            )
+        })
     }
 
     fn to_line(&self, kind: &Kind, passphrase: Option<&Passphrase>) -> Result<Zeroizing<String>> {

@@ -1,13 +1,41 @@
 //! What commands say: results on standard output, errors on standard error.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use anyhow::Context as _;
 
-/// Writes one line to standard output and flushes it, so that a program that waits for the line gets it.
+/// Text as it may go to a terminal: names and messages of a storage stand in it, and must neither move the cursor nor turn the order of what is
+/// read. Escapes are those of JSON, so that a document stays one. Lines stay lines if `keeps_lines`.
+pub(super) fn printable(text: &str, keeps_lines: bool) -> Cow<'_, str> {
+    let is_fine = |character: char| match character {
+        '\n' | '\t' => keeps_lines,
+        // Marks, embeddings, overrides and isolates of Unicode's bidirectional algorithm (UAX 9).
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            false
+        }
+        _ => !character.is_control(),
+    };
+    if text.chars().all(is_fine) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if is_fine(character) {
+            escaped.push(character);
+        } else {
+            // Writing to a String never fails.
+            let _ = write!(escaped, "\\u{:04x}", u32::from(character));
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// Writes one line, or a document, to standard output and flushes it, so that a program that waits for the line gets it.
 pub(super) fn line(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{text}")
+    writeln!(stdout, "{}", printable(text, true))
         .and_then(|()| stdout.flush())
         .context("standard output can't be written")
 }
@@ -15,7 +43,11 @@ pub(super) fn line(text: &str) -> anyhow::Result<()> {
 /// Writes an error with its causes to standard error.
 pub(super) fn error(error: &anyhow::Error) {
     // Nobody is left to tell where standard error is closed.
-    let _ = writeln!(io::stderr().lock(), "sealgate: {}", describe(error));
+    let _ = writeln!(
+        io::stderr().lock(),
+        "sealgate: {}",
+        printable(&describe(error), true)
+    );
 }
 
 /// Writes a warning to standard error.
@@ -61,6 +93,19 @@ mod tests {
             assert!(text.starts_with("a.sealed can't be opened: "), "{text}");
             assert!(text.ends_with(" (the file is cut short)"), "{text}");
         }
+    }
+
+    #[test]
+    fn what_others_say_cannot_command_a_terminal() {
+        assert_eq!(printable("plain, \u{e9}", false), "plain, \u{e9}");
+        assert_eq!(printable("a\nb", true), "a\nb");
+        assert_eq!(
+            printable("a\nb\u{9b}2J\u{202e}", false),
+            "a\\u000ab\\u009b2J\\u202e"
+        );
+        let document = serde_json::to_string("\u{9b}\u{202e}").unwrap();
+        let back: String = serde_json::from_str(&printable(&document, true)).unwrap();
+        assert_eq!(back, "\u{9b}\u{202e}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::files::Progress;
+use super::output;
 use crate::config::parse_size;
 use crate::migration::{Pace, STEP};
 
@@ -67,6 +68,7 @@ impl PartArguments {
 pub(super) fn tell(progress: &Progress, line: &str) {
     progress.suspend(|| {
         // Nobody is left to tell where standard error is closed.
+        let line = output::printable(line, false);
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     });
 }

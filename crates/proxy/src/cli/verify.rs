@@ -66,7 +66,7 @@ async fn verify(
     config: Config,
     mut signals: StopSignals,
 ) -> anyhow::Result<()> {
-    let gateway = Gateway::start(Arc::new(config)).await?;
+    let gateway = Gateway::observer(config).await?;
     let (pace, progress) = arguments.of.start("verify");
     let issuer: PermitIssuer = permit::for_command;
     let permit = arguments.deep.then_some(issuer);

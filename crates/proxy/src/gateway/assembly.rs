@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use aws_credential_types::Credentials;
 use sealgate_envelope::{
     Suite,
@@ -72,6 +72,24 @@ impl Gateway {
         let gateway = Self::assemble(config, storage, key_services)?;
         tracing::info!(host_id = %gateway.host_id, "the id of this gateway in its answers, x-amz-id-2");
         Ok(gateway)
+    }
+
+    /// As [`start`](Self::start), for a command that only looks: nothing is made or tried out at the storage, so its account need not be
+    /// allowed to write.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration names files or keys that cannot be used, or there is no state bucket.
+    pub(crate) async fn observer(config: Config) -> anyhow::Result<Arc<Self>> {
+        let storage = Storage::of(&config).await?;
+        // A storage that is away shows itself where it is asked for more.
+        ensure!(
+            storage.state.exists().await.unwrap_or(true),
+            "there is no state bucket {}: `deployment`, or `bucket` of [state], is another one than the gateways', or it is lost (docs/keys.md, \"The state bucket is lost\")",
+            storage.state.name()
+        );
+        let key_services = key_services(&config).await?;
+        Self::assemble(Arc::new(config), storage, key_services)
     }
 
     /// As [`start`](Self::start), for a command that reads by other key services than the configuration's: nothing is made or tried out at the
@@ -175,6 +193,8 @@ fn as_reader(mut config: Config) -> Config {
     config.limits.required_wraps = 1;
     config.recovery = None;
     config.mode = Mode::ReadWrite;
+    // What restores or proves takes nothing that nobody vouches for.
+    config.migrating.clear();
     config
 }
 

@@ -69,25 +69,32 @@ impl StateBucket {
         &self.upstream
     }
 
+    /// Whether it is there.
+    ///
+    /// # Errors
+    ///
+    /// The upstream's error.
+    pub async fn exists(&self) -> Result<bool, S3Error> {
+        let bucket = Target::bucket(&self.bucket);
+        let head = self
+            .upstream
+            .send(UpstreamRequest::new(Method::HEAD, bucket))
+            .await?;
+        match head.status() {
+            StatusCode::NOT_FOUND => Ok(false),
+            status if status.is_success() => Ok(true),
+            _ => Err(head.into_error().await),
+        }
+    }
+
     /// Makes sure that the bucket exists, and creates it where that is allowed.
     ///
     /// # Errors
     ///
     /// The upstream's error, when the bucket is neither there nor can be made.
     pub async fn ensure(&self) -> Result<(), S3Error> {
-        let head = self
-            .upstream
-            .send(UpstreamRequest::new(
-                Method::HEAD,
-                Target::bucket(&self.bucket),
-            ))
-            .await?;
-        if head.status() != StatusCode::NOT_FOUND {
-            return if head.status().is_success() {
-                Ok(())
-            } else {
-                Err(head.into_error().await)
-            };
+        if self.exists().await? {
+            return Ok(());
         }
         let region = &self.upstream.settings().region;
         // us-east-1 is the one region that must not be named (S3 API, CreateBucket).

@@ -232,44 +232,6 @@ async fn a_rotation_makes_new_keys_and_keeps_the_old_where_it_cannot() {
 }
 
 #[tokio::test]
-async fn a_rotation_is_not_content_with_a_key_whose_making_began_before_it() {
-    let mut bench = Bench::new(1);
-    bench.limits.renewal_patience = Duration::ZERO;
-    let keyring = bench.keyring();
-    let first = keyring.sealing_key(&domain()).await.unwrap();
-    bench.clock.advance(bench.limits.sealing_soft_age);
-    bench.services[0].close_gate();
-    assert_eq!(
-        keyring.sealing_key(&domain()).await.unwrap().id(),
-        first.id()
-    );
-    bench.clock.advance(SECOND);
-    let rotation = async {
-        tokio::join!(keyring.rotate(None), async {
-            tokio::task::yield_now().await;
-            bench.services[0].open_gate();
-        })
-        .0
-    };
-    let rotation = rotation.await;
-    assert_eq!((rotation.made, rotation.failed), (1, 0));
-    assert_eq!(bench.services[0].generates(), 3);
-}
-
-#[tokio::test]
-async fn a_rotation_does_not_count_the_key_that_goes_on_after_a_failure() {
-    let bench = Bench::new(1);
-    let keyring = bench.keyring();
-    keyring.sealing_key(&domain()).await.unwrap();
-    bench.clock.advance(SECOND);
-    bench.services[0].fail(Some(KeyServiceFailure::Unavailable));
-    let domain = domain();
-    let (rotation, written) = tokio::join!(keyring.rotate(None), keyring.sealing_key(&domain));
-    assert!(written.is_ok());
-    assert_eq!((rotation.made, rotation.failed), (0, 1));
-}
-
-#[tokio::test]
 async fn two_wraps_by_the_same_key_count_as_one() {
     let mut bench = Bench::new(2);
     bench.services[1] = Arc::clone(&bench.services[0]);

@@ -84,6 +84,12 @@ pub(super) fn flush(arguments: &FlushArguments) -> anyhow::Result<()> {
 pub(super) fn rotate(arguments: &RotateArguments) -> anyhow::Result<()> {
     if let Some(domain) = &arguments.domain {
         Domain::new(domain.as_str()).context("--domain")?;
+        let config = Config::load(&arguments.common.config)?;
+        ensure!(
+            config.sealing_of_domain(domain).is_some(),
+            "the configuration has no domain {domain}: name one of its [[domain]] tables, or {}/BUCKET",
+            config.deployment
+        );
     }
     let order = Order::Rotate {
         domain: arguments.domain.clone(),

@@ -72,7 +72,7 @@ async fn retire(
     config: Config,
     mut signals: StopSignals,
 ) -> anyhow::Result<()> {
-    let gateway = Gateway::start(Arc::new(config)).await?;
+    let gateway = Gateway::observer(config).await?;
     let retirement = Retirement::prepare(
         Arc::clone(&gateway),
         &arguments.key_service,

@@ -85,7 +85,11 @@ pub(super) fn run(arguments: &RewrapArguments) -> anyhow::Result<()> {
 }
 
 async fn rewrap(config: Config, arguments: &RewrapArguments) -> anyhow::Result<Report> {
-    let gateway = Gateway::start(Arc::new(config)).await?;
+    let gateway = if arguments.dry_run {
+        Gateway::observer(config).await?
+    } else {
+        Gateway::start(Arc::new(config)).await?
+    };
     let ids = gateway.working_keys(arguments.after).await?;
     let progress = Progress::counting("rewrap", ids.len());
     let permit = permit::for_command("sealgate keys rewrap");

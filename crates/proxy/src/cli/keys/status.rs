@@ -1,7 +1,6 @@
 //! `sealgate keys status`: key services, domains, the registry, and what gateways say of themselves.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -60,7 +59,7 @@ pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<()> {
 }
 
 async fn ask(config: Config) -> anyhow::Result<Status> {
-    let gateway = Gateway::start(Arc::new(config)).await?;
+    let gateway = Gateway::observer(config).await?;
     let key_services = gateway.describe_key_services().await;
     let domains = gateway.domain_status(&key_services);
     Ok(Status {

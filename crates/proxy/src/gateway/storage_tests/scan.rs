@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{BUCKET, Rig, content};
+use super::{BUCKET, Rig, content, storage::Storage};
 use crate::{
+    gateway::Gateway,
     migration::{Entry, Pace},
     scan::{Checked, Class, Item, Verification},
 };
@@ -62,4 +63,37 @@ async fn the_commit_region_is_looked_at_where_the_listing_names_another_length()
         let checked = check(&rig, &item(&rig, "a", more)).await;
         assert_eq!(classes(checked), [Class::CommitRegion], "{more}");
     }
+}
+
+#[tokio::test]
+async fn whoever_only_looks_writes_nothing_and_makes_no_state_bucket() {
+    let rig = Rig::start("").await;
+    rig.put("a", content(100)).await.unwrap();
+    let mut config = (*rig.gateway.config).clone();
+    rig.storage.take_seen();
+    Gateway::observer(config.clone()).await.unwrap();
+    config.state.bucket = "another-state".to_owned();
+    let error = Gateway::observer(config).await.unwrap_err();
+    assert!(error.to_string().contains("another-state"), "{error}");
+    let seen = rig.storage.take_seen();
+    assert!(!seen.is_empty());
+    for seen in seen {
+        assert!(matches!(seen.method.as_str(), "GET" | "HEAD"), "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_restores_or_proves_takes_nothing_in_the_clear() {
+    let migrating = format!("[[migrating]]\nbuckets = ['{BUCKET}']\n");
+    let rig = Rig::start_with(Storage::default(), "", &migrating).await;
+    rig.storage.plant(BUCKET, "planted".to_owned());
+    assert_eq!(rig.get("planted").await.len(), 0);
+    let config = (*rig.gateway.config).clone();
+    let services = rig.gateway.key_services.clone();
+    let reader = Gateway::reader(config, services).await.unwrap();
+    assert!(!reader.config.is_migrating(BUCKET, "planted"));
+    let pace = Arc::new(Pace::new(None, None, Arc::new(|_| {})));
+    let verification = Verification::prepare(reader, None, pace);
+    let checked = verification.check(&item(&rig, "planted", 0)).await;
+    assert_eq!(classes(checked), [Class::InTheClear]);
 }
