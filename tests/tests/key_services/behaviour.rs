@@ -3,15 +3,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
 use sealgate_envelope::key_service::{
-    EncryptionContext, KeyService, RewrapSource, UnwrapPermit, failure_of, revokes,
+    DeletionManner, EncryptionContext, KeyService, RewrapSource, UnwrapPermit, failure_of, revokes,
 };
-use sealgate_envelope::{Domain, Error, KeyServiceFailure, WorkingKeyId, Wrap};
+use sealgate_envelope::{Domain, Error, KeyReference, KeyServiceFailure, WorkingKeyId, Wrap};
 
 /// How long a call may take in any situation: the time-outs of [`TIMEOUT`] with all retries, and a busy machine.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
@@ -112,6 +112,9 @@ pub(crate) async fn check(
     serves_many_at_once(administrator)
         .await
         .context("concurrent")?;
+    ends_for_ever(administrator)
+        .await
+        .context("deletion by the service's client")?;
     let mut declared = BTreeMap::new();
     for situation in Situation::ALL {
         let key = administrator.new_key().await?;
@@ -187,6 +190,46 @@ async fn opens_its_own_wraps_only(administrator: &mut dyn Administrator) -> Resu
         .unwrap(&permit(), &context("d", 1), &forged)
         .await;
     expect(&opened, KeyServiceFailure::Refused)
+}
+
+/// Another key of the same service is not touched, and what is scheduled already is told again.
+async fn ends_for_ever(administrator: &mut dyn Administrator) -> Result<()> {
+    let (key, other) = (
+        administrator.new_key().await?.service,
+        administrator.new_key().await?.service,
+    );
+    let context = context("d", 9);
+    let (_, wrap) = key.generate(&context).await?;
+    let (kept, kept_wrap) = other.generate(&context).await?;
+    let before = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let deletion = key.schedule_deletion(7).await?;
+    let named = KeyReference::of(key.provider(), &deletion.key_name)?;
+    ensure!(
+        named == wrap.key_reference(),
+        "{} was deleted",
+        deletion.key_name
+    );
+    let waiting = if deletion.manner == DeletionManner::Scheduled {
+        Duration::from_hours(7 * 24)
+    } else {
+        Duration::ZERO
+    };
+    let final_from = Duration::from_millis(deletion.final_from);
+    let earliest = before + waiting;
+    ensure!(
+        final_from + Duration::from_secs(1) >= earliest && final_from < earliest + CALL_LIMIT,
+        "final from {final_from:?}, asked at {before:?}"
+    );
+    let opened = key.unwrap(&permit(), &context, &wrap).await;
+    fails_as_it_should(Situation::Deleted, &opened)?;
+    let made = key.generate(&context).await;
+    fails_as_it_should(Situation::Deleted, &made.map(drop))?;
+    match key.schedule_deletion(30).await {
+        Ok(again) => ensure!(again == deletion, "{again:?} instead of {deletion:?}"),
+        Err(error) => expect::<()>(&Err(error), KeyServiceFailure::NotFound)?,
+    }
+    ensure!(other.unwrap(&permit(), &context, &kept_wrap).await? == kept);
+    Ok(())
 }
 
 async fn serves_many_at_once(administrator: &mut dyn Administrator) -> Result<()> {

@@ -16,7 +16,7 @@ use sealgate_tests::servers::key_server::REPLICA_REGION;
 
 use super::behaviour::permit;
 
-fn administrator(server: &KeyServer) -> Client {
+pub(crate) fn administrator(server: &KeyServer) -> Client {
     let endpoint = &server.endpoint;
     let (id, secret) = (&endpoint.access_key_id, &endpoint.secret_access_key);
     let settings = aws_sdk_kms::Config::builder()
@@ -97,6 +97,19 @@ async fn a_wrap_of_one_region_opens_in_another_by_that_regions_key() -> Result<(
         "{refusal}"
     );
     ensure!(server.requests()?.len() == requests.len());
+
+    // One that has a replica would live on in it.
+    let kept = connect(&server, &primary, &[])
+        .await?
+        .schedule_deletion(7)
+        .await
+        .unwrap_err();
+    ensure!(
+        failure_of(&kept) == Some(KeyServiceFailure::Misconfigured)
+            && kept.detail().contains(&replica),
+        "{}",
+        kept.detail()
+    );
 
     let ordinary = administrator.create_key().send().await?;
     let ordinary = ordinary

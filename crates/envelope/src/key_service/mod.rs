@@ -117,6 +117,77 @@ pub trait KeyService: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`KeyServiceFailure::Misconfigured`] if the key is of a kind that cannot wrap; else what the service said.
     async fn describe(&self) -> Result<KeyDescription>;
+
+    /// Ends the key: what it wrapped opens no more once this has returned. Where the service has a waiting period, the
+    /// deletion is scheduled, `waiting_days` from now; where it has none, the key is gone at once. Of a key whose deletion
+    /// is scheduled already, the date is told.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyServiceFailure::Misconfigured`] where this cannot be done from here, or where related keys would go on opening
+    /// what the key wrapped; [`KeyServiceFailure::NotFound`] if there is no such key; else what the service said.
+    async fn schedule_deletion(&self, waiting_days: u8) -> Result<KeyDeletion> {
+        let _ = waiting_days;
+        Err(key_service_error(
+            KeyServiceFailure::Misconfigured,
+            "a key of this kind cannot be deleted by a key service's client; delete it where it was made",
+        ))
+    }
+}
+
+/// The waiting periods of AWS KMS, in days (AWS KMS API, ScheduleKeyDeletion).
+pub const WAITING_DAYS: std::ops::RangeInclusive<u8> = 7..=30;
+
+/// What has become of a key that is to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyDeletion {
+    /// The key's full name.
+    pub key_name: String,
+    /// How it goes.
+    pub manner: DeletionManner,
+    /// From when nobody can take it back, in milliseconds since 1970-01-01T00:00:00Z.
+    pub final_from: u64,
+}
+
+/// How a key goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeletionManner {
+    /// It opens nothing any more; until the date the deletion can be cancelled.
+    Scheduled,
+    /// The server has deleted it.
+    Deleted,
+    /// The token has destroyed it.
+    Destroyed,
+    /// Its file was overwritten and removed.
+    Overwritten,
+}
+
+impl DeletionManner {
+    /// What was done, for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scheduled => "deletion scheduled",
+            Self::Deleted => "deleted",
+            Self::Destroyed => "destroyed in its token",
+            Self::Overwritten => "file overwritten and removed",
+        }
+    }
+
+    /// What may hold the key all the same, and is out of the service's reach.
+    #[must_use]
+    pub fn survivors(self) -> Option<&'static str> {
+        match self {
+            Self::Scheduled => None,
+            Self::Deleted => Some("backups and snapshots of the key server from before"),
+            Self::Destroyed => Some("backups of the token, and tokens that it was cloned to"),
+            Self::Overwritten => Some(
+                "copies and backups of the file, and what the medium keeps of overwritten blocks",
+            ),
+        }
+    }
 }
 
 /// Which key wrapped what is to be rewrapped.
@@ -139,6 +210,20 @@ pub struct KeyDescription {
     pub key_reference: KeyReference,
     /// Whether it can be used.
     pub availability: KeyAvailability,
+    /// The full names of other keys that open what this one wrapped, and the other way round: a multi-Region key of AWS in
+    /// its other Regions.
+    pub related_keys: Vec<String>,
+}
+
+impl KeyDescription {
+    fn new(key_name: String, key_reference: KeyReference, availability: KeyAvailability) -> Self {
+        Self {
+            key_name,
+            key_reference,
+            availability,
+            related_keys: Vec::new(),
+        }
+    }
 }
 
 /// Whether a key can be used now.
@@ -153,6 +238,16 @@ pub enum KeyAvailability {
     PendingDeletion,
     /// Any other state in which it does not work, such as missing key material.
     Unavailable,
+}
+
+/// The time now, in milliseconds since 1970-01-01T00:00:00Z.
+#[cfg(any(feature = "local", feature = "pkcs11", feature = "vault"))]
+fn unix_milliseconds() -> u64 {
+    std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .map_or(0, |elapsed| {
+            u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+        })
 }
 
 /// Refuses a wrap of another key before anything is sent: a header must not choose whom we contact.

@@ -205,7 +205,16 @@ impl RecoverySender {
         self.reference
     }
 
-    /// As [`RecordWrapper::wrap`], with other random bytes than the system's: for test vectors.
+    /// The wrap of a working key in this context. It cannot be opened here, and so not be compared.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Machine`] without entropy; [`Error::Misuse`] if one of the public keys is none.
+    pub fn wrap(&self, context: &EncryptionContext, working_key: &WorkingKey) -> Result<Wrap> {
+        self.wrap_with(&mut OsRandom, context, working_key)
+    }
+
+    /// As [`wrap`](Self::wrap), with other random bytes than the system's: for test vectors.
     ///
     /// # Errors
     ///
@@ -246,8 +255,8 @@ impl RecoverySender {
 }
 
 impl RecordWrapper for RecoverySender {
-    fn wrap(&self, context: &EncryptionContext, working_key: &WorkingKey) -> Result<Wrap> {
-        self.wrap_with(&mut OsRandom, context, working_key)
+    fn wrap(&self, context: &EncryptionContext, working_key: &WorkingKey) -> Result<Option<Wrap>> {
+        RecoverySender::wrap(self, context, working_key).map(Some)
     }
 }
 
@@ -302,6 +311,17 @@ impl RecoveryKey {
     /// If it cannot be read or is no recovery key file.
     pub fn is_sealed(path: impl AsRef<Path>) -> Result<bool> {
         secret_file::is_sealed(&RECOVERY_KEY, path.as_ref())
+    }
+
+    /// Overwrites the file that this key was read from, and removes it. Blocks. Copies of it stay, and so may what the medium
+    /// keeps of overwritten blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`] if the file has another key by now, or cannot be written or removed.
+    pub fn destroy(self, path: impl AsRef<Path>) -> Result<()> {
+        let labels = self.to_file().labels;
+        secret_file::destroy(&RECOVERY_KEY, path.as_ref(), |found| found == labels)
     }
 
     fn new(private: PrivateKey, deployment: &str, sender: RecoveryPublicKey) -> Result<Self> {
@@ -429,11 +449,11 @@ impl KeyService for RecoveryKey {
     }
 
     async fn describe(&self) -> Result<KeyDescription> {
-        Ok(KeyDescription {
-            key_name: self.public.to_string(),
-            key_reference: self.reference,
-            availability: KeyAvailability::Enabled,
-        })
+        Ok(KeyDescription::new(
+            self.public.to_string(),
+            self.reference,
+            KeyAvailability::Enabled,
+        ))
     }
 }
 

@@ -10,12 +10,12 @@ use crate::wrap::Wrap;
 
 /// Wraps working keys for somebody who is not asked: the wrap is for the registry record, and this process cannot open it.
 pub trait RecordWrapper: fmt::Debug + Send + Sync + 'static {
-    /// The wrap of a working key in this context.
+    /// The wrap of a working key in this context; none where its domain has no such recipient.
     ///
     /// # Errors
     ///
-    /// Where there is no entropy or no such recipient; the working key is not used then.
-    fn wrap(&self, context: &EncryptionContext, working_key: &WorkingKey) -> Result<Wrap>;
+    /// Where there is no entropy or the recipient's key is none; the working key is not used then.
+    fn wrap(&self, context: &EncryptionContext, working_key: &WorkingKey) -> Result<Option<Wrap>>;
 }
 
 /// By whom a domain's working keys are made and wrapped, and for how long they seal.

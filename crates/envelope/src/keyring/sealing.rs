@@ -369,7 +369,7 @@ impl Sealing {
         if let Some(registry) = &self.sources.registry {
             let mut recorded = wraps.clone();
             if let Some(wrapper) = &self.record_wrapper {
-                recorded.push(wrapper.wrap(&context, &key)?);
+                recorded.extend(wrapper.wrap(&context, &key)?);
             }
             let record = RegistryRecord {
                 id,

@@ -156,6 +156,74 @@ impl SecretFile {
     }
 }
 
+/// Overwrites the file with zeros, waits until they are on disk, and removes it, if it is of this kind and its labels are
+/// those of the secret that is meant. Blocks.
+///
+/// Copies of the file stay, and so may what the medium keeps of overwritten blocks.
+pub(crate) fn destroy(
+    kind: &Kind,
+    path: &Path,
+    is_meant: impl Fn(&[String]) -> bool,
+) -> Result<()> {
+    let fault = |error: io::Error| refusal(kind, path, &format!("cannot be destroyed: {error}"));
+    // Behind a symbolic link it is the file that is overwritten; the link goes with it.
+    let real = fs::canonicalize(path).map_err(fault)?;
+    let line = read_line(kind, &real)?;
+    let content = line::parse(kind, &line)
+        .map_err(|fault| refusal(kind, path, &format!("is not a {}: {fault}", kind.what)))?;
+    let labels = match &content {
+        Content::Clear(file) => file.labels.as_slice(),
+        Content::Sealed(sealed) => sealed.labels(),
+    };
+    if !is_meant(labels) {
+        return Err(refusal(
+            kind,
+            path,
+            "has another key than the one that is to be destroyed; nothing was done",
+        ));
+    }
+    let overwritten = OpenOptions::new()
+        .write(true)
+        .open(&real)
+        .and_then(|mut file| {
+            file.write_all(&vec![0; line.len()])?;
+            file.sync_all()
+        });
+    overwritten
+        .and_then(|()| fs::remove_file(&real))
+        .and_then(|()| synchronise_directory(&real))
+        .map_err(fault)?;
+    if path != real && fs::symlink_metadata(path).is_ok() {
+        fs::remove_file(path).map_err(fault)?;
+    }
+    Ok(())
+}
+
+/// Whether a key file that is to be destroyed is: it is not there, or it was overwritten and is removed now, where an earlier
+/// attempt was interrupted between the two. Blocks.
+///
+/// # Errors
+///
+/// [`Error::Misuse`] where it cannot be read or removed.
+pub fn finish_destruction(path: impl AsRef<Path>) -> Result<bool> {
+    let path = path.as_ref();
+    let failed = |error: io::Error| {
+        Error::misuse(format!("{} cannot be looked at: {error}", path.display()))
+    };
+    let content = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        content => Zeroizing::new(content.map_err(failed)?),
+    };
+    if content.is_empty() || content.iter().any(|byte| *byte != 0) {
+        return Ok(false);
+    }
+    let real = fs::canonicalize(path).map_err(failed)?;
+    fs::remove_file(&real)
+        .and_then(|()| synchronise_directory(&real))
+        .map_err(failed)?;
+    Ok(true)
+}
+
 /// Whether the file at `path` is sealed with a passphrase. Derives nothing.
 pub(crate) fn is_sealed(kind: &Kind, path: &Path) -> Result<bool> {
     let line = read_line(kind, path)?;

@@ -85,6 +85,11 @@ pub(super) struct SealedSecret {
 }
 
 impl SealedSecret {
+    /// The labels beside it, which are no secret.
+    pub(super) fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
     /// Opens it; the error completes a sentence that begins with the file.
     pub(super) fn open(self, passphrase: &Passphrase) -> std::result::Result<SecretFile, String> {
         let derived = derive(passphrase, self.cost, &self.salt)

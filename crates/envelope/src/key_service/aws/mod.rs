@@ -1,7 +1,7 @@
 //! Working keys wrapped by AWS KMS, or by any server that speaks its protocol.
 //!
 //! The key in AWS KMS never leaves the service. Calls: `GenerateDataKey`, `Encrypt`, `Decrypt`, `ReEncrypt` and
-//! `DescribeKey`, each bounded in time ([`AwsKmsLimits`]). Source: AWS KMS API Reference; FORMAT.md section 2.
+//! `DescribeKey`, and `ScheduleKeyDeletion` where somebody asks for it, each bounded in time ([`AwsKmsLimits`]). Source: AWS KMS API Reference; FORMAT.md section 2.
 //!
 //! A working key crosses the connection inside a JSON answer. Our copies are wiped; the SDK's and the TLS library's
 //! buffers are theirs and are freed, not wiped, which happens soon: idle connections, whose buffers hold the last answer,
@@ -27,8 +27,8 @@ pub use super::trust::TrustRoots;
 use self::classification::classify;
 use self::configuration::KeyArn;
 use super::{
-    EncryptionContext, KeyAvailability, KeyDescription, KeyService, RewrapSource, UnwrapPermit,
-    check_wrap_is_for, failure_of, key_service_error,
+    DeletionManner, EncryptionContext, KeyAvailability, KeyDeletion, KeyDescription, KeyService,
+    RewrapSource, UnwrapPermit, check_wrap_is_for, failure_of, key_service_error,
 };
 use crate::error::{Error, KeyServiceFailure, Result};
 use crate::keys::{KeyReference, WorkingKey};
@@ -345,12 +345,63 @@ impl KeyService for AwsKms {
             Some(KeyState::Disabled) => KeyAvailability::Disabled,
             _ => KeyAvailability::Unavailable,
         };
-        Ok(KeyDescription {
+        let mut described = KeyDescription::new(key.arn.clone(), key.reference, availability);
+        described.related_keys = related_keys(&metadata, &key.arn);
+        Ok(described)
+    }
+
+    async fn schedule_deletion(&self, waiting_days: u8) -> Result<KeyDeletion> {
+        let key = self.pinned_key().await?;
+        let metadata = self.describe_key(&key.arn).await?;
+        let related = related_keys(&metadata, &key.arn);
+        if !related.is_empty() {
+            return Err(key_service_error(
+                KeyServiceFailure::Misconfigured,
+                &format!(
+                    "KMS key {} is a multi-Region key, and {} would go on opening what it wrapped; schedule the deletion of the \
+                     replicas in their Regions, and come back for the primary key when DescribeKey names them no more",
+                    key.arn,
+                    related.join(", ")
+                ),
+            ));
+        }
+        let deletion = if let Some(date) = metadata.deletion_date() {
+            Some(*date)
+        } else {
+            self.client
+                .schedule_key_deletion()
+                .key_id(&key.arn)
+                .pending_window_in_days(i32::from(waiting_days))
+                .send()
+                .await
+                .map_err(|error| classify("ScheduleKeyDeletion", &key.arn, &error))?
+                .deletion_date
+        };
+        let final_from = deletion
+            .and_then(|date| date.to_millis().ok())
+            .and_then(|milliseconds| u64::try_from(milliseconds).ok())
+            .ok_or_else(|| impossible("ScheduleKeyDeletion", &key.arn, "the answer has no date"))?;
+        Ok(KeyDeletion {
             key_name: key.arn.clone(),
-            key_reference: key.reference,
-            availability,
+            manner: DeletionManner::Scheduled,
+            final_from,
         })
     }
+}
+
+/// The ARNs of the same multi-Region key elsewhere.
+fn related_keys(metadata: &KeyMetadata, own: &str) -> Vec<String> {
+    let Some(regions) = metadata.multi_region_configuration() else {
+        return Vec::new();
+    };
+    let all = regions
+        .primary_key()
+        .into_iter()
+        .chain(regions.replica_keys());
+    all.filter_map(|related| related.arn())
+        .filter(|arn| *arn != own)
+        .map(str::to_owned)
+        .collect()
 }
 
 fn context_map(context: &EncryptionContext) -> HashMap<String, String> {

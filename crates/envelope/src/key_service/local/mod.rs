@@ -5,17 +5,18 @@
 //! with, keeps out whoever gets hold of the file alone.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
 use super::{
-    EncryptionContext, KeyAvailability, KeyDescription, KeyService, RewrapSource, UnwrapPermit,
-    check_wrap_is_for, key_service_error,
+    DeletionManner, EncryptionContext, KeyAvailability, KeyDeletion, KeyDescription, KeyService,
+    RewrapSource, UnwrapPermit, check_wrap_is_for, key_service_error, unix_milliseconds,
 };
-use crate::error::{KeyServiceFailure, Result};
+use crate::error::{Error, KeyServiceFailure, Result};
 use crate::keys::{KEY_LENGTH, KeyReference, WorkingKey};
 use crate::random::{OsRandom, Random, random_array};
 use crate::secret_file::{self, Kind, Label, Passphrase, SecretFile};
@@ -57,6 +58,8 @@ const BLOB_LENGTH: usize = 1 + NONCE_LENGTH + KEY_LENGTH + TAG_LENGTH;
 /// # }
 /// ```
 pub struct LocalKeyService {
+    path: PathBuf,
+    is_destroyed: AtomicBool,
     key_id: String,
     key_reference: KeyReference,
     cipher: Box<dyn Aead>,
@@ -88,7 +91,7 @@ impl LocalKeyService {
             key,
         };
         file.write_new(&LOCAL_KEY, path.as_ref(), passphrase)?;
-        Self::from_file(&file)
+        Self::from_file(&file, path.as_ref())
     }
 
     /// Opens a key file that is not sealed with a passphrase. Blocks on the file system.
@@ -108,7 +111,8 @@ impl LocalKeyService {
     ///
     /// As [`open`](Self::open), and if the passphrase is wrong, missing, or given for a file that is not sealed.
     pub fn open_with(path: impl AsRef<Path>, passphrase: Option<&Passphrase>) -> Result<Self> {
-        Self::from_file(&SecretFile::read(&LOCAL_KEY, path.as_ref(), passphrase)?)
+        let file = SecretFile::read(&LOCAL_KEY, path.as_ref(), passphrase)?;
+        Self::from_file(&file, path.as_ref())
     }
 
     /// Whether the key file is sealed with a passphrase. Blocks on the file system.
@@ -134,12 +138,14 @@ impl LocalKeyService {
     ) -> Result<Self> {
         let file = SecretFile::read(&LOCAL_KEY, path.as_ref(), old)?;
         file.replace(&LOCAL_KEY, path.as_ref(), new)?;
-        Self::from_file(&file)
+        Self::from_file(&file, path.as_ref())
     }
 
-    fn from_file(file: &SecretFile) -> Result<Self> {
+    fn from_file(file: &SecretFile, path: &Path) -> Result<Self> {
         let key_id = file.labels.first().cloned().unwrap_or_default();
         Ok(Self {
+            path: path.to_owned(),
+            is_destroyed: AtomicBool::new(false),
             key_reference: KeyReference::of(Provider::Local, &key_id)?,
             cipher: aead(Suite::Aes256Gcm, Backend::default(), &file.key)?,
             key_id,
@@ -152,7 +158,18 @@ impl LocalKeyService {
         &self.key_id
     }
 
+    fn check_present(&self) -> Result<()> {
+        if self.is_destroyed.load(Ordering::Acquire) {
+            return Err(key_service_error(
+                KeyServiceFailure::NotFound,
+                &format!("local key {} was destroyed", self.key_id),
+            ));
+        }
+        Ok(())
+    }
+
     fn seal(&self, context: &EncryptionContext, working_key: &WorkingKey) -> Result<Wrap> {
+        self.check_present()?;
         let nonce: [u8; NONCE_LENGTH] = random_array(&mut OsRandom)?;
         let mut sealed = Zeroizing::new([0; KEY_LENGTH + TAG_LENGTH]);
         for (to, from) in sealed.iter_mut().zip(working_key.expose()) {
@@ -169,6 +186,7 @@ impl LocalKeyService {
 
     fn open_wrap(&self, context: &EncryptionContext, wrap: &Wrap) -> Result<WorkingKey> {
         check_wrap_is_for(Provider::Local, self.key_reference, wrap)?;
+        self.check_present()?;
         let refused = |fault: &str| {
             key_service_error(
                 KeyServiceFailure::Refused,
@@ -261,10 +279,28 @@ impl KeyService for LocalKeyService {
     }
 
     async fn describe(&self) -> Result<KeyDescription> {
-        Ok(KeyDescription {
+        self.check_present()?;
+        Ok(KeyDescription::new(
+            self.key_id.clone(),
+            self.key_reference,
+            KeyAvailability::Enabled,
+        ))
+    }
+
+    /// Overwrites the file and removes it, at once. Other processes that have opened it keep the key until they end.
+    async fn schedule_deletion(&self, _waiting_days: u8) -> Result<KeyDeletion> {
+        self.check_present()?;
+        let (path, key_id) = (self.path.clone(), self.key_id.clone());
+        tokio::task::spawn_blocking(move || {
+            secret_file::destroy(&LOCAL_KEY, &path, |labels| labels.first() == Some(&key_id))
+        })
+        .await
+        .map_err(|error| Error::machine(format!("a thread ended by itself: {error}")))??;
+        self.is_destroyed.store(true, Ordering::Release);
+        Ok(KeyDeletion {
             key_name: self.key_id.clone(),
-            key_reference: self.key_reference,
-            availability: KeyAvailability::Enabled,
+            manner: DeletionManner::Overwritten,
+            final_from: unix_milliseconds(),
         })
     }
 }

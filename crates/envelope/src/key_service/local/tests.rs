@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 use crate::domain::Domain;
 use crate::key_service::failure_of;
@@ -12,7 +14,7 @@ fn service_of(id: [u8; 16]) -> LocalKeyService {
         labels: vec![HEXLOWER.encode(&id)],
         key: Zeroizing::new([2; 32]),
     };
-    LocalKeyService::from_file(&file).unwrap()
+    LocalKeyService::from_file(&file, Path::new("/nonexistent")).unwrap()
 }
 
 #[expect(
@@ -290,4 +292,40 @@ fn passphrases_are_neither_short_nor_endless_and_never_shown() {
         assert!(error.detail().contains("12 to 1024 bytes"), "{error:?}");
     }
     assert!(!format!("{:?}", passphrase("correct horse battery")).contains("horse"));
+}
+
+#[tokio::test]
+async fn a_destroyed_key_is_gone_from_its_file_and_from_memory_and_no_other_file_is_touched() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, other) = (
+        directory.path().join("a.key"),
+        directory.path().join("b.key"),
+    );
+    let service = LocalKeyService::create(&path).unwrap();
+    let context = context("d", 1);
+    let (_, wrap) = service.generate(&context).await.unwrap();
+    // Another key came into its place.
+    let content = fs::read(&path).unwrap();
+    LocalKeyService::create(&other).unwrap();
+    fs::rename(&other, &path).unwrap();
+    let refused = service.schedule_deletion(7).await.unwrap_err();
+    assert!(refused.detail().contains("another key"), "{refused:?}");
+    assert!(path.exists());
+    fs::write(&path, &content).unwrap();
+    // Whoever holds the file open sees what it holds now.
+    let mut open = fs::File::open(&path).unwrap();
+    let deletion = service.schedule_deletion(7).await.unwrap();
+    assert_eq!(deletion.manner, DeletionManner::Overwritten);
+    assert!(!path.exists());
+    let mut left = Vec::new();
+    std::io::Read::read_to_end(&mut open, &mut left).unwrap();
+    assert_eq!(left, vec![0; content.len()]);
+    let permit = UnwrapPermit::self_check();
+    for error in [
+        service.unwrap(&permit, &context, &wrap).await.unwrap_err(),
+        service.generate(&context).await.unwrap_err(),
+        service.schedule_deletion(7).await.unwrap_err(),
+    ] {
+        assert_eq!(failure_of(&error), Some(KeyServiceFailure::NotFound));
+    }
 }

@@ -26,8 +26,8 @@ pub use self::configuration::{Pkcs11Configuration, Pkcs11Limits};
 use self::classification::may_be_the_ciphertext;
 use self::token::{Fault, Token};
 use super::{
-    EncryptionContext, KeyAvailability, KeyDescription, KeyService, RewrapSource, UnwrapPermit,
-    check_wrap_is_for, key_service_error,
+    DeletionManner, EncryptionContext, KeyAvailability, KeyDeletion, KeyDescription, KeyService,
+    RewrapSource, UnwrapPermit, check_wrap_is_for, key_service_error, unix_milliseconds,
 };
 use crate::error::{Error, KeyServiceFailure, Result};
 use crate::keys::{KEY_LENGTH, KeyReference, WorkingKey};
@@ -82,6 +82,19 @@ impl Pkcs11Token {
         &self,
         work: impl Fn(&Inner, &Session, ObjectHandle) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T> {
+        self.in_time(move |inner| {
+            inner.token.with_session(&inner.configuration, |session| {
+                let key = inner.find_key(session)?;
+                work(inner, session, key)
+            })
+        })
+        .await
+    }
+
+    async fn in_time<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Inner) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let inner = Arc::clone(&self.inner);
         let call = async move {
             let permit = Arc::clone(&inner.sessions)
@@ -91,10 +104,7 @@ impl Pkcs11Token {
             tokio::task::spawn_blocking(move || {
                 // With the thread, not with whoever waits for it: a token that hangs must not collect threads.
                 let _permit = permit;
-                inner.token.with_session(&inner.configuration, |session| {
-                    let key = inner.find_key(session)?;
-                    work(&inner, session, key)
-                })
+                work(&inner)
             })
             .await
             .map_err(|error| Error::machine(format!("a PKCS#11 module panicked: {error}")))?
@@ -330,10 +340,27 @@ impl KeyService for Pkcs11Token {
                 })
             })
             .await?;
-        Ok(KeyDescription {
-            key_name: self.inner.key_name.clone(),
-            key_reference: self.inner.key_reference,
+        Ok(KeyDescription::new(
+            self.inner.key_name.clone(),
+            self.inner.key_reference,
             availability,
+        ))
+    }
+
+    /// At once: a token knows no waiting period.
+    async fn schedule_deletion(&self, _waiting_days: u8) -> Result<KeyDeletion> {
+        self.in_time(|inner| {
+            let configuration = &inner.configuration;
+            inner.token.with_writable_session(configuration, |session| {
+                let key = inner.find_key(session)?;
+                Ok(session.destroy_object(key)?)
+            })
+        })
+        .await?;
+        Ok(KeyDeletion {
+            key_name: self.inner.key_name.clone(),
+            manner: DeletionManner::Destroyed,
+            final_from: unix_milliseconds(),
         })
     }
 }

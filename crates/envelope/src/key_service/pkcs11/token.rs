@@ -74,6 +74,19 @@ impl Token {
         self.finish(configuration, session, outcome)
     }
 
+    /// As [`with_session`](Self::with_session), on a new session that may change what the token holds.
+    pub(super) fn with_writable_session<T>(
+        &self,
+        configuration: &Pkcs11Configuration,
+        work: impl Fn(&Session) -> Result<T, Fault>,
+    ) -> Result<T> {
+        let session = self.open_as(configuration, Pkcs11::open_rw_session)?;
+        work(&session).map_err(|fault| match fault {
+            Fault::Ours(error) => error,
+            Fault::Module(error) => failed(&configuration.key_name(), &error),
+        })
+    }
+
     fn finish<T>(
         &self,
         configuration: &Pkcs11Configuration,
@@ -95,6 +108,14 @@ impl Token {
     }
 
     fn open(&self, configuration: &Pkcs11Configuration) -> Result<Session> {
+        self.open_as(configuration, Pkcs11::open_ro_session)
+    }
+
+    fn open_as(
+        &self,
+        configuration: &Pkcs11Configuration,
+        begin: impl Fn(&Pkcs11, Slot) -> Result<Session, ModuleError>,
+    ) -> Result<Session> {
         let name = configuration.key_name();
         // Held to the end, so that a wrong PIN is tried once and not by every caller.
         let mut pin_refused = lock(&self.pin_refused);
@@ -108,9 +129,7 @@ impl Token {
         }
         let module = module(&configuration.module).map_err(|error| failed(&name, &error))?;
         let slot = slot(&module, configuration)?;
-        let session = module
-            .open_ro_session(slot)
-            .map_err(|error| failed(&name, &error))?;
+        let session = begin(&module, slot).map_err(|error| failed(&name, &error))?;
         let pin = AuthPin::from(configuration.pin.as_str());
         match session.login(UserType::User, Some(&pin)) {
             // Logging in is of the whole process, so another session may have done it.

@@ -1,7 +1,7 @@
 //! Working keys wrapped by the Transit engine of HashiCorp Vault or OpenBao.
 //!
-//! The key never leaves the server. Calls: `datakey/plaintext`, `encrypt`, `decrypt`, `rewrap` and `keys`, each bounded in
-//! time ([`VaultLimits`]). Source: Vault API documentation, "Transit secrets engine"; FORMAT.md section 2.
+//! The key never leaves the server. Calls: `datakey/plaintext`, `encrypt`, `decrypt`, `rewrap` and `keys`, and the deletion
+//! of the key where somebody asks for it, each bounded in time ([`VaultLimits`]). Source: Vault API documentation, "Transit secrets engine"; FORMAT.md section 2.
 //!
 //! A wrap is bound to its domain and working key by the `context` of a *derived* key; additional data would be lost by
 //! `rewrap`. A key that is not derived ignores the context, so it is refused. `encrypt` makes a key that does not exist,
@@ -29,10 +29,11 @@ pub use super::trust::{ClientCertificate, TrustRoots};
 
 use self::classification::failed;
 use self::session::Session;
-use self::transport::Transport;
+use self::transport::{Answer, Transport};
 use super::{
-    EncryptionContext, KeyAvailability, KeyDescription, KeyService, RewrapSource, UnwrapPermit,
-    check_wrap_is_for, failure_of, key_service_error,
+    DeletionManner, EncryptionContext, KeyAvailability, KeyDeletion, KeyDescription, KeyService,
+    RewrapSource, UnwrapPermit, check_wrap_is_for, failure_of, key_service_error,
+    unix_milliseconds,
 };
 use crate::error::{KeyServiceFailure, Result};
 use crate::keys::{KEY_LENGTH, KeyReference, WorkingKey};
@@ -40,6 +41,9 @@ use crate::wrap::{Provider, Wrap};
 
 /// The operation that reads a key's settings (Vault API, Transit, "Read key").
 const READ_SETTINGS: &str = "keys";
+
+/// The operation that ends it.
+const DELETE: &str = "deletion";
 
 /// A derived key in the Transit engine.
 pub struct VaultTransit {
@@ -81,6 +85,11 @@ struct Description {
     supports_encryption: bool,
     #[serde(default)]
     soft_deleted: bool,
+}
+
+#[derive(Serialize)]
+struct DeletionAllowed {
+    deletion_allowed: bool,
 }
 
 #[derive(Serialize)]
@@ -156,9 +165,22 @@ impl VaultTransit {
         operation: &str,
         body: Option<&(impl Serialize + Sync)>,
     ) -> Result<T> {
+        let answer = self
+            .ask(method, operation, &self.path(operation), body)
+            .await?;
+        answer.parse::<Data<T>>(operation).map(|answer| answer.data)
+    }
+
+    /// As [`call`](Self::call), for answers that say no more than that it was done.
+    async fn ask(
+        &self,
+        method: Method,
+        operation: &str,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<Answer> {
         let limits = &self.configuration.limits;
-        let path = self.path(operation);
-        (|| self.attempt(method.clone(), operation, &path, body))
+        (|| self.attempt(method.clone(), operation, path, body))
             .retry(
                 ExponentialBuilder::default()
                     .with_min_delay(limits.initial_backoff)
@@ -175,13 +197,13 @@ impl VaultTransit {
     }
 
     /// One try; with a second token where the first was refused and another login may help.
-    async fn attempt<T: DeserializeOwned>(
+    async fn attempt(
         &self,
         method: Method,
         operation: &str,
         path: &str,
         body: Option<&(impl Serialize + Sync)>,
-    ) -> Result<T> {
+    ) -> Result<Answer> {
         let token = self.session.token().await?;
         let mut answer = self
             .transport
@@ -202,7 +224,7 @@ impl VaultTransit {
         if !answer.status.is_success() {
             return Err(failed(operation, &self.key_name, &answer));
         }
-        answer.parse::<Data<T>>(operation).map(|answer| answer.data)
+        Ok(answer)
     }
 
     async fn read_description(&self) -> Result<Description> {
@@ -475,10 +497,40 @@ impl KeyService for VaultTransit {
             }
         };
         let availability = self.in_time(READ_SETTINGS, describing).await?;
-        Ok(KeyDescription {
-            key_name: self.key_name.clone(),
-            key_reference: self.key_reference,
+        Ok(KeyDescription::new(
+            self.key_name.clone(),
+            self.key_reference,
             availability,
+        ))
+    }
+
+    /// At once: Transit knows no waiting period.
+    async fn schedule_deletion(&self, _waiting_days: u8) -> Result<KeyDeletion> {
+        let deleting = async {
+            // What is not there must not count as deleted by us: the name may be mistyped.
+            self.read_description().await?;
+            let allowed = DeletionAllowed {
+                deletion_allowed: true,
+            };
+            let path = self.path(READ_SETTINGS);
+            let settings = format!("{path}/config");
+            self.ask(Method::POST, "config", &settings, Some(&allowed))
+                .await?;
+            let deleted = self.ask(Method::DELETE, DELETE, &path, None::<&()>).await;
+            // The answer to a deletion may have been lost, and another attempt finds nothing.
+            match self.read_description().await {
+                Err(error) if failure_of(&error) == Some(KeyServiceFailure::NotFound) => Ok(()),
+                Ok(_) => Err(deleted.err().unwrap_or_else(|| {
+                    self.malformed(DELETE, "the key is still there after its deletion")
+                })),
+                Err(error) => Err(error),
+            }
+        };
+        self.in_time(DELETE, deleting).await?;
+        Ok(KeyDeletion {
+            key_name: self.key_name.clone(),
+            manner: DeletionManner::Deleted,
+            final_from: unix_milliseconds(),
         })
     }
 }

@@ -165,6 +165,7 @@ impl KeyService for FaultyService {
 
     async fn describe(&self) -> Result<KeyDescription> {
         Ok(KeyDescription {
+            related_keys: Vec::new(),
             key_name: "test".to_owned(),
             key_reference: self.reference,
             availability: KeyAvailability::Enabled,
