@@ -7,7 +7,10 @@ use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
 use sealgate_tests::{
     endpoint::{Endpoint, REGION},
     rig::{get, put, with_rig},
-    servers::{Gateway, key_server::KEY},
+    servers::{
+        Gateway, GatewaySettings,
+        key_server::{KEY, REPLICA_REGION},
+    },
 };
 use serde_json::Value;
 
@@ -164,6 +167,55 @@ async fn rotations_are_followed_without_a_restart_and_old_objects_stay_readable(
             gateway["key_services"][0]["generates"].as_u64() >= Some(2),
             "{report}"
         );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewrap_adds_no_wrap_where_the_same_key_of_another_region_has_made_one() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        rig.clients(BUCKET).await?;
+        let (kms, _) = administrator(&rig.key_server.endpoint).await?;
+        let created = kms.create_key().multi_region(true).send().await?;
+        let primary = created
+            .key_metadata
+            .and_then(|key| key.arn)
+            .context("no ARN")?;
+        kms.replicate_key()
+            .key_id(&primary)
+            .replica_region(REPLICA_REGION)
+            .send()
+            .await?;
+        let replica = primary.replace(REGION, REPLICA_REGION);
+        let gateway = |key: &str, more: &str| {
+            let endpoint = &rig.key_server.endpoint;
+            let settings = GatewaySettings::new(&rig.minio.endpoint, endpoint);
+            rig.gateway_with(GatewaySettings {
+                key_service: Some(format!(
+                    "[[key_service]]\ntype = \"aws-kms\"\nkey = \"{key}\"\nendpoint = \"{}\"\n{more}\n\
+                     credentials = {{ access_key_id = \"{}\", secret_access_key = \"env:KEY_SERVER_SECRET\" }}",
+                    endpoint.url, endpoint.access_key_id
+                )),
+                ..settings
+            })
+        };
+        let here = gateway(&primary, "")?;
+        put(&here.endpoint.s3()?, BUCKET, "x", b"content").await?;
+        let there = gateway(&replica, &format!("related_regions = [\"{REGION}\"]"))?;
+        let (report, succeeded) = keys(&there, "rewrap", &[])?;
+        ensure!(
+            succeeded && report["up_to_date"] == 1 && report["rewrapped"] == 0,
+            "{report}"
+        );
+        // A key that nobody says is the same one wraps by itself.
+        let stranger = gateway(&replica, "")?;
+        let (report, succeeded) = keys(&stranger, "rewrap", &[])?;
+        ensure!(!succeeded && report["up_to_date"] == 0, "{report}");
+        ensure!(get(&there.endpoint.s3()?, BUCKET, "x").await? == b"content");
+        let (report, succeeded) = keys(&there, "rewrap", &["--renew"])?;
+        ensure!(succeeded && report["rewrapped"] == 1, "{report}");
+        ensure!(get(&stranger.endpoint.s3()?, BUCKET, "x").await? == b"content");
         Ok(())
     })
     .await

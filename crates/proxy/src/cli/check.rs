@@ -11,7 +11,7 @@ use super::output;
 use super::service::runtime;
 use crate::config::{Config, ConfigError, KeyServiceConfig, Problem};
 use crate::gateway::probe::Finding;
-use crate::gateway::{Gateway, open_local, recovery_sender};
+use crate::gateway::{Gateway, RecoverySenders, open_local};
 use crate::listener::tls;
 
 /// Check a configuration, and probe the storage and the key services that it names
@@ -54,6 +54,7 @@ pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
 
 /// Whether a gateway would work.
 fn check(arguments: &CheckArguments, config: Config) -> anyhow::Result<bool> {
+    let config = Arc::new(config);
     let mut findings = local_findings(&config);
     if !arguments.offline {
         findings.extend(runtime()?.block_on(remote_findings(config)));
@@ -70,7 +71,7 @@ fn check(arguments: &CheckArguments, config: Config) -> anyhow::Result<bool> {
 }
 
 /// What can be found out without asking anybody: whether the files that the configuration only names are of use.
-fn local_findings(config: &Config) -> Vec<Finding> {
+fn local_findings(config: &Arc<Config>) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(files) = &config.listener.tls {
         findings.push(finding(
@@ -85,10 +86,11 @@ fn local_findings(config: &Config) -> Vec<Finding> {
             findings.push(finding(property, opened.err()));
         }
     }
-    if config.recovery.is_some() {
+    let of_domains = config.domains.iter().map(|domain| &domain.recovery);
+    if of_domains.chain([&config.recovery]).any(Option::is_some) {
         findings.push(finding(
             "recovery: the sender key can be used",
-            recovery_sender(config).err(),
+            RecoverySenders::of(config).err(),
         ));
     }
     for table in &config.migrating {
@@ -103,8 +105,8 @@ fn local_findings(config: &Config) -> Vec<Finding> {
 }
 
 /// What the servers do.
-async fn remote_findings(config: Config) -> Vec<Finding> {
-    let gateway = match Gateway::start(Arc::new(config)).await {
+async fn remote_findings(config: Arc<Config>) -> Vec<Finding> {
+    let gateway = match Gateway::start(config).await {
         Ok(gateway) => gateway,
         Err(error) => return vec![finding("a gateway starts", Some(format!("{error:#}")))],
     };

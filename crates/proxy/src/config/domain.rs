@@ -7,6 +7,8 @@ use sealgate_envelope::keyring::SealingPolicy;
 
 use super::Config;
 use super::limits::{LimitsConfig, WORKING_KEY_HARD_LIMITS, WORKING_KEY_LIFETIMES};
+use super::recovery::{self, RecoveryConfig};
+use super::secret::Surroundings;
 use super::table::{Table, Value};
 
 /// What domain an object belongs to. The storage has no say in it.
@@ -47,6 +49,8 @@ pub struct DomainConfig {
     pub suite: CipherSuite,
     /// By whom the domain's working keys are made, and how long they seal.
     pub sealing: Arc<SealingPolicy>,
+    /// The offline key that its working keys are wrapped for, if there is one.
+    pub recovery: Option<RecoveryConfig>,
 }
 
 /// What stands for the bucket's name in a domain's name.
@@ -106,6 +110,26 @@ fn resolve_with(
 
 /// See [`super::Config::sealing_of_domain`].
 pub(super) fn sealing_of(config: &Config, name: &str) -> Option<Arc<SealingPolicy>> {
+    let rule = rule_of(config, name)?;
+    Some(Arc::clone(
+        rule.map_or(&config.sealing, |rule| &rule.sealing),
+    ))
+}
+
+/// See [`super::Config::recovery_of_domain`].
+pub(super) fn recovery_of<'a>(config: &'a Config, name: &str) -> Option<&'a RecoveryConfig> {
+    match rule_of(config, name) {
+        Some(Some(rule)) => rule.recovery.as_ref(),
+        Some(None) | None => config.recovery.as_ref(),
+    }
+}
+
+/// The table that a domain's name comes from, inside; `None` outside for a name that no place has or had.
+#[expect(
+    clippy::option_option,
+    reason = "a domain that no table is about is not the same as one that is not there"
+)]
+fn rule_of<'a>(config: &'a Config, name: &str) -> Option<Option<&'a DomainConfig>> {
     let of_bucket = |template: &String| {
         let pattern = template.replace(BUCKET_PLACEHOLDER, "*");
         matches_pattern(&pattern, name)
@@ -114,23 +138,20 @@ pub(super) fn sealing_of(config: &Config, name: &str) -> Option<Arc<SealingPolic
         .domains
         .iter()
         .find(|rule| rule.name.iter().chain(&rule.former).any(of_bucket));
-    if let Some(rule) = ruled {
-        return Some(Arc::clone(&rule.sealing));
+    if ruled.is_some() {
+        return Some(ruled);
     }
     let bucket = name
         .strip_prefix(&config.deployment)
         .and_then(|rest| rest.strip_prefix('/'))?;
     // A table without a name keeps that of the bucket.
-    let unnamed = config.domains.iter().find(|rule| {
+    Some(config.domains.iter().find(|rule| {
         rule.name.is_none()
             && rule
                 .buckets
                 .iter()
                 .any(|pattern| matches_pattern(pattern, bucket))
-    });
-    Some(Arc::clone(
-        unnamed.map_or(&config.sealing, |rule| &rule.sealing),
-    ))
+    }))
 }
 
 /// Whether `text` is what `pattern` describes; `*` stands for any run of characters, everything else for itself.
@@ -180,24 +201,38 @@ pub(super) fn default_sealing(
     limits.sealing()
 }
 
+/// What holds for every domain that says nothing else.
+#[derive(Clone, Copy)]
+pub(super) struct Defaults<'a> {
+    pub(super) key_services: &'a [String],
+    pub(super) sealing: &'a Arc<SealingPolicy>,
+    pub(super) recovery: Option<&'a RecoveryConfig>,
+}
+
 /// Reads all `[[domain]]`.
 pub(super) fn read_all(
     root: &mut Table<'_>,
-    key_services: &[String],
-    sealing: &Arc<SealingPolicy>,
+    defaults: Defaults<'_>,
+    surroundings: Surroundings<'_>,
 ) -> Option<Vec<DomainConfig>> {
     let tables = root.tables("domain");
     let count = tables.len();
     let mut rules: Vec<DomainConfig> = Vec::with_capacity(count);
     for mut table in tables {
-        let rule = read(&mut table, key_services, sealing);
+        let rule = read(&mut table, defaults, surroundings);
         if let Some(rule) = rule {
             let contradicts = |earlier: &DomainConfig| {
-                rule.name.is_some() && earlier.name == rule.name && earlier.sealing != rule.sealing
+                rule.name.is_some()
+                    && earlier.name == rule.name
+                    && (earlier.sealing != rule.sealing
+                        || !RecoveryConfig::is_same(
+                            earlier.recovery.as_ref(),
+                            rule.recovery.as_ref(),
+                        ))
             };
             if rules.iter().any(contradicts) {
                 table.problem::<()>(
-                    "an earlier [[domain]] with the same name has other key services, required_wraps or ages",
+                    "an earlier [[domain]] with the same name has other key services, required_wraps, ages or another recovery key",
                     "give one domain the same ones everywhere",
                 );
             }
@@ -212,11 +247,11 @@ pub(super) fn read_all(
         table.finish();
     }
     if rules.len() == count
-        && let Some(buckets) = divided_bucket(&rules, sealing)
+        && let Some(buckets) = divided_bucket(&rules, defaults)
     {
         root.problem::<()>(
             format!(
-                "a [[domain]] with a prefix and without a name is of the same domain as the rest of its bucket ({buckets}), which has other key services or required_wraps"
+                "a [[domain]] with a prefix and without a name is of the same domain as the rest of its bucket ({buckets}), which has other key services or required_wraps or another recovery key"
             ),
             "give that [[domain]] a name of its own, such as name = \"DEPLOYMENT/{bucket}/PREFIX\", with former = [\"DEPLOYMENT/{bucket}\"] for what is stored there already",
         );
@@ -226,9 +261,14 @@ pub(super) fn read_all(
 
 /// The buckets of a table that leaves them one domain, and wants other key services for a part of it: a working key names its
 /// domain and no prefix, so nobody could tell later who is to wrap it.
-fn divided_bucket(rules: &[DomainConfig], default: &SealingPolicy) -> Option<String> {
-    let differs = |one: &SealingPolicy, other: &SealingPolicy| {
+fn divided_bucket(rules: &[DomainConfig], defaults: Defaults<'_>) -> Option<String> {
+    type Keys<'a> = (&'a SealingPolicy, Option<&'a RecoveryConfig>);
+    fn keys(rule: &DomainConfig) -> Keys<'_> {
+        (&rule.sealing, rule.recovery.as_ref())
+    }
+    let differs = |(one, recovery): Keys<'_>, (other, other_recovery): Keys<'_>| {
         (&one.key_services, one.required_wraps) != (&other.key_services, other.required_wraps)
+            || !RecoveryConfig::is_same(recovery, other_recovery)
     };
     let divides = |place: usize, part: &DomainConfig| {
         for later in rules.iter().skip(place + 1) {
@@ -236,14 +276,14 @@ fn divided_bucket(rules: &[DomainConfig], default: &SealingPolicy) -> Option<Str
                 .buckets
                 .iter()
                 .any(|one| later.buckets.iter().any(|other| overlap(one, other)));
-            if later.name.is_none() && overlaps && differs(&part.sealing, &later.sealing) {
+            if later.name.is_none() && overlaps && differs(keys(part), keys(later)) {
                 return true;
             }
             if later.prefix.is_empty() && part.buckets.iter().all(|one| covers(later, one)) {
                 return false;
             }
         }
-        differs(&part.sealing, default)
+        differs(keys(part), (defaults.sealing, defaults.recovery))
     };
     rules
         .iter()
@@ -271,8 +311,8 @@ fn overlap(one: &str, other: &str) -> bool {
 
 fn read(
     table: &mut Table<'_>,
-    key_services: &[String],
-    sealing: &Arc<SealingPolicy>,
+    defaults: Defaults<'_>,
+    surroundings: Surroundings<'_>,
 ) -> Option<DomainConfig> {
     let buckets = table.require(
         "buckets",
@@ -297,15 +337,19 @@ fn read(
             ("chacha20-poly1305", CipherSuite::ChaCha20Poly1305),
         ])
     });
-    let own = read_sealing(table, key_services, sealing);
+    let own = read_sealing(table, defaults.key_services, defaults.sealing);
+    let recovery = table
+        .take("recovery")
+        .map(|value| recovery::read_of_domain(&value, surroundings));
     if name.is_none()
         && suite.is_none()
+        && recovery.is_none()
         && own == Some(None)
         && former.as_ref().is_some_and(Vec::is_empty)
     {
         table.problem::<()>(
             "says nothing",
-            "add name, former, suite, key_services or a limit, or remove the table",
+            "add name, former, suite, key_services, recovery or a limit, or remove the table",
         );
     }
     if let (Some(Some(name)), Some(former)) = (&name, &former)
@@ -330,7 +374,11 @@ fn read(
         name,
         former: former?,
         suite,
-        sealing: own?.unwrap_or_else(|| Arc::clone(sealing)),
+        sealing: own?.unwrap_or_else(|| Arc::clone(defaults.sealing)),
+        recovery: match recovery {
+            Some(own) => own?,
+            None => defaults.recovery.cloned(),
+        },
     })
 }
 
@@ -477,150 +525,5 @@ fn covers(table: &DomainConfig, pattern: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn rule(buckets: &[&str], prefix: &str, name: Option<&str>) -> DomainConfig {
-        DomainConfig {
-            buckets: buckets.iter().map(|&bucket| bucket.to_owned()).collect(),
-            prefix: prefix.to_owned(),
-            name: name.map(str::to_owned),
-            former: vec!["old/{bucket}".to_owned()],
-            suite: CipherSuite::ChaCha20Poly1305,
-            sealing: policy(1),
-        }
-    }
-
-    fn policy(required_wraps: usize) -> Arc<SealingPolicy> {
-        Arc::new(SealingPolicy {
-            key_services: None,
-            required_wraps,
-            soft_age: Duration::from_secs(1),
-            hard_age: Duration::from_secs(2),
-        })
-    }
-
-    #[test]
-    fn the_first_match_counts_and_the_default_is_deployment_and_bucket() {
-        let rules = [
-            rule(&["logs-*"], "audit/", Some("audit")),
-            rule(&["logs-*", "other"], "", None),
-        ];
-        let name = |bucket, key| resolve_with("prod", &rules, &policy(2), bucket, key).name;
-        assert_eq!(name("logs-eu", "audit/1"), "audit");
-        assert_eq!(name("logs-eu", "audit"), "prod/logs-eu");
-        assert_eq!(name("data", "audit/1"), "prod/data");
-        let matched = resolve_with("prod", &rules, &policy(2), "other", "x");
-        assert_eq!(matched.former, ["old/other"]);
-        assert_eq!(matched.suite, CipherSuite::ChaCha20Poly1305);
-        let default = resolve_with("prod", &rules, &policy(2), "data", "x");
-        assert!(default.former.is_empty());
-        assert_eq!(default.suite, CipherSuite::Aes256Gcm);
-        assert_eq!((matched.sealing, default.sealing), (policy(1), policy(2)));
-    }
-
-    #[test]
-    fn patterns_match_whole_names() {
-        for (pattern, text) in [
-            ("*", ""),
-            ("*", "a"),
-            ("a*", "a"),
-            ("*a", "ba"),
-            ("a*b*c", "a-b-b-c"),
-            ("a", "a"),
-            ("a**c", "abc"),
-        ] {
-            assert!(matches_pattern(pattern, text), "{pattern} {text}");
-        }
-        for (pattern, text) in [
-            ("a", "ab"),
-            ("a*a", "a"),
-            ("*b*", "aca"),
-            ("a*b", "abc"),
-            ("", "a"),
-            ("ab*bc", "abc"),
-        ] {
-            assert!(!matches_pattern(pattern, text), "{pattern} {text}");
-        }
-    }
-
-    #[test]
-    fn a_table_that_never_counts_is_seen() {
-        assert!(hides(&rule(&["*"], "", None), &rule(&["a"], "x/", None)));
-        assert!(hides(
-            &rule(&["a*"], "x", None),
-            &rule(&["ab*", "a"], "x/", None)
-        ));
-        assert!(!hides(&rule(&["a"], "x/", None), &rule(&["a"], "", None)));
-        assert!(!hides(
-            &rule(&["a"], "", None),
-            &rule(&["a", "b"], "", None)
-        ));
-        assert!(!hides(&rule(&["ab*"], "", None), &rule(&["a*"], "", None)));
-    }
-
-    proptest! {
-        #[test]
-        fn a_pattern_agrees_with_trying_every_split(pattern in "[ab*]{0,6}", text in "[ab]{0,7}") {
-            prop_assert_eq!(matches_pattern(&pattern, &text), matches_slowly(pattern.as_bytes(), text.as_bytes()));
-        }
-    }
-
-    #[test]
-    fn patterns_overlap_where_one_name_matches_both() {
-        for (one, other, expected) in [
-            ("data", "data", true),
-            ("data", "date", false),
-            ("a*", "*b", true),
-            ("a*", "b*", false),
-            ("*", "", true),
-            ("ab*", "a", false),
-            ("a*c", "ab*", true),
-            ("a*c", "ab", false),
-        ] {
-            assert_eq!(overlap(one, other), expected, "{one} {other}");
-            assert_eq!(overlap(other, one), expected, "{other} {one}");
-        }
-    }
-
-    #[test]
-    fn a_bucket_that_stays_one_domain_is_not_divided_among_key_services() {
-        let table = |prefix: &str, name: Option<&str>, wraps| DomainConfig {
-            sealing: policy(wraps),
-            ..rule(&["data*"], prefix, name)
-        };
-        let divided = |rules: &[DomainConfig]| divided_bucket(rules, &policy(1)).is_some();
-        assert!(divided(&[table("a/", None, 2)]), "the rest has the default");
-        assert!(divided(&[table("a/", None, 1), table("", None, 2)]));
-        assert!(divided(&[table("a/", None, 2), table("b/", None, 1)]));
-        assert!(!divided(&[table("a/", Some("a"), 2)]));
-        assert!(!divided(&[table("a/", None, 2), table("", None, 2)]));
-        assert!(!divided(&[
-            table("a/", None, 2),
-            table("", Some("rest"), 1)
-        ]));
-        assert!(!divided(&[table("", None, 2)]), "a whole bucket");
-    }
-
-    proptest! {
-        #[test]
-        fn two_patterns_that_match_a_name_overlap(one in "[ab*]{0,5}", other in "[ab*]{0,5}", name in "[ab]{0,6}") {
-            prop_assert!(!(matches_pattern(&one, &name) && matches_pattern(&other, &name)) || overlap(&one, &other));
-        }
-    }
-
-    fn matches_slowly(pattern: &[u8], text: &[u8]) -> bool {
-        match (pattern.split_first(), text.split_first()) {
-            (None, None) => true,
-            (Some((b'*', pattern_rest)), _) => {
-                (0..=text.len()).any(|taken| matches_slowly(pattern_rest, &text[taken..]))
-            }
-            (Some((expected, pattern_rest)), Some((found, text_rest))) => {
-                expected == found && matches_slowly(pattern_rest, text_rest)
-            }
-            _ => false,
-        }
-    }
-}
+#[path = "domain_tests.rs"]
+mod tests;

@@ -166,11 +166,10 @@ fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<KeyServi
         Kind::VaultTransit => vault::read(table, surroundings).map(KeyServiceConfig::VaultTransit),
         Kind::Pkcs11 => read_pkcs11(table, surroundings).map(KeyServiceConfig::Pkcs11),
         Kind::Local => {
+            // Whether it is there shows when it is opened: after a shredding it is not, and the other key services are there.
             let file = table
                 .require_text("file", "file = \"FILE\"")
-                .and_then(|value| {
-                    surroundings.file(&value, "make one with `sealgate key-file create FILE`")
-                });
+                .and_then(|value| Some(surroundings.path(value.text()?)));
             let passphrase = table
                 .take("passphrase")
                 .map(|value| surroundings.secret(&value));

@@ -44,7 +44,7 @@ pub use log::{LogConfig, LogFormat, LogLevel};
 pub use migrating::MigratingConfig;
 pub use mode::Mode;
 pub use problem::{ConfigError, Problem};
-pub(crate) use quantity::parse_size;
+pub(crate) use quantity::{parse_duration, parse_size};
 pub use recovery::RecoveryConfig;
 pub(crate) use secret::secret_of_reference;
 pub use secret::{Secret, Surroundings};
@@ -170,6 +170,11 @@ impl Config {
         domain::sealing_of(self, name)
     }
 
+    /// For which offline key the working keys of a domain are wrapped, found by the domain's name.
+    pub(crate) fn recovery_of_domain(&self, name: &str) -> Option<&RecoveryConfig> {
+        domain::recovery_of(self, name)
+    }
+
     /// Whether an object that has no sealed header is served as it is: a `[[migrating]]` covers it.
     pub fn is_migrating(&self, bucket: &str, key: &str) -> bool {
         self.migrating.iter().any(|table| table.covers(bucket, key))
@@ -224,13 +229,10 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
     };
     let key_services = key_service::read_all(&mut root, surroundings);
     let recovery = match root.take("recovery") {
-        Some(value) => {
-            check_room_for_recovery(&root, key_services.as_ref().map(|(names, _)| names.len()));
-            value
-                .table()
-                .and_then(|table| recovery::read(table, surroundings))
-                .map(Some)
-        }
+        Some(value) => value
+            .table()
+            .and_then(|table| recovery::read(table, surroundings))
+            .map(Some),
         None => Some(None),
     };
     let limits = match root.take("limits") {
@@ -244,7 +246,19 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
     let sealing = domain::default_sealing(limits.as_ref(), key_service_names, &root);
     let identities = identity::read_all(&mut root, surroundings);
     let anonymous = anonymous::read_all(&mut root);
-    let domains = domain::read_all(&mut root, key_service_names, &sealing);
+    let defaults = domain::Defaults {
+        key_services: key_service_names,
+        sealing: &sealing,
+        recovery: recovery.as_ref().and_then(Option::as_ref),
+    };
+    let domains = domain::read_all(&mut root, defaults, surroundings);
+    let has_recovery = |domains: &Vec<DomainConfig>| {
+        let of_domains = domains.iter().any(|domain| domain.recovery.is_some());
+        of_domains || matches!(recovery, Some(Some(_)))
+    };
+    if domains.as_ref().is_some_and(has_recovery) {
+        check_room_for_recovery(&root, key_service_names.len());
+    }
     let migrating = migrating::read_all(&mut root);
     let audit = match root.take("audit") {
         Some(value) => value
@@ -281,8 +295,8 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
 }
 
 /// A registry record has room for one wrap of the recovery key beside those of the key services.
-fn check_room_for_recovery(root: &Table<'_>, key_services: Option<usize>) {
-    if key_services.is_some_and(|count| count >= key_service::KEY_SERVICES_LIMIT) {
+fn check_room_for_recovery(root: &Table<'_>, key_services: usize) {
+    if key_services >= key_service::KEY_SERVICES_LIMIT {
         root.problem::<()>(
             "there is no room for a recovery key beside so many key services",
             format!("keep at most {}", key_service::KEY_SERVICES_LIMIT - 1),

@@ -14,7 +14,7 @@ const SIZE_UNITS: [(&str, u64); 4] = [
 ];
 
 /// `500ms`, `30s`, `5m`, `24h`: a whole number and a unit. `None` for anything else and above 2^64 milliseconds.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     parse(text, &TIME_UNITS).map(Duration::from_millis)
 }
 

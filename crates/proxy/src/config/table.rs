@@ -250,6 +250,11 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Whether it is one of the two.
+    pub(super) fn is_boolean(&self) -> bool {
+        matches!(self.content, DeValue::Boolean(_))
+    }
+
     /// True or false.
     pub(super) fn boolean(&self) -> Option<bool> {
         match self.content {

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 
 /// A configuration that is right; tests break it.
-const GOOD: &str = r#"deployment = "test-1"
+pub(super) const GOOD: &str = r#"deployment = "test-1"
 
 [listener]
 address = "127.0.0.1:0"
@@ -47,7 +47,7 @@ fn parse_in(directory: &Path, text: &str) -> Result<Config, ConfigError> {
     )
 }
 
-fn parse(text: &str) -> Result<Config, ConfigError> {
+pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     parse_in(Path::new("/nonexistent"), text)
 }
 

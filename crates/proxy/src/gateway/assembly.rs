@@ -9,21 +9,14 @@ use anyhow::{Context, ensure};
 use aws_credential_types::Credentials;
 use sealgate_envelope::{
     Suite,
-    key_service::{KeyService, recovery::RecoverySender},
+    key_service::KeyService,
     keyring::{Keyring, KeyringBuilder, KeyringLimits, RecordWrapper},
 };
 use tokio::sync::Semaphore;
 
 use super::{
-    Gateway,
-    key_services::{key_service, recovery_sender},
-    key_watch::KeyChecks,
-    no_keys::NoKeys,
-    pages,
-    places::Places,
-    quorum,
-    storage_watch::StorageChecks,
-    verification,
+    Gateway, RecoverySenders, key_services::key_service, key_watch::KeyChecks, no_keys::NoKeys,
+    pages, places::Places, quorum, storage_watch::StorageChecks, verification,
 };
 use crate::{
     admin::Health,
@@ -139,7 +132,7 @@ impl Gateway {
             state,
             memory,
         } = storage;
-        let recovery = recovery_sender(&config)?.map(Arc::new);
+        let recovery = Arc::new(RecoverySenders::of(&config)?);
         let metrics = Metrics::new().context("metrics")?;
         let measured = key_services
             .into_iter()
@@ -153,7 +146,7 @@ impl Gateway {
                 metrics.measured(name, service)
             });
         let key_services: Vec<_> = measured.collect();
-        let keyring = Arc::new(keyring(&config, &state, &key_services, recovery.as_ref())?);
+        let keyring = Arc::new(keyring(&config, &state, &key_services, &recovery)?);
         let host_id = host_id()?;
         let health = Arc::new(Health::default());
         metrics.watch_keyring(Arc::clone(&keyring))?;
@@ -192,6 +185,9 @@ impl Gateway {
 fn as_reader(mut config: Config) -> Config {
     config.limits.required_wraps = 1;
     config.recovery = None;
+    for domain in &mut config.domains {
+        domain.recovery = None;
+    }
     config.mode = Mode::ReadWrite;
     // What restores or proves takes nothing that nobody vouches for.
     config.migrating.clear();
@@ -352,7 +348,7 @@ fn keyring(
     config: &Config,
     state: &StateBucket,
     services: &[Arc<dyn KeyService>],
-    recovery: Option<&Arc<RecoverySender>>,
+    recovery: &Arc<RecoverySenders>,
 ) -> anyhow::Result<Keyring> {
     let mut services = services.iter().cloned();
     let first = services
@@ -366,13 +362,11 @@ fn keyring(
         sealing_hard_age: config.limits.working_key_hard_limit,
         ..KeyringLimits::default()
     };
-    let mut builder = Keyring::builder(first)
+    let recovery: Arc<dyn RecordWrapper> = Arc::<RecoverySenders>::clone(recovery);
+    let builder = Keyring::builder(first)
         .registry(Arc::new(S3Registry::new(state.clone())))
+        .record_wrapper(recovery)
         .limits(limits);
-    if let Some(recovery) = recovery {
-        let wrapper: Arc<dyn RecordWrapper> = Arc::<RecoverySender>::clone(recovery);
-        builder = builder.record_wrapper(wrapper);
-    }
     let mut builder = services.fold(builder, KeyringBuilder::key_service);
     if config.mode == Mode::WriteOnly {
         builder = builder.write_only();

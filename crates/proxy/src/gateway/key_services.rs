@@ -13,7 +13,6 @@ use sealgate_envelope::key_service::{
     KeyService,
     aws::{AwsCredentials, AwsKms, AwsKmsConfiguration, AwsKmsLimits, TrustRoots},
     local::LocalKeyService,
-    recovery::{RecoverySender, RecoverySenderKey},
 };
 use sealgate_envelope::secret_file::Passphrase;
 use zeroize::Zeroizing;
@@ -54,18 +53,12 @@ pub(crate) fn open_local(
     let passphrase = passphrase
         .map(|secret| Passphrase::new(Zeroizing::new(secret.expose().to_owned())))
         .transpose()?;
+    anyhow::ensure!(
+        file.exists(),
+        "there is no file {}; make one with `sealgate key-file create FILE`",
+        file.display()
+    );
     Ok(LocalKeyService::open_with(file, passphrase.as_ref())?)
-}
-
-/// What wraps working keys for the offline recovery key, if the configuration has one.
-pub(crate) fn recovery_sender(config: &config::Config) -> anyhow::Result<Option<RecoverySender>> {
-    let Some(recovery) = &config.recovery else {
-        return Ok(None);
-    };
-    let sender = RecoverySenderKey::from_text(recovery.sender_key.expose())
-        .context("[recovery] sender_key")?;
-    let wrapper = RecoverySender::new(recovery.public_key, sender, config.deployment.as_str())?;
-    Ok(Some(wrapper))
 }
 
 fn aws_kms(config: &AwsKmsConfig) -> anyhow::Result<AwsKmsConfiguration> {

@@ -22,6 +22,7 @@ mod pages;
 mod places;
 pub mod probe;
 mod quorum;
+mod recovery_senders;
 pub(crate) mod rewrap;
 #[cfg(test)]
 mod storage_tests;
@@ -36,10 +37,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use sealgate_envelope::{
-    key_service::{KeyService, recovery::RecoverySender},
-    keyring::Keyring,
-};
+use sealgate_envelope::{key_service::KeyService, keyring::Keyring};
 use tokio::sync::Semaphore;
 
 use self::key_watch::KeyChecks;
@@ -65,7 +63,8 @@ use crate::{
 };
 
 pub(crate) use self::assembly::{now_in_milliseconds, state_bucket, upstream};
-pub(crate) use self::key_services::{key_service, open_local, recovery_sender};
+pub(crate) use self::key_services::{key_service, open_local};
+pub(crate) use self::recovery_senders::RecoverySenders;
 pub use crate::operation::ResponseBody;
 
 /// The most bytes of names and values in the headers of one request.
@@ -80,8 +79,8 @@ pub struct Gateway {
     pub(crate) keyring: Arc<Keyring>,
     /// The key services of the keyring, in the order of the configuration.
     pub(crate) key_services: Vec<Arc<dyn KeyService>>,
-    /// What wraps working keys for the offline recovery key.
-    pub(crate) recovery: Option<Arc<RecoverySender>>,
+    /// What wraps working keys for offline recovery keys.
+    pub(crate) recovery: Arc<RecoverySenders>,
     pub(crate) commits: CommitCache,
     /// Bytes that small objects may hold in memory, all together.
     pub(crate) small_object_memory: Arc<Semaphore>,

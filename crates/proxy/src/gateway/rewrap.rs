@@ -11,7 +11,7 @@ use sealgate_envelope::{
     key_service::{
         EncryptionContext, KeyService, RewrapSource, UnwrapPermit, recovery::RecoverySender,
     },
-    keyring::{RecordWrapper as _, registry::RegistryStore as _},
+    keyring::registry::RegistryStore as _,
     records::{MAXIMUM_RECORD_LENGTH, RegistryRecord, registry_name},
 };
 
@@ -86,22 +86,12 @@ impl Gateway {
                 .collect(),
             None => self.key_services.iter().collect(),
         };
-        let mut references = Vec::with_capacity(wanted.len());
+        let mut missing = false;
         for service in &wanted {
-            references.push(service.key_reference().await?);
+            missing |= existing(service, found.wraps()).await?.is_none();
         }
-        let existing = |place: usize, wraps: &[Wrap]| {
-            let (service, reference) = (wanted.get(place)?, references.get(place)?);
-            wraps
-                .iter()
-                .find(|wrap| {
-                    wrap.provider() == service.provider() && wrap.key_reference() == *reference
-                })
-                .cloned()
-        };
-        let missing = (0..wanted.len()).any(|place| existing(place, found.wraps()).is_none());
         let recovery = Recovery {
-            sender: self.recovery.as_deref(),
+            sender: self.recovery.of_domain(domain.as_str()),
         };
         if !settings.renews && !missing && recovery.is_settled(found.wraps()) {
             return Ok(Rewrapped::UpToDate);
@@ -117,19 +107,15 @@ impl Gateway {
         }
         let context = EncryptionContext::new(domain, id);
         let mut wraps = Vec::with_capacity(record.wraps.len() + wanted.len());
-        for (place, service) in wanted.iter().enumerate() {
-            let reference = references.get(place).copied();
-            let has_one = wraps.iter().any(|wrap: &Wrap| {
-                wrap.provider() == service.provider() && Some(wrap.key_reference()) == reference
-            });
-            if has_one {
-                // The same key by another name.
+        for service in &wanted {
+            if existing(service, &wraps).await?.is_some() {
+                // The same key by another name, or in another place.
                 continue;
             }
-            let old = existing(place, &record.wraps);
+            let old = existing(service, &record.wraps).await?;
             wraps.push(match old {
-                Some(old) if !settings.renews => old,
-                old => fresh(service, permit, &context, &key, old.as_ref()).await?,
+                Some(old) if !settings.renews => old.clone(),
+                old => fresh(service, permit, &context, &key, old).await?,
             });
         }
         wraps.extend(recovery.wrap(&context, &key, &record.wraps, settings.renews)?);
@@ -206,6 +192,27 @@ impl Recovery<'_> {
     }
 }
 
+/// A wrap that the service opens: by its key, or by the same key in another place, as with multi-Region keys of AWS.
+async fn existing<'a>(
+    service: &Arc<dyn KeyService>,
+    wraps: &'a [Wrap],
+) -> anyhow::Result<Option<&'a Wrap>> {
+    let own = service.key_reference().await?;
+    let mut related = None;
+    for wrap in wraps
+        .iter()
+        .filter(|wrap| wrap.provider() == service.provider())
+    {
+        if wrap.key_reference() == own {
+            return Ok(Some(wrap));
+        }
+        if related.is_none() && service.opens(wrap.key_reference()).await? {
+            related = Some(wrap);
+        }
+    }
+    Ok(related)
+}
+
 /// A new wrap by this service, opened again and compared: what does not open now would be lost data later.
 async fn fresh(
     service: &Arc<dyn KeyService>,
@@ -214,7 +221,9 @@ async fn fresh(
     key: &WorkingKey,
     old: Option<&Wrap>,
 ) -> anyhow::Result<Wrap> {
-    let wrap = match old {
+    // A wrap that was made in another place is not this one's to renew.
+    let own = service.key_reference().await?;
+    let wrap = match old.filter(|old| old.key_reference() == own) {
         Some(old) => service.rewrap(context, old, RewrapSource::SameKey).await?,
         None => service.wrap(context, key).await?,
     };

@@ -7,7 +7,8 @@ use std::time::Instant;
 use async_trait::async_trait;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use sealgate_envelope::key_service::{
-    EncryptionContext, KeyDescription, KeyService, RewrapSource, UnwrapPermit, failure_of,
+    EncryptionContext, KeyDeletion, KeyDescription, KeyService, RewrapSource, UnwrapPermit,
+    failure_of,
 };
 use sealgate_envelope::{KeyReference, KeyServiceFailure, Provider, Result, WorkingKey, Wrap};
 
@@ -152,5 +153,13 @@ impl KeyService for MeasuredKeyService {
 
     async fn describe(&self) -> Result<KeyDescription> {
         self.measure("describe", self.service.describe()).await
+    }
+
+    async fn schedule_deletion(&self, waiting_days: u8) -> Result<KeyDeletion> {
+        self.measure(
+            "schedule_deletion",
+            self.service.schedule_deletion(waiting_days),
+        )
+        .await
     }
 }

@@ -109,9 +109,10 @@ async fn drill(
         openers.push(Opener::key_service(name, place, alone));
     }
     if let Some(key) = recovery {
+        let public = key.public();
         let service: Arc<dyn KeyService> = Arc::new(key);
-        let alone = Gateway::reader(config, vec![service]).await?;
-        openers.push(Opener::recovery_key(alone));
+        let alone = Gateway::reader(config.clone(), vec![service]).await?;
+        openers.push(Opener::recovery_key(config, public, alone));
     }
     let steps = (openers.len() + 1) * sample.objects.len() + openers.len() * sample.records.len();
     let progress = Progress::counting("drill", steps);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, ensure};
 use sealgate_envelope::WorkingKeyId;
+use sealgate_envelope::key_service::recovery::RecoveryPublicKey;
 use sealgate_envelope::keyring::SealingPolicy;
 use sealgate_envelope::records::{MAXIMUM_RECORD_LENGTH, RegistryRecord, registry_name};
 use serde_json::json;
@@ -15,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::sample::Sample;
 use crate::cli::files::Progress;
 use crate::cli::permit;
+use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::migration::Pace;
 use crate::migration::export::{Destination, Export, ExportSettings};
@@ -22,11 +24,18 @@ use crate::migration::export::{Destination, Export, ExportSettings};
 /// Failures that are named for each way; more are only counted.
 const MAXIMUM_NAMED_FAILURES: usize = 20;
 
+/// Which domains' working keys it is to open.
+enum Asked {
+    /// Those that name the key service at this place.
+    KeyService(usize),
+    /// Those whose recovery key it is, as this configuration has it.
+    RecoveryKey(Box<Config>, RecoveryPublicKey),
+}
+
 /// One way to the keys, alone.
 pub(super) struct Opener {
     name: String,
-    /// Its place among the key services; none for the recovery key, which every record is wrapped for.
-    place: Option<usize>,
+    asked: Asked,
     gateway: Arc<Gateway>,
 }
 
@@ -34,24 +43,33 @@ impl Opener {
     pub(super) fn key_service(name: &str, place: usize, gateway: Arc<Gateway>) -> Self {
         Self {
             name: format!("key service {name}"),
-            place: Some(place),
+            asked: Asked::KeyService(place),
             gateway,
         }
     }
 
-    pub(super) fn recovery_key(gateway: Arc<Gateway>) -> Self {
+    pub(super) fn recovery_key(
+        config: Config,
+        key: RecoveryPublicKey,
+        gateway: Arc<Gateway>,
+    ) -> Self {
         Self {
             name: "recovery key".to_owned(),
-            place: None,
+            asked: Asked::RecoveryKey(Box::new(config), key),
             gateway,
         }
     }
 
     /// Whether a domain's working keys are wrapped by it at all.
-    fn is_asked_for(&self, policy: &SealingPolicy) -> bool {
-        match (self.place, &policy.key_services) {
-            (Some(place), Some(places)) => places.contains(&place),
-            (_, None) | (None, _) => true,
+    fn is_asked_for(&self, domain: &str, policy: &SealingPolicy) -> bool {
+        match (&self.asked, &policy.key_services) {
+            (Asked::KeyService(place), Some(places)) => places.contains(place),
+            (Asked::KeyService(_), None) => true,
+            (Asked::RecoveryKey(config, key), _) => {
+                // Without one in the configuration, it is held against all that there is.
+                let own = config.recovery_of_domain(domain);
+                own.is_none_or(|own| own.public_key == *key)
+            }
         }
     }
 }
@@ -286,7 +304,7 @@ async fn open_record(opener: &Opener, id: WorkingKeyId) -> anyhow::Result<bool> 
         .config
         .sealing_of_domain(domain.as_str())
         .with_context(|| format!("no [[domain]] has the name {domain}"))?;
-    if !opener.is_asked_for(&policy) {
+    if !opener.is_asked_for(domain.as_str(), &policy) {
         return Ok(false);
     }
     let permit = permit::for_command("sealgate drill");
@@ -307,7 +325,7 @@ async fn open_object(opener: &Opener, sample: &Sample, object: &Expected) -> any
         .gateway
         .config
         .domain_for(&sample.bucket, &object.key);
-    if !opener.is_asked_for(&rule.sealing) {
+    if !opener.is_asked_for(&rule.name, &rule.sealing) {
         return Ok(false);
     }
     let content = read(&opener.gateway, sample, &object.key).await?;

@@ -112,6 +112,7 @@ impl StorageArguments {
             former: former.to_vec(),
             suite: CipherSuite::Aes256Gcm,
             sealing: Arc::clone(&sealing),
+            recovery: None,
         });
         Config {
             mode: Mode::ReadWrite,
