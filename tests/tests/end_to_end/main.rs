@@ -24,6 +24,7 @@ mod rotation_cost;
 mod second_reader;
 #[cfg(target_os = "linux")]
 mod secrets_in_memory;
+mod shredding;
 mod signed_chunks;
 mod stored;
 mod surface;

@@ -11,7 +11,9 @@ use sealgate_tests::{
     content::pattern,
     endpoint::{Endpoint, REGION},
     rig::{Rig, get, put, with_rig},
-    servers::{Gateway, GatewaySettings, KeyServer, key_server::KEY, report},
+    servers::{
+        Gateway, GatewaySettings, KeyServer, Vault, key_server::KEY, report, vault::ROOT_TOKEN,
+    },
 };
 use serde_json::Value;
 
@@ -201,6 +203,51 @@ async fn a_key_goes_when_nothing_depends_on_it_and_everything_is_read_without_it
         let (succeeded, found, said) =
             sealgate_tests::servers::report(command.arg("--deep"), LIMIT)?;
         ensure!(succeeded, "{found} {said}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_vault_goes_when_another_one_opens_what_it_wrapped() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        rig.clients(BUCKET).await?;
+        let vault = Vault::start(rig.directory())?;
+        std::fs::write(rig.directory().join("token"), ROOT_TOKEN)?;
+        let table = |name: &str| {
+            format!(
+                "[[key_service]]\nname = \"{name}\"\ntype = \"vault-transit\"\nendpoint = \"{}\"\nkey = \"{name}\"\n\
+                 login = {{ method = \"token\", token = \"file:token\" }}\n\n",
+                vault.url
+            )
+        };
+        vault.make_key("old")?;
+        vault.make_key("new")?;
+        let (old, new) = (table("old"), table("new"));
+        let with = |table: &str| {
+            rig.gateway_with(GatewaySettings {
+                key_service: Some(table.to_owned()),
+                ..GatewaySettings::new(&rig.minio.endpoint, &rig.key_server.endpoint)
+            })
+        };
+        put(&with(&old)?.endpoint.s3()?, BUCKET, "x", b"content").await?;
+        let both = with(&(old + &new))?;
+        let (retirable, report, _) = keys(&both, "retire", &["old"])?;
+        let records = &report["depends"]["registry_records"];
+        ensure!(!retirable && records["depend"] == 1, "{report}");
+        ensure!(
+            records["depend_and_have_a_recovery_wrap"] == 0,
+            "{report}"
+        );
+        let (rewrapped, report, _) = keys(&both, "rewrap", &[])?;
+        ensure!(rewrapped && report["rewrapped"] == 1, "{report}");
+        let (retirable, report, _) = keys(&both, "retire", &["old"])?;
+        ensure!(retirable && report["retirable"] == true, "{report}");
+        let allowed = serde_json::json!({ "deletion_allowed": true });
+        vault.write("transit/keys/old/config", &allowed)?;
+        vault.request("DELETE", "transit/keys/old", &Value::Null)?;
+        let after = with(&new)?;
+        ensure!(get(&after.endpoint.s3()?, BUCKET, "x").await? == b"content");
         Ok(())
     })
     .await

@@ -3,14 +3,18 @@
 //! ```text
 //! Walk ── bucket by bucket, version by version, in the order of the listing ──▶ Verification: structure, and every byte where that is asked for
 //!                                                                           or Retirement: by which keys its working key opens
+//!                                                                           or Census: which keys wrap what of a domain, and what of others
 //! ```
 //!
 //! Nothing is written. Objects are read by the code that serves them to clients, so what is well here is well there.
 
+pub(crate) mod census;
 mod checksums;
 mod finding;
+pub(crate) mod key_name;
 mod known_keys;
 mod registry;
+mod reservoir;
 mod retirement;
 mod state;
 mod structure;
@@ -18,6 +22,7 @@ mod verification;
 mod walk;
 
 pub use finding::{Class, Finding, Findings};
+pub(crate) use reservoir::Reservoir;
 pub use retirement::{Dependence, Kind, Retirement};
 pub use verification::{Checked, Verification};
 pub use walk::{Item, Walk, Walked};

@@ -50,8 +50,14 @@ pub enum Dependence {
     Unrelated,
     /// It has, and another key of the configuration opened the working key.
     OpensOtherwise,
-    /// Nothing else opens it; with the working key.
-    Depends(WorkingKeyId),
+    /// No other key service opens it.
+    Depends {
+        /// The working key.
+        id: WorkingKeyId,
+        /// Whether its record has a wrap for a recovery key. That may open it, and is no reason to let the key go: nobody can
+        /// tell here, and it would be the only way in.
+        has_recovery: bool,
+    },
     /// Nobody can tell; with the cause.
     Unknown(String),
 }
@@ -245,7 +251,10 @@ impl Retirement {
                 return Ok(Dependence::OpensOtherwise);
             }
         }
-        Ok(Dependence::Depends(id))
+        Ok(Dependence::Depends {
+            id,
+            has_recovery: has_recovery(record.wraps()),
+        })
     }
 
     /// Goes through the registry and the open uploads. `on_seen` hears of each.
@@ -305,7 +314,10 @@ impl Retirement {
         Ok(if opens {
             Dependence::OpensOtherwise
         } else {
-            Dependence::Depends(id)
+            Dependence::Depends {
+                id,
+                has_recovery: has_recovery(record.wraps()),
+            }
         })
     }
 
@@ -400,6 +412,11 @@ impl Retirement {
         self.opened.insert(digest, opened);
         Ok(opened)
     }
+}
+
+fn has_recovery(wraps: &[Wrap]) -> bool {
+    let mut wraps = wraps.iter();
+    wraps.any(|wrap| wrap.provider() == Provider::Recovery)
 }
 
 /// Counts the attempts at what fails because something is away.

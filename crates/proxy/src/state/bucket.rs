@@ -7,6 +7,8 @@ use http::{HeaderValue, Method, StatusCode, header};
 
 use crate::{
     error::S3Error,
+    migration::{Listing, Versioning, versioning},
+    object::version_query,
     operation::append_query,
     upstream::{
         Answer, AnswerBody, MAX_DOCUMENT_LENGTH, RequestBody, Target, Upstream, UpstreamRequest,
@@ -23,6 +25,9 @@ const DELETE_BATCH: usize = 1_000;
 
 /// Pages of a listing that may be empty although more are said to follow. A listing without an end must not keep a request for ever.
 const MAXIMUM_EMPTY_PAGES: usize = 1_000;
+
+/// Versions of records that are looked at at once: as many as there are working keys, and some of each.
+const MAXIMUM_VERSIONS: usize = 10_000_000;
 
 /// A client has no use for the storage's words about a bucket that it cannot see, and could take them to be about its own.
 fn unavailable(error: S3Error) -> S3Error {
@@ -41,6 +46,15 @@ pub struct Entry {
     pub size: u64,
     /// When it was written, by the upstream's clock.
     pub modified: SystemTime,
+}
+
+/// One version of an object of the state bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordVersion {
+    /// The whole name.
+    pub name: String,
+    /// Its version; none in a bucket that has no versions.
+    pub version_id: Option<String>,
 }
 
 /// The bucket that holds the gateway's own records. Names are made by us and need no percent-encoding.
@@ -364,18 +378,86 @@ impl StateBucket {
         Ok(page)
     }
 
+    /// All versions of the names that begin with `prefix`: earlier ones too, where the bucket keeps them.
+    ///
+    /// # Errors
+    ///
+    /// The upstream's error, or `ServiceUnavailable` for a listing that is not what was asked for.
+    pub async fn versions(&self, prefix: &str) -> Result<Vec<RecordVersion>, S3Error> {
+        let kept = versioning(&self.upstream, &self.bucket).await;
+        let listing = Listing {
+            upstream: self.upstream.clone(),
+            bucket: self.bucket.clone(),
+            prefix: prefix.to_owned(),
+            start_after: None,
+            versions: kept.map_err(unavailable)? != Versioning::Off,
+        };
+        let mut entries = listing.entries();
+        let mut found = Vec::new();
+        while let Some(entry) = entries.next().await.map_err(unavailable)? {
+            if !entry.key.starts_with(prefix) {
+                return Err(malformed_listing(
+                    "holds names that do not begin with the prefix that was asked for",
+                ));
+            }
+            if found.len() == MAXIMUM_VERSIONS {
+                return Err(S3Error::slow_down(format!(
+                    "more than {MAXIMUM_VERSIONS} versions of records under {prefix}"
+                )));
+            }
+            found.push(RecordVersion {
+                name: entry.key,
+                version_id: entry.version_id,
+            });
+        }
+        Ok(found)
+    }
+
+    /// Reads one version of a record of at most `limit` bytes; none if it is gone.
+    ///
+    /// # Errors
+    ///
+    /// `ServiceUnavailable` when the bucket cannot be read.
+    pub async fn get_version(
+        &self,
+        version: &RecordVersion,
+        limit: usize,
+    ) -> Result<Option<Bytes>, S3Error> {
+        let request = UpstreamRequest::new(Method::GET, self.target(&version.name))
+            .query(version_query(version.version_id.as_deref()));
+        match self.upstream.call(request).await {
+            Ok(answer) => Ok(Some(answer.document(limit).await?.into_bytes())),
+            Err(error) if error.status == StatusCode::NOT_FOUND => Ok(None),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
     /// Deletes these names; names that do not exist are no error.
     ///
     /// # Errors
     ///
     /// The upstream's error for the request or for single names, which is logged too. All other names are gone then, or may be.
     pub async fn delete(&self, names: &[String]) -> Result<(), S3Error> {
+        let current = names.iter().map(|name| RecordVersion {
+            name: name.clone(),
+            version_id: None,
+        });
+        self.delete_versions(&current.collect::<Vec<_>>()).await
+    }
+
+    /// Deletes these versions for good, and not only the current one of a name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::delete`].
+    pub async fn delete_versions(&self, versions: &[RecordVersion]) -> Result<(), S3Error> {
         let mut kept = 0;
-        for batch in names.chunks(DELETE_BATCH) {
+        for batch in versions.chunks(DELETE_BATCH) {
             let objects = batch
                 .iter()
-                .map(|name| ObjectToDelete {
-                    key: name.clone(),
+                .map(|version| ObjectToDelete {
+                    key: version.name.clone(),
+                    version_id: version.version_id.clone(),
                     ..ObjectToDelete::default()
                 })
                 .collect();
@@ -416,7 +498,7 @@ impl StateBucket {
         if kept > 0 {
             return Err(unavailable(S3Error::internal(format!(
                 "{kept} of {} records could not be deleted",
-                names.len()
+                versions.len()
             ))));
         }
         Ok(())

@@ -5,6 +5,6 @@ pub(crate) mod control;
 mod registry;
 mod uploads;
 
-pub use bucket::{Entry, StateBucket};
+pub use bucket::{Entry, RecordVersion, StateBucket};
 pub use registry::S3Registry;
 pub use uploads::{Claim, OpenUpload, StoredPart, UploadId, UploadReference, UploadState, Uploads};

@@ -70,10 +70,10 @@ struct CommonArguments {
 
 /// What gateways said.
 #[derive(Debug, Default)]
-struct Outcome {
-    done: Vec<String>,
-    failed: Vec<String>,
-    waiting: Vec<String>,
+pub(super) struct Outcome {
+    pub(super) done: Vec<String>,
+    pub(super) failed: Vec<String>,
+    pub(super) waiting: Vec<String>,
     seconds: f64,
 }
 
@@ -114,7 +114,7 @@ fn run(arguments: &CommonArguments, order: Order, name: &str) -> anyhow::Result<
     Ok(())
 }
 
-async fn give(
+pub(super) async fn give(
     config: &Config,
     order: Order,
     name: &str,

@@ -1,8 +1,10 @@
 //! `sealgate keys`: the life of the keys that wrap all others, one file a command.
 
+mod certificate;
 mod command;
 mod retire;
 mod rewrap;
+mod shred;
 mod status;
 
 use clap::{Args, Subcommand};
@@ -21,6 +23,8 @@ enum KeysCommand {
     Rotate(command::RotateArguments),
     Retire(retire::RetireArguments),
     Rewrap(rewrap::RewrapArguments),
+    Shred(Box<shred::ShredArguments>),
+    Certificate(certificate::CertificateArguments),
 }
 
 pub(super) fn run(arguments: &KeysArguments) -> anyhow::Result<()> {
@@ -30,5 +34,7 @@ pub(super) fn run(arguments: &KeysArguments) -> anyhow::Result<()> {
         KeysCommand::Rotate(arguments) => command::rotate(arguments),
         KeysCommand::Retire(arguments) => retire::run(arguments),
         KeysCommand::Rewrap(arguments) => rewrap::run(arguments),
+        KeysCommand::Shred(arguments) => shred::run(arguments),
+        KeysCommand::Certificate(arguments) => certificate::run(arguments),
     }
 }

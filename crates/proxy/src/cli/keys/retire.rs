@@ -44,6 +44,8 @@ struct Count {
     seen: u64,
     opens_otherwise: u64,
     depends: u64,
+    /// Of those that depend, how many have a wrap for a recovery key.
+    recoverable: u64,
     unknown: u64,
     examples: Vec<String>,
 }
@@ -181,9 +183,15 @@ impl Report {
                 count.opens_otherwise += 1;
                 return None;
             }
-            Dependence::Depends(id) => {
+            Dependence::Depends { id, has_recovery } => {
                 count.depends += 1;
-                format!("{name} depends on the key: nothing else opens its working key {id}")
+                count.recoverable += u64::from(has_recovery);
+                let but = if has_recovery {
+                    ", unless the recovery key does"
+                } else {
+                    ""
+                };
+                format!("{name} depends on the key: nothing else opens its working key {id}{but}")
             }
             Dependence::Unknown(cause) => {
                 count.unknown += 1;
@@ -211,6 +219,7 @@ impl Report {
                 "seen": count.seen,
                 "open_otherwise": count.opens_otherwise,
                 "depend": count.depends,
+                "depend_and_have_a_recovery_wrap": count.recoverable,
                 "unknown": count.unknown,
                 "examples": count.examples,
             });
@@ -235,10 +244,11 @@ impl Report {
         let mut lines = vec![format!("{key_service}: {}", self.key)];
         for (name, count) in self.counts() {
             lines.push(format!(
-                "{} {}: {} depend on it, {} open otherwise, {} cannot be told",
+                "{} {}: {} depend on it ({} of them have a wrap for a recovery key), {} open otherwise, {} cannot be told",
                 count.seen,
                 name.replace('_', " "),
                 count.depends,
+                count.recoverable,
                 count.opens_otherwise,
                 count.unknown
             ));
@@ -338,11 +348,17 @@ mod tests {
         let mut report = Report::default();
         let id = WorkingKeyId::from_bytes([7; 16]);
         for number in 0..30 {
-            let said = report.add(Kind::Object, &number.to_string(), Dependence::Depends(id));
+            let dependence = Dependence::Depends {
+                id,
+                has_recovery: number < 3,
+            };
+            let said = report.add(Kind::Object, &number.to_string(), dependence);
             assert_eq!(said.is_some(), number < 20);
         }
         let document = report.as_json("old", &walked(true), Verdict::Needed);
         assert_eq!(document["depends"]["objects"]["depend"], 30);
+        let recoverable = &document["depends"]["objects"]["depend_and_have_a_recovery_wrap"];
+        assert_eq!(*recoverable, 3);
         assert_eq!(document["retirable"], false);
         assert!(document["next"].as_str().unwrap().contains("rewrap"));
     }

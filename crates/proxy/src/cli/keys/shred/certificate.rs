@@ -1,0 +1,227 @@
+//! The certificate: what was destroyed, from when that is final, and what was tried afterwards.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::document;
+use super::moment::Moment;
+use super::order::{Order, Plan};
+use super::signing::{PublicKey, SigningKey};
+use crate::scan::key_name::KeyName;
+
+/// What certificates call themselves.
+const TYPE: &str = "sealgate-shredding-certificate-v1";
+
+/// What it does not say, whoever reads it; each domain may have more.
+const LIMITS: [&str; 4] = [
+    "The storage and the key services were believed in what they listed and answered. What they hid was not seen.",
+    "Objects and their names are not deleted. Their content is ciphertext that no key of the configuration opens.",
+    "Recovery keys whose wraps were taken out of the registry before, and keys that had opened by a copy of a wrap that the storage kept and no longer shows, are not covered unless they stand among the keys.",
+    "Plaintext that clients have read before, and copies that they have made of it, are not covered.",
+];
+
+/// A key that is gone, or going.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DestroyedKey {
+    /// Its `[[key_service]]`; none for a recovery key.
+    pub(super) key_service: Option<String>,
+    /// Provider and reference, as wraps name it.
+    pub(super) key: KeyName,
+    /// Its full name.
+    pub(super) full_name: String,
+    /// What was done.
+    pub(super) manner: String,
+    /// When it was done.
+    pub(super) done: Moment,
+    /// From when nobody can take it back.
+    pub(super) final_from: Moment,
+    /// What may hold the key all the same.
+    pub(super) not_covered: Option<String>,
+}
+
+/// Gateways that dropped their cached keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GatewaysFlushed {
+    pub(super) done: Moment,
+    /// Their ids.
+    pub(super) gateways: Vec<String>,
+}
+
+/// Records of working keys that are gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RecordsDeleted {
+    /// Working keys.
+    pub(super) working_keys: u64,
+    /// Versions of their records, where the bucket keeps versions.
+    pub(super) versions: u64,
+}
+
+/// Objects that opened before and do not now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ObjectsTried {
+    /// Versions of objects in the domain, before.
+    pub(super) seen: u64,
+    /// How many of them opened before, chosen at random.
+    pub(super) opened_before: u64,
+    /// How many of these were refused afterwards, for want of the key.
+    pub(super) refused_after: u64,
+    /// How many were deleted meanwhile.
+    pub(super) deleted: u64,
+}
+
+/// The whole statement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Certificate {
+    r#type: String,
+    deployment: String,
+    domain: String,
+    former_names: Vec<String>,
+    /// The latest date of any key: from then on nobody can take anything back.
+    pub(super) final_from: Moment,
+    ordered: Moment,
+    ordered_by: String,
+    completed: Moment,
+    completed_by: String,
+    keys: Vec<DestroyedKey>,
+    /// Keys that the operator has said to be destroyed; nothing here has shown it.
+    destroyed_as_the_operator_states: Vec<KeyName>,
+    registry: RecordsDeleted,
+    gateways: GatewaysFlushed,
+    objects: ObjectsTried,
+    not_covered: Vec<String>,
+    sealgate: String,
+}
+
+impl Certificate {
+    /// Of an order that was carried out.
+    ///
+    /// # Errors
+    ///
+    /// Where something of it was not.
+    pub(super) fn of(order: &Order, completed_by: &str) -> anyhow::Result<Self> {
+        let progress = &order.progress;
+        let plan = progress.plan.as_ref().context("nothing was planned")?;
+        let keys = destroyed(plan)?;
+        let latest = keys.iter().map(|key| key.final_from).max();
+        let objects = progress.objects.clone().context("no object was tried")?;
+        ensure!(
+            objects.refused_after + objects.deleted == objects.opened_before,
+            "some objects were not shown to be refused"
+        );
+        let mut not_covered: Vec<String> = LIMITS.map(str::to_owned).to_vec();
+        if objects.refused_after == 0 {
+            not_covered.push(
+                "No object of the domain was there to try: that nothing opens follows from the keys alone.".to_owned(),
+            );
+        }
+        Ok(Self {
+            r#type: TYPE.to_owned(),
+            deployment: order.deployment.clone(),
+            domain: order.domain.clone(),
+            former_names: plan.names.get(1..).unwrap_or_default().to_vec(),
+            final_from: latest.context("no key was destroyed")?,
+            ordered: order.ordered,
+            ordered_by: order.ordered_by.clone(),
+            completed: progress.completed.context("it is not completed")?,
+            completed_by: completed_by.to_owned(),
+            keys,
+            destroyed_as_the_operator_states: order.stated.clone(),
+            registry: progress
+                .records
+                .clone()
+                .context("the registry still has records")?,
+            gateways: progress.flushed.clone().context("no gateway was flushed")?,
+            objects,
+            not_covered,
+            sealgate: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+
+    /// Writes it, with its signature beside it.
+    pub(super) fn write(&self, path: &Path, key: &SigningKey) -> anyhow::Result<()> {
+        document::write_with_signature(path, &document::encode(self)?, key)
+    }
+
+    /// Reads one whose signature verifies.
+    pub(super) fn read(path: &Path, key: &PublicKey) -> anyhow::Result<Self> {
+        let bytes = document::read_verified(path, key)?;
+        let certificate: Self = serde_json::from_slice(&bytes).with_context(|| {
+            format!(
+                "{} is signed and is no certificate of shredding that this version knows",
+                path.display()
+            )
+        })?;
+        ensure!(
+            certificate.r#type == TYPE,
+            "{} is signed and is no certificate of shredding",
+            path.display()
+        );
+        Ok(certificate)
+    }
+
+    /// For people.
+    pub(super) fn as_text(&self) -> String {
+        let mut text = format!(
+            "domain {} of deployment {}\nfinal from {}\nordered {} by {}, completed {} by {}",
+            self.domain,
+            self.deployment,
+            self.final_from,
+            self.ordered,
+            self.ordered_by,
+            self.completed,
+            self.completed_by
+        );
+        for key in &self.keys {
+            // Writing to a String never fails.
+            let _ = write!(
+                text,
+                "\n{}: {} ({}): {} {}, final from {}",
+                key.key_service.as_deref().unwrap_or("recovery key"),
+                key.full_name,
+                key.key,
+                key.manner,
+                key.done,
+                key.final_from
+            );
+        }
+        for key in &self.destroyed_as_the_operator_states {
+            let _ = write!(text, "\n{key}: destroyed, as the operator states");
+        }
+        let _ = write!(
+            text,
+            "\nregistry: {} working keys, {} versions of records deleted\ngateways that dropped their keys: {}\nobjects: {} seen, {} opened before, {} of them refused afterwards, {} deleted meanwhile",
+            self.registry.working_keys,
+            self.registry.versions,
+            self.gateways.gateways.len(),
+            self.objects.seen,
+            self.objects.opened_before,
+            self.objects.refused_after,
+            self.objects.deleted
+        );
+        let survivors = self.keys.iter().filter_map(|key| key.not_covered.as_ref());
+        for limit in self.not_covered.iter().chain(survivors) {
+            let _ = write!(text, "\nnot covered: {limit}");
+        }
+        text
+    }
+}
+
+fn destroyed(plan: &Plan) -> anyhow::Result<Vec<DestroyedKey>> {
+    let keys = plan.keys.iter().map(|key| {
+        let destroyed = key.destroyed.clone();
+        destroyed.with_context(|| format!("{} was not destroyed", key.full_name))
+    });
+    keys.collect()
+}
+
+#[cfg(test)]
+#[path = "certificate_tests.rs"]
+mod tests;

@@ -1,0 +1,143 @@
+use std::fs;
+
+use proptest::prelude::*;
+
+use super::super::order::{PlannedKey, Progress};
+use super::super::signing::beside;
+use super::*;
+
+fn at(seconds: u64) -> Moment {
+    Moment::from_milliseconds(seconds * 1_000)
+}
+
+fn planned(number: u8, final_from: u64) -> PlannedKey {
+    let key: KeyName = format!("aws-kms {number:016x}").parse().unwrap();
+    PlannedKey {
+        key_service: Some(format!("service-{number}")),
+        key: key.clone(),
+        full_name: format!("arn:{number}"),
+        is_begun: true,
+        destroyed: Some(DestroyedKey {
+            key_service: Some(format!("service-{number}")),
+            key,
+            full_name: format!("arn:{number}"),
+            manner: "deletion scheduled".to_owned(),
+            done: at(10),
+            final_from: at(final_from),
+            not_covered: None,
+        }),
+    }
+}
+
+fn carried_out() -> Order {
+    let mut order = Order::new("rig", "acme/alice", at(1), at(2), "c.json".into());
+    order.progress = Progress {
+        plan: Some(Plan {
+            names: vec!["acme/alice".to_owned(), "old".to_owned()],
+            keys: vec![planned(1, 700), planned(2, 900)],
+            working_keys: 3,
+            objects: 5,
+            sample: Vec::new(),
+        }),
+        flushed: Some(GatewaysFlushed {
+            done: at(20),
+            gateways: vec!["g".to_owned()],
+        }),
+        records: Some(RecordsDeleted {
+            working_keys: 3,
+            versions: 4,
+        }),
+        objects: Some(ObjectsTried {
+            seen: 5,
+            opened_before: 2,
+            refused_after: 2,
+            deleted: 0,
+        }),
+        completed: Some(at(30)),
+    };
+    order
+}
+
+#[test]
+fn it_is_final_when_the_last_key_is_and_names_each() {
+    let certificate = Certificate::of(&carried_out(), "me").unwrap();
+    assert_eq!(certificate.final_from, at(900));
+    assert_eq!(certificate.former_names, ["old"]);
+    let text = certificate.as_text();
+    for part in [
+        "arn:1",
+        "arn:2",
+        "final from 1970-01-01T00:15:00Z",
+        "2 opened before",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn nothing_is_certified_that_was_not_done() {
+    let without = |change: fn(&mut Progress)| {
+        let mut order = carried_out();
+        change(&mut order.progress);
+        Certificate::of(&order, "me").is_err()
+    };
+    assert!(!without(|_| {}));
+    assert!(without(|progress| progress.plan = None));
+    assert!(without(|progress| progress.flushed = None));
+    assert!(without(|progress| progress.records = None));
+    assert!(without(|progress| progress.objects = None));
+    assert!(without(|progress| progress.completed = None));
+    assert!(without(|progress| {
+        progress.plan.as_mut().unwrap().keys[1].destroyed = None;
+    }));
+    assert!(without(|progress| progress
+        .plan
+        .as_mut()
+        .unwrap()
+        .keys
+        .clear()));
+    assert!(without(|progress| {
+        progress.objects.as_mut().unwrap().refused_after = 1;
+    }));
+}
+
+#[test]
+fn an_order_is_no_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("c.json");
+    let (key, _) = SigningKey::open_or_create(&directory.path().join("key")).unwrap();
+    let order = document::encode(&carried_out()).unwrap();
+    document::write_with_signature(&path, &order, &key).unwrap();
+    let refused = Certificate::read(&path, &key.public().unwrap()).unwrap_err();
+    assert!(refused.to_string().contains("no certificate"), "{refused}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_changed_byte_of_document_or_signature_is_seen(
+        place in any::<prop::sample::Index>(),
+        change in 1_u8..=255,
+        of_signature in any::<bool>(),
+        cut in any::<bool>(),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("c.json");
+        let (key, _) = SigningKey::open_or_create(&directory.path().join("key")).unwrap();
+        let public = key.public().unwrap();
+        let certificate = Certificate::of(&carried_out(), "me").unwrap();
+        certificate.write(&path, &key).unwrap();
+        prop_assert_eq!(&Certificate::read(&path, &public).unwrap(), &certificate);
+        let file = if of_signature { beside(&path, ".sig") } else { path.clone() };
+        let mut bytes = fs::read(&file).unwrap();
+        let place = place.index(bytes.len());
+        if cut {
+            bytes.truncate(place);
+        } else {
+            bytes[place] ^= change;
+        }
+        fs::write(&file, bytes).unwrap();
+        prop_assert!(Certificate::read(&path, &public).is_err());
+    }
+}

@@ -1,0 +1,291 @@
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::Surroundings;
+use crate::scan::census::Seen;
+
+fn kms_table(name: &str) -> String {
+    format!(
+        "[[key_service]]\nname = \"{name}\"\ntype = \"aws-kms\"\nkey = \"alias/{name}\"\nregion = \"eu-1\"\n"
+    )
+}
+
+/// Key services `one` to `four`, and these lines of `domain = […]`.
+fn config(domains: &str, more: &str) -> Config {
+    let mut services = String::new();
+    for name in ["one", "two", "three", "four"] {
+        services.push_str(&kms_table(name));
+    }
+    let text = format!(
+        "deployment = \"rig\"\ndomain = [{domains}]\n[listener]\naddress = \"127.0.0.1:0\"\n\
+         [upstream]\nendpoint = \"http://127.0.0.1:9000\"\nregion = \"eu-1\"\n\
+         credentials = {{ access_key_id = \"AKIA1\", secret_access_key = \"env:SECRET\" }}\n{services}{more}\n\
+         [[identity]]\nname = \"app\"\n[[identity.credential]]\naccess_key_id = \"app-1\"\nsecret_access_key = \"env:SECRET\"\n"
+    );
+    let surroundings = Surroundings {
+        directory: Path::new("/nonexistent"),
+        environment: &|_| Some("a secret of the tests".to_owned()),
+    };
+    Config::parse(&text, surroundings).unwrap()
+}
+
+fn key(number: usize) -> KeyName {
+    format!("aws-kms {number:016x}").parse().unwrap()
+}
+
+fn known() -> Vec<KnownKey> {
+    let names = ["one", "two", "three", "four"];
+    let known = names.iter().enumerate().map(|(place, name)| KnownKey {
+        service: (*name).to_owned(),
+        key: key(place),
+        full_name: format!("arn:{name}"),
+        related: Vec::new(),
+    });
+    known.collect()
+}
+
+const ALICE: &str =
+    "{ buckets = [\"data\"], prefix = \"alice/\", name = \"alice\", key_services = [\"one\"] }";
+const BOB: &str =
+    "{ buckets = [\"data\"], prefix = \"bob/\", name = \"bob\", key_services = [\"two\"] }";
+const REST: &str = "{ buckets = [\"*\"], key_services = [\"three\"] }";
+
+fn tenants() -> Config {
+    config(&format!("{ALICE}, {BOB}, {REST}"), "")
+}
+
+fn census(inside: &[usize], outside: &[usize]) -> Census {
+    let mut census = Census::default();
+    for number in inside {
+        census.add(true, "data/alice/x", Seen::Sealed(vec![key(*number)]));
+    }
+    for number in outside {
+        census.add(false, "data/bob/y", Seen::Sealed(vec![key(*number)]));
+    }
+    census
+}
+
+fn causes(config: &Config, census: &Census, stated: &Stated) -> Vec<String> {
+    let refusals = refusals(config, "alice", &known(), census, stated);
+    refusals.into_iter().map(|refusal| refusal.cause).collect()
+}
+
+#[track_caller]
+fn accepted(causes: &[String]) {
+    assert!(causes.is_empty(), "{causes:?}");
+}
+
+#[track_caller]
+fn refused(causes: &[String], part: &str) {
+    assert!(
+        causes.len() == 1 && causes[0].contains(part),
+        "{part:?} is not the one cause of {causes:?}"
+    );
+}
+
+#[test]
+fn a_domain_with_a_key_of_its_own_goes_with_that_key_alone() {
+    let census = census(&[0], &[1, 2]);
+    let none = Stated::default();
+    accepted(&causes(&tenants(), &census, &none));
+    let policy = tenants().sealing_of_domain("alice").unwrap();
+    assert_eq!(targets(&policy, &known(), &census), [0]);
+}
+
+#[test]
+fn a_key_that_the_configuration_gives_to_others_too_is_refused_by_their_name() {
+    let none = Stated::default();
+    let shared = BOB.replace("\"two\"", "\"two\", \"one\"");
+    for (domains, part) in [
+        (format!("{ALICE}, {shared}, {REST}"), "the domain bob"),
+        (
+            format!("{ALICE}, {BOB}"),
+            "every domain that no [[domain]] is about",
+        ),
+        (
+            format!("{ALICE}, {}", REST.replace("three", "one")),
+            "the domains of *",
+        ),
+    ] {
+        refused(
+            &causes(&config(&domains, ""), &census(&[], &[]), &none),
+            part,
+        );
+    }
+    // One key by two names, or in two Regions.
+    let mut twins = known();
+    twins[1].key = key(0);
+    let mut related = known();
+    related[1].related = vec![key(0)];
+    for known in [twins, related] {
+        let refusals = refusals(&tenants(), "alice", &known, &census(&[], &[]), &none);
+        assert!(
+            refusals[0]
+                .cause
+                .contains("key service two is also that of the domain bob"),
+            "{refusals:?}"
+        );
+    }
+}
+
+#[test]
+fn a_domain_without_a_table_of_its_own_is_refused() {
+    let config = tenants();
+    for domain in ["rig/data", "rig/other", "none"] {
+        assert!(own_names(&config, domain).is_err(), "{domain}");
+    }
+    assert_eq!(own_names(&config, "alice").unwrap(), ["alice"]);
+    let per_bucket = self::config(
+        "{ buckets = [\"a\", \"b\"], name = \"t/{bucket}\", key_services = [\"one\"] }",
+        "",
+    );
+    assert!(
+        own_names(&per_bucket, "t/a").is_err(),
+        "one table, two domains"
+    );
+    let one_bucket = self::config(
+        "{ buckets = [\"a\"], name = \"t/{bucket}\", key_services = [\"one\"] }",
+        "",
+    );
+    assert_eq!(own_names(&one_bucket, "t/a").unwrap(), ["t/a"]);
+}
+
+#[test]
+fn former_names_are_its_own_where_nobody_else_has_them() {
+    let names = |domains: &str| own_names(&config(domains, ""), "alice").unwrap();
+    let alice = ALICE.replace(
+        "name =",
+        "former = [\"old\", \"rig/data\", \"rig/gone\"], name =",
+    );
+    // The rest of the bucket is of rig/data, and so would a new bucket `gone` be of rig/gone.
+    assert_eq!(names(&alice), ["alice", "old"]);
+    let bob = BOB.replace("name =", "former = [\"old\"], name =");
+    assert_eq!(names(&format!("{alice}, {bob}")), ["alice"]);
+    let whole = "{ buckets = [\"data\"], name = \"alice\", former = [\"rig/data\"], key_services = [\"one\"] }";
+    assert_eq!(names(whole), ["alice", "rig/data"]);
+}
+
+#[test]
+fn a_key_that_stays_and_has_wrapped_for_the_domain_is_refused_unless_it_is_said_to_be_gone() {
+    let mut stated = Stated::default();
+    let found = census(&[0, 9], &[]);
+    refused(&causes(&tenants(), &found, &stated), "not configured");
+    stated.destroyed = vec![key(9)];
+    accepted(&causes(&tenants(), &found, &stated));
+    // It is not gone for others.
+    refused(
+        &causes(&tenants(), &census(&[0, 9], &[9]), &stated),
+        "for others, too",
+    );
+    stated.destroyed = vec![key(2)];
+    refused(
+        &causes(&tenants(), &census(&[0], &[]), &stated),
+        "said to be destroyed",
+    );
+    // One that is configured goes, too, if it is nobody else's.
+    let found = census(&[0, 3], &[]);
+    let policy = tenants().sealing_of_domain("alice").unwrap();
+    assert_eq!(targets(&policy, &known(), &found), [0, 3]);
+    accepted(&causes(&tenants(), &found, &Stated::default()));
+    refused(
+        &causes(&tenants(), &census(&[0, 2], &[]), &Stated::default()),
+        "the domains of *",
+    );
+}
+
+#[test]
+fn a_recovery_key_has_to_be_the_domains_own_and_gone() {
+    let public = "GkeHFtY8suFnhu6TAESG3BUemIs0tHUEPT4BdbsBxEQ";
+    let table = format!("{{ public_key = \"{public}\", sender_key = \"env:SECRET\" }}");
+    let recovery = recovery_name(&public.parse().unwrap()).unwrap();
+    let stated = Stated {
+        destroyed: vec![recovery.clone()],
+        ..Stated::default()
+    };
+    let own = config(
+        &format!(
+            "{}, {BOB}, {REST}",
+            ALICE.replace(" }", &format!(", recovery = {table} }}"))
+        ),
+        "",
+    );
+    refused(
+        &causes(&own, &census(&[0], &[]), &Stated::default()),
+        "would go on opening copies of the registry",
+    );
+    accepted(&causes(&own, &census(&[0], &[]), &stated));
+    let with_file = Stated {
+        recovery_file: Some(recovery.clone()),
+        ..Stated::default()
+    };
+    accepted(&causes(&own, &census(&[0], &[]), &with_file));
+    // That of the deployment is everybody's, whatever is said of it.
+    let more = format!("[recovery]\npublic_key = \"{public}\"\nsender_key = \"env:SECRET\"\n");
+    let shared = config(&format!("{ALICE}, {BOB}, {REST}"), &more);
+    refused(
+        &causes(&shared, &census(&[0], &[]), &stated),
+        "is that of other domains, too",
+    );
+    // One that wraps for nobody any more, and did.
+    let mut found = census(&[0], &[]);
+    found.add(true, "a record", Seen::Sealed(vec![recovery.clone()]));
+    refused(
+        &causes(&tenants(), &found, &Stated::default()),
+        "would go on opening",
+    );
+    accepted(&causes(&tenants(), &found, &stated));
+    found.add(false, "bob's record", Seen::Sealed(vec![recovery]));
+    refused(&causes(&tenants(), &found, &stated), "bob's record");
+}
+
+#[test]
+fn what_is_in_the_clear_or_cannot_be_told_is_refused() {
+    let mut found = census(&[0], &[]);
+    found.add(true, "data/alice/plain", Seen::Clear);
+    refused(
+        &causes(&tenants(), &found, &Stated::default()),
+        "data/alice/plain",
+    );
+    let mut found = census(&[0], &[]);
+    found.add(false, "data/z", Seen::Unknown("damaged".to_owned()));
+    refused(
+        &causes(&tenants(), &found, &Stated::default()),
+        "data/z: damaged",
+    );
+}
+
+proptest! {
+    /// Whatever lies where: nothing is let go that has wrapped for others, and nothing stays that has wrapped for the domain.
+    #[test]
+    fn keys_go_only_if_they_are_the_domains_and_all_of_them_do(
+        inside in prop::collection::vec(0_usize..7, 0..5),
+        outside in prop::collection::vec(0_usize..7, 0..5),
+        stated in prop::collection::vec(4_usize..7, 0..3),
+    ) {
+        let config = tenants();
+        let found = census(&inside, &outside);
+        let stated = Stated {
+            destroyed: stated.into_iter().map(key).collect(),
+            recovery_file: None,
+        };
+        if causes(&config, &found, &stated).is_empty() {
+            let policy = config.sealing_of_domain("alice").unwrap();
+            let known = known();
+            let going: Vec<_> = targets(&policy, &known, &found)
+                .into_iter()
+                .map(|place| known[place].key.clone())
+                .collect();
+            prop_assert!(going.contains(&key(0)));
+            prop_assert!(!going.contains(&key(1)) && !going.contains(&key(2)), "keys of others");
+            for number in inside {
+                let gone = going.contains(&key(number)) || stated.destroyed.contains(&key(number));
+                prop_assert!(gone, "{number} stays");
+            }
+            for number in outside {
+                prop_assert!(!going.contains(&key(number)), "{number} goes");
+            }
+        }
+    }
+}
