@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::sample::Sample;
 use crate::cli::files::Progress;
 use crate::cli::permit;
-use crate::config::Config;
+use crate::config::{Config, RecoveryConfig};
 use crate::gateway::Gateway;
 use crate::migration::Pace;
 use crate::migration::export::{Destination, Export, ExportSettings};
@@ -66,9 +66,13 @@ impl Opener {
             (Asked::KeyService(place), Some(places)) => places.contains(place),
             (Asked::KeyService(_), None) => true,
             (Asked::RecoveryKey(config, key), _) => {
-                // Without one in the configuration, it is held against all that there is.
-                let own = config.recovery_of_domain(domain);
-                own.is_none_or(|own| own.public_key == *key)
+                // One that the configuration does not name is held against all that there is.
+                let is_it = |own: &RecoveryConfig| own.public_key == *key;
+                let of_domains = config.domains.iter().map(|rule| &rule.recovery);
+                let is_named = of_domains
+                    .chain([&config.recovery])
+                    .any(|own| own.as_ref().is_some_and(is_it));
+                !is_named || config.recovery_of_domain(domain).is_some_and(is_it)
             }
         }
     }
