@@ -190,6 +190,7 @@ pub(crate) async fn look(gateway: &Arc<Gateway>, item: &Item) -> Seen {
         Ok(Looked::Clear | Looked::Broken((Class::InTheClear, _))) => Seen::Clear,
         Ok(Looked::Sealed(header, _)) => sealed(header.wraps()),
         Ok(Looked::Broken((_, cause))) => Seen::Unknown(cause),
+        Ok(Looked::OtherLength(_)) => Seen::Unknown("it is replaced all the time".to_owned()),
         Err(error) => Seen::Unknown(error.to_string()),
     }
 }

@@ -220,6 +220,7 @@ mod tests {
                 is_current: true,
                 size: 0,
                 entity_tag: None,
+                modified: None,
                 newer: None,
             },
         }

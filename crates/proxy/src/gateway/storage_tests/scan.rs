@@ -18,6 +18,7 @@ fn item(rig: &Rig, key: &str, more: u64) -> Item {
             is_current: true,
             size: rig.storage.length(BUCKET, key) as u64 + more,
             entity_tag: None,
+            modified: None,
             newer: None,
         },
     }
