@@ -128,13 +128,26 @@ impl Process {
         Ok(())
     }
 
-    /// Asks the process to end with SIGTERM and waits for that.
+    /// Sends it a signal, such as `TERM`.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &id])
+            .status()?;
+        if !sent.success() {
+            bail!("{} takes no SIG{name}: {sent}", self.name);
+        }
+        Ok(())
+    }
+
+    /// Waits for it to end.
     ///
     /// # Errors
     /// If it does not end in time.
-    pub fn terminate(&mut self, limit: Duration) -> Result<ExitStatus> {
-        let id = self.child.id().to_string();
-        Command::new("kill").args(["-TERM", &id]).status()?;
+    pub fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {
@@ -143,10 +156,19 @@ impl Process {
             thread::sleep(POLL);
         }
         bail!(
-            "{} did not end within {limit:?} of SIGTERM\n{}",
+            "{} did not end within {limit:?}\n{}",
             self.name,
             self.last_words()
         )
+    }
+
+    /// Asks the process to end with SIGTERM and waits for that.
+    ///
+    /// # Errors
+    /// If it does not end in time.
+    pub fn terminate(&mut self, limit: Duration) -> Result<ExitStatus> {
+        self.signal("TERM")?;
+        self.ended(limit)
     }
 
     /// What the process has printed to standard output so far.

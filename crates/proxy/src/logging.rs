@@ -4,10 +4,10 @@ use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::{Layer as _, Registry, reload};
 
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
@@ -21,15 +21,30 @@ const OWN_TARGETS: &str = "sealgate";
 ///
 /// # Errors
 /// If logs already go somewhere: this is for the start of a program, once.
-pub fn start(config: LogConfig) -> Result<(), TryInitError> {
+pub fn start(config: LogConfig) -> Result<LevelControl, TryInitError> {
+    let (filter, handle) = reload::Layer::new(filter(config.level));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match config.format {
         LogFormat::Human => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_ansi(false).boxed(),
     };
     tracing_subscriber::registry()
-        .with(lines.with_filter(filter(config.level)))
-        .try_init()
+        .with(lines.with_filter(filter))
+        .try_init()?;
+    Ok(LevelControl(handle))
+}
+
+/// What changes the level of a process's log while it runs.
+#[derive(Clone, Debug)]
+pub struct LevelControl(reload::Handle<Targets, Registry>);
+
+impl LevelControl {
+    /// From now on the log says this much.
+    pub fn set(&self, level: LogLevel) {
+        if let Err(error) = self.0.reload(filter(level)) {
+            tracing::warn!(%error, "the log's level stays as it was");
+        }
+    }
 }
 
 /// As [`start`], for a command that ends by itself: unless somebody asks for more, by `--verbose` or `RUST_LOG`, it warns and says nothing of steps that
@@ -37,7 +52,7 @@ pub fn start(config: LogConfig) -> Result<(), TryInitError> {
 ///
 /// # Errors
 /// As [`start`].
-pub fn start_for_command(config: LogConfig) -> Result<(), TryInitError> {
+pub fn start_for_command(config: LogConfig) -> Result<LevelControl, TryInitError> {
     let asked = std::env::var("RUST_LOG").ok();
     start(LogConfig {
         level: command_level(

@@ -26,6 +26,8 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
+    /// Further keys of the gateway's table, each with a comma before it.
+    pub more: String,
 }
 
 /// What a gateway is told.
@@ -93,7 +95,8 @@ impl GatewaySettings {
             let (certificate, key) = (files.certificate.display(), files.key.display());
             writeln!(
                 text,
-                "tls = {{ certificate = \"{certificate}\", key = \"{key}\" }}"
+                "tls = {{ certificate = \"{certificate}\", key = \"{key}\"{} }}",
+                files.more
             )?;
         }
         writeln!(text, "{listener}\n[upstream]\n{upstream}")?;

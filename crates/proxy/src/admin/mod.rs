@@ -18,7 +18,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::config::{AdminConfig, LimitsConfig, ListenerConfig};
-use crate::listener::{BindError, Listener};
+use crate::listener::{BindError, Listener, tls::TlsHandle};
 use crate::metrics::{self, Metrics};
 
 pub use health::{Health, Need, Obstacle, Reporter};
@@ -67,9 +67,9 @@ impl Admin {
         self.listener.url()
     }
 
-    /// When its certificate ends, in seconds since 1970, if it has one.
-    pub(crate) fn certificate_expiry(&self) -> Option<i64> {
-        self.listener.certificate_expiry()
+    /// What exchanges certificate and key while it serves, if it has TLS.
+    pub fn tls(&self) -> Option<&TlsHandle> {
+        self.listener.tls()
     }
 
     /// Answers until `stop` is done.

@@ -227,6 +227,7 @@ pub(super) fn upstream_at(place: &Place<'_>) -> anyhow::Result<UpstreamConfig> {
         region: place.region.to_owned(),
         addressing: Addressing::Path,
         ca_file: None,
+        client_certificate: None,
         largest_copy: DEFAULT_LARGEST_COPY,
         checksum_trailer: ChecksumTrailer::Never,
         credentials: CredentialSource::Chain {

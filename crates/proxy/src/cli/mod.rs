@@ -22,6 +22,7 @@ mod permit;
 #[cfg(target_os = "linux")]
 mod process_memory;
 mod recovery;
+mod reload;
 mod seal;
 mod serve;
 mod service;

@@ -11,7 +11,10 @@ use tokio::task::JoinHandle;
 use crate::admin::{Admin, Health};
 use crate::config::Config;
 use crate::gateway::Gateway;
-use crate::listener::Listener;
+use crate::listener::{Listener, tls::TlsHandle};
+use crate::logging::LevelControl;
+
+use super::reload::Targets;
 
 /// How long the first look at storage and key services may take before it is said that the gateway is not ready.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
@@ -22,6 +25,8 @@ pub(super) struct Service {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
     admin: Option<JoinHandle<()>>,
+    admin_tls: Option<TlsHandle>,
+    client_tls: Option<TlsHandle>,
     gateway: Arc<Gateway>,
     watch: JoinHandle<()>,
 }
@@ -38,18 +43,20 @@ impl Service {
             .await
             .context("the gateway can't start")?;
         gateway.record_decisions()?;
+        let admin_tls = admin.as_ref().and_then(Admin::tls).cloned();
+        let client_tls = listener.tls().cloned();
         let admin = admin.map(|admin| {
             tracing::info!(url = admin.url(), "health and metrics are told here");
             let health = Arc::clone(&gateway.health);
             let metrics = Arc::clone(&gateway.metrics);
-            if let Some(expiry) = admin.certificate_expiry() {
-                metrics.certificates.set("admin", expiry);
+            if let Some(tls) = &admin_tls {
+                metrics.certificates.set("admin", tls.expiry());
             }
             // It answers until the process ends: that a gateway drains is said here.
             tokio::spawn(admin.serve(health, metrics, std::future::pending()))
         });
-        if let Some(expiry) = listener.certificate_expiry() {
-            gateway.metrics.certificates.set("client", expiry);
+        if let Some(tls) = &client_tls {
+            gateway.metrics.certificates.set("client", tls.expiry());
         }
         gateway.watch_storage();
         gateway.watch_key_services();
@@ -67,6 +74,8 @@ impl Service {
             stop,
             task,
             admin,
+            admin_tls,
+            client_tls,
             gateway,
             watch,
         })
@@ -75,6 +84,16 @@ impl Service {
     /// A URL that reaches the gateway from this machine.
     pub(super) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// What takes new settings while it runs.
+    pub(super) fn reload_targets(&self, level: LevelControl) -> Targets {
+        Targets {
+            gateway: Arc::clone(&self.gateway),
+            client_tls: self.client_tls.clone(),
+            admin_tls: self.admin_tls.clone(),
+            level,
+        }
     }
 
     /// What is known of storage and key services.
@@ -89,8 +108,17 @@ impl Service {
         self.health().is_ready()
     }
 
-    /// Takes no new requests, lets running ones finish within the grace period, and returns.
+    /// Says that it is not ready, goes on for `limits.drain_delay`, then takes no new requests, lets running ones finish within
+    /// `limits.shutdown_grace`, and returns.
+    ///
+    /// Cancel safety: dropped, requests that are running are cut off when the runtime ends.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
+        self.gateway.health.drain();
+        let delay = self.gateway.config.limits.drain_delay;
+        if !delay.is_zero() {
+            tracing::info!(?delay, "not ready any more; requests are still taken");
+            tokio::time::sleep(delay).await;
+        }
         let _ = self.stop.send(());
         let ended = self.task.await;
         self.watch.abort();
@@ -126,6 +154,23 @@ impl StopSignals {
             _ = self.interrupt.recv() => "SIGINT",
         };
         tracing::info!(signal = name, "stopping: running requests may finish");
+    }
+
+    /// Waits for `ending` to end by itself, or for one more signal, which ends it at once.
+    pub(super) async fn unless_repeated(
+        &mut self,
+        ending: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<()> {
+        let again = async {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+        };
+        tokio::select! {
+            ended = ending => ended,
+            () = again => anyhow::bail!("ended at once by a second signal; requests that were running are cut off"),
+        }
     }
 }
 

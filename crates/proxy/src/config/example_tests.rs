@@ -8,14 +8,17 @@ use super::*;
 const EXAMPLE: &str = include_str!("../../sealgate.example.toml");
 
 /// The files that the example names.
-const FILES: [&str; 17] = [
+const FILES: [&str; 20] = [
     "ca.pem",
     "gateway.pem",
     "gateway-key.pem",
     "audit.key",
     "server.pem",
     "server-key.pem",
+    "clients-ca.pem",
     "storage-ca.pem",
+    "storage-client.pem",
+    "storage-client-key.pem",
     "kms-ca.pem",
     "vault-ca.pem",
     "vault-client.pem",
@@ -82,6 +85,7 @@ tls = { strange = 1 }
 [upstream]
 strange = 1
 credentials = { strange = 1 }
+client_certificate = { strange = 1 }
 [state]
 strange = 1
 [[key_service]]

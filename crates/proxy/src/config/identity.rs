@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::listener::ListenerConfig;
 use super::secret::{Secret, Surroundings};
 use super::table::{Table, Value};
+use crate::listener::client_certificate;
 
 /// The longest name and the longest access key id, in bytes. Ids are part of every signature's text.
 const NAME_LIMIT: usize = 128;
@@ -18,6 +20,9 @@ pub struct IdentityConfig {
     pub name: String,
     /// Its access keys; at least one.
     pub credentials: Vec<ClientCredential>,
+    /// Names of client certificates, such as `DNS:app.example.org`: its requests must come over a connection with one of them. None where any
+    /// connection will do.
+    pub certificates: Option<Vec<String>>,
 }
 
 /// One access key of a client.
@@ -33,6 +38,7 @@ pub struct ClientCredential {
 pub(super) fn read_all(
     root: &mut Table<'_>,
     surroundings: Surroundings<'_>,
+    listener: Option<&ListenerConfig>,
 ) -> Option<Vec<IdentityConfig>> {
     let tables = root.tables("identity");
     if tables.is_empty() {
@@ -45,7 +51,7 @@ pub(super) fn read_all(
     let mut taken = Taken::default();
     let identities: Vec<_> = tables
         .into_iter()
-        .filter_map(|table| read(table, surroundings, &mut taken))
+        .filter_map(|table| read(table, surroundings, listener, &mut taken))
         .collect();
     (identities.len() == count).then_some(identities)
 }
@@ -60,6 +66,7 @@ struct Taken {
 fn read(
     mut table: Table<'_>,
     surroundings: Surroundings<'_>,
+    listener: Option<&ListenerConfig>,
     taken: &mut Taken,
 ) -> Option<IdentityConfig> {
     let name = table
@@ -86,12 +93,59 @@ fn read(
         .into_iter()
         .filter_map(|table| read_credential(table, surroundings, taken))
         .collect();
+    let certificates = table
+        .take("certificates")
+        .map(|value| read_certificates(&value, listener));
     table.finish();
     (count > 0 && credentials.len() == count).then_some(())?;
     Some(IdentityConfig {
         name: name?,
         credentials,
+        certificates: match certificates {
+            Some(certificates) => Some(certificates?),
+            None => None,
+        },
     })
+}
+
+fn read_certificates(value: &Value<'_>, listener: Option<&ListenerConfig>) -> Option<Vec<String>> {
+    let names = value.texts()?;
+    if names.is_empty() {
+        return value.problem(
+            "names no certificate, so that nobody could be this identity",
+            "name one, or remove the key",
+        );
+    }
+    // Where the listener is wrong, that is the problem to tell.
+    let asks = |listener: &ListenerConfig| {
+        listener
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.clients.is_some())
+    };
+    if listener.is_some_and(|listener| !asks(listener)) {
+        return value.problem(
+            "the listener asks for no certificates, so that nobody could be this identity",
+            "add client_ca to listener.tls, or remove the key",
+        );
+    }
+    let read: Vec<String> = names
+        .iter()
+        .filter_map(|name| {
+            let text = name.text()?;
+            let has_form = client_certificate::FORMS
+                .iter()
+                .any(|form| text.len() > form.len() && text.starts_with(form));
+            if has_form {
+                return Some(text.to_owned());
+            }
+            name.problem(
+                "not the name of a certificate",
+                "write the common name of its subject as \"CN=NAME\", or an alternative name as \"DNS:NAME\", \"URI:NAME\" or \"EMAIL:NAME\"",
+            )
+        })
+        .collect();
+    (read.len() == names.len()).then_some(read)
 }
 
 fn read_credential(

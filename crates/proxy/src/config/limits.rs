@@ -32,7 +32,9 @@ pub struct LimitsConfig {
     pub upstream_connect_timeout: Duration,
     /// How long the storage may take to begin its answer, counted from the end of the request.
     pub upstream_response_timeout: Duration,
-    /// How long running requests may go on after a stop was asked for.
+    /// How long a gateway that was asked to stop goes on taking requests, so that load balancers learn of it.
+    pub drain_delay: Duration,
+    /// How long running requests may go on after that.
     pub shutdown_grace: Duration,
     /// How long new objects are sealed under one working key.
     pub working_key_lifetime: Duration,
@@ -68,6 +70,7 @@ impl Default for LimitsConfig {
             idle_timeout: Duration::from_mins(1),
             upstream_connect_timeout: Duration::from_secs(5),
             upstream_response_timeout: Duration::from_mins(1),
+            drain_delay: Duration::ZERO,
             shutdown_grace: Duration::from_secs(30),
             working_key_lifetime: Duration::from_hours(24),
             working_key_hard_limit: Duration::from_hours(72),
@@ -126,6 +129,11 @@ pub(super) fn read(mut table: Table<'_>) -> Option<LimitsConfig> {
         "upstream_response_timeout",
         default.upstream_response_timeout,
         short,
+    );
+    let drain_delay = table.duration(
+        "drain_delay",
+        default.drain_delay,
+        Duration::ZERO..=Duration::from_mins(10),
     );
     let shutdown_grace = table.duration(
         "shutdown_grace",
@@ -186,6 +194,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<LimitsConfig> {
         idle_timeout: idle_timeout?,
         upstream_connect_timeout: upstream_connect_timeout?,
         upstream_response_timeout: upstream_response_timeout?,
+        drain_delay: drain_delay?,
         shutdown_grace: shutdown_grace?,
         working_key_lifetime: working_key_lifetime?,
         working_key_hard_limit: working_key_hard_limit?,

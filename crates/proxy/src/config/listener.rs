@@ -77,6 +77,17 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The private key (PKCS#8, PKCS#1 or SEC1).
     pub key: PathBuf,
+    /// Whose certificates clients may show; `None` asks for none.
+    pub clients: Option<ClientAuthorities>,
+}
+
+/// The certificates that a listener asks its clients for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuthorities {
+    /// PEM file of the only authorities whose certificates are taken.
+    pub file: PathBuf,
+    /// Whether a client without one is refused in the handshake.
+    pub is_required: bool,
 }
 
 /// Reads `[listener]`.
@@ -190,10 +201,31 @@ pub(super) fn read_tls(mut table: Table<'_>, surroundings: Surroundings<'_>) -> 
     };
     let certificate = file("certificate", "certificate = \"FILE\"");
     let key = file("key", "key = \"FILE\"");
+    let authorities = table
+        .take("client_ca")
+        .map(|value| surroundings.file(&value, "name a PEM file of certificate authorities"));
+    let is_required = match table.take("client_certificates") {
+        Some(value) if authorities.is_none() => value.problem(
+            "nobody's certificates are taken",
+            "name the authorities with client_ca, or remove it",
+        ),
+        Some(value) => value.choice(&[("required", true), ("optional", false)]),
+        None => Some(true),
+    };
     table.finish();
     Some(TlsFiles {
         certificate: certificate?,
         key: key?,
+        clients: match authorities {
+            Some(file) => Some(ClientAuthorities {
+                file: file?,
+                is_required: is_required?,
+            }),
+            None => {
+                is_required?;
+                None
+            }
+        },
     })
 }
 

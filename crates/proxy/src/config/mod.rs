@@ -5,6 +5,7 @@
 mod admin;
 mod anonymous;
 mod audit;
+mod difference;
 mod domain;
 mod endpoint;
 mod identity;
@@ -17,6 +18,7 @@ mod mode;
 mod problem;
 mod quantity;
 mod recovery;
+mod referenced;
 mod secret;
 mod table;
 mod upstream;
@@ -34,18 +36,20 @@ use self::table::Table;
 pub use admin::AdminConfig;
 pub use anonymous::{AnonymousAction, AnonymousConfig};
 pub use audit::{AuditConfig, AuditReceiverConfig, OnFailure};
+pub use difference::{differing_keys, is_live};
 pub use domain::{CipherSuite, DomainConfig, DomainRule};
 pub use endpoint::{Endpoint, Scheme};
 pub use identity::{ClientCredential, IdentityConfig};
 pub use key_service::{AwsKmsConfig, KeyServiceConfig, KeyServiceTimeouts, Pkcs11Config};
 pub use limits::LimitsConfig;
-pub use listener::{ForwardedHeader, ListenerConfig, TlsFiles};
+pub use listener::{ClientAuthorities, ForwardedHeader, ListenerConfig, TlsFiles};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use migrating::MigratingConfig;
 pub use mode::Mode;
 pub use problem::{ConfigError, Problem};
 pub(crate) use quantity::{parse_duration, parse_size};
 pub use recovery::RecoveryConfig;
+pub use referenced::{Fingerprint, ReferencedFile};
 pub(crate) use secret::secret_of_reference;
 pub use secret::{Secret, Surroundings};
 pub use upstream::{
@@ -91,6 +95,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Logging.
     pub log: LogConfig,
+    /// The files that it names.
+    pub files: Vec<ReferencedFile>,
 }
 
 /// The longest configuration that is read, in bytes.
@@ -105,6 +111,14 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it, each with line, key and fix.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_with_text(path).map(|(config, _)| config)
+    }
+
+    /// As [`Self::load`], with the text that was read, which holds no secrets.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_with_text(path: &Path) -> Result<(Self, String), ConfigError> {
         let text = read_file(path).map_err(|cause| ConfigError {
             file: Some(path.to_owned()),
             problems: vec![Problem {
@@ -118,10 +132,13 @@ impl Config {
             directory: path.parent().unwrap_or(Path::new("")),
             environment: &|name| std::env::var(name).ok(),
         };
-        Self::parse(&text, surroundings).map_err(|error| ConfigError {
-            file: Some(path.to_owned()),
-            problems: error.problems,
-        })
+        match Self::parse(&text, surroundings) {
+            Ok(config) => Ok((config, text)),
+            Err(error) => Err(ConfigError {
+                file: Some(path.to_owned()),
+                problems: error.problems,
+            }),
+        }
     }
 
     /// Reads a configuration from text.
@@ -148,9 +165,10 @@ impl Config {
             });
         }
         let config = read(Table::root(document.get_ref(), &report), surroundings);
+        let files = report.files();
         let problems = report.into_problems();
         match config {
-            Some(config) if problems.is_empty() => Ok(config),
+            Some(config) if problems.is_empty() => Ok(Config { files, ..config }),
             _ => Err(ConfigError {
                 file: None,
                 problems,
@@ -244,7 +262,7 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         .map(|(names, _)| names.as_slice())
         .unwrap_or_default();
     let sealing = domain::default_sealing(limits.as_ref(), key_service_names, &root);
-    let identities = identity::read_all(&mut root, surroundings);
+    let identities = identity::read_all(&mut root, surroundings, listener.as_ref());
     let anonymous = anonymous::read_all(&mut root);
     let defaults = domain::Defaults {
         key_services: key_service_names,
@@ -291,6 +309,7 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         audit: audit?,
         limits: limits?,
         log: log?,
+        files: Vec::new(),
     })
 }
 

@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use super::referenced::ReferencedFile;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +62,7 @@ pub(super) struct Noted;
 pub(super) struct Report<'a> {
     text: &'a str,
     problems: RefCell<Vec<Problem>>,
+    files: RefCell<Vec<ReferencedFile>>,
 }
 
 impl<'a> Report<'a> {
@@ -68,7 +71,21 @@ impl<'a> Report<'a> {
         Self {
             text,
             problems: RefCell::default(),
+            files: RefCell::default(),
         }
+    }
+
+    /// Notes that a key names a file.
+    pub(super) fn refer_to(&self, key: &str, path: &Path) {
+        self.files.borrow_mut().push(ReferencedFile {
+            key: key.to_owned(),
+            path: path.to_owned(),
+        });
+    }
+
+    /// The files that were named so far.
+    pub(super) fn files(&self) -> Vec<ReferencedFile> {
+        self.files.borrow().clone()
     }
 
     /// Notes a problem. Messages must not repeat values: one of them may be a secret in the wrong place.

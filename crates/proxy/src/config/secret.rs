@@ -52,6 +52,7 @@ impl Surroundings<'_> {
     /// The path of a file that must be there.
     pub(super) fn file(&self, value: &Value<'_>, fix: &str) -> Option<PathBuf> {
         let path = self.path(value.text()?);
+        value.refers_to(&path);
         if path.is_file() {
             return Some(path);
         }
@@ -91,6 +92,7 @@ impl Surroundings<'_> {
             });
         }
         let path = self.path(text.strip_prefix("file:")?);
+        value.refers_to(&path);
         Some(match read_secret(&path) {
             Ok(secret) => Ok(secret),
             Err(cause) => value.noted(

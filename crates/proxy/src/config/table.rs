@@ -3,6 +3,7 @@
 //! Every function that returns `None` for a value that is there has noted a problem in the [`Report`].
 
 use std::ops::{Range, RangeInclusive};
+use std::path::Path;
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
@@ -204,6 +205,11 @@ pub(super) struct Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// Notes that this value names a file.
+    pub(super) fn refers_to(&self, path: &Path) {
+        self.report.refer_to(&self.path, path);
+    }
+
     /// Notes a problem with this value.
     pub(super) fn problem<T>(
         &self,

@@ -9,6 +9,7 @@ use super::endpoint::{self, Endpoint};
 use super::problem::Noted;
 use super::secret::{Secret, Surroundings};
 use super::table::{Table, Value};
+use super::vault::{ClientCertificateFiles, read_client_certificate};
 
 /// One S3 storage and how to reach it.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct UpstreamConfig {
     pub addressing: Addressing,
     /// PEM file of the only certificate authorities to trust; `None` trusts the system's.
     pub ca_file: Option<PathBuf>,
+    /// What is shown to a storage that asks for a certificate.
+    pub client_certificate: Option<ClientCertificateFiles>,
     /// Whose requests these are.
     pub credentials: CredentialSource,
     /// Bytes of ciphertext that are copied in one request; longer objects are copied in parts.
@@ -114,6 +117,7 @@ pub(super) fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Opti
     let endpoint = endpoint_value
         .as_ref()
         .and_then(|value| endpoint::read(&table, value, allow_plaintext, has_ca_file));
+    let client_certificate = read_client_certificate(&mut table, endpoint.as_ref(), surroundings);
     let region = table
         .require_text("region", "region = \"us-east-1\"")
         .and_then(|value| read_region(&value));
@@ -149,6 +153,7 @@ pub(super) fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Opti
         region: region?,
         addressing: addressing?,
         ca_file: ca_file.ok()?,
+        client_certificate: client_certificate.ok()?,
         credentials: credentials?,
         largest_copy: largest_copy?,
         checksum_trailer: checksum_trailer?,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::endpoint::{self, Endpoint, Scheme};
 use super::key_service::{KeyServiceTimeouts, read_timeouts};
+use super::problem::Noted;
 use super::secret::{Secret, Surroundings};
 use super::table::{Table, Value};
 use super::upstream::read_ca_file;
@@ -85,21 +86,7 @@ pub(super) fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Opti
         .and_then(|value| read_name(&value, false));
     let mount = read_path(&mut table, "mount", "transit");
     let namespace = table.take("namespace").map(|value| read_name(&value, true));
-    let client_certificate = table.take("client_certificate").map(|value| {
-        value
-            .table()
-            .and_then(|table| read_client_certificate(table, surroundings))
-    });
-    if client_certificate.is_some()
-        && endpoint
-            .as_ref()
-            .is_some_and(|endpoint| endpoint.scheme() == Scheme::Http)
-    {
-        table.problem::<()>(
-            "client_certificate contradicts an http endpoint",
-            "use https, or remove client_certificate",
-        );
-    }
+    let client_certificate = read_client_certificate(&mut table, endpoint.as_ref(), surroundings);
     let login = table
         .require(
             "login",
@@ -119,10 +106,7 @@ pub(super) fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Opti
         },
         login: login?,
         ca_file: ca_file.ok()?,
-        client_certificate: match client_certificate {
-            Some(files) => Some(files?),
-            None => None,
-        },
+        client_certificate: client_certificate.ok()?,
         timeouts: timeouts?,
     })
 }
@@ -196,7 +180,28 @@ fn read_token(table: &mut Table<'_>, surroundings: Surroundings<'_>) -> Option<V
     }
 }
 
+/// Reads `client_certificate`, which needs an endpoint with TLS.
 pub(super) fn read_client_certificate(
+    table: &mut Table<'_>,
+    endpoint: Option<&Endpoint>,
+    surroundings: Surroundings<'_>,
+) -> Result<Option<ClientCertificateFiles>, Noted> {
+    let Some(value) = table.take("client_certificate") else {
+        return Ok(None);
+    };
+    if endpoint.is_some_and(|endpoint| endpoint.scheme() == Scheme::Http) {
+        table.problem::<()>(
+            "client_certificate contradicts an http endpoint",
+            "use https, or remove client_certificate",
+        );
+    }
+    let files = value
+        .table()
+        .and_then(|table| read_certificate_files(table, surroundings));
+    files.map(Some).ok_or(Noted)
+}
+
+pub(super) fn read_certificate_files(
     mut table: Table<'_>,
     surroundings: Surroundings<'_>,
 ) -> Option<ClientCertificateFiles> {

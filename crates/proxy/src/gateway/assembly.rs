@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
+use arc_swap::ArcSwap;
 use aws_credential_types::Credentials;
 use sealgate_envelope::{
     Suite,
@@ -15,12 +16,12 @@ use sealgate_envelope::{
 use tokio::sync::Semaphore;
 
 use super::{
-    Gateway, RecoverySenders, key_services::key_service, key_watch::KeyChecks, no_keys::NoKeys,
-    pages, places::Places, quorum, storage_watch::StorageChecks, verification,
+    Gateway, RecoverySenders, key_services::key_service, key_watch::KeyChecks, live::Live, no_keys::NoKeys,
+    pages, quorum, storage_watch::StorageChecks, verification,
 };
 use crate::{
     admin::Health,
-    auth::{AuthSettings, Credential, CredentialStore, SecretAccessKey},
+    auth::AuthSettings,
     config::{self, CipherSuite, Config, LimitsConfig, Mode, UpstreamConfig},
     metrics::Metrics,
     object::CommitCache,
@@ -157,14 +158,13 @@ impl Gateway {
             storage_checks: StorageChecks::register(&health, &config),
             key_checks: KeyChecks::register(&health, &config),
             health,
-            credentials: credentials(&config)?,
             audit: OnceLock::new(),
+            live: ArcSwap::from_pointee(Live::new(&config)?),
             auth_settings: AuthSettings {
                 external_hosts: config.listener.external_hosts.clone(),
                 regions: config.listener.regions.clone(),
                 default_port: config.listener.client_scheme().default_port(),
             },
-            places: Places::new(&config.limits),
             pages: pages::Decisions::default(),
             small_object_memory: Arc::new(Semaphore::new(small_object_permits(&config.limits))),
             document_memory: memory,
@@ -244,6 +244,7 @@ impl Storage {
             region: String::new(),
             addressing: Addressing::Path,
             ca_file: None,
+            client_certificate: None,
             credentials: CredentialSource::new(Credentials::new("-", "-", None, None, "none")),
             timeouts: timeouts(&config.limits),
             memory: memory.clone(),
@@ -285,17 +286,6 @@ fn small_object_permits(limits: &LimitsConfig) -> usize {
         .min(Semaphore::MAX_PERMITS)
 }
 
-fn credentials(config: &Config) -> anyhow::Result<CredentialStore> {
-    let all = config.identities.iter().flat_map(|identity| {
-        identity.credentials.iter().map(|credential| Credential {
-            access_key_id: credential.access_key_id.clone(),
-            secret: SecretAccessKey::new(credential.secret_access_key.expose()),
-            identity: identity.name.clone(),
-        })
-    });
-    CredentialStore::new(all.collect()).context("[[identity]]")
-}
-
 /// The client of one upstream.
 pub(crate) async fn upstream(
     config: &UpstreamConfig,
@@ -330,6 +320,7 @@ pub(crate) async fn upstream(
             config::Addressing::VirtualHost => Addressing::VirtualHost,
         },
         ca_file: config.ca_file.clone(),
+        client_certificate: config.client_certificate.clone(),
         credentials,
         timeouts: timeouts(limits),
         memory: memory.clone(),

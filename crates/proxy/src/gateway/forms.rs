@@ -17,9 +17,9 @@ use crate::{
     audit::Trail,
     auth::{self, AmzDate, Authenticated, Caller, PolicyClaim},
     body::ClientBody,
-    config::Scheme,
     error::S3Error,
     form::{self, Fields, Form, FormError, Policy},
+    listener::ConnectionInfo,
     object_key::{BucketName, ObjectKey, ObjectPath, Target},
     operation::{self, Exchange, ResponseBody},
     policy,
@@ -33,7 +33,7 @@ impl Gateway {
         self: Arc<Self>,
         parts: Parts,
         body: ClientBody,
-        scheme: Scheme,
+        connection: &ConnectionInfo,
         trail: Arc<Trail>,
         line: &mut LogLine,
         place_of_nobody: Place,
@@ -55,7 +55,10 @@ impl Gateway {
         line.identity = Some(Arc::clone(&caller.identity));
         trail.identify(&caller.identity);
         trail.ask(line.operation, bucket.as_str(), "", None);
-        let place = self.places.signed()?;
+        let live = self.live.load();
+        live.check_certificate(&caller.identity, connection)?;
+        let place = live.places.signed()?;
+        drop(live);
         drop(place_of_nobody);
         let policy = Policy::parse(form.fields.get("policy").unwrap_or_default())?;
         policy.check(&form.fields, bucket.as_str(), OffsetDateTime::now_utc())?;
@@ -80,7 +83,7 @@ impl Gateway {
             caller,
             request_id: trail.request().to_owned(),
             trail,
-            scheme,
+            scheme: connection.scheme,
             operation,
             method: Method::PUT,
             path,
@@ -132,7 +135,8 @@ impl Gateway {
             date: &date,
             signature: field("x-amz-signature"),
         };
-        let (credentials, settings) = (&self.credentials, &self.auth_settings);
+        let live = self.live.load();
+        let (credentials, settings) = (&live.credentials, &self.auth_settings);
         Ok(auth::authenticate_form(
             &claim,
             parts,

@@ -16,6 +16,7 @@ mod hoisted;
 mod key_services;
 pub(crate) mod key_status;
 mod key_watch;
+mod live;
 mod missing;
 mod no_keys;
 mod pages;
@@ -34,6 +35,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -41,12 +43,12 @@ use sealgate_envelope::{key_service::KeyService, keyring::Keyring};
 use tokio::sync::Semaphore;
 
 use self::key_watch::KeyChecks;
-use self::places::Places;
+use self::live::Live;
 use self::storage_watch::StorageChecks;
 use crate::{
     admin::Health,
     audit::{Audit, Trail},
-    auth::{self, AuthSettings, Authenticated, Caller, CredentialStore},
+    auth::{self, AuthSettings, Authenticated, Caller},
     config::Config,
     error::S3Error,
     listener::{ConnectionInfo, Malformed},
@@ -96,9 +98,8 @@ pub struct Gateway {
     key_checks: KeyChecks,
     /// The log of decisions, once it is open.
     audit: OnceLock<Arc<Audit>>,
-    credentials: CredentialStore,
     auth_settings: AuthSettings,
-    places: Places,
+    live: ArcSwap<Live>,
     pages: pages::Decisions,
 }
 
@@ -160,7 +161,7 @@ impl Gateway {
         let question = self.question(&parts);
         let trail = Trail::new(self.audit.get().cloned(), &request_id, connection.client);
         let outcome = Arc::clone(&self)
-            .answer(parts, body, connection, &trail, &mut line)
+            .answer(parts, body, connection.clone(), &trail, &mut line)
             .await;
         let error = outcome.as_ref().err().cloned();
         let mut response = outcome.unwrap_or_else(|error| {
@@ -224,9 +225,10 @@ impl Gateway {
         check_header_section(&parts.headers)?;
         let query = parts.uri.query().unwrap_or_default();
         let kind = route::unsigned(&parts.method, query, &parts.headers);
+        let live = self.live.load_full();
         let place = match kind {
-            None => self.places.signed()?,
-            Some(kind) => self.places.unsigned(kind)?,
+            None => live.places.signed()?,
+            Some(kind) => live.places.unsigned(kind)?,
         };
         if let Some(error) = self.misfit(&parts) {
             return Err(error);
@@ -234,15 +236,15 @@ impl Gateway {
         let body = Counted::new(body, self.metrics.requests.received());
         let body = body.map_err(Into::into).boxed();
         if kind == Some(Unsigned::Form) {
-            let scheme = connection.scheme;
             return self
-                .answer_form(parts, body, scheme, Arc::clone(trail), line, place)
+                .answer_form(parts, body, &connection, Arc::clone(trail), line, place)
                 .await;
         }
-        let caller = self.caller(&parts, kind)?;
+        let caller = self.caller(&live, &parts, kind)?;
         line.identity = Some(Arc::clone(&caller.identity));
         if !caller.is_anonymous {
             trail.identify(&caller.identity);
+            live.check_certificate(&caller.identity, &connection)?;
         }
         let path = route::locate(
             Some(&caller.host),
@@ -324,13 +326,14 @@ impl Gateway {
     /// Who makes the request: whoever signed it, or nobody, where that may be enough.
     fn caller(
         &self,
+        live: &Live,
         parts: &Parts,
         kind: Option<Unsigned>,
     ) -> Result<Authenticated<Caller>, S3Error> {
         match kind {
             None => Ok(auth::authenticate(
                 parts,
-                &self.credentials,
+                &live.credentials,
                 &self.auth_settings,
                 SystemTime::now(),
             )?),

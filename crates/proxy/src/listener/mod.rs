@@ -9,6 +9,7 @@
 //! with an error; a client can never take it for complete.
 
 pub mod chunked;
+pub mod client_certificate;
 pub mod forwarded;
 pub mod gate;
 pub mod head;
@@ -45,10 +46,11 @@ use self::gate::Gate;
 pub use self::head::Malformed;
 use self::linger::LingeringClose;
 use self::stall::WriteStallLimit;
+use self::tls::TlsHandle;
 use crate::config::{LimitsConfig, ListenerConfig, Scheme};
 
 /// How a request reached us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionInfo {
     /// The other end of the TCP connection.
     pub peer: SocketAddr,
@@ -58,6 +60,8 @@ pub struct ConnectionInfo {
     pub scheme: Scheme,
     /// Whether it came over TLS.
     pub tls: bool,
+    /// The names in the certificate that the other end has shown, if it has; see [`client_certificate::names`].
+    pub certificate: Option<Arc<[String]>>,
 }
 
 /// Why a listener can't start.
@@ -84,7 +88,6 @@ pub struct Listener {
     address: SocketAddr,
     server: Server,
     shutdown_grace: Duration,
-    certificate_expiry: Option<i64>,
 }
 
 impl Listener {
@@ -105,12 +108,7 @@ impl Listener {
         config: &ListenerConfig,
         limits: &LimitsConfig,
     ) -> Result<Self, BindError> {
-        let acceptor = config
-            .tls
-            .as_ref()
-            .map(tls::server_config)
-            .transpose()?
-            .map(TlsAcceptor::from);
+        let tls = config.tls.as_ref().map(TlsHandle::new).transpose()?;
         let failed = |cause| BindError::Address {
             key,
             address: config.address,
@@ -124,7 +122,7 @@ impl Listener {
             Scheme::Http
         };
         let server = Server {
-            acceptor,
+            tls,
             proxy_protocol: config.proxy_protocol.clone().into(),
             forwarding: Arc::new(Forwarding {
                 trusted: config.trusted_proxies.clone(),
@@ -140,13 +138,12 @@ impl Listener {
             address,
             server,
             shutdown_grace: limits.shutdown_grace,
-            certificate_expiry: config.tls.as_ref().map(tls::expiry).transpose()?,
         })
     }
 
-    /// When the certificate ends, in seconds since 1970, if there is one.
-    pub fn certificate_expiry(&self) -> Option<i64> {
-        self.certificate_expiry
+    /// What exchanges certificate and key while it serves, if it has TLS.
+    pub fn tls(&self) -> Option<&TlsHandle> {
+        self.server.tls.as_ref()
     }
 
     /// The bound address, with the port that was chosen where the configuration says 0.
@@ -166,7 +163,7 @@ impl Listener {
         }
         format!(
             "{}://{address}",
-            if self.server.acceptor.is_some() {
+            if self.server.tls.is_some() {
                 "https"
             } else {
                 "http"
@@ -286,7 +283,7 @@ struct Connection {
 /// What all connections share.
 #[derive(Clone)]
 struct Server {
-    acceptor: Option<TlsAcceptor>,
+    tls: Option<TlsHandle>,
     /// Peers that must begin with a PROXY protocol header.
     proxy_protocol: Arc<[IpNet]>,
     forwarding: Arc<Forwarding>,
@@ -315,27 +312,32 @@ impl Server {
         let Some(client) = self.find_client(&mut stream, peer).await else {
             return;
         };
-        let origin = Origin {
+        let mut origin = Origin {
             info: ConnectionInfo {
                 peer,
                 client,
                 scheme: self.scheme,
-                tls: self.acceptor.is_some(),
+                tls: self.tls.is_some(),
+                certificate: None,
             },
             forwarding: self.forwarding,
         };
-        let Some(acceptor) = self.acceptor else {
+        let Some(tls) = self.tls else {
             let http = self.http.http1_only();
             return serve_http(http, Gate::new(stream), origin, handler, watcher).await;
         };
-        let stream =
-            match tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => {
-                    return tracing::debug!(%peer, %error, "the TLS handshake failed");
-                }
-                Err(_) => return tracing::debug!(%peer, "the TLS handshake took too long"),
-            };
+        let handshake = TlsAcceptor::from(tls.server()).accept(stream);
+        let stream = match tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, handshake).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                return tracing::debug!(%peer, %error, "the TLS handshake failed");
+            }
+            Err(_) => return tracing::debug!(%peer, "the TLS handshake took too long"),
+        };
+        let shown = stream.get_ref().1.peer_certificates();
+        origin.info.certificate = shown
+            .and_then(|chain| chain.first())
+            .map(client_certificate::names);
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             serve_http(self.http.http2_only(), stream, origin, handler, watcher).await;
         } else {
@@ -386,7 +388,7 @@ impl Origin {
         ConnectionInfo {
             client: client.address,
             scheme: client.scheme.unwrap_or(self.info.scheme),
-            ..self.info
+            ..self.info.clone()
         }
     }
 }

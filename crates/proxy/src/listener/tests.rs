@@ -147,6 +147,7 @@ fn make_tls(directory: &std::path::Path, protocol: &[u8]) -> (TlsFiles, TlsConne
     let files = TlsFiles {
         certificate: write("certificate.pem", made.cert.pem()),
         key: write("key.pem", made.signing_key.serialize_pem()),
+        clients: None,
     };
     let mut roots = rustls::RootCertStore::empty();
     roots

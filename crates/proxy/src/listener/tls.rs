@@ -1,13 +1,17 @@
-//! TLS for the listener: certificate and key from PEM files, TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN.
+//! TLS for the listener: certificate and key from PEM files, TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN. Both can be exchanged while it serves.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+use arc_swap::ArcSwap;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 
-use crate::config::TlsFiles;
+use crate::config::{ClientAuthorities, TlsFiles};
 
 /// Why a listener can't offer TLS.
 #[derive(Debug, thiserror::Error)]
@@ -28,11 +32,58 @@ pub enum TlsError {
         /// What is wrong with it.
         cause: String,
     },
+    /// The authorities of clients' certificates are of no use.
+    #[error("{}: {cause}; name a PEM file with the certificates of authorities", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// Both are readable and don't fit together, or this build can't use them.
     #[error(
         "certificate and key can't be used together: {0}; name the key that the certificate was made for"
     )]
     Unusable(#[from] rustls::Error),
+}
+
+/// The settings of a listener's TLS, which new connections look at. Those that are there keep what they began with.
+#[derive(Clone, Debug)]
+pub struct TlsHandle(Arc<ArcSwap<Settings>>);
+
+#[derive(Debug)]
+struct Settings {
+    server: Arc<ServerConfig>,
+    expiry: i64,
+}
+
+impl TlsHandle {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`TlsError`], with the file and what to do.
+    pub fn new(files: &TlsFiles) -> Result<Self, TlsError> {
+        let settings = Settings {
+            server: server_config(files)?,
+            expiry: expiry(files)?,
+        };
+        Ok(Self(Arc::new(ArcSwap::from_pointee(settings))))
+    }
+
+    /// For connections that come from now on.
+    pub fn set(&self, server: Arc<ServerConfig>, expiry: i64) {
+        self.0.store(Arc::new(Settings { server, expiry }));
+    }
+
+    /// For one new connection.
+    pub fn server(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.0.load().server)
+    }
+
+    /// When the certificate ends, in seconds since 1970.
+    pub fn expiry(&self) -> i64 {
+        self.0.load().expiry
+    }
 }
 
 /// Reads the files and builds the server's side of TLS.
@@ -46,10 +97,13 @@ pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
         cause: error.to_string(),
     })?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
+    let builder = match &files.clients {
+        None => builder.with_no_client_auth(),
+        Some(clients) => builder.with_client_cert_verifier(client_verifier(clients, provider)?),
+    };
+    let mut config = builder.with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
@@ -70,6 +124,30 @@ pub fn expiry(files: &TlsFiles) -> Result<i64, TlsError> {
     let (_, certificate) =
         x509_parser::parse_x509_certificate(first).map_err(|error| failed(error.to_string()))?;
     Ok(certificate.validity().not_after.timestamp())
+}
+
+/// Takes certificates of these authorities alone.
+fn client_verifier(
+    clients: &ClientAuthorities,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let failed = |cause: String| TlsError::Authorities {
+        path: clients.file.clone(),
+        cause,
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(&clients.file)? {
+        roots
+            .add(certificate)
+            .map_err(|error| failed(error.to_string()))?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let verifier = if clients.is_required {
+        verifier
+    } else {
+        verifier.allow_unauthenticated()
+    };
+    verifier.build().map_err(|error| failed(error.to_string()))
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -109,6 +187,7 @@ mod tests {
             server_config(&TlsFiles {
                 certificate: certificate.clone(),
                 key: key.clone(),
+                clients: None,
             })
         };
         configure(&certificate, &key).unwrap();

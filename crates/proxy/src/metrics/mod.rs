@@ -10,6 +10,7 @@ mod key_service;
 mod keyring;
 mod process;
 mod refusals;
+mod reloads;
 mod requests;
 mod upstream;
 
@@ -24,6 +25,7 @@ use crate::admin::Health;
 
 pub(crate) use self::body::{Counted, Measured};
 pub(crate) use self::certificates::CertificateMetrics;
+pub(crate) use self::reloads::ReloadMetrics;
 pub(crate) use self::requests::RequestMetrics;
 pub(crate) use self::upstream::UpstreamMetrics;
 
@@ -37,6 +39,7 @@ pub struct Metrics {
     registry: Registry,
     pub(crate) requests: Arc<RequestMetrics>,
     pub(crate) certificates: CertificateMetrics,
+    pub(crate) reloads: ReloadMetrics,
     key_services: KeyServiceMetrics,
 }
 
@@ -63,11 +66,13 @@ impl Metrics {
         let requests = RequestMetrics::new()?;
         requests.register(&registry)?;
         let certificates = CertificateMetrics::new(&registry)?;
+        let reloads = ReloadMetrics::new(&registry)?;
         let key_services = KeyServiceMetrics::new(&registry)?;
         Ok(Self {
             registry,
             requests: Arc::new(requests),
             certificates,
+            reloads,
             key_services,
         })
     }

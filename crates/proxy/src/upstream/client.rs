@@ -32,6 +32,7 @@ use super::{
 use crate::{
     auth,
     body::{Algorithm, Checksum},
+    config::ClientCertificateFiles,
     error::S3Error,
     metrics::UpstreamMetrics,
 };
@@ -47,6 +48,8 @@ pub struct UpstreamSettings {
     pub addressing: Addressing,
     /// Trusted roots; the system's where there is none.
     pub ca_file: Option<PathBuf>,
+    /// What is shown to a storage that asks for a certificate.
+    pub client_certificate: Option<ClientCertificateFiles>,
     /// What requests are signed with.
     pub credentials: CredentialSource,
     /// Time-outs.
@@ -482,7 +485,10 @@ fn clients(settings: &UpstreamSettings) -> anyhow::Result<Clients> {
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(settings.timeouts.connect));
     let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls::client_config(settings.ca_file.as_deref())?)
+        .with_tls_config(tls::client_config(
+            settings.ca_file.as_deref(),
+            settings.client_certificate.as_ref(),
+        )?)
         .https_or_http()
         .enable_http1()
         .wrap_connector(connector);

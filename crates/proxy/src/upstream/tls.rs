@@ -5,17 +5,23 @@ use std::{path::Path, sync::Arc};
 use anyhow::{Context, bail};
 use rustls::{
     ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
+
+use crate::config::ClientCertificateFiles;
 
 /// The TLS configuration for an upstream.
 ///
-/// With `ca_file` (PEM, one or more certificates) only those roots are trusted; without it, the system's.
+/// With `ca_file` (PEM, one or more certificates) only those roots are trusted; without it, the system's. `certificate` is shown to a storage
+/// that asks for one.
 ///
 /// # Errors
 ///
-/// When the file cannot be read or holds no certificate, or the system has no roots.
-pub(super) fn client_config(ca_file: Option<&Path>) -> anyhow::Result<ClientConfig> {
+/// When a file cannot be read or holds nothing of use, or the system has no roots.
+pub(super) fn client_config(
+    ca_file: Option<&Path>,
+    certificate: Option<&ClientCertificateFiles>,
+) -> anyhow::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = ca_file {
         for certificate in CertificateDer::pem_file_iter(path)
@@ -46,9 +52,20 @@ pub(super) fn client_config(ca_file: Option<&Path>) -> anyhow::Result<ClientConf
         }
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .context("TLS 1.2 and 1.3 are not available")?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
+        .with_root_certificates(roots);
+    let Some(files) = certificate else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let path = files.certificate.display();
+    let chain = CertificateDer::pem_file_iter(&files.certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| format!("cannot read the client certificate {path}"))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .with_context(|| format!("cannot read the key {}", files.key.display()))?;
+    builder.with_client_auth_cert(chain, key).with_context(|| {
+        format!("the client certificate {path} and its key can't be used together")
+    })
 }

@@ -61,6 +61,7 @@ pub(super) fn make(
             region: kms::aws_region(environment),
             addressing: Addressing::Path,
             ca_file: None,
+            client_certificate: None,
             largest_copy: DEFAULT_LARGEST_COPY,
             checksum_trailer: ChecksumTrailer::Auto,
             credentials: kms::aws_credentials(environment)?,
@@ -98,6 +99,7 @@ impl Plan {
                 region: DEFAULT_REGION.to_owned(),
                 addressing: Addressing::Path,
                 ca_file: None,
+                client_certificate: None,
                 largest_copy: DEFAULT_LARGEST_COPY,
                 checksum_trailer: ChecksumTrailer::Auto,
                 credentials: CredentialSource::Static(self.storage.clone()),
@@ -138,12 +140,14 @@ impl Plan {
                     access_key_id: self.client.access_key_id.clone(),
                     secret_access_key: self.client.secret_access_key.clone(),
                 }],
+                certificates: None,
             }],
             domains: Vec::new(),
             migrating: Vec::new(),
             audit: None,
             limits: LimitsConfig::default(),
             log: LogConfig::default(),
+            files: Vec::new(),
         })
     }
 }

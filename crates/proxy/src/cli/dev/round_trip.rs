@@ -126,6 +126,7 @@ fn front_door(url: &str, config: &Config) -> anyhow::Result<UpstreamConfig> {
         region: config.upstream.region.clone(),
         addressing: Addressing::Path,
         ca_file: None,
+        client_certificate: None,
         largest_copy: DEFAULT_LARGEST_COPY,
         checksum_trailer: ChecksumTrailer::Never,
         credentials: CredentialSource::Static(StaticCredentials {

@@ -138,6 +138,7 @@ impl StorageArguments {
             audit: None,
             limits,
             log: LogConfig::default(),
+            files: Vec::new(),
         }
     }
 }

@@ -104,6 +104,7 @@ impl Rig {
             region: "us-east-1".to_owned(),
             addressing: Addressing::Path,
             ca_file: None,
+            client_certificate: None,
             credentials: CredentialSource::new(Credentials::new(
                 "client",
                 "a secret of the test",

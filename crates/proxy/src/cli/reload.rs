@@ -1,0 +1,277 @@
+//! What changes while `sealgate serve` runs: certificates, credentials, some limits, the log's level. Anything else that changes in the file is
+//! named, and waits for a restart.
+//!
+//! Files are looked at, rather than watched: a Kubernetes volume exchanges links, editors exchange files, and network file systems tell nobody.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::admin::{Need, Obstacle, Reporter};
+use crate::config::{Config, Fingerprint, TlsFiles, differing_keys, is_live};
+use crate::gateway::Gateway;
+use crate::listener::tls::{self, TlsHandle};
+use crate::logging::LevelControl;
+use crate::metrics::ReloadMetrics;
+
+/// How often files are looked at. What differs has to stay the same for so long, so that nothing is read while it is being written.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// How often the end of a certificate is told in the log, when it is near.
+const REMINDER: Duration = Duration::from_hours(24);
+
+/// A certificate that ends within this time is worth a warning.
+const NEAR: i64 = 14 * 24 * 3600;
+
+/// What takes new settings.
+pub(super) struct Targets {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) client_tls: Option<TlsHandle>,
+    pub(super) admin_tls: Option<TlsHandle>,
+    pub(super) level: LevelControl,
+}
+
+/// A configuration as it was read: its text, and what the files held that it names.
+struct Seen {
+    text: String,
+    files: BTreeMap<String, (PathBuf, Fingerprint)>,
+}
+
+impl Seen {
+    fn new(config: &Config, text: String) -> Self {
+        let files = config.files.iter().map(|file| {
+            let fingerprint = Fingerprint::of(&file.path);
+            (file.key.clone(), (file.path.clone(), fingerprint))
+        });
+        Self {
+            text,
+            files: files.collect(),
+        }
+    }
+
+    /// What the configuration file and all that it names hold now.
+    fn look(&self, path: &Path) -> Vec<Fingerprint> {
+        let named = self.files.values().map(|(path, _)| path.as_path());
+        [path]
+            .into_iter()
+            .chain(named)
+            .map(Fingerprint::of)
+            .collect()
+    }
+
+    /// The keys that mean something else than in another configuration.
+    fn changes(&self, other: &Self) -> Vec<String> {
+        let mut keys = differing_keys(&self.text, &other.text);
+        for (key, (path, fingerprint)) in &other.files {
+            let is_new = match self.files.get(key) {
+                Some((old_path, old)) => old_path == path && old != fingerprint,
+                None => false,
+            };
+            if is_new {
+                keys.push(key.clone());
+            }
+        }
+        keys
+    }
+}
+
+/// Follows the configuration file of a running gateway.
+pub(super) struct Reloader {
+    path: PathBuf,
+    targets: Targets,
+    /// What this process started with: keys that are not live mean what they meant then.
+    started: Seen,
+    /// What is in effect.
+    applied: Seen,
+    hangup: Signal,
+    reporter: Reporter,
+    metrics: ReloadMetrics,
+}
+
+impl Reloader {
+    /// From now on SIGHUP no longer ends the process.
+    pub(super) fn new(
+        path: &Path,
+        config: &Config,
+        text: &str,
+        targets: Targets,
+    ) -> anyhow::Result<Self> {
+        let reporter = targets
+            .gateway
+            .health
+            .register("configuration", Need::Informative);
+        reporter.report(None);
+        let metrics = targets.gateway.metrics.reloads.clone();
+        metrics.succeeded();
+        Ok(Self {
+            path: path.to_owned(),
+            started: Seen::new(config, text.to_owned()),
+            applied: Seen::new(config, text.to_owned()),
+            hangup: signal(SignalKind::hangup()).context("signals can't be caught")?,
+            reporter,
+            metrics,
+            targets,
+        })
+    }
+
+    /// Follows it for ever.
+    pub(super) async fn run(mut self) {
+        let mut in_effect = self.applied.look(&self.path);
+        let mut last = in_effect.clone();
+        let mut reminded = tokio::time::Instant::now();
+        self.remind();
+        loop {
+            let is_asked = tokio::select! {
+                _ = self.hangup.recv() => true,
+                () = tokio::time::sleep(INTERVAL) => false,
+            };
+            if reminded.elapsed() >= REMINDER {
+                reminded = tokio::time::Instant::now();
+                self.remind();
+            }
+            let now = self.applied.look(&self.path);
+            let is_settled = now == last && now != in_effect;
+            last.clone_from(&now);
+            if !is_asked && !is_settled {
+                continue;
+            }
+            self.reload(if is_asked { "SIGHUP" } else { "a file changed" });
+            // Also what could not be used is not tried again until it changes.
+            in_effect = self.applied.look(&self.path);
+            last.clone_from(&in_effect);
+        }
+    }
+
+    /// Reads everything anew, and puts all of it into effect or nothing.
+    fn reload(&mut self, reason: &'static str) {
+        match self.try_reload() {
+            Ok(Changes { live, waiting }) => {
+                self.metrics.succeeded();
+                self.metrics.needs_restart(!waiting.is_empty());
+                if waiting.is_empty() {
+                    self.reporter.report(None);
+                } else {
+                    let keys = waiting.join(", ");
+                    tracing::warn!(
+                        keys,
+                        "these keys of the configuration have changed and need a restart to take effect"
+                    );
+                    self.reporter.report(Some(Obstacle::new(
+                        format!("changed, and not in effect until a restart: {keys}"),
+                        "restart this gateway, or undo the change",
+                    )));
+                }
+                tracing::info!(
+                    reason,
+                    keys = live.join(", "),
+                    "the configuration was read again"
+                );
+            }
+            Err(error) => {
+                self.metrics.failed();
+                let cause = format!("{error:#}");
+                tracing::error!(
+                    reason,
+                    cause,
+                    "the configuration was read again and cannot be used: what was in effect stays in effect"
+                );
+                self.reporter.report(Some(Obstacle::new(
+                    cause,
+                    "correct it (`sealgate check --offline` says the same); it is read again when it changes, or on SIGHUP",
+                )));
+            }
+        }
+    }
+
+    fn try_reload(&mut self) -> anyhow::Result<Changes> {
+        let (config, text) = Config::load_with_text(&self.path)?;
+        let seen = Seen::new(&config, text);
+        // All that can fail comes before anything takes effect.
+        let client = prepared(
+            self.targets.client_tls.as_ref(),
+            config.listener.tls.as_ref(),
+        )?;
+        let admin = prepared(self.targets.admin_tls.as_ref(), admin_tls_of(&config))?;
+        let gateway = &self.targets.gateway;
+        gateway.adopt(&config)?;
+        for (listener, prepared) in [("client", client), ("admin", admin)] {
+            if let Some((handle, settings, expiry)) = prepared {
+                handle.set(settings, expiry);
+                gateway.metrics.certificates.set(listener, expiry);
+            }
+        }
+        self.targets.level.set(config.log.level);
+        // TLS itself does not come or go while a listener runs.
+        let is_switched = |handle: &Option<TlsHandle>, files: Option<&TlsFiles>| {
+            handle.is_some() != files.is_some()
+        };
+        let client_switched = is_switched(&self.targets.client_tls, config.listener.tls.as_ref());
+        let admin_switched = is_switched(&self.targets.admin_tls, admin_tls_of(&config));
+        let is_tls_switched = |key: &String| {
+            client_switched && key.starts_with("listener.tls")
+                || admin_switched && key.starts_with("admin.tls")
+        };
+        let waits = |key: &String| !is_live(key) || is_tls_switched(key);
+        let mut waiting = self.started.changes(&seen);
+        waiting.retain(waits);
+        let mut live = self.applied.changes(&seen);
+        live.retain(|key| !waits(key));
+        self.applied = seen;
+        Ok(Changes { live, waiting })
+    }
+
+    /// Says which certificates end soon.
+    fn remind(&self) {
+        let listeners = [
+            ("client", &self.targets.client_tls),
+            ("admin", &self.targets.admin_tls),
+        ];
+        for (listener, handle) in listeners {
+            let Some(handle) = handle else {
+                continue;
+            };
+            let now = std::time::SystemTime::UNIX_EPOCH
+                .elapsed()
+                .unwrap_or_default();
+            let left = handle.expiry() - i64::try_from(now.as_secs()).unwrap_or_default();
+            if left < NEAR {
+                tracing::warn!(
+                    listener,
+                    hours = left / 3600,
+                    "the certificate ends soon: put a new one into its files, which are read again by themselves"
+                );
+            }
+        }
+    }
+}
+
+/// The keys that took effect, and those that wait for a restart.
+struct Changes {
+    live: Vec<String>,
+    waiting: Vec<String>,
+}
+
+fn admin_tls_of(config: &Config) -> Option<&TlsFiles> {
+    config.admin.as_ref().and_then(|admin| admin.tls.as_ref())
+}
+
+type Prepared<'a> = Option<(&'a TlsHandle, Arc<rustls::ServerConfig>, i64)>;
+
+/// The settings of a listener's TLS, read anew; none where it has none now or then.
+fn prepared<'a>(
+    handle: Option<&'a TlsHandle>,
+    files: Option<&TlsFiles>,
+) -> Result<Prepared<'a>, tls::TlsError> {
+    let (Some(handle), Some(files)) = (handle, files) else {
+        return Ok(None);
+    };
+    Ok(Some((
+        handle,
+        tls::server_config(files)?,
+        tls::expiry(files)?,
+    )))
+}

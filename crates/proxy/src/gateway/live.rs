@@ -1,0 +1,97 @@
+//! What may change while a gateway runs: whose requests it takes, and how many.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::{Gateway, places::Places};
+use crate::auth::{Credential, CredentialStore, SecretAccessKey};
+use crate::config::{Config, LimitsConfig};
+use crate::error::S3Error;
+use crate::listener::ConnectionInfo;
+
+/// One state of it. A request looks at it once and keeps what it found.
+pub(super) struct Live {
+    pub(super) credentials: CredentialStore,
+    pub(super) places: Arc<Places>,
+    /// The names of certificates that an identity's requests must come with, where it lists some.
+    certificates: HashMap<String, Vec<String>>,
+    limits: (usize, usize),
+}
+
+impl Live {
+    pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            credentials: credentials(config)?,
+            places: Arc::new(Places::new(&config.limits)),
+            certificates: config
+                .identities
+                .iter()
+                .filter_map(|identity| {
+                    Some((identity.name.clone(), identity.certificates.clone()?))
+                })
+                .collect(),
+            limits: limits(&config.limits),
+        })
+    }
+
+    /// Whether the connection's certificate is one that this identity's requests must come with. It adds to the signature, which was verified
+    /// before, and never stands for it.
+    ///
+    /// # Errors
+    /// `AccessDenied`, with what the certificate says for the log alone.
+    pub(super) fn check_certificate(
+        &self,
+        identity: &str,
+        connection: &ConnectionInfo,
+    ) -> Result<(), S3Error> {
+        let Some(listed) = self.certificates.get(identity) else {
+            return Ok(());
+        };
+        let shown = connection.certificate.as_deref().unwrap_or_default();
+        if shown.iter().any(|name| listed.contains(name)) {
+            return Ok(());
+        }
+        Err(S3Error::access_denied(
+            "Requests of this identity must come with a client certificate that the gateway knows to be its own.",
+        )
+        .with_detail(format!("the certificate of the connection has the names {shown:?}")))
+    }
+
+    /// The state that follows this one. Places that are taken stay so where their number is the same; else those of older requests no longer count.
+    fn next(&self, config: &Config) -> anyhow::Result<Self> {
+        let mut next = Self::new(config)?;
+        if next.limits == self.limits {
+            next.places = Arc::clone(&self.places);
+        }
+        Ok(next)
+    }
+}
+
+fn limits(limits: &LimitsConfig) -> (usize, usize) {
+    (limits.concurrent_requests, limits.unsigned_requests)
+}
+
+impl Gateway {
+    /// Takes over the identities and the limits of another configuration, for requests that come from now on. Requests that are under way go on.
+    ///
+    /// # Errors
+    /// If credentials can't be used; then nothing has changed.
+    pub(crate) fn adopt(&self, config: &Config) -> anyhow::Result<()> {
+        let next = self.live.load().next(config)?;
+        self.live.store(Arc::new(next));
+        Ok(())
+    }
+}
+
+fn credentials(config: &Config) -> anyhow::Result<CredentialStore> {
+    let all = config.identities.iter().flat_map(|identity| {
+        identity.credentials.iter().map(|credential| Credential {
+            access_key_id: credential.access_key_id.clone(),
+            secret: SecretAccessKey::new(credential.secret_access_key.expose()),
+            identity: identity.name.clone(),
+        })
+    });
+    CredentialStore::new(all.collect()).context("[[identity]]")
+}
