@@ -40,6 +40,7 @@ pub mod query_string;
 pub mod route;
 pub mod scan;
 pub mod state;
+mod throttle;
 pub mod transfer;
 pub mod upstream;
 pub mod xml;

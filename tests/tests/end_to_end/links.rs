@@ -141,7 +141,7 @@ async fn every_link_prefers_the_hybrid_key_exchange_and_shows_its_certificate() 
             let group = stream.get_ref().1.negotiated_key_exchange_group();
             let is_hybrid = group.map(|group| group.name()) == Some(NamedGroup::X25519MLKEM768);
             ensure!(
-                is_hybrid == (version.version() == ProtocolVersion::TLSv1_3),
+                is_hybrid == (version.version == ProtocolVersion::TLSv1_3),
                 "{group:?}"
             );
         }

@@ -32,6 +32,7 @@ mod signed_chunks;
 mod stored;
 mod surface;
 mod tampering;
+mod throttling;
 mod tls;
 mod two_gateways;
 mod upstream_connections;

@@ -53,14 +53,10 @@ impl Seen {
         }
     }
 
-    /// What the configuration file and all that it names hold now.
-    fn look(&self, path: &Path) -> Vec<Fingerprint> {
-        let named = self.files.values().map(|(path, _)| path.as_path());
-        [path]
-            .into_iter()
-            .chain(named)
-            .map(Fingerprint::of)
-            .collect()
+    /// The configuration file and all that it names.
+    fn paths(&self, path: &Path) -> Vec<PathBuf> {
+        let named = self.files.values().map(|(path, _)| path.clone());
+        [path.to_owned()].into_iter().chain(named).collect()
     }
 
     /// The keys that mean something else than in another configuration.
@@ -120,7 +116,8 @@ impl Reloader {
 
     /// Follows it for ever.
     pub(super) async fn run(mut self) {
-        let mut in_effect = self.applied.look(&self.path);
+        let mut paths = self.applied.paths(&self.path);
+        let mut in_effect = look(&paths);
         let mut last = in_effect.clone();
         let mut reminded = tokio::time::Instant::now();
         self.remind();
@@ -133,16 +130,22 @@ impl Reloader {
                 reminded = tokio::time::Instant::now();
                 self.remind();
             }
-            let now = self.applied.look(&self.path);
+            let now = look(&paths);
             let is_settled = now == last && now != in_effect;
             last.clone_from(&now);
             if !is_asked && !is_settled {
                 continue;
             }
             self.reload(if is_asked { "SIGHUP" } else { "a file changed" });
-            // Also what could not be used is not tried again until it changes.
-            in_effect = self.applied.look(&self.path);
-            last.clone_from(&in_effect);
+            // Also what could not be used is not tried again until it changes, be it while it was read.
+            let changed_meanwhile = look(&paths) != now;
+            paths = self.applied.paths(&self.path);
+            last = look(&paths);
+            in_effect = if changed_meanwhile {
+                Vec::new()
+            } else {
+                last.clone()
+            };
         }
     }
 
@@ -247,6 +250,11 @@ impl Reloader {
             }
         }
     }
+}
+
+/// What files hold now.
+fn look(paths: &[PathBuf]) -> Vec<Fingerprint> {
+    paths.iter().map(|path| Fingerprint::of(path)).collect()
 }
 
 /// The keys that took effect, and those that wait for a restart.

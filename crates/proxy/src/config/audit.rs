@@ -10,7 +10,7 @@ use super::endpoint::{self, Endpoint};
 use super::secret::{Secret, Surroundings};
 use super::table::Table;
 use super::upstream::read_ca_file;
-use super::vault::{ClientCertificateFiles, read_client_certificate};
+use super::vault::{ClientCertificateFiles, read_certificate_files};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -144,7 +144,7 @@ fn read_receiver(
             "client_certificate = { certificate = \"FILE\", key = \"FILE\" }",
         )
         .and_then(|value| value.table())
-        .and_then(|table| read_client_certificate(table, surroundings));
+        .and_then(|table| read_certificate_files(table, surroundings));
     let public_key = table
         .require_text(
             "public_key",

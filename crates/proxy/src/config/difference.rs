@@ -4,9 +4,11 @@
 use toml::{Table, Value};
 
 /// Keys that take effect while a gateway runs; a key below one of them does, too.
-const LIVE: [&str; 6] = [
+const LIVE: [&str; 8] = [
     "identity",
     "limits.concurrent_requests",
+    "limits.per_address",
+    "limits.per_identity",
     "limits.unsigned_requests",
     "listener.tls",
     "log.level",

@@ -113,6 +113,7 @@ strange = 1
 strange = 1
 [[identity]]
 strange = 1
+limits = { strange = 1 }
 [[identity.credential]]
 strange = 1
 [[anonymous]]
@@ -123,6 +124,8 @@ strange = 1
 strange = 1
 [limits]
 strange = 1
+per_identity = { strange = 1 }
+per_address = { strange = 1 }
 [log]
 strange = 1
 [audit]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::listener::ListenerConfig;
+use super::rates::{self, RatesConfig};
 use super::secret::{Secret, Surroundings};
 use super::table::{Table, Value};
 use crate::listener::client_certificate;
@@ -23,6 +24,8 @@ pub struct IdentityConfig {
     /// Names of client certificates, such as `DNS:app.example.org`: its requests must come over a connection with one of them. None where any
     /// connection will do.
     pub certificates: Option<Vec<String>>,
+    /// Its own bounds, in the place of `limits.per_identity`.
+    pub limits: Option<RatesConfig>,
 }
 
 /// One access key of a client.
@@ -96,6 +99,9 @@ fn read(
     let certificates = table
         .take("certificates")
         .map(|value| read_certificates(&value, listener));
+    let limits = table
+        .take("limits")
+        .map(|value| value.table().and_then(rates::read_identity));
     table.finish();
     (count > 0 && credentials.len() == count).then_some(())?;
     Some(IdentityConfig {
@@ -103,6 +109,10 @@ fn read(
         credentials,
         certificates: match certificates {
             Some(certificates) => Some(certificates?),
+            None => None,
+        },
+        limits: match limits {
+            Some(limits) => Some(limits?),
             None => None,
         },
     })

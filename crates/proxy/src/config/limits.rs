@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sealgate_envelope::keyring::SealingPolicy;
 
+use super::rates::{self, AddressConfig, RatesConfig};
 use super::table::Table;
 
 /// Bounds that an operator may move. Those that no operator should move are constants beside the code that they bound.
@@ -22,6 +23,10 @@ pub struct LimitsConfig {
     /// Requests of each kind without a signature in their head (forms, preflights, anonymous reading) that are worked on at once, beside the others;
     /// further ones are answered 503 SlowDown. Forms count until their policy is verified.
     pub unsigned_requests: usize,
+    /// What each identity may have.
+    pub per_identity: RatesConfig,
+    /// What each address may have.
+    pub per_address: AddressConfig,
     /// Client connections that are open at once; further ones wait to be accepted.
     pub connections: usize,
     /// How long a client may take to send a request's head, and how long a connection may lie idle between requests.
@@ -65,6 +70,8 @@ impl Default for LimitsConfig {
             document_memory: 64 * 1024 * 1024,
             concurrent_requests: 256,
             unsigned_requests: 64,
+            per_identity: RatesConfig::default(),
+            per_address: AddressConfig::default(),
             connections: 1024,
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_mins(1),
@@ -117,6 +124,14 @@ pub(super) fn read(mut table: Table<'_>) -> Option<LimitsConfig> {
         1..=65_536,
     );
     let unsigned_requests = table.count("unsigned_requests", default.unsigned_requests, 1..=65_536);
+    let per_identity = match table.take("per_identity") {
+        Some(value) => value.table().and_then(rates::read_identity),
+        None => Some(default.per_identity),
+    };
+    let per_address = match table.take("per_address") {
+        Some(value) => value.table().and_then(rates::read_address),
+        None => Some(default.per_address),
+    };
     let connections = table.count("connections", default.connections, 1..=65_536);
     let header_timeout = table.duration("header_timeout", default.header_timeout, short.clone());
     let idle_timeout = table.duration("idle_timeout", default.idle_timeout, short.clone());
@@ -189,6 +204,8 @@ pub(super) fn read(mut table: Table<'_>) -> Option<LimitsConfig> {
         document_memory: document_memory?,
         concurrent_requests: concurrent_requests?,
         unsigned_requests: unsigned_requests?,
+        per_identity: per_identity?,
+        per_address: per_address?,
         connections: connections?,
         header_timeout: header_timeout?,
         idle_timeout: idle_timeout?,

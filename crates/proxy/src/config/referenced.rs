@@ -48,7 +48,8 @@ impl Fingerprint {
                 found.ctime_nsec(),
             ));
         }
-        let mut content = zeroize::Zeroizing::new(Vec::with_capacity(CONTENT_LIMIT as usize + 1));
+        let capacity = usize::try_from(found.len()).unwrap_or_default() + 1;
+        let mut content = zeroize::Zeroizing::new(Vec::with_capacity(capacity));
         file.take(CONTENT_LIMIT + 1).read_to_end(&mut content)?;
         Ok(Self::Content(Sha256::digest(&*content).into()))
     }

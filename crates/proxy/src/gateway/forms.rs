@@ -12,7 +12,12 @@ use http_body_util::{BodyExt, Full};
 use time::OffsetDateTime;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Gateway, LogLine, guarded, places::Place};
+use super::{
+    Gateway, LogLine, guarded,
+    live::Live,
+    places::Place,
+    throttling::{note_failure, paced},
+};
 use crate::{
     audit::Trail,
     auth::{self, AmzDate, Authenticated, Caller, PolicyClaim},
@@ -25,6 +30,7 @@ use crate::{
     policy,
     query_string::QueryString,
     route::{self, Operation},
+    throttle::{Pace, Share},
 };
 
 impl Gateway {
@@ -34,9 +40,9 @@ impl Gateway {
         parts: Parts,
         body: ClientBody,
         connection: &ConnectionInfo,
+        (address, place_of_nobody): (Option<Arc<Share>>, Place),
         trail: Arc<Trail>,
         line: &mut LogLine,
-        place_of_nobody: Place,
     ) -> Result<Response<ResponseBody>, S3Error> {
         line.operation = "PostObject";
         trail.ask(line.operation, "", "", None);
@@ -51,15 +57,19 @@ impl Gateway {
         let form = tokio::time::timeout(limit, fields)
             .await
             .map_err(|_| FormError::Idle(limit))??;
-        let caller = self.caller_of_form(&parts, &form.fields)?;
+        let live = self.live.load_full();
+        let caller = self
+            .caller_of_form(&live, &parts, &form.fields)
+            .inspect_err(|error| note_failure(&live, connection.client, error))?;
         line.identity = Some(Arc::clone(&caller.identity));
         trail.identify(&caller.identity);
         trail.ask(line.operation, bucket.as_str(), "", None);
-        let live = self.live.load();
         live.check_certificate(&caller.identity, connection)?;
         let place = live.places.signed()?;
-        drop(live);
+        place.inherit(&place_of_nobody);
         drop(place_of_nobody);
+        let identity = self.admit_identity(&live, &caller, &place)?;
+        let pace = Pace::new(address.into_iter().chain(identity));
         let policy = Policy::parse(form.fields.get("policy").unwrap_or_default())?;
         policy.check(&form.fields, bucket.as_str(), OffsetDateTime::now_utc())?;
         let path = path_of_form(&bucket, &form.fields)?;
@@ -75,6 +85,7 @@ impl Gateway {
         }
         let success = form.fields.success();
         let (body, length, is_exact) = self.file_of_form(form, idle_timeout).await?;
+        let body = paced(body, &pace);
         policy.check_length(length)?;
         headers.insert(header::CONTENT_LENGTH, length.into());
         name_page(&parts.headers, &mut headers);
@@ -97,7 +108,7 @@ impl Gateway {
             .await
             .map_err(|error| S3Error::internal(format!("the operation panicked: {error}")))?
             .map_err(|error| of_length(error, is_exact))?;
-        Ok(guarded::hold(response, place))
+        Ok(guarded::hold(response, place, pace))
     }
 
     fn bucket_of_form(&self, parts: &Parts) -> Result<BucketName, S3Error> {
@@ -124,6 +135,7 @@ impl Gateway {
 
     fn caller_of_form(
         &self,
+        live: &Live,
         parts: &Parts,
         fields: &Fields,
     ) -> Result<Authenticated<Caller>, S3Error> {
@@ -135,7 +147,6 @@ impl Gateway {
             date: &date,
             signature: field("x-amz-signature"),
         };
-        let live = self.live.load();
         let (credentials, settings) = (&live.credentials, &self.auth_settings);
         Ok(auth::authenticate_form(
             &claim,

@@ -2,34 +2,41 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
+use super::places::Place;
+use crate::{
+    operation::ResponseBody,
+    throttle::{Pace, Paced},
+    upstream::BodyFailure,
+};
 use bytes::Bytes;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use tokio::sync::OwnedSemaphorePermit;
-
-use crate::{operation::ResponseBody, upstream::BodyFailure};
 
 struct Guarded {
     body: ResponseBody,
-    _place: Arc<OwnedSemaphorePermit>,
+    _place: Place,
 }
 
-/// Ties a place to the life of a response's body.
+/// Ties a place to the life of a response's body, which is sent no faster than `pace` allows.
 pub(super) fn hold(
     response: Response<ResponseBody>,
-    place: Arc<OwnedSemaphorePermit>,
+    place: Place,
+    pace: Pace,
 ) -> Response<ResponseBody> {
     response.map(|body| {
-        Guarded {
+        let body = Guarded {
             body,
             _place: place,
+        };
+        if pace.is_free() {
+            body.boxed_unsync()
+        } else {
+            Paced::new(body, pace).boxed_unsync()
         }
-        .boxed_unsync()
     })
 }
 

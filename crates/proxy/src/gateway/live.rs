@@ -7,9 +7,10 @@ use anyhow::Context as _;
 
 use super::{Gateway, places::Places};
 use crate::auth::{Credential, CredentialStore, SecretAccessKey};
-use crate::config::{Config, LimitsConfig};
+use crate::config::{Config, LimitsConfig, RatesConfig};
 use crate::error::S3Error;
 use crate::listener::ConnectionInfo;
+use crate::throttle::{Addresses, Share};
 
 /// One state of it. A request looks at it once and keeps what it found.
 pub(super) struct Live {
@@ -17,6 +18,9 @@ pub(super) struct Live {
     pub(super) places: Arc<Places>,
     /// The names of certificates that an identity's requests must come with, where it lists some.
     certificates: HashMap<String, Vec<String>>,
+    /// The bounds of each identity, by its name.
+    shares: HashMap<String, (RatesConfig, Arc<Share>)>,
+    pub(super) addresses: Arc<Addresses>,
     limits: (usize, usize),
 }
 
@@ -32,8 +36,22 @@ impl Live {
                     Some((identity.name.clone(), identity.certificates.clone()?))
                 })
                 .collect(),
+            shares: config
+                .identities
+                .iter()
+                .map(|identity| {
+                    let rates = identity.limits.unwrap_or(config.limits.per_identity);
+                    (identity.name.clone(), (rates, Arc::new(Share::new(rates))))
+                })
+                .collect(),
+            addresses: Arc::new(Addresses::new(config.limits.per_address)),
             limits: limits(&config.limits),
         })
+    }
+
+    /// The bounds of an identity; none for one that is not configured, such as nobody.
+    pub(super) fn share(&self, identity: &str) -> Option<&Arc<Share>> {
+        self.shares.get(identity).map(|(_, share)| share)
     }
 
     /// Whether the connection's certificate is one that this identity's requests must come with. It adds to the signature, which was verified
@@ -59,11 +77,21 @@ impl Live {
         .with_detail(format!("the certificate of the connection has the names {shown:?}")))
     }
 
-    /// The state that follows this one. Places that are taken stay so where their number is the same; else those of older requests no longer count.
+    /// The state that follows this one. What is used up stays so where its bound is the same; else what older requests hold no longer counts.
     fn next(&self, config: &Config) -> anyhow::Result<Self> {
         let mut next = Self::new(config)?;
         if next.limits == self.limits {
             next.places = Arc::clone(&self.places);
+        }
+        if next.addresses.config() == self.addresses.config() {
+            next.addresses = Arc::clone(&self.addresses);
+        }
+        for (name, (rates, share)) in &mut next.shares {
+            if let Some((before, known)) = self.shares.get(name)
+                && before == rates
+            {
+                *share = Arc::clone(known);
+            }
         }
         Ok(next)
     }

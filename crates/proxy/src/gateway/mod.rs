@@ -28,6 +28,7 @@ pub(crate) mod rewrap;
 #[cfg(test)]
 mod storage_tests;
 mod storage_watch;
+mod throttling;
 mod verification;
 
 use std::{
@@ -45,6 +46,7 @@ use tokio::sync::Semaphore;
 use self::key_watch::KeyChecks;
 use self::live::Live;
 use self::storage_watch::StorageChecks;
+use self::throttling::{note_failure, paced};
 use crate::{
     admin::Health,
     audit::{Audit, Trail},
@@ -60,12 +62,14 @@ use crate::{
     query_string::QueryString,
     route::{self, Operation, Unsigned},
     state::{StateBucket, Uploads},
+    throttle::Pace,
     upstream::{DocumentMemory, Upstream},
     xml::answers::ErrorAnswer,
 };
 
 pub(crate) use self::assembly::{now_in_milliseconds, state_bucket, upstream};
 pub(crate) use self::key_services::{key_service, open_local};
+pub(crate) use self::places::Place;
 pub(crate) use self::recovery_senders::RecoverySenders;
 pub use crate::operation::ResponseBody;
 
@@ -226,10 +230,13 @@ impl Gateway {
         let query = parts.uri.query().unwrap_or_default();
         let kind = route::unsigned(&parts.method, query, &parts.headers);
         let live = self.live.load_full();
+        let address = self.admit_address(&live, connection.client)?;
         let place = match kind {
             None => live.places.signed()?,
             Some(kind) => live.places.unsigned(kind)?,
         };
+        let of_address = address.as_ref().map(|share| share.begin()).transpose();
+        place.hold(self.within(of_address, "address")?.flatten());
         if let Some(error) = self.misfit(&parts) {
             return Err(error);
         }
@@ -237,15 +244,20 @@ impl Gateway {
         let body = body.map_err(Into::into).boxed();
         if kind == Some(Unsigned::Form) {
             return self
-                .answer_form(parts, body, &connection, Arc::clone(trail), line, place)
+                .answer_form(parts, body, &connection, (address, place), Arc::clone(trail), line)
                 .await;
         }
-        let caller = self.caller(&live, &parts, kind)?;
+        let caller = self
+            .caller(&live, &parts, kind)
+            .inspect_err(|error| note_failure(&live, connection.client, error))?;
         line.identity = Some(Arc::clone(&caller.identity));
         if !caller.is_anonymous {
             trail.identify(&caller.identity);
             live.check_certificate(&caller.identity, &connection)?;
         }
+        let identity = self.admit_identity(&live, &caller, &place)?;
+        let pace = Pace::new(address.into_iter().chain(identity));
+        let body = paced(body, &pace);
         let path = route::locate(
             Some(&caller.host),
             &self.config.listener.base_domains,
@@ -320,7 +332,7 @@ impl Gateway {
                 missing::named(error, path, operation)
             }
         })?;
-        Ok(guarded::hold(response, place))
+        Ok(guarded::hold(response, place, pace))
     }
 
     /// Who makes the request: whoever signed it, or nobody, where that may be enough.

@@ -137,7 +137,7 @@ impl Gateway {
         let _place = if question.is_signed {
             None
         } else {
-            Some(self.places.unsigned(Unsigned::Preflight).ok()?)
+            Some(self.live.load().places.unsigned(Unsigned::Preflight).ok()?)
         };
         let preflight = UpstreamRequest::new(Method::OPTIONS, Target::bucket(&question.bucket))
             .header(header::ORIGIN, question.origin.clone())

@@ -1,13 +1,38 @@
 //! How many requests are worked on at once, by what is known of who makes them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{config::LimitsConfig, error::S3Error, route::Unsigned};
 
 /// A place, held by whatever belongs to the request.
-pub(super) type Place = Arc<OwnedSemaphorePermit>;
+pub(crate) type Place = Arc<Occupied>;
+
+/// What a request takes from others while it lasts.
+#[derive(Debug)]
+pub(crate) struct Occupied {
+    _place: OwnedSemaphorePermit,
+    /// Of the requests at once that its address may have, and its identity.
+    shares: Mutex<Vec<OwnedSemaphorePermit>>,
+}
+
+impl Occupied {
+    /// Also holds a part of somebody's share, until the request is over.
+    pub(super) fn hold(&self, permit: Option<OwnedSemaphorePermit>) {
+        self.shares().extend(permit);
+    }
+
+    /// Takes over what another place holds beside itself.
+    pub(super) fn inherit(&self, other: &Self) {
+        let held = std::mem::take(&mut *other.shares());
+        self.shares().extend(held);
+    }
+
+    fn shares(&self) -> MutexGuard<'_, Vec<OwnedSemaphorePermit>> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Signed requests, and each kind of those that nobody has signed, or not yet, have places of their own: whoever has no key keeps out nobody who has
 /// one, and forms whose fields do not come keep out no preflight.
@@ -60,5 +85,8 @@ impl Places {
 
 fn take(places: &Arc<Semaphore>, bound: &'static str) -> Result<Place, S3Error> {
     let place = Arc::clone(places).try_acquire_owned();
-    Ok(Arc::new(place.map_err(|_| S3Error::slow_down(bound))?))
+    Ok(Arc::new(Occupied {
+        _place: place.map_err(|_| S3Error::slow_down(bound))?,
+        shares: Mutex::default(),
+    }))
 }

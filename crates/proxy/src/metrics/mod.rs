@@ -17,7 +17,7 @@ mod upstream;
 use std::sync::Arc;
 
 use prometheus::core::Collector;
-use prometheus::{Encoder as _, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder as _, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use sealgate_envelope::key_service::KeyService;
 use sealgate_envelope::keyring::Keyring;
 
@@ -41,6 +41,7 @@ pub struct Metrics {
     pub(crate) certificates: CertificateMetrics,
     pub(crate) reloads: ReloadMetrics,
     key_services: KeyServiceMetrics,
+    throttled: IntCounterVec,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -67,6 +68,14 @@ impl Metrics {
         requests.register(&registry)?;
         let certificates = CertificateMetrics::new(&registry)?;
         let reloads = ReloadMetrics::new(&registry)?;
+        let throttled = IntCounterVec::new(
+            Opts::new(
+                "sealgate_throttled_requests_total",
+                "Requests that were answered SlowDown because of a bound on one client.",
+            ),
+            &["client", "bound"],
+        )?;
+        registry.register(Box::new(throttled.clone()))?;
         let key_services = KeyServiceMetrics::new(&registry)?;
         Ok(Self {
             registry,
@@ -74,7 +83,13 @@ impl Metrics {
             certificates,
             reloads,
             key_services,
+            throttled,
         })
+    }
+
+    /// Counts a request that was too many for its client: by what the client was told apart, and the bound.
+    pub(crate) fn throttled(&self, client: &'static str, bound: &'static str) {
+        self.throttled.with_label_values(&[client, bound]).inc();
     }
 
     /// The same key service, whose calls are counted under its name in the configuration.

@@ -39,7 +39,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, hea
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 use md5::{Digest, Md5};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     audit::{DECRYPT, ENCRYPT, Trail},
@@ -47,7 +46,7 @@ use crate::{
     body::{Algorithm, BodySettings, ClientBody, MissingLength, PlaintextBody},
     config::{DomainRule, Scheme},
     error::S3Error,
-    gateway::Gateway,
+    gateway::{Gateway, Place},
     object::SealedObject,
     object_key::{ObjectKey, ObjectPath},
     query_string::QueryString,
@@ -83,7 +82,7 @@ pub struct Exchange {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<ClientBody>,
     /// Its place among the concurrent requests, which work that outlives the client's connection goes on occupying.
-    pub(crate) _place: Arc<OwnedSemaphorePermit>,
+    pub(crate) _place: Place,
 }
 
 /// Runs the operation that the request asks for.

@@ -141,6 +141,7 @@ impl Plan {
                     secret_access_key: self.client.secret_access_key.clone(),
                 }],
                 certificates: None,
+                limits: None,
             }],
             domains: Vec::new(),
             migrating: Vec::new(),

@@ -1,0 +1,259 @@
+//! One client that asks for too much is slowed down, and others are not.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use futures_util::future::join_all;
+use sealgate_tests::{
+    admin::AdminEndpoint,
+    content::pattern,
+    endpoint::Endpoint,
+    raw_http::{Payload, RawAnswer, RawRequest},
+    rig::{bounded, get, put},
+    servers::{Devstore, Gateway, GatewaySettings, KeyServer},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+const BUCKET: &str = "throttling";
+const LIMIT: Duration = Duration::from_mins(2);
+
+struct Servers {
+    gateway: Gateway,
+    admin: AdminEndpoint,
+    _storage: Devstore,
+    _key_server: KeyServer,
+    _directory: tempfile::TempDir,
+}
+
+/// A gateway with a second identity, whose bounds these are, and these tables.
+fn start(limits_of_second: &str, more: &str) -> Result<Servers> {
+    let directory = tempfile::tempdir()?;
+    let storage = Devstore::start(directory.path())?;
+    let key_server = KeyServer::start(directory.path(), None)?;
+    let admin = AdminEndpoint::new(None)?;
+    let settings = GatewaySettings {
+        more: format!(
+            "[[identity]]\nname = \"second\"\n{limits_of_second}\n[[identity.credential]]\naccess_key_id = \"SGSECOND\"\nsecret_access_key = \"env:SECOND_SECRET\"\n{}{more}\n",
+            admin.table()
+        ),
+        environment: vec![(
+            "SECOND_SECRET".to_owned(),
+            "a secret of the second".to_owned(),
+        )],
+        ..GatewaySettings::new(&storage.endpoint, &key_server.endpoint)
+    };
+    Ok(Servers {
+        gateway: Gateway::start(settings, directory.path())?,
+        admin,
+        _storage: storage,
+        _key_server: key_server,
+        _directory: directory,
+    })
+}
+
+impl Servers {
+    fn second(&self) -> Endpoint {
+        self.gateway
+            .endpoint
+            .with_credentials("SGSECOND", "a secret of the second")
+    }
+
+    async fn throttled(&self, labels: &str) -> Result<bool> {
+        let text = self.admin.get("/metrics").await?.text();
+        Ok(text.contains(&format!("sealgate_throttled_requests_total{{{labels}}}")))
+    }
+}
+
+async fn head_bucket(endpoint: &Endpoint) -> Result<RawAnswer> {
+    RawRequest::new("GET", &format!("/{BUCKET}?list-type=2&max-keys=1"))
+        .sign(endpoint, Payload::Signed(b""), SystemTime::now())?
+        .send(endpoint)
+        .await
+}
+
+fn is_slow_down(answer: &RawAnswer) -> bool {
+    let wait = answer
+        .header("retry-after")
+        .and_then(|wait| wait.parse::<u64>().ok());
+    answer.status == 503
+        && answer.error_code().as_deref() == Some("SlowDown")
+        && wait.is_some_and(|wait| wait >= 1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_one_identity_are_bounded_and_those_of_another_are_not() -> Result<()> {
+    let servers = start("limits = { requests_per_second = 5 }", "")?;
+    bounded(LIMIT, async {
+        let first = &servers.gateway.endpoint;
+        first.s3()?.create_bucket().bucket(BUCKET).send().await?;
+        let second = servers.second();
+        let answers = join_all((0..40).map(|_| head_bucket(&second))).await;
+        let answers: Vec<_> = answers.into_iter().collect::<Result<_>>()?;
+        let good = answers.iter().filter(|answer| answer.status == 200).count();
+        ensure!((5..40).contains(&good), "{good} were answered");
+        ensure!(
+            answers
+                .iter()
+                .all(|answer| answer.status == 200 || is_slow_down(answer))
+        );
+        let others = join_all((0..40).map(|_| head_bucket(first))).await;
+        for answer in others {
+            ensure!(answer?.status == 200, "another identity is slowed down");
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        ensure!(head_bucket(&second).await?.status == 200, "it never ends");
+        ensure!(
+            servers
+                .throttled("bound=\"requests_per_second\",client=\"identity\"")
+                .await?
+        );
+        Ok(())
+    })
+    .await
+    .with_context(|| servers.gateway.process.last_words())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_fetched_takes_its_place_among_the_requests_at_once() -> Result<()> {
+    let servers = start("limits = { concurrent_requests = 1 }", "")?;
+    bounded(LIMIT, async {
+        let first = servers.gateway.endpoint.s3()?;
+        first.create_bucket().bucket(BUCKET).send().await?;
+        put(&first, BUCKET, "large", &pattern(5, 24 << 20)).await?;
+        let second = servers.second();
+        let request = RawRequest::new("GET", &format!("/{BUCKET}/large"))
+            .sign(&second, Payload::Signed(b""), SystemTime::now())?
+            .to_bytes(&second);
+        let mut stream = TcpStream::connect(second.authority()).await?;
+        stream.write_all(&request).await?;
+        let mut piece = [0; 100];
+        ensure!(stream.read(&mut piece).await? > 0);
+        let refused = head_bucket(&second).await?;
+        ensure!(is_slow_down(&refused), "{}", refused.status);
+        ensure!(get(&first, BUCKET, "large").await?.len() == 24 << 20);
+        drop(stream);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while head_bucket(&second).await?.status != 200 {
+            ensure!(Instant::now() < deadline, "the place was never given back");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    })
+    .await
+    .with_context(|| servers.gateway.process.last_words())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_beyond_the_bound_go_slower_in_both_directions_and_come_whole() -> Result<()> {
+    let servers = start("limits = { bytes_per_second = \"2 MiB\" }", "")?;
+    bounded(LIMIT, async {
+        let first = servers.gateway.endpoint.s3()?;
+        first.create_bucket().bucket(BUCKET).send().await?;
+        let second = servers.second().s3()?;
+        let body = pattern(5, 6 << 20);
+        for upload in [true, false] {
+            let started = Instant::now();
+            if upload {
+                put(&second, BUCKET, "key", &body).await?;
+            } else {
+                ensure!(get(&second, BUCKET, "key").await? == body, "other bytes");
+            }
+            // Two seconds' worth may be there at the beginning, in part.
+            let took = started.elapsed();
+            ensure!(
+                took >= Duration::from_millis(1_800),
+                "upload {upload}: {took:?}"
+            );
+        }
+        let started = Instant::now();
+        ensure!(get(&first, BUCKET, "key").await? == body, "other bytes");
+        ensure!(
+            started.elapsed() < Duration::from_millis(1_800),
+            "another identity goes slower"
+        );
+        Ok(())
+    })
+    .await
+    .with_context(|| servers.gateway.process.last_words())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_signatures_close_the_door_to_their_address_for_a_while() -> Result<()> {
+    let bounds = "[limits.per_address]\nfailed_signatures_per_minute = 20\n";
+    let servers = start("", &format!("{bounds}[limits]\nconcurrent_requests = 64\n"))?;
+    bounded(LIMIT, async {
+        let good = &servers.gateway.endpoint;
+        good.s3()?.create_bucket().bucket(BUCKET).send().await?;
+        let wrong = good.with_credentials(&good.access_key_id, "a guess at the secret");
+        let unknown = good.with_credentials("SGUNKNOWN", "a guess at the secret");
+        let mut refused = 0;
+        for number in 0..30 {
+            let guess = if number % 2 == 0 { &wrong } else { &unknown };
+            let answer = head_bucket(guess).await?;
+            ensure!(
+                answer.status == 403 || is_slow_down(&answer),
+                "{}",
+                answer.status
+            );
+            refused += u32::from(answer.status == 503);
+        }
+        ensure!(refused >= 5, "only {refused} guesses were not looked at");
+        // Once more, so that it is not the moment at which it opens.
+        let mut held_back = is_slow_down(&head_bucket(good).await?);
+        head_bucket(&wrong).await?;
+        held_back |= is_slow_down(&head_bucket(good).await?);
+        ensure!(held_back, "the address is looked at");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while head_bucket(good).await?.status != 200 {
+            ensure!(Instant::now() < deadline, "the door never opens");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        ensure!(
+            servers
+                .throttled("bound=\"failed_signatures_per_minute\",client=\"address\"")
+                .await?
+        );
+        Ok(())
+    })
+    .await
+    .with_context(|| servers.gateway.process.last_words())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overload_is_answered_and_nothing_collapses() -> Result<()> {
+    let servers = start("", "[limits]\nconcurrent_requests = 4\n")?;
+    bounded(LIMIT, async {
+        let endpoint = &servers.gateway.endpoint;
+        let client = endpoint.s3()?;
+        client.create_bucket().bucket(BUCKET).send().await?;
+        put(&client, BUCKET, "key", &pattern(5, 2 << 20)).await?;
+        let read = || async {
+            RawRequest::new("GET", &format!("/{BUCKET}/key"))
+                .sign(endpoint, Payload::Signed(b""), SystemTime::now())?
+                .send(endpoint)
+                .await
+        };
+        let answers = join_all((0..100).map(|_| read())).await;
+        let answers: Vec<_> = answers.into_iter().collect::<Result<_>>()?;
+        let good = answers.iter().filter(|answer| answer.status == 200);
+        ensure!(
+            good.clone()
+                .all(|answer| answer.is_complete && answer.body.len() == 2 << 20)
+        );
+        let good = good.count();
+        ensure!((4..100).contains(&good), "{good} of 100 were answered");
+        ensure!(
+            answers
+                .iter()
+                .all(|answer| answer.status == 200 || is_slow_down(answer))
+        );
+        ensure!(read().await?.status == 200);
+        ensure!(servers.admin.readiness().await?.0);
+        Ok(())
+    })
+    .await
+    .with_context(|| servers.gateway.process.last_words())
+}
