@@ -16,8 +16,8 @@ use sealgate_envelope::{
 use tokio::sync::Semaphore;
 
 use super::{
-    Gateway, RecoverySenders, key_services::key_service, key_watch::KeyChecks, live::Live, no_keys::NoKeys,
-    pages, quorum, storage_watch::StorageChecks, verification,
+    Gateway, RecoverySenders, key_services::key_service, key_watch::KeyChecks, live::Live,
+    no_keys::NoKeys, pages, quorum, storage_watch::StorageChecks, verification,
 };
 use crate::{
     admin::Health,
