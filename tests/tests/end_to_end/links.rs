@@ -62,7 +62,7 @@ async fn mute_server(files: &TlsFiles) -> Result<(u16, mpsc::UnboundedReceiver<H
                 version: session.protocol_version(),
                 group: session
                     .negotiated_key_exchange_group()
-                    .map(|group| group.name()),
+                    .map(rustls::crypto::SupportedKxGroup::name),
                 has_certificate: session.peer_certificates().is_some(),
             };
             if sender.send(handshake).is_err() {
@@ -139,7 +139,8 @@ async fn every_link_prefers_the_hybrid_key_exchange_and_shows_its_certificate() 
                 .connect(ServerName::try_from("localhost")?, stream)
                 .await?;
             let group = stream.get_ref().1.negotiated_key_exchange_group();
-            let is_hybrid = group.map(|group| group.name()) == Some(NamedGroup::X25519MLKEM768);
+            let is_hybrid = group.map(rustls::crypto::SupportedKxGroup::name)
+                == Some(NamedGroup::X25519MLKEM768);
             ensure!(
                 is_hybrid == (version.version == ProtocolVersion::TLSv1_3),
                 "{group:?}"

@@ -216,15 +216,14 @@ pub(super) fn read_tls(mut table: Table<'_>, surroundings: Surroundings<'_>) -> 
     Some(TlsFiles {
         certificate: certificate?,
         key: key?,
-        clients: match authorities {
-            Some(file) => Some(ClientAuthorities {
+        clients: if let Some(file) = authorities {
+            Some(ClientAuthorities {
                 file: file?,
                 is_required: is_required?,
-            }),
-            None => {
-                is_required?;
-                None
-            }
+            })
+        } else {
+            is_required?;
+            None
         },
     })
 }
