@@ -125,7 +125,7 @@ fn unknown_keys_name_the_known_ones() {
         8,
         "upstream.regoin",
         "unknown key",
-        "endpoint, region",
+        "endpoint, client_certificate, region",
     );
     check(
         "[upstream]",

@@ -283,10 +283,12 @@ mod tests {
         // Somebody brings it forward, means another domain, or signs it by himself.
         let file = orders.path("acme/alice");
         let signed = fs::read_to_string(&file).unwrap();
+        // The signature comes first.
+        let first = if signed.starts_with('A') { 'B' } else { 'A' };
         for altered in [
             signed.replace("1970-01-01T00:00:02Z", "1970-01-01T00:00:00Z"),
             signed.replace("acme/alice", "acme/bob"),
-            signed.replacen('A', "B", 1),
+            format!("{first}{}", &signed[1..]),
             String::new(),
         ] {
             fs::write(&file, altered).unwrap();
