@@ -244,7 +244,14 @@ impl Gateway {
         let body = body.map_err(Into::into).boxed();
         if kind == Some(Unsigned::Form) {
             return self
-                .answer_form(parts, body, &connection, (address, place), Arc::clone(trail), line)
+                .answer_form(
+                    parts,
+                    body,
+                    &connection,
+                    (address, place),
+                    Arc::clone(trail),
+                    line,
+                )
                 .await;
         }
         let caller = self
