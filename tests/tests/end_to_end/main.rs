@@ -2,6 +2,7 @@
 
 mod addressing;
 mod admin;
+mod audit;
 mod bad_input;
 mod conformance;
 mod dev;
