@@ -102,10 +102,15 @@ impl Place {
             self.path("audit.key").display()
         );
         if has_receiver {
-            tables.push_str(&format!(
+            let receiver = format!(
                 "[audit.receiver]\nendpoint = \"https://127.0.0.1:{}\"\nca_file = \"{}\"\nclient_certificate = {{ certificate = \"{}\", key = \"{}\" }}\npublic_key = \"{}\"\n{more}",
-                self.port, ca.display(), certificate.display(), key.display(), self.receiver_key
-            ));
+                self.port,
+                ca.display(),
+                certificate.display(),
+                key.display(),
+                self.receiver_key
+            );
+            tables.push_str(&receiver);
         }
         GatewaySettings {
             more: tables,
