@@ -177,7 +177,8 @@ async fn where_the_configuration_says_so_requests_go_on_and_the_loss_is_recorded
     rig.put("b", "content").await.unwrap();
     let events = recorded(&rig, 3).await;
     let lost: u64 = events.iter().filter_map(|event| event.lost).sum();
-    // The decision; its outcome, where that came before the log took records again; and the outcome of the PUT, where that came late.
+    // The decision, counted where it is tried: before the operation, and once more before a key is opened; and its outcome, where that came before
+    // the log took records again.
     assert!((1..=3).contains(&lost), "{lost}");
 }
 
