@@ -39,7 +39,7 @@ use crate::logging;
 #[derive(Debug, Parser)]
 #[command(name = "sealgate", version, about, long_about = None, max_term_width = 110)]
 struct Arguments {
-    /// Log single steps too, as the configuration's [log] says; commands only warn otherwise
+    /// Log single steps too, as the configuration's `[log]` says; commands only warn otherwise
     #[arg(short, long, global = true)]
     verbose: bool,
 

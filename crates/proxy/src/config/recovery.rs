@@ -13,6 +13,9 @@ pub struct RecoveryConfig {
     pub public_key: RecoveryPublicKey,
     /// What proves to the recovery key that this deployment wrapped. It opens nothing.
     pub sender_key: Secret,
+    /// The public part of the sender key that the recovery key believes: with another one every wrap would be in vain, and nobody would know
+    /// before the worst day. None in configurations that were written before there was this check.
+    pub sender: Option<RecoveryPublicKey>,
 }
 
 impl RecoveryConfig {
@@ -49,13 +52,11 @@ pub(super) fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Opti
             "public_key",
             "public_key = \"KEY\"; `sealgate recovery init` prints it",
         )
-        .and_then(|value| match value.text()?.parse() {
-            Ok(key) => Some(key),
-            Err(_) => value.problem(
-                "not a public key",
-                "write the 43 characters that `sealgate recovery init` printed",
-            ),
-        });
+        .and_then(|value| read_public_key(&value));
+    let sender = match table.take("sender") {
+        Some(value) => read_public_key(&value).map(Some),
+        None => Some(None),
+    };
     let sender_key = table
         .require_text("sender_key", "sender_key = \"file:PATH\" or \"env:NAME\"")
         .and_then(|value| surroundings.secret(&value));
@@ -63,7 +64,18 @@ pub(super) fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Opti
     Some(RecoveryConfig {
         public_key: public_key?,
         sender_key: sender_key?,
+        sender: sender?,
     })
+}
+
+fn read_public_key(value: &Value<'_>) -> Option<RecoveryPublicKey> {
+    match value.text()?.parse() {
+        Ok(key) => Some(key),
+        Err(_) => value.problem(
+            "not a public key",
+            "write the 43 characters that `sealgate recovery init` printed",
+        ),
+    }
 }
 
 #[cfg(test)]

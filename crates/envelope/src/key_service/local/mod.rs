@@ -70,7 +70,7 @@ impl LocalKeyService {
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`](crate::Error::Misuse) if the file exists (it is never overwritten) or cannot be made; [`Error::Machine`](crate::Error::Machine) without
+    /// [`Error::Misuse`] if the file exists (it is never overwritten) or cannot be made; [`Error::Machine`] without
     /// entropy.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         Self::create_with(path, None)
@@ -98,7 +98,7 @@ impl LocalKeyService {
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`](crate::Error::Misuse) if it cannot be read, is not exactly one line of the format, or if its group or others have any
+    /// [`Error::Misuse`] if it cannot be read, is not exactly one line of the format, or if its group or others have any
     /// access to it; the detail says how to mend that.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, None)

@@ -71,13 +71,15 @@ pub(super) fn run(arguments: &InitArguments) -> anyhow::Result<()> {
          for the configuration of every gateway:\n\n\
          [recovery]\n\
          public_key = \"{}\"\n\
-         sender_key = \"file:{}\"\n\n\
+         sender_key = \"file:{}\"\n\
+         sender = \"{}\"\n\n\
          next: take the recovery key off this machine, in two copies{}; restart the gateways;\n\
          run `sealgate keys rewrap`, which wraps the working keys that are there already",
         path.display(),
         sender_path.display(),
         key.public(),
         sender_path.display(),
+        key.sender(),
         if passphrase.is_some() {
             ", and keep its passphrase elsewhere"
         } else {
