@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use sealgate::entity_tag::EntityTag;
 use sealgate::xml::listing::{ListingRewriter, rewrite_objects};
 use sealgate::xml::upstream_listings::parse_objects;
 
@@ -29,6 +30,16 @@ fuzz_target!(|document: &[u8]| {
     let Ok(mut before) = parse_objects(document) else {
         return;
     };
+    // No document can hold these as they are, so a rewritten one shows the replacement character in a tag that has them.
+    let has_control = |tag: &EntityTag| tag.opaque().chars().any(char::is_control);
+    if before
+        .objects
+        .iter()
+        .filter_map(|object| object.entity_tag.as_ref())
+        .any(has_control)
+    {
+        return;
+    }
     let after = parse_objects(&rewritten).expect("a rewritten listing can be read");
     if before.objects.is_empty() {
         assert_eq!(rewritten, document);

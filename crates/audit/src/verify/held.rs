@@ -21,6 +21,8 @@ pub(super) struct Verified {
     pub(super) checkpoint: Checkpoint,
     /// When a receiver countersigned it.
     pub(super) time: Option<u64>,
+    /// Whether it was held elsewhere than beside the log's files.
+    pub(super) is_from_elsewhere: bool,
     /// Whether it is in the history.
     pub(super) is_seen: bool,
     /// Whether the lines are those that it signs.
@@ -82,6 +84,7 @@ pub(super) fn verify(held: &Held, trusted: &Trusted) -> Result<Verified, (Fault,
         file: held.file.clone(),
         checkpoint,
         time,
+        is_from_elsewhere: false,
         is_seen: false,
         is_matched: false,
         strangers,

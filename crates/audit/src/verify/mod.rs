@@ -60,10 +60,11 @@ pub struct Task {
 pub fn verify(task: &Task) -> io::Result<Report> {
     let mut walk = Walk::new(task)?;
     for held in &task.held {
-        walk.hold(held, task);
+        walk.hold(held, task, true);
     }
     if let Some(beside) = held::beside(&task.directory.countersigned())? {
-        walk.hold(&beside, task);
+        // It must agree, and proves no more than the files that it lies beside: it is rolled back together with them.
+        walk.hold(&beside, task, false);
     }
     let segments = task.directory.segments()?;
     for (number, segment) in segments.iter().enumerate() {
@@ -122,9 +123,10 @@ impl Walk {
         });
     }
 
-    fn hold(&mut self, held: &Held, task: &Task) {
+    fn hold(&mut self, held: &Held, task: &Task, is_from_elsewhere: bool) {
         match held::verify(held, &task.trusted) {
-            Ok(verified) => {
+            Ok(mut verified) => {
+                verified.is_from_elsewhere = is_from_elsewhere;
                 for other in &self.held {
                     if let Some(finding) = forked(&verified, &other.checkpoint) {
                         self.report.add(finding);
@@ -136,7 +138,9 @@ impl Walk {
                         "{file} is countersigned by {stranger}, whose key was not given: not checked"
                     ));
                 }
-                self.report.countersigned_at = self.report.countersigned_at.max(verified.time);
+                if is_from_elsewhere {
+                    self.report.countersigned_at = self.report.countersigned_at.max(verified.time);
+                }
                 self.held.push(verified);
             }
             Err((fault, message)) => self.report.add(Finding {
@@ -420,7 +424,7 @@ impl Walk {
         for held in std::mem::take(&mut self.held) {
             self.settle(&held, size, task);
         }
-        if self.report.held.is_none() {
+        if task.held.is_empty() {
             self.report.remarks.push(
                 "no checkpoint that was held elsewhere was compared: a log that was rolled back as a whole, or written anew with its key, can't be told from this one".to_owned(),
             );
@@ -464,7 +468,7 @@ impl Walk {
             };
             self.report.add(finding);
         }
-        if held.is_matched {
+        if held.is_matched && held.is_from_elsewhere {
             self.report.held = self.report.held.max(Some(signed));
         }
     }

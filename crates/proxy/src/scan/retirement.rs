@@ -9,6 +9,7 @@ use sealgate_envelope::{
     Domain, KeyReference, Place, Provider, WorkingKey, WorkingKeyId, Wrap,
     header::Header,
     key_service::{EncryptionContext, UnwrapPermit},
+    keyring::SealingPolicy,
     records::registry_name,
 };
 use sha2::{Digest, Sha256};
@@ -122,12 +123,17 @@ impl Retirement {
             })?;
             references.push((key.provider, reference));
         }
+        let (provider, reference) = references
+            .get(place)
+            .copied()
+            .context("a key service without a key")?;
         let going = keys.remove(place);
-        let (provider, reference) = references.remove(place);
         // A key that two key services have goes from both.
         let mut same = references
             .iter()
-            .map(|other| *other == (provider, reference));
+            .enumerate()
+            .filter(|(other, _)| *other != place)
+            .map(|(_, other)| *other == (provider, reference));
         keys.retain(|_| !same.next().unwrap_or_default());
         Ok(Arc::new(Self {
             registry: Registry::new(gateway.state.clone()),
@@ -151,17 +157,8 @@ impl Retirement {
     /// Domains for which no new working key could be made without the key, as the configuration stands.
     pub fn domains_left_alone(&self) -> Vec<String> {
         let config = &self.gateway.config;
-        let is_short = |policy: &sealgate_envelope::keyring::SealingPolicy| {
-            let services = config.key_services.len();
-            let all = || (0..services).collect();
-            let places: Vec<usize> = policy.key_services.clone().unwrap_or_else(all);
-            // One key by two names is one key.
-            let left: HashSet<_> = places
-                .iter()
-                .filter_map(|place| self.references.get(*place))
-                .filter(|key| **key != (self.provider, self.reference))
-                .collect();
-            left.len() < policy.required_wraps.max(1)
+        let is_short = |policy: &SealingPolicy| {
+            is_short(policy, &self.references, (self.provider, self.reference))
         };
         let mut names = Vec::new();
         if is_short(&config.sealing) {
@@ -419,6 +416,23 @@ fn has_recovery(wraps: &[Wrap]) -> bool {
     wraps.any(|wrap| wrap.provider() == Provider::Recovery)
 }
 
+/// Whether too few keys are left to wrap a new working key when one goes. `keys` are those of all key services, in their order.
+fn is_short(
+    policy: &SealingPolicy,
+    keys: &[(Provider, KeyReference)],
+    going: (Provider, KeyReference),
+) -> bool {
+    let all = || (0..keys.len()).collect();
+    let places: Vec<usize> = policy.key_services.clone().unwrap_or_else(all);
+    // One key by two names is one key.
+    let left: HashSet<_> = places
+        .iter()
+        .filter_map(|place| keys.get(*place))
+        .filter(|key| **key != going)
+        .collect();
+    left.len() < policy.required_wraps.max(1)
+}
+
 /// Counts the attempts at what fails because something is away.
 #[derive(Debug, Default)]
 struct Patience {
@@ -434,5 +448,37 @@ impl Patience {
         }
         tokio::time::sleep(PAUSE * (1 << self.attempts)).await;
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_domain_is_short_when_its_own_key_goes_and_not_when_another_does() {
+        let keys = ["rest", "bob", "carol"].map(|name| {
+            (
+                Provider::AwsKms,
+                KeyReference::of(Provider::AwsKms, name).unwrap(),
+            )
+        });
+        let policy = |places: Option<Vec<usize>>| SealingPolicy {
+            key_services: places,
+            required_wraps: 1,
+            soft_age: Duration::from_secs(1),
+            hard_age: Duration::from_secs(2),
+        };
+        for going in 0..3 {
+            for own in 0..3 {
+                let policy = policy(Some(vec![own]));
+                assert_eq!(is_short(&policy, &keys, keys[going]), own == going);
+            }
+            assert!(!is_short(&policy(None), &keys, keys[going]));
+        }
+        let twice = [keys[0], keys[0]];
+        assert!(is_short(&policy(None), &twice, keys[0]));
     }
 }
