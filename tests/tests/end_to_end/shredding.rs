@@ -366,6 +366,19 @@ async fn a_key_that_is_shared_is_not_destroyed_and_who_shares_it_is_named() -> R
             Ok(())
         };
 
+        // A key service that is away is the one thing to be told: whatever else would be said could be wrong.
+        let away = services.replace(&rig.key_server.endpoint.url, "http://127.0.0.1:9");
+        let lonely = gateway(rig, &away, &alone)?;
+        let (done, result, said) = shred(rig, &lonely, &destroy("acme/alice", "alice.json"))?;
+        let causes = result["refused"].as_array().context("refused")?;
+        ensure!(!done && !causes.is_empty(), "{result} {said}");
+        for cause in causes {
+            ensure!(
+                cause.to_string().contains("does not tell its key"),
+                "{result}"
+            );
+        }
+
         // By the configuration: of another domain, also under an alias, and of all that have no table.
         let shared = [
             tenant("alice", "\"alice\"", ""),

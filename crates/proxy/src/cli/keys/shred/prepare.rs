@@ -145,7 +145,9 @@ pub(super) async fn prepare(
         refusals.push(refusal);
         vec![domain.to_owned()]
     });
+    let before = refusals.len();
     let known = known_keys(gateway, &mut refusals).await?;
+    let all_are_known = refusals.len() == before;
     let mut census = Census::default();
     census
         .of_records(gateway, &names)
@@ -157,9 +159,12 @@ pub(super) async fn prepare(
         destroyed: order.stated.clone(),
         recovery_file: recovery.map(|file| file.name.clone()),
     };
-    refusals.extend(exclusivity::refusals(
-        config, domain, &known, &census, &stated,
-    ));
+    // While a key is not known nobody can tell whose wraps are its own, and what would be said of them, and advised, could be wrong.
+    if all_are_known {
+        refusals.extend(exclusivity::refusals(
+            config, domain, &known, &census, &stated,
+        ));
+    }
 
     let mut keys = Vec::new();
     let policy = config.sealing_of_domain(domain);
