@@ -8,7 +8,6 @@ use std::{
     sync::Arc,
 };
 
-use http::StatusCode;
 use sealgate_envelope::{
     WorkingKeyId, Wrap,
     records::{MAXIMUM_RECORD_LENGTH, RegistryRecord, registry_prefix},
@@ -18,6 +17,7 @@ use super::{
     Item,
     finding::Class,
     key_name::KeyName,
+    patience::patiently,
     state::{read_upload, upload_names},
     structure::{Looked, look_at_header},
 };
@@ -28,12 +28,6 @@ const MAXIMUM_KEYS: usize = 10_000;
 
 /// What is named of each kind; all of it is counted.
 const EXAMPLES: usize = 5;
-
-/// Attempts at a storage that fails.
-const ATTEMPTS: u32 = 4;
-
-/// The pause before the second attempt; it doubles with each.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Things that have something in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -190,32 +184,12 @@ pub(crate) async fn look(gateway: &Arc<Gateway>, item: &Item) -> Seen {
         Ok(Looked::Clear | Looked::Broken((Class::InTheClear, _))) => Seen::Clear,
         Ok(Looked::Sealed(header, _)) => sealed(header.wraps()),
         Ok(Looked::Broken((_, cause))) => Seen::Unknown(cause),
-        Ok(Looked::OtherLength(_)) => Seen::Unknown("it is replaced all the time".to_owned()),
         Err(error) => Seen::Unknown(error.to_string()),
     }
 }
 
 fn sealed(wraps: &[Wrap]) -> Seen {
     Seen::Sealed(wraps.iter().map(KeyName::of).collect())
-}
-
-/// Tries again while something is away.
-async fn patiently<T, F>(attempt: impl Fn() -> F) -> Result<T, S3Error>
-where
-    F: Future<Output = Result<T, S3Error>>,
-{
-    let mut attempts = 1;
-    loop {
-        match attempt().await {
-            Err(error)
-                if error.status == StatusCode::SERVICE_UNAVAILABLE && attempts < ATTEMPTS =>
-            {
-                tokio::time::sleep(PAUSE * (1 << attempts)).await;
-                attempts += 1;
-            }
-            outcome => return outcome,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod checksums;
 mod finding;
 pub(crate) mod key_name;
 mod known_keys;
+mod patience;
 mod registry;
 mod reservoir;
 mod retirement;

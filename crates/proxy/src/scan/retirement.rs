@@ -18,6 +18,7 @@ use super::{
     Item,
     finding::Class,
     known_keys::{KnownKey, KnownKeys},
+    patience::patiently,
     registry::{Record, Registry},
     state::{read_upload, upload_names},
     structure::{Looked, look_at_header},
@@ -26,12 +27,6 @@ use crate::{config::DomainRule, error::S3Error, gateway::Gateway, migration::Per
 
 /// Wraps whose opening is remembered. A run sees few: those of the working keys that sealed what it looks at.
 const REMEMBERED: usize = 100_000;
-
-/// Attempts at a storage or key service that fails.
-const ATTEMPTS: u32 = 4;
-
-/// The pause before the second attempt; it doubles with each.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// What kind of thing may depend on a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -188,17 +183,7 @@ impl Retirement {
 
     /// Whether a version of an object depends on the key.
     pub async fn of_object(&self, item: &Item) -> Dependence {
-        let mut patience = Patience::default();
-        loop {
-            match self.try_object(item).await {
-                Ok(dependence) => return dependence,
-                Err(error) => {
-                    if let Some(unknown) = patience.after(error).await {
-                        return unknown;
-                    }
-                }
-            }
-        }
+        told(patiently(|| self.try_object(item)).await)
     }
 
     async fn try_object(&self, item: &Item) -> Result<Dependence, S3Error> {
@@ -206,7 +191,6 @@ impl Retirement {
             Looked::Gone | Looked::Clear | Looked::Broken((Class::InTheClear, _)) => {
                 return Ok(Dependence::Unrelated);
             }
-            Looked::OtherLength(_) => return Err(S3Error::precondition_failed()),
             Looked::Sealed(header, _) => header,
             Looked::Broken((_, cause)) => return Ok(Dependence::Unknown(cause)),
         };
@@ -264,31 +248,11 @@ impl Retirement {
         mut on_seen: impl FnMut(Kind, &str, Dependence),
     ) -> anyhow::Result<()> {
         for id in self.gateway.working_keys(None).await? {
-            let mut patience = Patience::default();
-            let dependence = loop {
-                match self.of_record(id).await {
-                    Ok(dependence) => break dependence,
-                    Err(error) => {
-                        if let Some(unknown) = patience.after(error).await {
-                            break unknown;
-                        }
-                    }
-                }
-            };
+            let dependence = told(patiently(|| self.of_record(id)).await);
             on_seen(Kind::Record, &registry_name(id), dependence);
         }
         for name in upload_names(&self.gateway).await? {
-            let mut patience = Patience::default();
-            let dependence = loop {
-                match self.of_upload(&name).await {
-                    Ok(dependence) => break dependence,
-                    Err(error) => {
-                        if let Some(unknown) = patience.after(error).await {
-                            break unknown;
-                        }
-                    }
-                }
-            };
+            let dependence = told(patiently(|| self.of_upload(&name)).await);
             on_seen(Kind::Upload, &name, dependence);
         }
         Ok(())
@@ -411,6 +375,11 @@ impl Retirement {
     }
 }
 
+/// Where nobody can tell, the cause.
+fn told(outcome: Result<Dependence, S3Error>) -> Dependence {
+    outcome.unwrap_or_else(|error| Dependence::Unknown(error.to_string()))
+}
+
 fn has_recovery(wraps: &[Wrap]) -> bool {
     let mut wraps = wraps.iter();
     wraps.any(|wrap| wrap.provider() == Provider::Recovery)
@@ -431,24 +400,6 @@ fn is_short(
         .filter(|key| **key != going)
         .collect();
     left.len() < policy.required_wraps.max(1)
-}
-
-/// Counts the attempts at what fails because something is away.
-#[derive(Debug, Default)]
-struct Patience {
-    attempts: u32,
-}
-
-impl Patience {
-    /// Waits for another attempt, or says that nobody can tell.
-    async fn after(&mut self, error: S3Error) -> Option<Dependence> {
-        self.attempts += 1;
-        if self.attempts == ATTEMPTS || error.status != StatusCode::SERVICE_UNAVAILABLE {
-            return Some(Dependence::Unknown(error.to_string()));
-        }
-        tokio::time::sleep(PAUSE * (1 << self.attempts)).await;
-        None
-    }
 }
 
 #[cfg(test)]

@@ -36,8 +36,6 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
 pub(super) enum Looked {
     /// It was deleted meanwhile.
     Gone,
-    /// It is so long, and not as long as was expected; nothing else was looked at.
-    OtherLength(u64),
     /// It was never sealed, and this place is marked migrating.
     Clear,
     /// It bears a header; with what is wrong with it.
@@ -45,6 +43,9 @@ pub(super) enum Looked {
     /// What is wrong with it, where there is no header.
     Broken(Fault),
 }
+
+/// It is so long, and not as long as was expected; nothing else was looked at.
+struct OtherLength(u64);
 
 /// Where a version lies.
 pub(super) fn target(item: &Item) -> Result<Target, S3Error> {
@@ -63,15 +64,11 @@ pub(super) fn version(item: &Item) -> Option<&str> {
 ///
 /// The storage's.
 pub(super) async fn look(gateway: &Gateway, item: &Item) -> Result<Looked, S3Error> {
-    let found = look_again(gateway, item, item.entry.size).await?;
-    // Another length than the listing's: it was replaced since, or the listing is wrong. Its end is where its own length says.
-    if let Looked::OtherLength(length) = found {
-        return match look_again(gateway, item, length).await? {
-            Looked::OtherLength(_) => Err(S3Error::precondition_failed()),
-            found => Ok(found),
-        };
+    match look_again(gateway, item, item.entry.size).await? {
+        Ok(found) => Ok(found),
+        // It was replaced since, or the listing is wrong. Its end is where its own length says.
+        Err(OtherLength(length)) => expected(look_again(gateway, item, length).await?),
     }
-    Ok(found)
 }
 
 /// Looks at the head of one version alone.
@@ -80,30 +77,40 @@ pub(super) async fn look(gateway: &Gateway, item: &Item) -> Result<Looked, S3Err
 ///
 /// The storage's.
 pub(super) async fn look_at_header(gateway: &Gateway, item: &Item) -> Result<Looked, S3Error> {
-    look_again(gateway, item, 0).await
+    expected(look_again(gateway, item, 0).await?)
 }
 
-/// Until it is there, deleted, or lost.
-async fn look_again(gateway: &Gateway, item: &Item, length: u64) -> Result<Looked, S3Error> {
-    for _ in 1..LOOKS {
+/// What has another length again is replaced all the time.
+fn expected(found: Result<Looked, OtherLength>) -> Result<Looked, S3Error> {
+    found.map_err(|OtherLength(_)| S3Error::precondition_failed())
+}
+
+/// Until it is there, deleted, or lost. A `length` of 0 expects none.
+async fn look_again(
+    gateway: &Gateway,
+    item: &Item,
+    length: u64,
+) -> Result<Result<Looked, OtherLength>, S3Error> {
+    for look in 1..=LOOKS {
         match look_with(gateway, item, length).await? {
-            Looked::Gone if is_listed(&gateway.upstream, &item.bucket, &item.entry).await? => {
-                tokio::time::sleep(PAUSE).await;
+            Ok(Looked::Gone) if is_listed(&gateway.upstream, &item.bucket, &item.entry).await? => {
+                if look < LOOKS {
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
             found => return Ok(found),
         }
     }
-    Ok(match look_with(gateway, item, length).await? {
-        Looked::Gone if is_listed(&gateway.upstream, &item.bucket, &item.entry).await? => {
-            let cause = "the storage lists it, and says that it is not there";
-            Looked::Broken((Class::Missing, cause.to_owned()))
-        }
-        found => found,
-    })
+    let cause = "the storage lists it, and says that it is not there";
+    Ok(Ok(Looked::Broken((Class::Missing, cause.to_owned()))))
 }
 
 /// With the end of something that is so long.
-async fn look_with(gateway: &Gateway, item: &Item, length: u64) -> Result<Looked, S3Error> {
+async fn look_with(
+    gateway: &Gateway,
+    item: &Item,
+    length: u64,
+) -> Result<Result<Looked, OtherLength>, S3Error> {
     let suffix_length = first_suffix_length(length);
     let target = target(item)?;
     let method = if suffix_length == 0 {
@@ -117,26 +124,25 @@ async fn look_with(gateway: &Gateway, item: &Item, length: u64) -> Result<Looked
         request = request.header(header::RANGE, range.parse().map_err(S3Error::internal)?);
     }
     let answer = match gateway.upstream.call(request).await {
-        Err(error) if error.status == http::StatusCode::NOT_FOUND => return Ok(Looked::Gone),
+        Err(error) if error.status == http::StatusCode::NOT_FOUND => return Ok(Ok(Looked::Gone)),
         // A delete marker, asked for by its version.
         Err(error) if error.status == http::StatusCode::METHOD_NOT_ALLOWED => {
-            return Ok(Looked::Gone);
+            return Ok(Ok(Looked::Gone));
         }
         answer => answer?,
     };
     if let Some(head) = ClearHead::read(&answer, version(item))? {
-        return Ok(
-            if gateway.config.is_migrating(&item.bucket, &item.entry.key) {
-                Looked::Clear
-            } else {
-                let cause = format!("it has no sealed header, and {} bytes", head.length);
-                Looked::Broken((Class::InTheClear, cause))
-            },
-        );
+        let is_migrating = gateway.config.is_migrating(&item.bucket, &item.entry.key);
+        return Ok(Ok(if is_migrating {
+            Looked::Clear
+        } else {
+            let cause = format!("it has no sealed header, and {} bytes", head.length);
+            Looked::Broken((Class::InTheClear, cause))
+        }));
     }
     let head = match SealedHead::read(&answer, version(item)) {
         Ok(head) => head,
-        Err(error) => return Ok(Looked::Broken(fault(Class::Header, &error))),
+        Err(error) => return Ok(Ok(Looked::Broken(fault(Class::Header, &error)))),
     };
     let mut faults = Vec::new();
     if let Some(foreign) = foreign_metadata(answer.headers()) {
@@ -146,7 +152,7 @@ async fn look_with(gateway: &Gateway, item: &Item, length: u64) -> Result<Looked
     if let Some(wrong) = wrong_length(&head.header, sealed_length) {
         faults.push((Class::Length, wrong));
     } else if length > 0 && sealed_length != length {
-        return Ok(Looked::OtherLength(sealed_length));
+        return Ok(Err(OtherLength(sealed_length)));
     } else if suffix_length > 0 {
         let limit = usize::try_from(suffix_length).map_err(S3Error::internal)?;
         let suffix = answer.document(limit).await?;
@@ -154,7 +160,7 @@ async fn look_with(gateway: &Gateway, item: &Item, length: u64) -> Result<Looked
             faults.push((Class::CommitRegion, error.detail().to_owned()));
         }
     }
-    Ok(Looked::Sealed(Box::new(head.header), faults))
+    Ok(Ok(Looked::Sealed(Box::new(head.header), faults)))
 }
 
 /// What is wrong with a length, if something is.

@@ -13,6 +13,7 @@ use super::{
     checksums::Comparison,
     finding::{Class, Fault, Finding, fault},
     known_keys::KnownKeys,
+    patience::{ATTEMPTS, pause_after},
     registry::Registry,
     structure::{Looked, check_key, look, target, version},
 };
@@ -23,12 +24,6 @@ use crate::{
     object::version_query,
     upstream::UpstreamRequest,
 };
-
-/// Attempts at an object that is replaced while it is looked at, or at a storage that fails.
-const ATTEMPTS: u32 = 4;
-
-/// The pause before the second attempt; it doubles with each.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// How long keys that could not be had are not waited for again.
 const KEYS_AWAY_MEMORY: Duration = Duration::from_secs(30);
@@ -124,7 +119,7 @@ impl Verification {
             if error.is_about_keys() && self.are_keys_away() {
                 break error;
             }
-            tokio::time::sleep(PAUSE * (1 << attempt)).await;
+            pause_after(attempt).await;
             attempt += 1;
         };
         Checked::Faulty(vec![finding(fault(Class::NotChecked, &error))])
@@ -133,8 +128,6 @@ impl Verification {
     async fn attempt(&self, item: &Item) -> Result<Result<Checked, Vec<Fault>>, S3Error> {
         let (header, mut faults) = match look(&self.gateway, item).await? {
             Looked::Gone => return Ok(Ok(Checked::Gone)),
-            // It is replaced all the time.
-            Looked::OtherLength(_) => return Err(S3Error::precondition_failed()),
             Looked::Clear => return Ok(Ok(Checked::Clear)),
             Looked::Broken(fault) => return Ok(Err(vec![fault])),
             Looked::Sealed(header, faults) => (header, faults),
