@@ -35,6 +35,15 @@ pub struct SealingPolicy {
 }
 
 impl SealingPolicy {
+    /// The places of the key services that it names, of so many that a keyring has, in their order.
+    #[must_use]
+    pub fn places(&self, key_services: usize) -> Vec<usize> {
+        match &self.key_services {
+            Some(places) => places.clone(),
+            None => (0..key_services).collect(),
+        }
+    }
+
     /// Checks that a keyring with so many key services can do as the policy says.
     pub(super) fn check(&self, key_services: usize) -> Result<()> {
         if self.hard_age < self.soft_age || self.soft_age.is_zero() {

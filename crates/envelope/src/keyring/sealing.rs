@@ -407,10 +407,7 @@ impl Sealing {
         let mut failures = Vec::new();
         let services = &self.sources.services;
         let opens = self.sources.opens;
-        let places = match &policy.key_services {
-            Some(places) => places.clone(),
-            None => (0..services.len()).collect(),
-        };
+        let places = policy.places(services.len());
         for service in places.iter().filter_map(|place| services.get(*place)) {
             let outcome = match &mut made {
                 None => generate_checked(service, context, opens)

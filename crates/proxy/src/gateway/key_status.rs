@@ -117,10 +117,7 @@ impl Gateway {
         });
         let all = tables.chain([(default_name, &self.config.sealing)]);
         let status = all.map(|(name, policy)| {
-            let places = match &policy.key_services {
-                Some(places) => places.clone(),
-                None => (0..found.len()).collect(),
-            };
+            let places = policy.places(found.len());
             let services = places.iter().filter_map(|place| found.get(*place));
             let mut keys: Vec<_> = services
                 .clone()
@@ -181,9 +178,10 @@ impl Gateway {
     /// The keys that a domain asks for, as far as they are known.
     fn wanted(&self, domain: &str, found: &[KeyServiceFinding]) -> Vec<(Provider, KeyReference)> {
         let policy = self.config.sealing_of_domain(domain);
-        let places = policy.and_then(|policy| policy.key_services.clone());
-        let all = || (0..found.len()).collect();
-        let places = places.unwrap_or_else(all);
+        let places = policy.map_or_else(
+            || (0..found.len()).collect(),
+            |policy| policy.places(found.len()),
+        );
         places
             .iter()
             .filter_map(|place| found.get(*place)?.reference)

@@ -45,14 +45,11 @@ impl KeyChecks {
         };
         let domains = config.domains.iter().map(|domain| &domain.sealing);
         let lacks_a_quorum = domains.chain([&config.sealing]).any(|policy| {
-            let usable = match &policy.key_services {
-                Some(places) => places
-                    .iter()
-                    .filter(|place| works.get(**place) == Some(&true))
-                    .count(),
-                None => works.iter().filter(|works| **works).count(),
-            };
-            usable < policy.required_wraps
+            let places = policy.places(works.len());
+            let usable = places
+                .iter()
+                .filter(|place| works.get(**place) == Some(&true));
+            usable.count() < policy.required_wraps
         });
         self.quorum.report(lacks_a_quorum.then(|| {
             Obstacle::new(

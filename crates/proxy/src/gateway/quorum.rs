@@ -52,10 +52,7 @@ fn check(
     place: &str,
     keys: &[KnownKey],
 ) -> anyhow::Result<()> {
-    let places = match &policy.key_services {
-        Some(places) => places.clone(),
-        None => (0..keys.len()).collect(),
-    };
+    let places = policy.places(keys.len());
     let mut seen = HashSet::new();
     let mut twins = Vec::new();
     for place in &places {

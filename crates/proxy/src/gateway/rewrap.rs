@@ -79,13 +79,11 @@ impl Gateway {
             .with_context(|| {
                 format!("no [[domain]] has the name {domain}, so nobody says who is to wrap its keys; name it, or list it in former")
             })?;
-        let wanted: Vec<_> = match &policy.key_services {
-            Some(places) => places
-                .iter()
-                .filter_map(|place| self.key_services.get(*place))
-                .collect(),
-            None => self.key_services.iter().collect(),
-        };
+        let places = policy.places(self.key_services.len());
+        let wanted: Vec<_> = places
+            .iter()
+            .filter_map(|place| self.key_services.get(*place))
+            .collect();
         let mut missing = false;
         for service in &wanted {
             missing |= existing(service, found.wraps()).await?.is_none();

@@ -391,10 +391,9 @@ fn is_short(
     keys: &[(Provider, KeyReference)],
     going: (Provider, KeyReference),
 ) -> bool {
-    let all = || (0..keys.len()).collect();
-    let places: Vec<usize> = policy.key_services.clone().unwrap_or_else(all);
     // One key by two names is one key.
-    let left: HashSet<_> = places
+    let left: HashSet<_> = policy
+        .places(keys.len())
         .iter()
         .filter_map(|place| keys.get(*place))
         .filter(|key| **key != going)

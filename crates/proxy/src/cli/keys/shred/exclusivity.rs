@@ -131,18 +131,10 @@ fn may_resolve_to(template: &str, name: &str) -> bool {
     }
 }
 
-/// The places of the key services whose keys a policy names.
-fn places(policy: &SealingPolicy, services: usize) -> Vec<usize> {
-    match &policy.key_services {
-        Some(places) => places.clone(),
-        None => (0..services).collect(),
-    }
-}
-
 /// The places of the keys that have to go: those of the domain's table, and others of the configuration that have wrapped
 /// something of it.
 pub(super) fn targets(policy: &SealingPolicy, known: &[KnownKey], census: &Census) -> Vec<usize> {
-    let of_policy = places(policy, known.len());
+    let of_policy = policy.places(known.len());
     (0..known.len())
         .filter(|place| {
             let has_wrapped = |key: &KnownKey| census.inside.keys().any(|name| key.is(name));
@@ -262,7 +254,7 @@ fn shared_by_configuration(
     refusals: &mut Vec<Refusal>,
 ) {
     let mut check = |who: String, policy: &SealingPolicy, fix: &str| {
-        let all = places(policy, known.len());
+        let all = policy.places(known.len());
         let theirs = all.iter().filter_map(|place| known.get(*place));
         let shared: Vec<_> = theirs
             .filter(|theirs| going.iter().any(|key| key.is_same(theirs)))
