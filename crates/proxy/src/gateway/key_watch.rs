@@ -3,21 +3,20 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use sealgate_envelope::key_service::{
-    EncryptionContext, KeyAvailability, KeyDescription, KeyService,
-};
-use sealgate_envelope::{Domain, OsRandom, WorkingKeyId};
+use sealgate_envelope::key_service::{KeyAvailability, KeyDescription, KeyService};
 
-use super::Gateway;
+use super::{Gateway, self_check};
 use crate::admin::{Health, Need, Obstacle, Reporter};
 use crate::config::{Config, Mode};
-use crate::policy;
 
 /// How long a key that is too old stays in memory at most.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The longest pause before a key service that could not be used is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The domain of what is made to see whether it can be.
+const PROBE: &str = "sealgate-probe";
 
 /// Where the findings about key services go.
 #[derive(Debug)]
@@ -135,18 +134,7 @@ async fn watch(
 
 /// Why a service is of no use; `None` if it makes a working key and opens its wrap to the same one.
 async fn obstacle_to_use(service: &dyn KeyService) -> Option<String> {
-    let probe = async {
-        let context = EncryptionContext::new(
-            Domain::new("sealgate-probe")?,
-            WorkingKeyId::generate(&mut OsRandom)?,
-        );
-        let (generated, wrap) = service.generate(&context).await?;
-        let permit = policy::permit_self_check();
-        Ok::<_, sealgate_envelope::Error>(
-            service.unwrap(&permit, &context, &wrap).await? == generated,
-        )
-    };
-    match probe.await {
+    match self_check::opens_what_it_makes(service, PROBE).await {
         Ok(true) => None,
         Ok(false) => Some("the key service opened its own wrap to another key".to_owned()),
         Err(error) => Some(error.detail().to_owned()),
@@ -155,14 +143,8 @@ async fn obstacle_to_use(service: &dyn KeyService) -> Option<String> {
 
 /// Why a service makes no working keys; `None` if it does. A principal that may do nothing else can be asked nothing else.
 pub(super) async fn obstacle_to_generating(service: &dyn KeyService) -> Option<String> {
-    let probe = async {
-        let context = EncryptionContext::new(
-            Domain::new("sealgate-probe")?,
-            WorkingKeyId::generate(&mut OsRandom)?,
-        );
-        service.generate(&context).await.map(drop)
-    };
-    probe.await.err().map(|error| error.detail().to_owned())
+    let made = self_check::generates(service, PROBE).await;
+    made.err().map(|error| error.detail().to_owned())
 }
 
 /// Why the key of a service cannot be used, by what it says of it; `None` if it can.

@@ -25,6 +25,7 @@ pub mod probe;
 mod quorum;
 mod recovery_senders;
 pub(crate) mod rewrap;
+mod self_check;
 #[cfg(test)]
 mod storage_tests;
 mod storage_watch;

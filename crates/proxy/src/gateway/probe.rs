@@ -2,19 +2,15 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use sealgate_envelope::{
-    Domain, OsRandom, WorkingKeyId, header::HEADER_METADATA_NAME, key_service::EncryptionContext,
-    layout::MINIMUM_PART_LENGTH,
-};
+use sealgate_envelope::{header::HEADER_METADATA_NAME, layout::MINIMUM_PART_LENGTH};
 
-use super::{Gateway, key_services::key_service, quorum, verification};
+use super::{Gateway, key_services::key_service, quorum, self_check, verification};
 use crate::{
     body::Algorithm,
     config::{KeyServiceConfig, Mode},
     entity_tag::EntityTag,
     error::S3Error,
     operation::append_query,
-    policy,
     upstream::{Answer, MAX_DOCUMENT_LENGTH, Target, UpstreamRequest, Verification},
     xml::{
         requests::{CompleteMultipartUpload, CompletedPart},
@@ -226,19 +222,16 @@ async fn probe_key_service(config: &KeyServiceConfig, mode: Mode) -> Result<bool
     let service = key_service(config)
         .await
         .map_err(|error| S3Error::internal(format!("{error:#}")))?;
-    let context = EncryptionContext::new(
-        Domain::new("sealgate-check")?,
-        WorkingKeyId::generate(&mut OsRandom)?,
-    );
-    let (generated, wrap) = service.generate(&context).await?;
-    if mode == Mode::WriteOnly {
-        return Ok(true);
-    }
-    let opened = service
-        .unwrap(&policy::permit_self_check(), &context, &wrap)
-        .await?;
-    Ok(generated == opened)
+    Ok(match mode {
+        Mode::ReadWrite => self_check::opens_what_it_makes(&*service, CHECK).await?,
+        Mode::WriteOnly => self_check::generates(&*service, CHECK)
+            .await
+            .map(|()| true)?,
+    })
 }
+
+/// The domain of what is made to see whether it can be.
+const CHECK: &str = "sealgate-check";
 
 /// The entity tag of no object.
 const ANOTHER_TAG: HeaderValue = HeaderValue::from_static("\"00000000000000000000000000000000\"");
