@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::listener::{ListenerConfig, TlsFiles, read_address, read_tls};
+use super::binding::{self, TlsFiles};
+use super::listener::ListenerConfig;
 use super::secret::Surroundings;
 use super::table::Table;
 
@@ -21,22 +22,12 @@ pub(super) fn read(
     surroundings: Surroundings<'_>,
     listener: Option<&ListenerConfig>,
 ) -> Option<AdminConfig> {
-    let allow_plaintext = table.flag("allow_plaintext");
-    let tls = table.take("tls").map(|value| {
-        value
-            .table()
-            .and_then(|table| read_tls(table, surroundings))
-    });
-    let address = table
-        .require_text("address", "address = \"127.0.0.1:9001\"")
-        .and_then(|value| {
-            let address = read_address(&value)?;
-            if tls.is_none() && !address.ip().is_loopback() && !allow_plaintext {
-                return value.problem(
-                    "health and metrics would cross the network over plaintext HTTP",
-                    "add tls = { certificate = \"FILE\", key = \"FILE\" }, or bind 127.0.0.1, or add allow_plaintext = true if the network is trusted",
-                );
-            }
+    let binding = binding::read(
+        &mut table,
+        surroundings,
+        "address = \"127.0.0.1:9001\"",
+        "health and metrics would cross the network over plaintext HTTP",
+        |value, address| {
             if address.port() != 0 && listener.is_some_and(|listener| listener.address == address) {
                 return value.problem(
                     "this is the address of [listener], where clients connect",
@@ -44,19 +35,9 @@ pub(super) fn read(
                 );
             }
             Some(address)
-        });
-    if allow_plaintext && tls.is_some() {
-        table.problem::<()>(
-            "allow_plaintext = true contradicts tls",
-            "remove one of them",
-        )?;
-    }
-    table.finish();
-    Some(AdminConfig {
-        address: address?,
-        tls: match tls {
-            Some(tls) => Some(tls?),
-            None => None,
         },
-    })
+    )?;
+    table.finish();
+    let (address, tls) = binding.whole()?;
+    Some(AdminConfig { address, tls })
 }

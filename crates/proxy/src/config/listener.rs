@@ -1,10 +1,10 @@
 //! `[listener]`: where clients connect, and under which host names buckets are found.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use super::binding::{self, TlsFiles};
 use super::endpoint::{Scheme, parse_authority};
 use super::secret::Surroundings;
 use super::table::{Table, Value};
@@ -70,51 +70,15 @@ pub enum ForwardedHeader {
     XForwardedFor,
 }
 
-/// PEM files of a TLS server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate chain, leaf first.
-    pub certificate: PathBuf,
-    /// The private key (PKCS#8, PKCS#1 or SEC1).
-    pub key: PathBuf,
-    /// Whose certificates clients may show; `None` asks for none.
-    pub clients: Option<ClientAuthorities>,
-}
-
-/// The certificates that a listener asks its clients for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientAuthorities {
-    /// PEM file of the only authorities whose certificates are taken.
-    pub file: PathBuf,
-    /// Whether a client without one is refused in the handshake.
-    pub is_required: bool,
-}
-
 /// Reads `[listener]`.
 pub(super) fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<ListenerConfig> {
-    let allow_plaintext = table.flag("allow_plaintext");
-    let has_tls = table.take("tls");
-    let tls = has_tls.as_ref().map(|value| {
-        value
-            .table()
-            .and_then(|table| read_tls(table, surroundings))
-    });
-    let address = table.require_text("address", "address = \"127.0.0.1:8014\"").and_then(|value| {
-        let address = read_address(&value)?;
-        if tls.is_none() && !address.ip().is_loopback() && !allow_plaintext {
-            return value.problem(
-                "clients would reach this address over plaintext HTTP",
-                "add tls = { certificate = \"FILE\", key = \"FILE\" }, or bind 127.0.0.1, or add allow_plaintext = true if the network is trusted",
-            );
-        }
-        Some(address)
-    });
-    if allow_plaintext && tls.is_some() {
-        table.problem::<()>(
-            "allow_plaintext = true contradicts tls",
-            "remove one of them",
-        )?;
-    }
+    let binding = binding::read(
+        &mut table,
+        surroundings,
+        "address = \"127.0.0.1:8014\"",
+        "clients would reach this address over plaintext HTTP",
+        |_, address| Some(address),
+    )?;
     let base_domains = read_hosts(table.take("base_domains"), PortRule::Refused);
     let external_hosts = read_hosts(table.take("external_hosts"), PortRule::Allowed);
     let regions = table.take("regions").map(|value| read_regions(&value));
@@ -122,7 +86,7 @@ pub(super) fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Opti
         Some(value) => value
             .choice(&[("http", Scheme::Http), ("https", Scheme::Https)])
             .and_then(|scheme| {
-                if scheme == Scheme::Http && tls.is_some() {
+                if scheme == Scheme::Http && binding.has_tls {
                     return value.problem(
                         "clients can't use http where the listener speaks TLS",
                         "remove it, or remove tls",
@@ -146,12 +110,10 @@ pub(super) fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Opti
         None => Some(ForwardedHeader::default()),
     };
     table.finish();
+    let (address, tls) = binding.whole()?;
     Some(ListenerConfig {
-        address: address?,
-        tls: match tls {
-            Some(tls) => Some(tls?),
-            None => None,
-        },
+        address,
+        tls,
         base_domains: base_domains?,
         external_hosts: external_hosts?,
         regions: match regions {
@@ -189,53 +151,6 @@ fn read_networks(value: Option<Value<'_>>) -> Option<Vec<IpNet>> {
     });
     let read: Vec<IpNet> = read.collect();
     (read.len() == networks.len()).then_some(read)
-}
-
-pub(super) fn read_tls(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<TlsFiles> {
-    let mut file = |key, example| {
-        let value = table.require_text(key, example)?;
-        surroundings.file(
-            &value,
-            "name a PEM file; relative paths start from the configuration's directory",
-        )
-    };
-    let certificate = file("certificate", "certificate = \"FILE\"");
-    let key = file("key", "key = \"FILE\"");
-    let authorities = table
-        .take("client_ca")
-        .map(|value| surroundings.file(&value, "name a PEM file of certificate authorities"));
-    let is_required = match table.take("client_certificates") {
-        Some(value) if authorities.is_none() => value.problem(
-            "nobody's certificates are taken",
-            "name the authorities with client_ca, or remove it",
-        ),
-        Some(value) => value.choice(&[("required", true), ("optional", false)]),
-        None => Some(true),
-    };
-    table.finish();
-    Some(TlsFiles {
-        certificate: certificate?,
-        key: key?,
-        clients: if let Some(file) = authorities {
-            Some(ClientAuthorities {
-                file: file?,
-                is_required: is_required?,
-            })
-        } else {
-            is_required?;
-            None
-        },
-    })
-}
-
-pub(super) fn read_address(value: &Value<'_>) -> Option<SocketAddr> {
-    let address = value.text()?.parse().ok();
-    address.or_else(|| {
-        value.problem(
-            "not an address",
-            "write an IP address and a port, such as \"127.0.0.1:8014\"",
-        )
-    })
 }
 
 fn read_regions(value: &Value<'_>) -> Option<Vec<String>> {
