@@ -105,7 +105,7 @@ async fn within_limit<T>(asked: impl Future<Output = Result<T, S3Error>>) -> Res
 impl Gateway {
     /// Drops every key in memory that opens or seals objects: working keys, and the keys of open uploads.
     fn flush_keys(&self) -> usize {
-        self.uploads.flush();
+        self.uploads.memory.flush();
         self.keyring.flush()
     }
 

@@ -82,7 +82,7 @@ impl Gateway {
         tokio::spawn(async move {
             while let Some(gateway) = gateway.upgrade() {
                 gateway.keyring.drop_expired();
-                gateway.uploads.drop_expired();
+                gateway.uploads.memory.drop_expired();
                 drop(gateway);
                 tokio::time::sleep(EXPIRY_INTERVAL).await;
             }

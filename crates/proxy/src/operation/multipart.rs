@@ -35,7 +35,7 @@ use crate::{
 pub(super) async fn create(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
     let metadata = metadata::of_request(&exchange)?;
     let kind = requested_checksum(&exchange)?;
-    let flushes = exchange.gateway.uploads.flushes();
+    let flushes = exchange.gateway.uploads.memory.flushes();
     let sealed = put_object::seal_header(&exchange, metadata, Body::Multipart).await?;
     let request = UpstreamRequest::new(Method::POST, exchange.target())
         .query("uploads=")

@@ -3,8 +3,10 @@
 mod bucket;
 pub(crate) mod control;
 mod registry;
+mod upload_memory;
 mod uploads;
 
 pub use bucket::{Entry, RecordVersion, StateBucket};
 pub use registry::S3Registry;
+pub use upload_memory::UploadMemory;
 pub use uploads::{Claim, OpenUpload, StoredPart, UploadId, UploadReference, UploadState, Uploads};

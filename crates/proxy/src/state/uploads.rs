@@ -2,10 +2,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -23,12 +20,9 @@ use sealgate_envelope::{
         stash_name, upload_prefix, upload_record_name,
     },
 };
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::Instant,
-};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{Entry, StateBucket};
+use super::{Entry, StateBucket, UploadMemory};
 use crate::{
     config::{DomainRule, Mode},
     error::S3Error,
@@ -39,9 +33,6 @@ use crate::{
 /// Part records of one upload: every part uploaded three times over. Whoever can write to the state bucket can make more names than that;
 /// they cost a bounded amount of work.
 const MAXIMUM_PART_RECORDS: usize = 30_000;
-
-/// Open uploads whose keys are kept in memory.
-const REMEMBERED_UPLOADS: usize = 4_096;
 
 /// Records of open uploads whose claims are kept in memory for listings, and the bytes that these may take.
 const REMEMBERED_CLAIMS: usize = 100_000;
@@ -144,22 +135,12 @@ pub struct StoredPart {
 /// The records of open uploads, with the keys of some of them in memory.
 pub struct Uploads {
     state: StateBucket,
-    open: Cache<UploadHash, Remembered>,
-    /// How long one of them is remembered.
-    age: Duration,
-    /// Times that the keys in memory were forgotten: what was on its way then is not kept.
-    flushes: AtomicU64,
+    /// The keys of some of them.
+    pub(crate) memory: UploadMemory,
     /// What the records of open uploads say that they are about, by the record's name. Nothing of it is verified: it tells only which records a
     /// listing need not read.
     claims: Cache<String, Arc<Claim>, ClaimWeight>,
     listings: Semaphore,
-}
-
-/// An upload whose keys are in memory, and since when.
-#[derive(Debug, Clone)]
-struct Remembered {
-    upload: Arc<OpenUpload>,
-    since: Instant,
 }
 
 /// What the record of an open upload says that it is about. Nothing of it is verified.
@@ -198,46 +179,10 @@ impl Uploads {
     pub fn new(state: StateBucket, age: Duration) -> Self {
         Self {
             state,
-            open: Cache::new(REMEMBERED_UPLOADS),
-            age,
-            flushes: AtomicU64::new(0),
+            memory: UploadMemory::new(age),
             claims: Cache::with_weighter(REMEMBERED_CLAIMS, CLAIMS_MEMORY, ClaimWeight),
             listings: Semaphore::new(CONCURRENT_LISTINGS),
         }
-    }
-
-    /// Forgets the keys of open uploads; the next part of each opens its record again.
-    pub fn flush(&self) {
-        self.flushes.fetch_add(1, Ordering::SeqCst);
-        self.open.clear();
-    }
-
-    /// Forgets, and so wipes, what has been remembered for too long.
-    pub fn drop_expired(&self) {
-        self.open
-            .retain(|_, remembered| remembered.since.elapsed() < self.age);
-    }
-
-    /// How often keys were forgotten. Whoever makes or opens the keys of an upload asks before.
-    pub fn flushes(&self) -> u64 {
-        self.flushes.load(Ordering::SeqCst)
-    }
-
-    /// Keeps an upload in memory, unless there was a flush since its keys were on their way.
-    fn remember(&self, flushes: u64, hash: UploadHash, upload: Arc<OpenUpload>) {
-        let since = Instant::now();
-        self.open.insert(hash, Remembered { upload, since });
-        // Afterwards: a flush is counted before it forgets, so either it is seen here, or it forgets this one too.
-        if self.flushes() != flushes {
-            self.open.remove(&hash);
-        }
-    }
-
-    fn remembered(&self, hash: UploadHash) -> Option<Arc<OpenUpload>> {
-        self.open
-            .get(&hash)
-            .filter(|remembered| remembered.since.elapsed() < self.age)
-            .map(|remembered| remembered.upload)
     }
 
     /// Writes the record of a new upload, before its id is told to anyone. `flushes` are those before its keys were made.
@@ -279,7 +224,7 @@ impl Uploads {
             record,
             secrets: secrets.clone(),
         };
-        self.remember(flushes, id.hash(), Arc::new(upload));
+        self.memory.remember(flushes, id.hash(), Arc::new(upload));
         Ok(id)
     }
 
@@ -303,17 +248,21 @@ impl Uploads {
         } = *reference;
         let id = UploadId::parse(upload_id).ok_or_else(S3Error::no_such_upload)?;
         let hash = id.hash();
-        let remembered = if fresh { None } else { self.remembered(hash) };
+        let remembered = if fresh {
+            None
+        } else {
+            self.memory.recall(hash)
+        };
         let upload = if let Some(upload) = remembered {
             upload
         } else {
-            let flushes = self.flushes();
+            let flushes = self.memory.flushes();
             let Some(bytes) = self
                 .state
                 .get(&upload_record_name(hash), MAXIMUM_RECORD_LENGTH)
                 .await?
             else {
-                self.open.remove(&hash);
+                self.memory.forget(hash);
                 return Err(S3Error::no_such_upload());
             };
             let unverified =
@@ -338,7 +287,7 @@ impl Uploads {
                 record,
                 secrets: opened.secrets().clone(),
             });
-            self.remember(flushes, hash, Arc::clone(&upload));
+            self.memory.remember(flushes, hash, Arc::clone(&upload));
             upload
         };
         let same =
@@ -521,7 +470,7 @@ impl Uploads {
     }
 
     async fn delete_names(&self, hash: UploadHash, mut names: Vec<String>) -> Result<(), S3Error> {
-        self.open.remove(&hash);
+        self.memory.forget(hash);
         let record = upload_record_name(hash);
         self.claims.remove(&record);
         names.retain(|name| *name != record);
