@@ -75,6 +75,18 @@ impl Endpoint {
         Ok(Client::from_conf(config))
     }
 
+    /// A client of a key server that speaks no TLS, with the SDK's own retries.
+    pub fn kms(&self) -> aws_sdk_kms::Client {
+        let (id, secret) = (&self.access_key_id, &self.secret_access_key);
+        let settings = aws_sdk_kms::Config::builder()
+            .behavior_version(aws_sdk_kms::config::BehaviorVersion::latest())
+            .region(aws_sdk_kms::config::Region::new(REGION))
+            .endpoint_url(&self.url)
+            .credentials_provider(Credentials::new(id, secret, None, None, "test"))
+            .build();
+        aws_sdk_kms::Client::from_conf(settings)
+    }
+
     /// The same place for somebody else, or for the same one with a wrong secret.
     #[must_use]
     pub fn with_credentials(&self, access_key_id: &str, secret_access_key: &str) -> Self {

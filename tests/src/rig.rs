@@ -148,6 +148,16 @@ pub fn bounded<'a>(
 pub fn fingerprint(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(bytes))
 }
+/// The name of the state bucket, as a client of the storage finds it.
+///
+/// # Errors
+/// If there is none.
+pub async fn state_bucket(bare: &Client) -> Result<String> {
+    let buckets = bare.list_buckets().send().await?;
+    let mut names = buckets.buckets().iter().filter_map(|bucket| bucket.name());
+    let state = names.find(|name| name.starts_with("sealgate-state-"));
+    Ok(state.context("no state bucket")?.to_owned())
+}
 
 /// The body of an object.
 ///

@@ -125,6 +125,18 @@ impl KeyServer {
         };
         Ok(requests.iter().filter(of_operation).count())
     }
+    /// Schedules the deletion of the rig's key, after which it opens nothing.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn schedule_deletion(&self) -> Result<()> {
+        let client = self.endpoint.kms();
+        let described = client.describe_key().key_id(KEY).send().await?;
+        let key = described.key_metadata().context("no metadata")?.key_id();
+        let deletion = client.schedule_key_deletion().key_id(key);
+        deletion.pending_window_in_days(7).send().await?;
+        Ok(())
+    }
 
     /// The end of its log.
     pub fn last_words(&self) -> String {

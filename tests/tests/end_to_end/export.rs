@@ -7,7 +7,7 @@ use aws_sdk_s3::Client;
 use sealgate_tests::{
     content::pattern,
     process::Process,
-    rig::{get, put, with_rig},
+    rig::{get, put, state_bucket, with_rig},
     servers::{Action, Devstore, Gateway, GatewaySettings, Meddler, report},
 };
 use serde_json::Value;
@@ -362,14 +362,7 @@ async fn a_target_that_is_the_source_or_the_state_bucket_is_refused_under_any_na
     with_rig(LIMIT, async |rig| {
         let (through, bare) = rig.clients(BUCKET).await?;
         put(&through, BUCKET, "a", b"sealed").await?;
-        let buckets = bare.list_buckets().send().await?;
-        let state = buckets
-            .buckets()
-            .iter()
-            .filter_map(|bucket| bucket.name())
-            .find(|name| name.starts_with("sealgate-state-"))
-            .context("no state bucket")?
-            .to_owned();
+        let state = state_bucket(&bare).await?;
         let alias = rig.minio.endpoint.url.replace("127.0.0.1", "localhost");
         let before = get(&bare, BUCKET, "a").await?;
         let storage = &rig.minio.endpoint;

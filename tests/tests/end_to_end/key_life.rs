@@ -3,7 +3,6 @@
 use std::{process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
 use sealgate_tests::{
     endpoint::{Endpoint, REGION},
     rig::{get, put, with_rig},
@@ -37,14 +36,7 @@ fn keys(gateway: &Gateway, name: &str, arguments: &[&str]) -> Result<(Value, boo
 
 /// A client of a key server, and the full name of the rig's key.
 pub(crate) async fn administrator(endpoint: &Endpoint) -> Result<(aws_sdk_kms::Client, String)> {
-    let (id, secret) = (&endpoint.access_key_id, &endpoint.secret_access_key);
-    let settings = aws_sdk_kms::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(REGION))
-        .endpoint_url(&endpoint.url)
-        .credentials_provider(Credentials::new(id, secret, None, None, "test"))
-        .build();
-    let client = aws_sdk_kms::Client::from_conf(settings);
+    let client = endpoint.kms();
     let described = client.describe_key().key_id(KEY).send().await?;
     let arn = described
         .key_metadata

@@ -11,10 +11,10 @@ use aws_sdk_s3::{Client, primitives::ByteStream};
 use sealgate_envelope::{Provider, records::RegistryRecord};
 use sealgate_tests::{
     content::pattern,
-    endpoint::{Endpoint, REGION},
+    endpoint::Endpoint,
     environment, process,
-    rig::{Rig, get, put, with_rig},
-    servers::{Gateway, GatewaySettings, KEY, report},
+    rig::{Rig, get, put, state_bucket, with_rig},
+    servers::{Gateway, GatewaySettings, report},
 };
 use serde_json::{Value, json};
 
@@ -100,33 +100,6 @@ fn open(rig: &Rig, key: &str, target: &str) -> Result<(bool, Value, String)> {
     Ok((output.status.success(), report, text(&output.stderr)))
 }
 
-async fn delete_kek(server: &Endpoint) -> Result<()> {
-    use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
-    let credentials = Credentials::new(
-        &server.access_key_id,
-        &server.secret_access_key,
-        None,
-        None,
-        "test",
-    );
-    let settings = aws_sdk_kms::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .endpoint_url(&server.url)
-        .region(Region::new(REGION))
-        .credentials_provider(credentials)
-        .build();
-    let client = aws_sdk_kms::Client::from_conf(settings);
-    let key = client.describe_key().key_id(KEY).send().await?;
-    let key = key
-        .key_metadata()
-        .context("no metadata")?
-        .key_id()
-        .to_owned();
-    let deletion = client.schedule_key_deletion().key_id(key);
-    deletion.pending_window_in_days(7).send().await?;
-    Ok(())
-}
-
 fn objects() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("empty", Vec::new()),
@@ -179,14 +152,7 @@ async fn fill(client: &Client) -> Result<()> {
 }
 
 async fn only_record(bare: &Client) -> Result<(String, String, Vec<u8>)> {
-    let buckets = bare.list_buckets().send().await?;
-    let state = buckets
-        .buckets()
-        .iter()
-        .filter_map(|bucket| bucket.name())
-        .find(|name| name.starts_with("sealgate-state-"))
-        .context("no state bucket")?
-        .to_owned();
+    let state = state_bucket(bare).await?;
     let listed = bare
         .list_objects_v2()
         .bucket(&state)
@@ -209,7 +175,7 @@ async fn everything_comes_back_when_the_kek_is_deleted() -> Result<()> {
         fill(&gateway.endpoint.s3()?).await?;
 
         // Somebody deletes the KEK, and then the whole key server goes.
-        delete_kek(&rig.key_server.endpoint).await?;
+        rig.key_server.schedule_deletion().await?;
         let late = self::gateway(rig, "")?;
         ensure!(
             get(&late.endpoint.s3()?, BUCKET, "letters/a")

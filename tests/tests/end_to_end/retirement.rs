@@ -10,7 +10,7 @@ use aws_sdk_s3::{
 use sealgate_tests::{
     content::pattern,
     endpoint::{Endpoint, REGION},
-    rig::{Rig, get, put, with_rig},
+    rig::{Rig, get, put, state_bucket, with_rig},
     servers::{
         Gateway, GatewaySettings, KeyServer, Vault, key_server::KEY, report, vault::ROOT_TOKEN,
     },
@@ -42,37 +42,6 @@ fn gateway(rig: &Rig, first: &Endpoint, more: &str) -> Result<Gateway> {
 fn keys(gateway: &Gateway, command: &str, arguments: &[&str]) -> Result<(bool, Value, String)> {
     let mut process = gateway.command(&format!("keys {command}"))?;
     report(process.args(arguments), LIMIT)
-}
-
-/// Schedules the deletion of the key, after which it opens nothing.
-async fn destroy(server: &KeyServer) -> Result<()> {
-    let endpoint = &server.endpoint;
-    let (id, secret) = (&endpoint.access_key_id, &endpoint.secret_access_key);
-    let settings = aws_sdk_kms::Config::builder()
-        .behavior_version(aws_sdk_kms::config::BehaviorVersion::latest())
-        .region(aws_sdk_kms::config::Region::new(REGION))
-        .endpoint_url(&endpoint.url)
-        .credentials_provider(aws_sdk_kms::config::Credentials::new(
-            id, secret, None, None, "test",
-        ))
-        .build();
-    let client = aws_sdk_kms::Client::from_conf(settings);
-    let described = client.describe_key().key_id(KEY).send().await?;
-    let key = described.key_metadata().context("no metadata")?.key_id();
-    client
-        .schedule_key_deletion()
-        .key_id(key)
-        .pending_window_in_days(7)
-        .send()
-        .await?;
-    Ok(())
-}
-
-async fn state_bucket(bare: &Client) -> Result<String> {
-    let buckets = bare.list_buckets().send().await?;
-    let mut names = buckets.buckets().iter().filter_map(|bucket| bucket.name());
-    let state = names.find(|name| name.starts_with("sealgate-state-"));
-    Ok(state.context("no state bucket")?.to_owned())
 }
 
 async fn begin(through: &Client, key: &str) -> Result<(String, CompletedPart)> {
@@ -179,7 +148,7 @@ async fn a_key_goes_when_nothing_depends_on_it_and_everything_is_read_without_it
         }
 
         // The key is gone for good.
-        destroy(&rig.key_server).await?;
+        rig.key_server.schedule_deletion().await?;
         let after = gateway(rig, &new.endpoint, "")?;
         let through = after.endpoint.s3()?;
         for (key, length) in contents {

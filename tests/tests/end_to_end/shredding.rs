@@ -8,10 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use aws_sdk_kms::{
-    config::{BehaviorVersion, Credentials, Region},
-    types::KeyState,
-};
+use aws_sdk_kms::types::KeyState;
 use aws_sdk_s3::{
     Client,
     types::{BucketVersioningStatus, VersioningConfiguration},
@@ -20,8 +17,8 @@ use sealgate_tests::{
     content::pattern,
     endpoint::REGION,
     environment, process,
-    rig::{Rig, get, put, with_rig},
-    servers::{Gateway, GatewaySettings, KEY, KeyServer, Vault, report, vault::ROOT_TOKEN},
+    rig::{Rig, get, put, state_bucket, with_rig},
+    servers::{Gateway, GatewaySettings, KEY, Vault, report, vault::ROOT_TOKEN},
 };
 use serde_json::{Value, json};
 
@@ -32,18 +29,6 @@ const LIMIT: Duration = Duration::from_mins(4);
 
 /// How soon gateways do what they are told, and write their records.
 const SOON: Duration = Duration::from_secs(30);
-
-fn administrator(server: &KeyServer) -> aws_sdk_kms::Client {
-    let endpoint = &server.endpoint;
-    let (id, secret) = (&endpoint.access_key_id, &endpoint.secret_access_key);
-    let settings = aws_sdk_kms::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(REGION))
-        .endpoint_url(&endpoint.url)
-        .credentials_provider(Credentials::new(id, secret, None, None, "test"))
-        .build();
-    aws_sdk_kms::Client::from_conf(settings)
-}
 
 /// A new key; its ARN.
 async fn new_key(kms: &aws_sdk_kms::Client) -> Result<String> {
@@ -126,13 +111,6 @@ fn verify(rig: &Rig, certificate: &str) -> Result<(bool, String)> {
     Ok((output.status.success(), String::from_utf8(said)?))
 }
 
-async fn state_bucket(bare: &Client) -> Result<String> {
-    let buckets = bare.list_buckets().send().await?;
-    let mut names = buckets.buckets().iter().filter_map(|bucket| bucket.name());
-    let state = names.find(|name| name.starts_with("sealgate-state-"));
-    Ok(state.context("no state bucket")?.to_owned())
-}
-
 /// Every version of every registry record, with what it claims.
 async fn records(bare: &Client, state: &str) -> Result<Vec<Vec<u8>>> {
     let listed = bare
@@ -204,7 +182,7 @@ async fn a_tenant_that_leaves_is_gone_and_the_others_stay() -> Result<()> {
             .versioning_configuration(versions.build())
             .send()
             .await?;
-        let kms = administrator(&rig.key_server);
+        let kms = rig.key_server.endpoint.kms();
         let (alice, bob) = (new_key(&kms).await?, new_key(&kms).await?);
         let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "bob", &bob);
         let tenants = [
@@ -346,7 +324,7 @@ async fn a_tenant_that_leaves_is_gone_and_the_others_stay() -> Result<()> {
 async fn a_key_that_is_shared_is_not_destroyed_and_who_shares_it_is_named() -> Result<()> {
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
-        let kms = administrator(&rig.key_server);
+        let kms = rig.key_server.endpoint.kms();
         let (alice, bob) = (new_key(&kms).await?, new_key(&kms).await?);
         let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "bob", &bob);
         let alone = [
@@ -443,7 +421,7 @@ async fn a_key_that_is_shared_is_not_destroyed_and_who_shares_it_is_named() -> R
 async fn a_run_that_failed_or_was_killed_is_gone_on_with_to_one_certificate() -> Result<()> {
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
-        let kms = administrator(&rig.key_server);
+        let kms = rig.key_server.endpoint.kms();
         let (alice, second) = (new_key(&kms).await?, new_key(&kms).await?);
         let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "second", &second);
         let domains = [tenant("alice", "\"alice\", \"second\"", "")];
@@ -533,7 +511,7 @@ fn order_file(directory: &Path) -> Result<PathBuf> {
 async fn an_order_waits_for_its_time_and_a_forged_one_destroys_nothing() -> Result<()> {
     with_rig(LIMIT, async |rig| {
         let (_, bare) = rig.clients(BUCKET).await?;
-        let kms = administrator(&rig.key_server);
+        let kms = rig.key_server.endpoint.kms();
         let (alice, bob) = (new_key(&kms).await?, new_key(&kms).await?);
         let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "bob", &bob);
         let tenants = [

@@ -14,7 +14,7 @@ use aws_sdk_s3::{
 use sealgate_tests::{
     content::pattern,
     process::Process,
-    rig::{Rig, put, with_rig},
+    rig::{Rig, put, state_bucket, with_rig},
     servers::{Gateway, report},
 };
 use serde_json::Value;
@@ -56,13 +56,6 @@ fn expect(report: &Value, expected: &[(&str, &str)]) -> Result<()> {
     let found = found(report)?;
     ensure!(found == expected, "found {found:?}, expected {expected:?}");
     Ok(())
-}
-
-async fn state_bucket(bare: &Client) -> Result<String> {
-    let buckets = bare.list_buckets().send().await?;
-    let mut names = buckets.buckets().iter().filter_map(|bucket| bucket.name());
-    let state = names.find(|name| name.starts_with("sealgate-state-"));
-    Ok(state.context("no state bucket")?.to_owned())
 }
 
 /// Objects of every kind.

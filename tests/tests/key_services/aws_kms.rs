@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
 use async_trait::async_trait;
-use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
 use sealgate_envelope::key_service::aws::{
     AwsCredentials, AwsKms, AwsKmsConfiguration, AwsKmsLimits,
 };
@@ -97,17 +96,9 @@ impl Administrator for Kms {
 async fn aws_kms_behaves_as_a_key_service() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let server = KeyServer::start(directory.path(), None)?;
-    let endpoint = &server.endpoint;
-    let (id, secret) = (&endpoint.access_key_id, &endpoint.secret_access_key);
-    let settings = aws_sdk_kms::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(REGION))
-        .endpoint_url(&endpoint.url)
-        .credentials_provider(Credentials::new(id, secret, None, None, "test"))
-        .build();
     let mut kms = Kms {
-        administrator: aws_sdk_kms::Client::from_conf(settings),
-        between: Interferer::start(&endpoint.url).await?,
+        administrator: server.endpoint.kms(),
+        between: Interferer::start(&server.endpoint.url).await?,
         server,
         _directory: directory,
     };

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use aws_sdk_kms::Client;
-use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
 use sealgate_envelope::error::KeyServiceFailure;
 use sealgate_envelope::key_service::aws::{AwsCredentials, AwsKms, AwsKmsConfiguration};
 use sealgate_envelope::key_service::{KeyService, failure_of};
@@ -15,18 +13,6 @@ use sealgate_tests::servers::KeyServer;
 use sealgate_tests::servers::key_server::REPLICA_REGION;
 
 use super::behaviour::permit;
-
-pub(crate) fn administrator(server: &KeyServer) -> Client {
-    let endpoint = &server.endpoint;
-    let (id, secret) = (&endpoint.access_key_id, &endpoint.secret_access_key);
-    let settings = aws_sdk_kms::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(REGION))
-        .endpoint_url(&endpoint.url)
-        .credentials_provider(Credentials::new(id, secret, None, None, "test"))
-        .build();
-    Client::from_conf(settings)
-}
 
 async fn connect(server: &KeyServer, arn: &str, related: &[&str]) -> EnvelopeResult<AwsKms> {
     let endpoint = &server.endpoint;
@@ -54,7 +40,7 @@ async fn open(service: AwsKms, made: &SealingKey) -> EnvelopeResult<Arc<WorkingK
 async fn a_wrap_of_one_region_opens_in_another_by_that_regions_key() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let server = KeyServer::start(directory.path(), None)?;
-    let administrator = administrator(&server);
+    let administrator = server.endpoint.kms();
     let created = administrator.create_key().multi_region(true).send().await?;
     let primary = created
         .key_metadata

@@ -14,7 +14,7 @@ use aws_sdk_s3::{
     types::{BucketVersioningStatus, VersioningConfiguration},
 };
 use sealgate_tests::{
-    rig::Rig,
+    rig::{Rig, state_bucket},
     servers::{Gateway, report},
 };
 use serde_json::Value;
@@ -59,12 +59,9 @@ async fn set_versions(bare: &Client, status: BucketVersioningStatus) -> Result<(
 
 /// The names of staged copies in the state bucket.
 async fn staged(bare: &Client) -> Result<Vec<String>> {
-    let buckets = bare.list_buckets().send().await?;
-    let mut names = buckets.buckets().iter().filter_map(|bucket| bucket.name());
-    let state = names.find(|name| name.starts_with("sealgate-state-"));
     let listing = bare
         .list_objects_v2()
-        .bucket(state.context("no state bucket")?)
+        .bucket(state_bucket(bare).await?)
         .prefix("migration/")
         .send()
         .await?;
