@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -15,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use crate::process::free_port;
 use crate::raw_http::RawAnswer;
 use crate::servers::gateway::TlsFiles;
+use crate::servers::{Devstore, Gateway, GatewaySettings, KeyServer};
 
 /// How long one answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -96,6 +98,43 @@ impl AdminEndpoint {
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+}
+
+/// A gateway with an admin listener, before an embedded storage and a key server of its own.
+#[derive(Debug)]
+pub struct Administered {
+    /// The gateway.
+    pub gateway: Gateway,
+    /// Its admin listener, without TLS.
+    pub admin: AdminEndpoint,
+    _storage: Devstore,
+    _key_server: KeyServer,
+    _directory: TempDir,
+}
+
+impl Administered {
+    /// Starts all of it. `more` are further tables, with the variables that they name in `environment`.
+    ///
+    /// # Errors
+    /// If one of them does not become ready; with its last words.
+    pub fn start(more: &str, environment: Vec<(String, String)>) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let storage = Devstore::start(directory.path())?;
+        let key_server = KeyServer::start(directory.path(), None)?;
+        let admin = AdminEndpoint::new(None)?;
+        let settings = GatewaySettings {
+            more: format!("{}{more}\n", admin.table()),
+            environment,
+            ..GatewaySettings::new(&storage.endpoint, &key_server.endpoint)
+        };
+        Ok(Self {
+            gateway: Gateway::start(settings, directory.path())?,
+            admin,
+            _storage: storage,
+            _key_server: key_server,
+            _directory: directory,
+        })
     }
 }
 

@@ -4,11 +4,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use sealgate_tests::{
-    admin::AdminEndpoint,
+    admin::Administered,
     content::pattern,
     raw_http::{Payload, RawRequest},
     rig::{bounded, get, put},
-    servers::{Devstore, Gateway, GatewaySettings, KeyServer},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -19,34 +18,12 @@ const BUCKET: &str = "drain";
 const SIZE: usize = 24 << 20;
 const LIMIT: Duration = Duration::from_mins(2);
 
-struct Servers {
-    gateway: Gateway,
-    admin: AdminEndpoint,
-    _storage: Devstore,
-    _key_server: KeyServer,
-    _directory: tempfile::TempDir,
-}
-
-fn start(limits: &str) -> Result<Servers> {
-    let directory = tempfile::tempdir()?;
-    let storage = Devstore::start(directory.path())?;
-    let key_server = KeyServer::start(directory.path(), None)?;
-    let admin = AdminEndpoint::new(None)?;
-    let settings = GatewaySettings {
-        more: format!("{}[limits]\n{limits}\n", admin.table()),
-        ..GatewaySettings::new(&storage.endpoint, &key_server.endpoint)
-    };
-    Ok(Servers {
-        gateway: Gateway::start(settings, directory.path())?,
-        admin,
-        _storage: storage,
-        _key_server: key_server,
-        _directory: directory,
-    })
+fn start(limits: &str) -> Result<Administered> {
+    Administered::start(&format!("[limits]\n{limits}\n"), Vec::new())
 }
 
 /// A download of which the head and the first bytes have come, and nothing more is read.
-async fn begun(servers: &Servers, body: &[u8]) -> Result<(TcpStream, Vec<u8>)> {
+async fn begun(servers: &Administered, body: &[u8]) -> Result<(TcpStream, Vec<u8>)> {
     let client = servers.gateway.endpoint.s3()?;
     client.create_bucket().bucket(BUCKET).send().await?;
     put(&client, BUCKET, "large", body).await?;

@@ -5,12 +5,11 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, ensure};
 use futures_util::future::join_all;
 use sealgate_tests::{
-    admin::AdminEndpoint,
+    admin::Administered,
     content::pattern,
     endpoint::Endpoint,
     raw_http::{Payload, RawAnswer, RawRequest},
     rig::{bounded, get, put},
-    servers::{Devstore, Gateway, GatewaySettings, KeyServer},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -20,51 +19,26 @@ use tokio::{
 const BUCKET: &str = "throttling";
 const LIMIT: Duration = Duration::from_mins(2);
 
-struct Servers {
-    gateway: Gateway,
-    admin: AdminEndpoint,
-    _storage: Devstore,
-    _key_server: KeyServer,
-    _directory: tempfile::TempDir,
-}
-
 /// A gateway with a second identity, whose bounds these are, and these tables.
-fn start(limits_of_second: &str, more: &str) -> Result<Servers> {
-    let directory = tempfile::tempdir()?;
-    let storage = Devstore::start(directory.path())?;
-    let key_server = KeyServer::start(directory.path(), None)?;
-    let admin = AdminEndpoint::new(None)?;
-    let settings = GatewaySettings {
-        more: format!(
-            "[[identity]]\nname = \"second\"\n{limits_of_second}\n[[identity.credential]]\naccess_key_id = \"SGSECOND\"\nsecret_access_key = \"env:SECOND_SECRET\"\n{}{more}\n",
-            admin.table()
-        ),
-        environment: vec![(
-            "SECOND_SECRET".to_owned(),
-            "a secret of the second".to_owned(),
-        )],
-        ..GatewaySettings::new(&storage.endpoint, &key_server.endpoint)
-    };
-    Ok(Servers {
-        gateway: Gateway::start(settings, directory.path())?,
-        admin,
-        _storage: storage,
-        _key_server: key_server,
-        _directory: directory,
-    })
+fn start(limits_of_second: &str, more: &str) -> Result<Administered> {
+    let second = format!(
+        "[[identity]]\nname = \"second\"\n{limits_of_second}\n[[identity.credential]]\naccess_key_id = \"SGSECOND\"\nsecret_access_key = \"env:SECOND_SECRET\"\n{more}"
+    );
+    let secret = (
+        "SECOND_SECRET".to_owned(),
+        "a secret of the second".to_owned(),
+    );
+    Administered::start(&second, vec![secret])
 }
 
-impl Servers {
-    fn second(&self) -> Endpoint {
-        self.gateway
-            .endpoint
-            .with_credentials("SGSECOND", "a secret of the second")
-    }
+fn second(servers: &Administered) -> Endpoint {
+    let first = &servers.gateway.endpoint;
+    first.with_credentials("SGSECOND", "a secret of the second")
+}
 
-    async fn throttled(&self, labels: &str) -> Result<bool> {
-        let text = self.admin.get("/metrics").await?.text();
-        Ok(text.contains(&format!("sealgate_throttled_requests_total{{{labels}}}")))
-    }
+async fn throttled(servers: &Administered, labels: &str) -> Result<bool> {
+    let text = servers.admin.get("/metrics").await?.text();
+    Ok(text.contains(&format!("sealgate_throttled_requests_total{{{labels}}}")))
 }
 
 async fn head_bucket(endpoint: &Endpoint) -> Result<RawAnswer> {
@@ -89,7 +63,7 @@ async fn requests_of_one_identity_are_bounded_and_those_of_another_are_not() -> 
     bounded(LIMIT, async {
         let first = &servers.gateway.endpoint;
         first.s3()?.create_bucket().bucket(BUCKET).send().await?;
-        let second = servers.second();
+        let second = second(&servers);
         let answers = join_all((0..40).map(|_| head_bucket(&second))).await;
         let answers: Vec<_> = answers.into_iter().collect::<Result<_>>()?;
         let good = answers.iter().filter(|answer| answer.status == 200).count();
@@ -106,9 +80,11 @@ async fn requests_of_one_identity_are_bounded_and_those_of_another_are_not() -> 
         tokio::time::sleep(Duration::from_secs(1)).await;
         ensure!(head_bucket(&second).await?.status == 200, "it never ends");
         ensure!(
-            servers
-                .throttled("bound=\"requests_per_second\",client=\"identity\"")
-                .await?
+            throttled(
+                &servers,
+                "bound=\"requests_per_second\",client=\"identity\""
+            )
+            .await?
         );
         Ok(())
     })
@@ -123,7 +99,7 @@ async fn an_answer_that_is_not_fetched_takes_its_place_among_the_requests_at_onc
         let first = servers.gateway.endpoint.s3()?;
         first.create_bucket().bucket(BUCKET).send().await?;
         put(&first, BUCKET, "large", &pattern(5, 24 << 20)).await?;
-        let second = servers.second();
+        let second = second(&servers);
         let request = RawRequest::new("GET", &format!("/{BUCKET}/large"))
             .sign(&second, Payload::Signed(b""), SystemTime::now())?
             .to_bytes(&second);
@@ -152,7 +128,7 @@ async fn bytes_beyond_the_bound_go_slower_in_both_directions_and_come_whole() ->
     bounded(LIMIT, async {
         let first = servers.gateway.endpoint.s3()?;
         first.create_bucket().bucket(BUCKET).send().await?;
-        let second = servers.second().s3()?;
+        let second = second(&servers).s3()?;
         let body = pattern(5, 6 << 20);
         for upload in [true, false] {
             let started = Instant::now();
@@ -212,9 +188,11 @@ async fn wrong_signatures_close_the_door_to_their_address_for_a_while() -> Resul
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         ensure!(
-            servers
-                .throttled("bound=\"failed_signatures_per_minute\",client=\"address\"")
-                .await?
+            throttled(
+                &servers,
+                "bound=\"failed_signatures_per_minute\",client=\"address\""
+            )
+            .await?
         );
         Ok(())
     })
