@@ -10,7 +10,7 @@
 //! ```
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io,
     path::{Path, PathBuf},
 };
@@ -118,6 +118,15 @@ impl Directory {
 /// Makes what was created in a directory, or removed from it, last.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+/// Opens a file for appending, for its owner only where it is new.
+pub(crate) fn open_appending(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 fn make_private(path: &Path) -> io::Result<()> {

@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     checkpoint::Checkpoint,
-    directory::{Directory, Segment, replace_file, sync_directory},
+    directory::{Directory, Segment, open_appending, replace_file, sync_directory},
     history::{self, HistoryError},
     key::{SigningKey, VerifyingKey},
     limits::MAX_LINE,
@@ -356,11 +356,7 @@ enum CheckpointError {
 
 /// Appends after the first `durable` bytes, which are all that counts so far.
 fn append(path: &PathBuf, durable: u64, bytes: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = open_appending(path)?;
     let found = file.metadata()?.len();
     if found < durable {
         return Err(io::Error::other(format!("{} was cut", path.display())));

@@ -2,12 +2,12 @@
 
 use std::{
     fmt,
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Write as _},
     path::Path,
 };
 
-use crate::directory::sync_directory;
+use crate::directory::{open_appending, sync_directory};
 
 /// A file that is appended to.
 pub(super) trait Output: Send {
@@ -29,11 +29,7 @@ pub(super) struct FileSystem;
 
 impl Disk for FileSystem {
     fn open(&self, path: &Path, length: u64) -> io::Result<Box<dyn Output>> {
-        let mut options = OpenOptions::new();
-        options.create(true).append(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(path)?;
+        let file = open_appending(path)?;
         let found = file.metadata()?.len();
         if found < length {
             return Err(io::Error::other(format!(
