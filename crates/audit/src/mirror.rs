@@ -7,7 +7,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
-    path::PathBuf,
+    path::Path,
 };
 
 use crate::{
@@ -355,7 +355,7 @@ enum CheckpointError {
 }
 
 /// Appends after the first `durable` bytes, which are all that counts so far.
-fn append(path: &PathBuf, durable: u64, bytes: &[u8]) -> io::Result<()> {
+fn append(path: &Path, durable: u64, bytes: &[u8]) -> io::Result<()> {
     let mut file = open_appending(path)?;
     let found = file.metadata()?.len();
     if found < durable {
@@ -452,7 +452,7 @@ mod tests {
         let mut files = vec![directory.checkpoints()];
         let segments = directory.segments().unwrap();
         files.extend(segments.into_iter().map(|segment| segment.path));
-        let read = |path: PathBuf| {
+        let read = |path: std::path::PathBuf| {
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             (name, fs::read(path).unwrap())
         };
