@@ -346,6 +346,23 @@ async fn a_copy_in_files_comes_back_when_the_storage_is_gone_too() -> Result<()>
         }
         ensure!(!rig.directory().join("evil").exists(), "a key led outside");
 
+        // A journal that has lost its end restores what it knows, and says that this is not all.
+        let own = rig
+            .directory()
+            .join("copy")
+            .join(BUCKET)
+            .join(".sealgate-export");
+        let whole = std::fs::read(own.join("manifest.jsonl"))?;
+        for cut in [whole.len() - 5, whole.len() - 1 - last_line(&whole).len()] {
+            std::fs::write(own.join("manifest.jsonl"), &whole[..cut])?;
+            let (succeeded, report, said) = open("cut")?;
+            ensure!(
+                !succeeded && report["failed"] == 0 && said.contains("is not whole"),
+                "{report} {said}"
+            );
+        }
+        std::fs::write(own.join("manifest.jsonl"), &whole)?;
+
         // One bit of one file, one file exchanged for another that is as genuine, one that is missing: each of these fails, alone, and nothing of
         // it appears.
         let copied = rig.directory().join("copy").join(BUCKET);
@@ -405,6 +422,13 @@ async fn a_copy_in_files_comes_back_when_the_storage_is_gone_too() -> Result<()>
         Ok(())
     })
     .await
+}
+
+/// The last line of a file, without its end.
+fn last_line(text: &[u8]) -> &[u8] {
+    text.strip_suffix(b"\n")
+        .and_then(|text| text.rsplit(|&byte| byte == b'\n').next())
+        .unwrap_or_default()
 }
 
 /// Keys whose own names would be dangerous, or one, as files.

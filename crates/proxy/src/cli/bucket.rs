@@ -49,6 +49,7 @@ impl BucketArguments {
         F: Future<Output = anyhow::Result<()>>,
     {
         let config = Config::load(&self.config)?;
+        config.require_decryption()?;
         logging::start_for_command(config.log)?;
         files::run_until_stopped(command(config), interrupted)
     }

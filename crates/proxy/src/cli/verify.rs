@@ -66,6 +66,9 @@ async fn verify(
     config: Config,
     mut signals: StopSignals,
 ) -> anyhow::Result<()> {
+    if arguments.deep {
+        config.require_decryption()?;
+    }
     let gateway = Gateway::observer(config).await?;
     let (pace, progress) = arguments.of.start("verify");
     let issuer: PermitIssuer = permit::for_command;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sealgate_envelope::keyring::SealingPolicy;
 
 use super::Config;
+use super::domain_origin::{Origin, origin_of};
 use super::limits::{LimitsConfig, WORKING_KEY_HARD_LIMITS, WORKING_KEY_LIFETIMES};
 use super::recovery::{self, RecoveryConfig};
 use super::secret::Surroundings;
@@ -54,9 +55,15 @@ pub struct DomainConfig {
 }
 
 /// What stands for the bucket's name in a domain's name.
-const BUCKET_PLACEHOLDER: &str = "{bucket}";
+pub(super) const BUCKET_PLACEHOLDER: &str = "{bucket}";
 
 impl DomainConfig {
+    /// Whether another table has the same key services and the same recovery key.
+    pub(super) fn has_keys_of(&self, other: &Self) -> bool {
+        self.sealing == other.sealing
+            && RecoveryConfig::is_same(self.recovery.as_ref(), other.recovery.as_ref())
+    }
+
     /// Whether this table is about an object.
     fn matches(&self, bucket: &str, key: &str) -> bool {
         key.starts_with(&self.prefix)
@@ -110,48 +117,44 @@ fn resolve_with(
 
 /// See [`super::Config::sealing_of_domain`].
 pub(super) fn sealing_of(config: &Config, name: &str) -> Option<Arc<SealingPolicy>> {
-    let rule = rule_of(config, name)?;
-    Some(Arc::clone(
-        rule.map_or(&config.sealing, |rule| &rule.sealing),
-    ))
+    let sealing = match origin_of(&config.deployment, &config.domains, name)? {
+        Origin::Table(rule) => &rule.sealing,
+        Origin::Default => &config.sealing,
+    };
+    Some(Arc::clone(sealing))
+}
+
+/// See [`super::Config::sealing_policies`].
+pub(super) fn sealing_policies(
+    config: &Config,
+) -> impl Iterator<Item = (String, &Arc<SealingPolicy>)> {
+    let deployment = &config.deployment;
+    let of_tables = config.domains.iter().map(move |table| {
+        let of_buckets = || format!("{deployment}/({})", table.buckets.join(", "));
+        (
+            table.name.clone().unwrap_or_else(of_buckets),
+            &table.sealing,
+        )
+    });
+    let is_everything_in_a_table = config
+        .domains
+        .iter()
+        .any(|table| table.prefix.is_empty() && covers(table, "*"));
+    let rest = (!is_everything_in_a_table).then(|| {
+        (
+            format!("{deployment}/{BUCKET_PLACEHOLDER}"),
+            &config.sealing,
+        )
+    });
+    of_tables.chain(rest)
 }
 
 /// See [`super::Config::recovery_of_domain`].
 pub(super) fn recovery_of<'a>(config: &'a Config, name: &str) -> Option<&'a RecoveryConfig> {
-    match rule_of(config, name) {
-        Some(Some(rule)) => rule.recovery.as_ref(),
-        Some(None) | None => config.recovery.as_ref(),
+    match origin_of(&config.deployment, &config.domains, name) {
+        Some(Origin::Table(rule)) => rule.recovery.as_ref(),
+        Some(Origin::Default) | None => config.recovery.as_ref(),
     }
-}
-
-/// The table that a domain's name comes from, inside; `None` outside for a name that no place has or had.
-#[expect(
-    clippy::option_option,
-    reason = "a domain that no table is about is not the same as one that is not there"
-)]
-fn rule_of<'a>(config: &'a Config, name: &str) -> Option<Option<&'a DomainConfig>> {
-    let of_bucket = |template: &String| {
-        let pattern = template.replace(BUCKET_PLACEHOLDER, "*");
-        matches_pattern(&pattern, name)
-    };
-    let ruled = config
-        .domains
-        .iter()
-        .find(|rule| rule.name.iter().chain(&rule.former).any(of_bucket));
-    if ruled.is_some() {
-        return Some(ruled);
-    }
-    let bucket = name
-        .strip_prefix(&config.deployment)
-        .and_then(|rest| rest.strip_prefix('/'))?;
-    // A table without a name keeps that of the bucket.
-    Some(config.domains.iter().find(|rule| {
-        rule.name.is_none()
-            && rule
-                .buckets
-                .iter()
-                .any(|pattern| matches_pattern(pattern, bucket))
-    }))
 }
 
 /// Whether `text` is what `pattern` describes; `*` stands for any run of characters, everything else for itself.
@@ -222,13 +225,7 @@ pub(super) fn read_all(
         let rule = read(&mut table, defaults, surroundings);
         if let Some(rule) = rule {
             let contradicts = |earlier: &DomainConfig| {
-                rule.name.is_some()
-                    && earlier.name == rule.name
-                    && (earlier.sealing != rule.sealing
-                        || !RecoveryConfig::is_same(
-                            earlier.recovery.as_ref(),
-                            rule.recovery.as_ref(),
-                        ))
+                rule.name.is_some() && earlier.name == rule.name && !earlier.has_keys_of(&rule)
             };
             if rules.iter().any(contradicts) {
                 table.problem::<()>(

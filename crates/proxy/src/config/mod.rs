@@ -8,6 +8,7 @@ mod audit;
 mod binding;
 mod difference;
 mod domain;
+mod domain_origin;
 mod endpoint;
 mod identity;
 mod key_service;
@@ -185,6 +186,24 @@ impl Config {
     /// `key` is the decoded object key (FORMAT.md section 3); for a whole bucket it is empty.
     pub fn domain_for(&self, bucket: &str, key: &str) -> DomainRule {
         domain::resolve(self, bucket, key)
+    }
+
+    /// For a command that opens what is stored.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration is of a gateway that may not.
+    pub(crate) fn require_decryption(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.mode == Mode::ReadWrite,
+            "the configuration is write-only, so this command can open nothing with it; name one that may decrypt with --config"
+        );
+        Ok(())
+    }
+
+    /// By whom the working keys of each `[[domain]]` are made, with a name for people, and those of what no table is about.
+    pub(crate) fn sealing_policies(&self) -> impl Iterator<Item = (String, &Arc<SealingPolicy>)> {
+        domain::sealing_policies(self)
     }
 
     /// By whom the working keys of a domain are made, found by the domain's name; `None` for a name that no place has or had.

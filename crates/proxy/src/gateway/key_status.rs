@@ -108,15 +108,7 @@ impl Gateway {
 
     /// Every domain of the configuration, and whether it can have new working keys.
     pub(crate) fn domain_status(&self, found: &[KeyServiceFinding]) -> Vec<DomainStatus> {
-        let default_name = format!("{}/{{bucket}}", self.config.deployment);
-        let tables = self.config.domains.iter().map(|table| {
-            let name = table.name.clone().unwrap_or_else(|| {
-                format!("{}/({})", self.config.deployment, table.buckets.join(", "))
-            });
-            (name, &table.sealing)
-        });
-        let all = tables.chain([(default_name, &self.config.sealing)]);
-        let status = all.map(|(name, policy)| {
+        let status = self.config.sealing_policies().map(|(name, policy)| {
             let places = policy.places(found.len());
             let services = places.iter().filter_map(|place| found.get(*place));
             let mut keys: Vec<_> = services

@@ -3,7 +3,10 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use sealgate_envelope::key_service::{KeyAvailability, KeyDescription, KeyService};
+use sealgate_envelope::{
+    key_service::{KeyAvailability, KeyDescription, KeyService},
+    keyring::SealingPolicy,
+};
 
 use super::{Gateway, self_check};
 use crate::admin::{Health, Need, Obstacle, Reporter};
@@ -22,8 +25,10 @@ const PROBE: &str = "sealgate-probe";
 #[derive(Debug)]
 pub(super) struct KeyChecks {
     services: Vec<Reporter>,
-    /// Whether new working keys can have as many wraps as they need.
+    /// Whether new working keys of any domain can have as many wraps as they need.
     quorum: Reporter,
+    /// Whether those of every domain can.
+    quorum_of_all: Reporter,
 }
 
 impl KeyChecks {
@@ -33,28 +38,41 @@ impl KeyChecks {
         Self {
             services: config.key_service_names.iter().map(check).collect(),
             quorum: health.register("key_quorum", Need::Required),
+            quorum_of_all: health.register("key_quorum_of_every_domain", Need::Informative),
         }
     }
 
-    /// Whether enough key services can be used for each domain, once all of them have been asked.
+    /// Whether enough key services can be used, once all of them have been asked.
+    ///
+    /// What one tenant's key lacks is no reason to take the gateway from the others: no gateway has that key any more.
     fn judge(&self, config: &Config) {
         let works: Option<Vec<bool>> = self.services.iter().map(Reporter::works).collect();
         let Some(works) = works else {
             return;
         };
-        let domains = config.domains.iter().map(|domain| &domain.sealing);
-        let lacks_a_quorum = domains.chain([&config.sealing]).any(|policy| {
+        let has_a_quorum = |policy: &SealingPolicy| {
             let places = policy.places(works.len());
             let usable = places
                 .iter()
                 .filter(|place| works.get(**place) == Some(&true));
-            usable.count() < policy.required_wraps
-        });
-        self.quorum.report(lacks_a_quorum.then(|| {
-            Obstacle::new(
-                "fewer key services can be used than required_wraps says: new working keys can't be made, and old ones serve until their ages end",
-                "see the causes of the checks key_service:NAME; `sealgate keys status` shows each domain",
-            )
+            usable.count() >= policy.required_wraps
+        };
+        let mut without = Vec::new();
+        let mut any = false;
+        for (name, policy) in config.sealing_policies() {
+            if has_a_quorum(policy) {
+                any = true;
+            } else {
+                without.push(name);
+            }
+        }
+        let fix = "see the causes of the checks key_service:NAME; `sealgate keys status` shows each domain";
+        let cause = "fewer key services can be used than required_wraps says: new working keys can't be made, and old ones serve until their ages end";
+        self.quorum
+            .report((!any).then(|| Obstacle::new(cause, fix)));
+        self.quorum_of_all.report((!without.is_empty()).then(|| {
+            let domains = without.join(", ");
+            Obstacle::new(format!("{cause}: {domains}"), fix)
         }));
     }
 }

@@ -165,32 +165,23 @@ impl Gateway {
     /// Probes every configured key service: a key is generated, its wrap opened again, and both compared. A write-only gateway only generates.
     pub async fn probe_key_services(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for (index, config) in self.config.key_services.iter().enumerate() {
-            let name = match config {
-                KeyServiceConfig::AwsKms(kms) => {
-                    format!("key service {}: AWS KMS key {}", index + 1, kms.key)
-                }
+        let names = &self.config.key_service_names;
+        for (name, config) in names.iter().zip(&self.config.key_services) {
+            let key = match config {
+                KeyServiceConfig::AwsKms(kms) => format!("AWS KMS key {}", kms.key),
                 KeyServiceConfig::VaultTransit(vault) => format!(
-                    "key service {}: Vault key {}/{} at {}",
-                    index + 1,
-                    vault.mount,
-                    vault.key,
-                    vault.endpoint
+                    "Vault key {}/{} at {}",
+                    vault.mount, vault.key, vault.endpoint
                 ),
-                KeyServiceConfig::Pkcs11(pkcs11) => format!(
-                    "key service {}: PKCS#11 key {} of token {}",
-                    index + 1,
-                    pkcs11.key,
-                    pkcs11.token
-                ),
-                KeyServiceConfig::Local { file, .. } => format!(
-                    "key service {}: local key file {}",
-                    index + 1,
-                    file.display()
-                ),
+                KeyServiceConfig::Pkcs11(pkcs11) => {
+                    format!("PKCS#11 key {} of token {}", pkcs11.key, pkcs11.token)
+                }
+                KeyServiceConfig::Local { file, .. } => {
+                    format!("local key file {}", file.display())
+                }
             };
             findings.push(Finding::new(
-                name,
+                format!("key service {name}: {key}"),
                 true,
                 probe_key_service(config, self.config.mode).await,
                 "the key that came back is another one",
@@ -203,16 +194,30 @@ impl Gateway {
     /// Whether the keys are different ones where that is required, now that aliases can be asked for.
     async fn probe_quorums(&self) -> Finding {
         let mut keys = Vec::with_capacity(self.key_services.len());
-        for service in &self.key_services {
+        let mut silent = Vec::new();
+        for (service, name) in self.key_services.iter().zip(&self.config.key_service_names) {
             let reference = service.key_reference().await.ok();
+            if reference.is_none() {
+                silent.push(name.as_str());
+            }
             keys.push(reference.map(|reference| (service.provider(), reference)));
         }
+        let checked = quorum::check_quorums(&self.config, &keys)
+            .map(|()| true)
+            .map_err(|error| S3Error::internal(format!("{error:#}")));
+        let checked = checked.and_then(|is_enough| {
+            if silent.is_empty() {
+                return Ok(is_enough);
+            }
+            let silent = silent.join(", ");
+            Err(S3Error::internal(format!(
+                "which key the key services {silent} have is not known"
+            )))
+        });
         Finding::new(
             "as many different keys as wraps are required",
             true,
-            quorum::check_quorums(&self.config, &keys)
-                .map(|()| true)
-                .map_err(|error| S3Error::internal(format!("{error:#}"))),
+            checked,
             "",
         )
     }

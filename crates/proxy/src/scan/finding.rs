@@ -81,7 +81,7 @@ impl Class {
                 "configure the key service that has the key, and run `sealgate keys rewrap`; without it, only the recovery key opens the object, if there is one"
             }
             Self::RegistryMissing => {
-                "restore the record from a backup of the state bucket; until then its objects open by the wraps in their headers alone, and no rotation of keys reaches them"
+                "if its domain was destroyed with `keys shred`, remove what is left of its objects; else restore the record from a backup of the state bucket: until then its objects open by the wraps in their headers alone, and no rotation of keys reaches them"
             }
             Self::RegistryDamaged => {
                 "restore the record from a backup, or an older version, of the state bucket"

@@ -29,22 +29,22 @@ use crate::logging;
 /// The exit status is 0 only if all of it was shown; what was not is named.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sealgate drill --bucket photos --recovery-key /media/safe/recovery.key\n  sealgate drill --bucket photos --prefix 2026/ --sample 100 --without-recovery-key --json"
+    after_help = "Examples:\n  sealgate drill --bucket photos --recovery-key /media/safe/recovery.key\n  sealgate drill --bucket photos --prefix 2026/ --sample 100 --without-recovery-key --json\n  sealgate drill --bucket alice --bucket bob --without-recovery-key"
 )]
 pub(super) struct DrillArguments {
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = "sealgate.toml")]
     config: PathBuf,
 
-    /// The bucket that objects are taken from
-    #[arg(long, value_name = "NAME")]
-    bucket: String,
+    /// A bucket that objects are taken from; may be given several times, so that every key service has some to open
+    #[arg(long, value_name = "NAME", required = true)]
+    bucket: Vec<String>,
 
     /// Only keys that begin with this
     #[arg(long, value_name = "TEXT", default_value = "")]
     prefix: String,
 
-    /// So many registry records and so many objects, chosen at random
+    /// So many registry records, and so many objects of each bucket, chosen at random
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     sample: u16,
 
@@ -77,6 +77,7 @@ pub(super) fn run(arguments: &DrillArguments) -> anyhow::Result<()> {
     });
     let recovery = recovery.transpose()?;
     let config = Config::load(&arguments.config)?;
+    config.require_decryption()?;
     logging::start_for_command(config.log)?;
     let interrupted = "interrupted: nothing was shown, and nothing was written";
     files::run_until_stopped(drill(arguments, config, recovery), interrupted)

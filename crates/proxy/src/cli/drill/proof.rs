@@ -13,7 +13,7 @@ use sealgate_envelope::records::{MAXIMUM_RECORD_LENGTH, RegistryRecord, registry
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::sample::Sample;
+use super::sample::{ChosenObject, Sample};
 use crate::cli::files::Progress;
 use crate::cli::permit;
 use crate::config::{Config, RecoveryConfig};
@@ -139,7 +139,7 @@ pub(super) struct Report {
 
 /// An object as the configuration reads it.
 struct Expected {
-    key: String,
+    object: ChosenObject,
     content: Content,
 }
 
@@ -161,17 +161,17 @@ impl Report {
         let mut reading = Tally::default();
         let mut expected = Vec::new();
         let mut bytes = 0;
-        for key in &sample.objects {
-            let content = read(all, sample, key).await;
+        for object in &sample.objects {
+            let content = read(all, object).await;
             progress.advance(1);
             if let Ok(content) = &content {
                 bytes += content.length;
                 expected.push(Expected {
-                    key: key.clone(),
+                    object: object.clone(),
                     content: content.clone(),
                 });
             }
-            reading.add(key, content.map(|_| true));
+            reading.add(&object.to_string(), content.map(|_| true));
         }
         let mut proofs = Vec::new();
         for opener in openers {
@@ -181,8 +181,9 @@ impl Report {
                 records.add(&id.to_string(), open_record(opener, *id).await);
                 progress.advance(1);
             }
-            for object in &expected {
-                objects.add(&object.key, open_object(opener, sample, object).await);
+            for expected in &expected {
+                let outcome = open_object(opener, expected).await;
+                objects.add(&expected.object.to_string(), outcome);
                 progress.advance(1);
             }
             proofs.push(Proof {
@@ -202,7 +203,7 @@ impl Report {
         for proof in &proofs {
             for (tally, what) in [(&proof.records, "record"), (&proof.objects, "object")] {
                 if tally.opened == 0 && tally.failed == 0 && tally.not_its_own > 0 {
-                    gaps.push(format!("{}: the sample has no {what} that it is to open; take a larger one or another bucket", proof.name));
+                    gaps.push(format!("{}: the sample has no {what} that it is to open; take a larger one, or add buckets with --bucket", proof.name));
                 }
             }
         }
@@ -223,7 +224,7 @@ impl Report {
         self.gaps.is_empty() && self.reading.failed == 0 && !self.proofs.iter().any(failed)
     }
 
-    pub(super) fn as_json(&self, bucket: &str) -> serde_json::Value {
+    pub(super) fn as_json(&self, buckets: &[String]) -> serde_json::Value {
         let proofs = self.proofs.iter().map(|proof| {
             json!({
                 "by": proof.name,
@@ -233,7 +234,7 @@ impl Report {
             })
         });
         json!({
-            "bucket": bucket,
+            "buckets": buckets,
             "shown": self.is_shown(),
             "read": self.reading.as_json(),
             "bytes": self.bytes,
@@ -324,27 +325,28 @@ async fn open_record(opener: &Opener, id: WorkingKeyId) -> anyhow::Result<bool> 
 }
 
 /// Reads one object by this way alone, and compares. False where it is not to open it.
-async fn open_object(opener: &Opener, sample: &Sample, object: &Expected) -> anyhow::Result<bool> {
+async fn open_object(opener: &Opener, expected: &Expected) -> anyhow::Result<bool> {
+    let object = &expected.object;
     let rule = opener
         .gateway
         .config
-        .domain_for(&sample.bucket, &object.key);
+        .domain_for(&object.bucket, &object.key);
     if !opener.is_asked_for(&rule.name, &rule.sealing) {
         return Ok(false);
     }
-    let content = read(&opener.gateway, sample, &object.key).await?;
+    let content = read(&opener.gateway, object).await?;
     ensure!(
-        content == object.content,
+        content == expected.content,
         "it is another content than the configuration reads; was it overwritten meanwhile?"
     );
     Ok(true)
 }
 
 /// Every byte of an object, verified.
-async fn read(gateway: &Arc<Gateway>, sample: &Sample, key: &str) -> anyhow::Result<Content> {
+async fn read(gateway: &Arc<Gateway>, object: &ChosenObject) -> anyhow::Result<Content> {
     let nowhere = tempfile::tempdir()?;
     let settings = ExportSettings {
-        bucket: sample.bucket.clone(),
+        bucket: object.bucket.clone(),
         prefix: String::new(),
         start_after: None,
         versions: false,
@@ -368,7 +370,7 @@ async fn read(gateway: &Arc<Gateway>, sample: &Sample, key: &str) -> anyhow::Res
     .await?;
     let mut hash = Hash(Sha256::new());
     let length = export
-        .stream(key, &mut hash)
+        .stream(&object.key, &mut hash)
         .await
         .map_err(|failure| anyhow!("{}", failure.cause))?
         .context("it was deleted meanwhile")?;
@@ -429,7 +431,7 @@ mod tests {
             (false, true, "nothing to open"),
         ] {
             let report = report(failed, gap);
-            assert!(!report.is_shown() && report.as_json("x")["shown"] == false);
+            assert!(!report.is_shown() && report.as_json(&["x".to_owned()])["shown"] == false);
             assert!(report.as_text().contains(part));
             assert!(report.as_text().contains("NOT SHOWN"));
         }

@@ -97,11 +97,9 @@ impl KeySource {
         match &self.config {
             Some(path) => {
                 let config = Config::load(path)?;
-                ensure!(
-                    config.mode == Mode::ReadWrite,
-                    "{} is write-only, so it opens nothing; name a configuration that may decrypt",
-                    path.display()
-                );
+                config
+                    .require_decryption()
+                    .with_context(|| path.display().to_string())?;
                 Ok(config.key_services)
             }
             None => Ok(Vec::new()),

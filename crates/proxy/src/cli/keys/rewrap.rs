@@ -70,6 +70,7 @@ struct Report {
 
 pub(super) fn run(arguments: &RewrapArguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config)?;
+    config.require_decryption()?;
     logging::start_for_command(config.log)?;
     let report = runtime()?.block_on(rewrap(config, arguments))?;
     output::line(&if arguments.json {

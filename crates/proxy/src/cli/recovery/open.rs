@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::{ArgGroup, Args};
 use sealgate_envelope::key_service::KeyService;
 use sealgate_envelope::key_service::recovery::RecoveryKey;
@@ -105,9 +105,11 @@ async fn restore(
     key: RecoveryKey,
 ) -> anyhow::Result<()> {
     let service: Arc<dyn KeyService> = Arc::new(key);
+    let mut incomplete = Vec::new();
     let gateway = match &arguments.from_directory {
         Some(directory) => {
             let copy = CopiedStorage::open(directory, &arguments.bucket, &config.state.bucket)?;
+            incomplete = copy.incomplete();
             Gateway::reader_of_copy(config, vec![service], Arc::new(copy))?
         }
         None => Gateway::reader(config, vec![service]).await?,
@@ -134,7 +136,20 @@ async fn restore(
         } else {
             export::as_text(false, &report)
         })?;
-        return export::complete(&report);
+        let complete = export::complete(&report);
+        if arguments.storage.names_no_domains() && arguments.domain.is_empty() {
+            complete.context(
+                "if the configuration gave these objects a domain of its own, name it with --domain, or the configuration with --config",
+            )?;
+        } else {
+            complete?;
+        }
+        ensure!(
+            incomplete.is_empty(),
+            "the copy of {} is not whole: `sealgate recovery copy` did not end well, or the end of its journal was lost since. What is missing in it was not restored: take another copy, or make it whole with `sealgate recovery copy` if the storage is still there",
+            incomplete.join(" and of ")
+        );
+        return Ok(());
     };
     let nowhere = tempfile::tempdir()?;
     let destination = Destination::Directory {
@@ -151,7 +166,13 @@ async fn restore(
     stdout.flush().context("standard output can't be written")?;
     match written {
         Some(_) => Ok(()),
-        None => bail!("there is no object {object} in {}", arguments.bucket),
+        None if incomplete.is_empty() => {
+            bail!("there is no object {object} in {}", arguments.bucket)
+        }
+        None => bail!(
+            "there is no object {object} in the copy of {}, which is not whole: take another copy",
+            arguments.bucket
+        ),
     }
 }
 

@@ -54,6 +54,11 @@ impl StorageArguments {
         Ok(config.transpose()?)
     }
 
+    /// Whether no configuration says which places have domains of their own.
+    pub(super) fn names_no_domains(&self) -> bool {
+        self.config.is_none()
+    }
+
     /// The state bucket's name, if the command line says it.
     pub(super) fn state_bucket(&self) -> Option<&str> {
         self.state_bucket.as_deref()

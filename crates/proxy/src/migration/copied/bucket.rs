@@ -103,6 +103,14 @@ impl CopiedBucket {
         Ok(())
     }
 
+    /// Whether the copy says of itself that it lacks something. One without a journal says nothing.
+    pub(super) fn is_incomplete(&self) -> bool {
+        match &self.index {
+            Index::Manifest(manifest) => !manifest.is_complete(),
+            Index::Files(_) => false,
+        }
+    }
+
     /// Keys that begin with `prefix`, in ascending order, behind `after`.
     pub(super) fn keys<'a>(
         &'a self,

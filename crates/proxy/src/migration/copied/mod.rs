@@ -75,6 +75,12 @@ impl CopiedStorage {
             buckets: Arc::new(buckets),
         })
     }
+
+    /// The buckets whose copies were never finished, or have lost a part of their journals since.
+    pub(crate) fn incomplete(&self) -> Vec<String> {
+        let incomplete = self.buckets.iter().filter(|(_, copy)| copy.is_incomplete());
+        incomplete.map(|(name, _)| name.clone()).collect()
+    }
 }
 
 /// Checks that a bucket's name can be that of its directory.

@@ -22,6 +22,9 @@ const OWN_DIRECTORY: &str = "export";
 /// The journal's name in there.
 const JOURNAL: &str = "manifest.jsonl";
 
+/// Beside the journal of a copy: how many bytes the journal had when everything was copied.
+const COMPLETE: &str = "complete";
+
 /// Bytes that are read at once from a file that is compared.
 const COMPARED_LENGTH: usize = 256 * 1024;
 
@@ -94,6 +97,20 @@ impl Files {
     /// Where the journal is.
     pub(super) fn journal(&self) -> PathBuf {
         self.own().join(JOURNAL)
+    }
+
+    /// Notes that everything that is to be here is here, and in the journal. The next command that begins takes the note away with what is not
+    /// complete.
+    pub(super) fn mark_complete(&self) -> io::Result<()> {
+        let length = fs::metadata(self.journal())?.len();
+        fs::write(self.own().join(COMPLETE), length.to_string())
+    }
+
+    /// Whether that was noted, and the journal is as long as it was then.
+    pub(super) fn is_complete(&self) -> bool {
+        let noted = fs::read(self.own().join(COMPLETE));
+        let length = fs::metadata(self.journal()).map(|found| found.len());
+        matches!((noted, length), (Ok(noted), Ok(length)) if noted == length.to_string().as_bytes())
     }
 
     /// Whether a regular file of this length, or none if any will do, lies under a path.

@@ -22,6 +22,7 @@ pub(crate) struct Manifest {
     file: Mutex<File>,
     /// By key: where its latest line begins, and its length.
     lines: BTreeMap<String, (u64, usize)>,
+    is_complete: bool,
 }
 
 impl Manifest {
@@ -31,7 +32,8 @@ impl Manifest {
     ///
     /// When it is no journal, or that of something else.
     pub(crate) fn open(directory: &Path, bucket: &str) -> anyhow::Result<Option<Self>> {
-        let path = Files::look_at(directory).journal();
+        let files = Files::look_at(directory);
+        let path = files.journal();
         let shown = path.display();
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -64,7 +66,13 @@ impl Manifest {
         Ok(Some(Self {
             file: Mutex::new(file),
             lines,
+            is_complete: files.is_complete(),
         }))
+    }
+
+    /// Whether the command that made the copy ended well, and its journal is as long as it was then.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.is_complete
     }
 
     /// What was copied of a key.

@@ -227,8 +227,14 @@ impl Export {
                 report.add(&entry.key, outcome);
             }
         }
-        if matches!(self.place, Place::Files(_)) {
+        if let Place::Files(files) = &self.place {
             report.renamed = renamed;
+            // A copy has to say whether it is whole: whoever restores from it has nothing to compare it with.
+            if self.settings.as_stored && !self.settings.dry_run && report.failed == 0 {
+                files
+                    .mark_complete()
+                    .context("the end of the copy cannot be noted beside its journal")?;
+            }
         }
         Ok(report)
     }

@@ -1,0 +1,219 @@
+//! Which `[[domain]]` a domain's name comes from: what a record in the key registry, which names its domain and no object,
+//! is held to.
+
+use super::domain::{BUCKET_PLACEHOLDER, DomainConfig, matches_pattern};
+
+/// Where the name of a domain comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin<'a> {
+    /// A table.
+    Table(&'a DomainConfig),
+    /// No table: what holds for the whole configuration counts.
+    Default,
+}
+
+/// The origin of a name; `None` for a name that no place has or had.
+///
+/// What a place is called today counts before what any was called earlier: `former = ["DEPLOYMENT/{bucket}"]` of one tenant
+/// must not make the other domains of that form that tenant's. A former name of several tables is that of the widest, which
+/// has what the narrower ones leave; where none is the widest, it is nobody's alone, and the default counts.
+pub(super) fn origin_of<'a>(
+    deployment: &str,
+    rules: &'a [DomainConfig],
+    name: &str,
+) -> Option<Origin<'a>> {
+    let default = format!("{deployment}/{BUCKET_PLACEHOLDER}");
+    let template = |rule: &'a DomainConfig| rule.name.clone().unwrap_or_else(|| default.clone());
+    let present = rules.iter().enumerate().find(|(place, rule)| {
+        let earlier = rules.get(..*place).unwrap_or_default();
+        rule.gives(&template(rule), name, |bucket| {
+            !earlier
+                .iter()
+                .any(|other| other.has_all(bucket, &rule.prefix))
+        })
+    });
+    if let Some((_, rule)) = present {
+        return Some(Origin::Table(rule));
+    }
+    let default_bucket = name
+        .strip_prefix(deployment)
+        .and_then(|rest| rest.strip_prefix('/'));
+    let is_default = |bucket: &str| !rules.iter().any(|rule| rule.has_all(bucket, ""));
+    if default_bucket.is_some_and(is_default) {
+        return Some(Origin::Default);
+    }
+    let had = |rule: &&DomainConfig| {
+        rule.former
+            .iter()
+            .any(|former| rule.gives(former, name, |_| true))
+    };
+    let widest = rules
+        .iter()
+        .filter(had)
+        .min_by_key(|rule| rule.prefix.len());
+    let Some(widest) = widest else {
+        return default_bucket.map(|_| Origin::Default);
+    };
+    let is_the_widest = rules.iter().filter(had).all(|rule| {
+        let is_narrower = rule.prefix.starts_with(&widest.prefix) && rule.prefix != widest.prefix;
+        is_narrower || rule.has_keys_of(widest)
+    });
+    Some(if is_the_widest {
+        Origin::Table(widest)
+    } else {
+        Origin::Default
+    })
+}
+
+impl DomainConfig {
+    /// Whether the template gives one of the table's buckets this name, of those that count.
+    ///
+    /// A template without a placeholder gives it whatever the bucket is.
+    fn gives(&self, template: &str, name: &str, counts: impl Fn(&str) -> bool) -> bool {
+        match bucket_of(template, name) {
+            Named::Always => true,
+            Named::For(bucket) => self.has_bucket(bucket) && counts(bucket),
+            Named::Never => false,
+        }
+    }
+
+    fn has_bucket(&self, bucket: &str) -> bool {
+        self.buckets
+            .iter()
+            .any(|pattern| matches_pattern(pattern, bucket))
+    }
+
+    /// Whether every key of the bucket below the prefix is the table's.
+    fn has_all(&self, bucket: &str, prefix: &str) -> bool {
+        prefix.starts_with(&self.prefix) && self.has_bucket(bucket)
+    }
+}
+
+/// For which bucket a template gives a name.
+enum Named<'a> {
+    Always,
+    For(&'a str),
+    Never,
+}
+
+fn bucket_of<'a>(template: &str, name: &'a str) -> Named<'a> {
+    let Some(start) = template.find(BUCKET_PLACEHOLDER) else {
+        return if template == name {
+            Named::Always
+        } else {
+            Named::Never
+        };
+    };
+    let placeholders = template.matches(BUCKET_PLACEHOLDER).count();
+    let fixed = template.len() - placeholders * BUCKET_PLACEHOLDER.len();
+    let length = name.len().saturating_sub(fixed) / placeholders;
+    match name.get(start..start + length) {
+        Some(bucket) if template.replace(BUCKET_PLACEHOLDER, bucket) == name => Named::For(bucket),
+        _ => Named::Never,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use sealgate_envelope::keyring::SealingPolicy;
+
+    use super::{super::domain::CipherSuite, *};
+
+    /// A table whose place among the key services says which it is.
+    fn rule(
+        place: usize,
+        bucket: &str,
+        prefix: &str,
+        name: Option<&str>,
+        former: &[&str],
+    ) -> DomainConfig {
+        DomainConfig {
+            buckets: vec![bucket.to_owned()],
+            prefix: prefix.to_owned(),
+            name: name.map(str::to_owned),
+            former: former.iter().map(|&name| name.to_owned()).collect(),
+            suite: CipherSuite::Aes256Gcm,
+            sealing: Arc::new(SealingPolicy {
+                key_services: Some(vec![place]),
+                required_wraps: 1,
+                soft_age: Duration::from_secs(1),
+                hard_age: Duration::from_secs(2),
+            }),
+            recovery: None,
+        }
+    }
+
+    /// The place of the table, `"default"`, or `"none"`.
+    fn origin(rules: &[DomainConfig], name: &str) -> String {
+        match origin_of("rig", rules, name) {
+            Some(Origin::Table(rule)) => {
+                format!("{}", rule.sealing.key_services.as_ref().unwrap()[0])
+            }
+            Some(Origin::Default) => "default".to_owned(),
+            None => "none".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_former_name_of_one_tenant_takes_no_other_bucket_and_not_the_rest_of_its_own() {
+        let rules = [
+            rule(0, "data", "alice/", Some("acme/alice"), &["rig/{bucket}"]),
+            rule(1, "logs-*", "", None, &[]),
+        ];
+        assert_eq!(origin(&rules, "acme/alice"), "0");
+        assert_eq!(origin(&rules, "rig/data"), "default");
+        assert_eq!(origin(&rules, "rig/photos"), "default");
+        assert_eq!(origin(&rules, "rig/logs-eu"), "1");
+        assert_eq!(origin(&rules, "elsewhere/data"), "none");
+    }
+
+    #[test]
+    fn a_place_that_was_renamed_keeps_what_its_former_domain_had() {
+        let rules = [rule(
+            0,
+            "data",
+            "",
+            Some("acme/data"),
+            &["rig/{bucket}", "old"],
+        )];
+        assert_eq!(origin(&rules, "rig/data"), "0");
+        assert_eq!(origin(&rules, "old"), "0");
+        assert_eq!(origin(&rules, "rig/photos"), "default");
+        // Renamed, and the former name was not kept: nothing of it opens, and its keys are nobody's in particular.
+        let rules = [rule(0, "data", "", Some("acme/data"), &[])];
+        assert_eq!(origin(&rules, "rig/data"), "default");
+    }
+
+    #[test]
+    fn a_former_name_of_several_is_that_of_the_widest() {
+        let tenants = [
+            rule(0, "data", "alice/", Some("acme/alice"), &["rig/{bucket}"]),
+            rule(1, "data", "bob/", Some("acme/bob"), &["rig/{bucket}"]),
+            rule(2, "data", "", Some("acme/rest"), &["rig/{bucket}"]),
+        ];
+        assert_eq!(origin(&tenants, "rig/data"), "2");
+        // What two tenants alone had is neither's.
+        let rest = rule(2, "data", "", Some("acme/rest"), &[]);
+        let [alice, bob, _] = tenants;
+        assert_eq!(origin(&[alice, bob, rest], "rig/data"), "default");
+    }
+
+    #[test]
+    fn a_name_with_the_bucket_in_it_is_the_tables_for_its_buckets_only() {
+        let rules = [
+            rule(0, "eu-*", "", Some("acme/{bucket}/{bucket}"), &[]),
+            rule(1, "us-*", "", Some("acme/{bucket}/{bucket}"), &[]),
+            rule(2, "us-*", "never/", Some("acme/{bucket}"), &[]),
+        ];
+        assert_eq!(origin(&rules, "acme/eu-1/eu-1"), "0");
+        assert_eq!(origin(&rules, "acme/us-1/us-1"), "1");
+        assert_eq!(origin(&rules, "acme/us-1/us-2"), "none");
+        assert_eq!(origin(&rules, "acme/cn-1/cn-1"), "none");
+        // The table before it has all of these buckets.
+        assert_eq!(origin(&rules, "acme/us-1"), "none");
+        assert_eq!(origin(&rules, "acme/"), "none");
+        assert_eq!(origin(&rules, "rig/us-1"), "default");
+    }
+}
