@@ -19,6 +19,7 @@ mod output;
 mod pace;
 mod passphrase;
 mod permit;
+mod policy;
 #[cfg(target_os = "linux")]
 mod process_memory;
 mod recovery;
@@ -65,6 +66,7 @@ enum Command {
     Recovery(recovery::RecoveryArguments),
     Drill(drill::DrillArguments),
     Audit(audit::AuditArguments),
+    Policy(policy::PolicyArguments),
 }
 
 /// Runs the command that the process was started with.
@@ -98,6 +100,7 @@ pub fn run() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Command::Policy(arguments) => return policy::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -32,6 +32,7 @@ pub(super) struct ServeArguments {
 pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
     let (config, text) = Config::load_with_text(&arguments.config)?;
     let level = logging::start(config.log)?;
+    super::policy::announce(&config, &arguments.config);
     #[cfg(target_os = "linux")]
     super::process_memory::keep_from_swap();
     runtime()?.block_on(async {

@@ -17,8 +17,10 @@ const SECRET_MINIMUM: usize = 8;
 /// A client.
 #[derive(Clone, Debug)]
 pub struct IdentityConfig {
-    /// Its name in logs.
+    /// Its name in logs and policies.
     pub name: String,
+    /// The groups that it belongs to, to which policies may give rights.
+    pub groups: Vec<String>,
     /// Its access keys; at least one.
     pub credentials: Vec<ClientCredential>,
     /// Names of client certificates, such as `DNS:app.example.org`: its requests must come over a connection with one of them. None where any
@@ -84,6 +86,10 @@ fn read(
                 "give each identity a name of its own",
             )
         });
+    let groups = match table.take("groups") {
+        Some(value) => read_groups(&value),
+        None => Some(Vec::new()),
+    };
     let tables = table.tables("credential");
     let count = tables.len();
     if count == 0 {
@@ -106,6 +112,7 @@ fn read(
     (count > 0 && credentials.len() == count).then_some(())?;
     Some(IdentityConfig {
         name: name?,
+        groups: groups?,
         credentials,
         certificates: match certificates {
             Some(certificates) => Some(certificates?),
@@ -156,6 +163,15 @@ fn read_certificates(value: &Value<'_>, listener: Option<&ListenerConfig>) -> Op
         })
         .collect();
     (read.len() == names.len()).then_some(read)
+}
+
+fn read_groups(value: &Value<'_>) -> Option<Vec<String>> {
+    let items = value.texts()?;
+    let names: Vec<_> = items
+        .iter()
+        .filter_map(|item| checked_name(item, item.text()?))
+        .collect();
+    (names.len() == items.len()).then_some(names)
 }
 
 fn read_credential(

@@ -17,6 +17,7 @@ mod listener;
 mod log;
 mod migrating;
 mod mode;
+mod policy;
 mod problem;
 mod quantity;
 mod rates;
@@ -30,6 +31,7 @@ mod vault;
 use std::path::Path;
 use std::sync::Arc;
 
+use sealgate_access::Engine;
 use sealgate_envelope::keyring::SealingPolicy;
 use toml::de::DeTable;
 
@@ -84,6 +86,8 @@ pub struct Config {
     pub identities: Vec<IdentityConfig>,
     /// What may be read without a signature; usually nothing.
     pub anonymous: Vec<AnonymousConfig>,
+    /// Who may do what; without it, every identity may do everything.
+    pub policy: Option<Arc<Engine>>,
     /// The names of the key services, in the same order.
     pub key_service_names: Vec<String>,
     /// The offline recovery key, if there is one.
@@ -287,6 +291,16 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
     let sealing = domain::default_sealing(limits.as_ref(), key_service_names, &root);
     let identities = identity::read_all(&mut root, surroundings, listener.as_ref());
     let anonymous = anonymous::read_all(&mut root);
+    let policy = match root.take("policy") {
+        Some(value) => policy::read(
+            &value,
+            identities.as_deref().unwrap_or_default(),
+            anonymous.as_ref().is_some_and(|rules| !rules.is_empty()),
+            surroundings,
+        )
+        .map(Some),
+        None => Some(None),
+    };
     let defaults = domain::Defaults {
         key_services: key_service_names,
         sealing: &sealing,
@@ -327,6 +341,7 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         sealing,
         identities: identities?,
         anonymous: anonymous?,
+        policy: policy?,
         domains: domains?,
         migrating: migrating?,
         audit: audit?,

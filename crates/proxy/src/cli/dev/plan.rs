@@ -121,6 +121,7 @@ impl Plan {
         };
         Ok(Config {
             anonymous: Vec::new(),
+            policy: None,
             deployment: self.deployment.clone(),
             mode: Mode::default(),
             listener: ListenerConfig::at(self.listen),
@@ -136,6 +137,7 @@ impl Plan {
             sealing: LimitsConfig::default().sealing(),
             identities: vec![IdentityConfig {
                 name: "dev".to_owned(),
+                groups: Vec::new(),
                 credentials: vec![ClientCredential {
                     access_key_id: self.client.access_key_id.clone(),
                     secret_access_key: self.client.secret_access_key.clone(),

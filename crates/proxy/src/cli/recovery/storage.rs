@@ -138,6 +138,7 @@ impl StorageArguments {
             sealing,
             identities: Vec::new(),
             anonymous: Vec::new(),
+            policy: None,
             domains: domains.into_iter().collect(),
             migrating: Vec::new(),
             audit: None,

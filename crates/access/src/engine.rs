@@ -1,0 +1,423 @@
+//! Policies, compiled once, and decisions by them.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    str::FromStr,
+    sync::Arc,
+};
+
+use cedar_policy::{
+    Authorizer, Context, Decision as CedarDecision, Entities, Entity, EntityId, EntityTypeName,
+    EntityUid, Policy, PolicyId, PolicySet, Request, RestrictedExpression, ValidationMode,
+    Validator,
+};
+use thiserror::Error;
+use time::{OffsetDateTime, UtcOffset, macros::format_description};
+
+use crate::{
+    action::Action,
+    decision::Decision,
+    question::{Circumstances, Principal, Question, Resource},
+    rule::{Rule, RuleError},
+    schema,
+    slices::Slices,
+};
+
+/// A file of Cedar policies.
+#[derive(Debug, Clone)]
+pub struct PolicyFile {
+    /// Its name without directories, which stands before the ids of its policies.
+    pub name: String,
+    /// What it says.
+    pub text: String,
+}
+
+/// The identities that there are, each with the groups that it belongs to.
+#[derive(Debug, Clone, Default)]
+pub struct Principals(Vec<(String, Vec<String>)>);
+
+impl Principals {
+    /// Adds one.
+    pub fn add(&mut self, identity: impl Into<String>, groups: impl IntoIterator<Item = String>) {
+        self.0.push((identity.into(), groups.into_iter().collect()));
+    }
+}
+
+/// Why policies were not taken. None of them is in force then.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "each message says it")]
+pub enum PolicyError {
+    #[error("the rule {id:?} {error}")]
+    Rule { id: String, error: RuleError },
+    #[error(
+        "two policies are named {name:?}; give each a name of its own, in Cedar with @id(\"NAME\")"
+    )]
+    Duplicate { name: String },
+    #[error("{file} is not a file of Cedar policies: {error}")]
+    Syntax { file: String, error: String },
+    #[error(
+        "{file} holds a template, which nothing would ever fill in; write a policy without ?principal and ?resource"
+    )]
+    Template { file: String },
+    #[error("a policy does not fit the schema: {error}")]
+    Schema { error: String },
+    #[error("the policies cannot be compiled: {error}")]
+    Internal { error: String },
+}
+
+/// All policies, ready to decide.
+pub struct Engine {
+    authorizer: Authorizer,
+    policies: PolicySet,
+    /// What people call each policy.
+    names: HashMap<PolicyId, Arc<str>>,
+    types: Types,
+    /// By index.
+    actions: Vec<EntityUid>,
+    identities: HashMap<String, (Slices, Entity)>,
+    anonymous: (Slices, Entity),
+    warnings: Vec<String>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("policies", &self.policies.num_of_policies())
+            .field("identities", &self.identities.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The types of the schema's entities.
+struct Types {
+    action: EntityTypeName,
+    anonymous: EntityTypeName,
+    bucket: EntityTypeName,
+    group: EntityTypeName,
+    identity: EntityTypeName,
+    object: EntityTypeName,
+    service: EntityTypeName,
+}
+
+impl Types {
+    fn new() -> Result<Self, PolicyError> {
+        let of = |name: &str| EntityTypeName::from_str(name).map_err(|error| internal(&error));
+        Ok(Self {
+            action: of("Action")?,
+            anonymous: of("Anonymous")?,
+            bucket: of("Bucket")?,
+            group: of("Group")?,
+            identity: of("Identity")?,
+            object: of("Object")?,
+            service: of("Service")?,
+        })
+    }
+}
+
+fn internal(error: &impl ToString) -> PolicyError {
+    PolicyError::Internal {
+        error: error.to_string(),
+    }
+}
+
+fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+}
+
+impl Engine {
+    /// Compiles rules and files, checked against the schema.
+    ///
+    /// # Errors
+    ///
+    /// The first reason for which they cannot be in force.
+    pub fn compile(
+        principals: &Principals,
+        rules: &[Rule],
+        files: &[PolicyFile],
+    ) -> Result<Self, PolicyError> {
+        let mut sources = Sources::default();
+        for rule in rules {
+            sources.add_rule(rule)?;
+        }
+        for file in files {
+            sources.add_file(file)?;
+        }
+        let schema = schema::schema().map_err(|error| PolicyError::Internal { error })?;
+        let result = Validator::new(schema).validate(&sources.policies, ValidationMode::Strict);
+        if let Some(error) = result.validation_errors().next() {
+            return Err(PolicyError::Schema {
+                error: error.to_string(),
+            });
+        }
+        let mut warnings: Vec<_> = result
+            .validation_warnings()
+            .map(ToString::to_string)
+            .collect();
+        let types = Types::new()?;
+        let mut identities = HashMap::new();
+        for (name, groups) in &principals.0 {
+            let groups: Vec<_> = groups
+                .iter()
+                .map(|group| uid(&types.group, group))
+                .collect();
+            let principal = uid(&types.identity, name);
+            let entity = Entity::new_no_attrs(principal.clone(), groups.iter().cloned().collect());
+            identities.insert(name.clone(), (Slices::new(principal, groups), entity));
+        }
+        warnings.extend(unknown_principals(&sources.policies, principals, &types));
+        let nobody = uid(&types.anonymous, "anonymous");
+        let anonymous = (
+            Slices::new(nobody.clone(), Vec::new()),
+            Entity::with_uid(nobody),
+        );
+        Ok(Self {
+            authorizer: Authorizer::new(),
+            policies: sources.policies,
+            names: sources.names,
+            actions: Action::all()
+                .map(|action| uid(&types.action, action.name()))
+                .collect(),
+            types,
+            identities,
+            anonymous,
+            warnings,
+        })
+    }
+
+    /// What is allowed in the language but probably not meant: policies that never apply, names that nobody has.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// How many Cedar policies are in force.
+    pub fn policy_count(&self) -> usize {
+        self.policies.num_of_policies()
+    }
+
+    /// The Cedar text of all policies of this name, for explanations.
+    pub fn text(&self, name: &str) -> Vec<String> {
+        let named = self.policies.policies().filter(|policy| {
+            self.names
+                .get(policy.id())
+                .is_some_and(|known| **known == *name)
+        });
+        named.map(ToString::to_string).collect()
+    }
+
+    /// Decides.
+    pub fn decide(&self, question: &Question<'_>) -> Decision {
+        let known = match question.principal {
+            Principal::Identity(name) => self.identities.get(name),
+            Principal::Anonymous => Some(&self.anonymous),
+        };
+        let Some((slices, entity)) = known else {
+            return Decision::default_deny();
+        };
+        let Some(action) = self.actions.get(question.action.index()) else {
+            return Decision::default_deny();
+        };
+        let Some(slice) = slices.get(question.action, action, &self.policies) else {
+            return Decision::default_deny();
+        };
+        if slice.is_empty() {
+            return Decision::default_deny();
+        }
+        let prepared = self
+            .resource(question.resource)
+            .and_then(|(resource, resource_entity)| {
+                let entities = Entities::from_entities([entity.clone(), resource_entity], None)
+                    .map_err(|error| error.to_string())?;
+                let context = context(question.circumstances)?;
+                let request = Request::new(
+                    slices.principal().clone(),
+                    action.clone(),
+                    resource,
+                    context,
+                    None,
+                )
+                .map_err(|error| error.to_string())?;
+                Ok((request, entities))
+            });
+        let (request, entities) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Decision::new(false, Vec::new(), vec![error]),
+        };
+        let response = self.authorizer.is_authorized(&request, slice, &entities);
+        let failures: Vec<_> = response
+            .diagnostics()
+            .errors()
+            .map(ToString::to_string)
+            .collect();
+        let mut policies: Vec<Arc<str>> = response
+            .diagnostics()
+            .reason()
+            .filter_map(|id| self.names.get(id).cloned())
+            .collect();
+        policies.sort_unstable();
+        policies.dedup();
+        let allowed = response.decision() == CedarDecision::Allow && failures.is_empty();
+        Decision::new(allowed, policies, failures)
+    }
+
+    fn resource(&self, resource: Resource<'_>) -> Result<(EntityUid, Entity), String> {
+        let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
+        let (uid, attributes, parents) = match resource {
+            Resource::Service => {
+                let uid = uid(&self.types.service, "s3");
+                (uid, HashMap::new(), HashSet::new())
+            }
+            Resource::Bucket(bucket) => {
+                let attributes = HashMap::from([("bucket".to_owned(), text(bucket))]);
+                (uid(&self.types.bucket, bucket), attributes, HashSet::new())
+            }
+            Resource::Object { bucket, key } => {
+                let attributes = HashMap::from([
+                    ("bucket".to_owned(), text(bucket)),
+                    ("key".to_owned(), text(key)),
+                ]);
+                let parents = HashSet::from([uid(&self.types.bucket, bucket)]);
+                let name = format!("{bucket}/{key}");
+                (uid(&self.types.object, &name), attributes, parents)
+            }
+        };
+        let entity =
+            Entity::new(uid.clone(), attributes, parents).map_err(|error| error.to_string())?;
+        Ok((uid, entity))
+    }
+}
+
+/// The circumstances as Cedar sees them.
+fn context(circumstances: &Circumstances) -> Result<Context, String> {
+    let source = circumstances.source.to_canonical().to_string();
+    let mut pairs = vec![
+        ("source".to_owned(), RestrictedExpression::new_ip(source)),
+        (
+            "time".to_owned(),
+            RestrictedExpression::new_datetime(moment(circumstances.time)?),
+        ),
+        (
+            "weekday".to_owned(),
+            RestrictedExpression::new_long(circumstances.weekday()),
+        ),
+        (
+            "tls".to_owned(),
+            RestrictedExpression::new_bool(circumstances.tls),
+        ),
+    ];
+    for (name, value) in [
+        ("certificate", &circumstances.certificate),
+        ("grant", &circumstances.grant),
+        ("prefix", &circumstances.prefix),
+    ] {
+        if let Some(value) = value {
+            let value = RestrictedExpression::new_string(value.clone());
+            pairs.push((name.to_owned(), value));
+        }
+    }
+    Context::from_pairs(pairs).map_err(|error| error.to_string())
+}
+
+fn moment(time: OffsetDateTime) -> Result<String, String> {
+    let format =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    time.checked_to_offset(UtcOffset::UTC)
+        .ok_or_else(|| "the time is out of range".to_owned())?
+        .format(format)
+        .map_err(|error| error.to_string())
+}
+
+/// Names in policies that nobody has: harmless where they permit, but a misspelt name in what forbids forbids nothing.
+fn unknown_principals(
+    policies: &PolicySet,
+    principals: &Principals,
+    types: &Types,
+) -> BTreeSet<String> {
+    let groups: HashSet<&str> = principals
+        .0
+        .iter()
+        .flat_map(|(_, groups)| groups.iter().map(String::as_str))
+        .collect();
+    let identities: HashSet<&str> = principals.0.iter().map(|(name, _)| name.as_str()).collect();
+    let mut warnings = BTreeSet::new();
+    for policy in policies.policies() {
+        for literal in policy.entity_literals() {
+            let id = literal.id().unescaped();
+            if *literal.type_name() == types.identity && !identities.contains(id) {
+                warnings.insert(format!(
+                    "policies name the identity {id:?}, which there is not"
+                ));
+            }
+            if *literal.type_name() == types.group && !groups.contains(id) {
+                warnings.insert(format!(
+                    "policies name the group {id:?}, to which nobody belongs"
+                ));
+            }
+        }
+    }
+    warnings
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Sources {
+    policies: PolicySet,
+    names: HashMap<PolicyId, Arc<str>>,
+    taken: BTreeSet<String>,
+}
+
+impl Sources {
+    fn add_rule(&mut self, rule: &Rule) -> Result<(), PolicyError> {
+        let failed = |error| PolicyError::Rule {
+            id: rule.id.clone(),
+            error,
+        };
+        let text = rule.to_cedar().map_err(failed)?;
+        let set = PolicySet::from_str(&text).map_err(|error| internal(&error))?;
+        self.take(&rule.id)?;
+        for (number, policy) in set.policies().enumerate() {
+            self.add(policy, format!("{}#{number}", rule.id), &rule.id)?;
+        }
+        Ok(())
+    }
+
+    fn add_file(&mut self, file: &PolicyFile) -> Result<(), PolicyError> {
+        let set = PolicySet::from_str(&file.text).map_err(|error| PolicyError::Syntax {
+            file: file.name.clone(),
+            error: error.to_string(),
+        })?;
+        if set.num_of_templates() > 0 {
+            return Err(PolicyError::Template {
+                file: file.name.clone(),
+            });
+        }
+        for policy in set.policies() {
+            let own = policy
+                .annotation("id")
+                .map_or_else(|| policy.id().to_string(), str::to_owned);
+            let name = format!("{}:{own}", file.name);
+            self.take(&name)?;
+            self.add(policy, name.clone(), &name)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, name: &str) -> Result<(), PolicyError> {
+        if self.taken.insert(name.to_owned()) {
+            return Ok(());
+        }
+        Err(PolicyError::Duplicate {
+            name: name.to_owned(),
+        })
+    }
+
+    fn add(&mut self, policy: &Policy, id: String, name: &str) -> Result<(), PolicyError> {
+        let id = PolicyId::new(id);
+        self.names.insert(id.clone(), Arc::from(name));
+        self.policies
+            .add(policy.new_id(id))
+            .map_err(|error| internal(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,397 @@
+//! What policies decide.
+
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+use time::macros::{datetime, time};
+
+use super::*;
+use crate::Role;
+
+fn rule(id: &str, identity: &str, allow: &[&str]) -> Rule {
+    Rule {
+        id: id.to_owned(),
+        identities: vec![identity.to_owned()],
+        allow: strings(allow),
+        ..Rule::default()
+    }
+}
+
+fn strings(list: &[&str]) -> Vec<String> {
+    list.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn principals() -> Principals {
+    let mut principals = Principals::default();
+    principals.add("app", strings(&["tenants"]));
+    principals.add("ops", []);
+    principals
+}
+
+fn engine(rules: &[Rule], cedar: &str) -> Engine {
+    let files = [PolicyFile {
+        name: "own.cedar".to_owned(),
+        text: cedar.to_owned(),
+    }];
+    Engine::compile(&principals(), rules, &files).unwrap()
+}
+
+/// Thursday afternoon, from 10.1.2.3, without TLS.
+fn circumstances() -> Circumstances {
+    Circumstances {
+        source: "10.1.2.3".parse().unwrap(),
+        ..Circumstances::local(datetime!(2026-11-26 15:30 UTC))
+    }
+}
+
+fn ask(engine: &Engine, who: &str, action: Action, place: &str) -> Decision {
+    ask_in(engine, who, action, place, &circumstances())
+}
+
+fn ask_in(
+    engine: &Engine,
+    who: &str,
+    action: Action,
+    place: &str,
+    circumstances: &Circumstances,
+) -> Decision {
+    let resource = match place.split_once('/') {
+        None if place.is_empty() => Resource::Service,
+        None => Resource::Bucket(place),
+        Some((bucket, key)) => Resource::Object { bucket, key },
+    };
+    engine.decide(&Question {
+        principal: Principal::Identity(who),
+        action,
+        resource,
+        circumstances,
+    })
+}
+
+fn lists(engine: &Engine, prefix: &str) -> bool {
+    let circumstances = Circumstances {
+        prefix: Some(prefix.to_owned()),
+        ..circumstances()
+    };
+    ask_in(engine, "app", Action::LIST_BUCKET, "data", &circumstances).is_allowed()
+}
+
+#[test]
+fn nothing_is_allowed_that_no_policy_allows() {
+    let engine = engine(&[rule("r", "app", &["reader"])], "");
+    let decision = ask(&engine, "app", Action::PUT_OBJECT, "data/x");
+    assert!(!decision.is_allowed() && decision.policies().is_empty());
+    assert_eq!(decision.to_string(), "denied, because no policy allows it");
+    assert!(!ask(&engine, "ops", Action::GET_OBJECT, "data/x").is_allowed());
+    assert!(!ask(&engine, "nobody", Action::GET_OBJECT, "data/x").is_allowed());
+    let decision = ask(&engine, "app", Action::GET_OBJECT, "data/x");
+    assert_eq!(decision.to_string(), "allowed by r");
+}
+
+#[test]
+fn what_forbids_beats_what_permits() {
+    let deny = Rule {
+        deny: strings(&["decrypt"]),
+        allow: Vec::new(),
+        prefixes: strings(&["secret/"]),
+        ..rule("no-secrets", "*", &[])
+    };
+    let engine = engine(&[rule("all", "app", &["admin"]), deny], "");
+    assert!(ask(&engine, "app", Action::DECRYPT, "data/x").is_allowed());
+    let decision = ask(&engine, "app", Action::DECRYPT, "data/secret/x");
+    assert!(!decision.is_allowed());
+    assert_eq!(decision.to_string(), "forbidden by no-secrets");
+    assert!(ask(&engine, "app", Action::GET_OBJECT, "data/secret/x").is_allowed());
+}
+
+#[test]
+fn every_role_allows_exactly_its_actions() {
+    for role in Role::ALL {
+        let engine = engine(&[rule("r", "app", &[role.name()])], "");
+        for action in Action::all() {
+            let (place, prefix) = match action.level() {
+                crate::Level::Service => ("", None),
+                crate::Level::Bucket => ("data", None),
+                crate::Level::Listing => ("data", Some(String::new())),
+                crate::Level::Object => ("data/x", None),
+            };
+            let circumstances = Circumstances {
+                prefix,
+                ..circumstances()
+            };
+            let decision = ask_in(&engine, "app", action, place, &circumstances);
+            let expected = role.actions().any(|allowed| allowed == action);
+            assert_eq!(
+                decision.is_allowed(),
+                expected,
+                "{role:?} {action}: {decision}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_tenant_stays_below_its_prefix() {
+    let engine = engine(
+        &[Rule {
+            buckets: strings(&["data"]),
+            prefixes: strings(&["tenant-a/"]),
+            ..rule("tenant", "app", &["reader", "writer"])
+        }],
+        "",
+    );
+    assert!(ask(&engine, "app", Action::GET_OBJECT, "data/tenant-a/x").is_allowed());
+    assert!(!ask(&engine, "app", Action::GET_OBJECT, "data/tenant-ab").is_allowed());
+    assert!(!ask(&engine, "app", Action::GET_OBJECT, "other/tenant-a/x").is_allowed());
+    assert!(lists(&engine, "tenant-a/") && lists(&engine, "tenant-a/deep/"));
+    assert!(!lists(&engine, "") && !lists(&engine, "tenant-a") && !lists(&engine, "tenant-b/"));
+    // Clients ask whether the bucket is there before anything else.
+    assert!(ask(&engine, "app", Action::HEAD_BUCKET, "data").is_allowed());
+    assert!(!ask(&engine, "app", Action::LIST_ALL_MY_BUCKETS, "").is_allowed());
+}
+
+#[test]
+fn forbidding_a_prefix_forbids_listings_that_would_show_it() {
+    let deny = Rule {
+        deny: strings(&["s3:ListBucket"]),
+        prefixes: strings(&["sé/"]),
+        ..rule("hidden", "*", &[])
+    };
+    let engine = engine(&[rule("all", "app", &["admin"]), deny], "");
+    for hidden in ["", "s", "sé", "sé/", "sé/x"] {
+        assert!(!lists(&engine, hidden), "{hidden}");
+    }
+    for shown in ["t", "sa", "sé!"] {
+        assert!(lists(&engine, shown), "{shown}");
+    }
+}
+
+#[test]
+fn where_and_when_a_request_comes_matters() {
+    let narrow = Rule {
+        sources: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
+        hours: Some((time!(08:00), time!(18:00))),
+        weekdays: vec![time::Weekday::Thursday],
+        not_before: Some(datetime!(2026-11-01 00:00 +1)),
+        not_after: Some(datetime!(2026-12-01 00:00 UTC)),
+        tls: Some(true),
+        certificates: strings(&["backup.example"]),
+        ..rule("narrow", "app", &["reader"])
+    };
+    let engine = engine(&[narrow], "");
+    let right = Circumstances {
+        tls: true,
+        certificate: Some("backup.example".to_owned()),
+        ..circumstances()
+    };
+    let decide = |change: fn(&mut Circumstances)| {
+        let mut circumstances = right.clone();
+        change(&mut circumstances);
+        ask_in(&engine, "app", Action::GET_OBJECT, "data/x", &circumstances).is_allowed()
+    };
+    assert!(decide(|_| ()));
+    assert!(decide(|it| it.source = "fd00::1".parse().unwrap()));
+    assert!(decide(|it| it.source = "::ffff:10.9.9.9".parse().unwrap()));
+    assert!(!decide(|it| it.source = IpAddr::from([192, 168, 0, 1])));
+    assert!(!decide(|it| it.source = "::1".parse().unwrap()));
+    assert!(!decide(
+        |it| it.time = datetime!(2026-11-26 07:59:59.999 UTC)
+    ));
+    assert!(decide(|it| it.time = datetime!(2026-11-26 08:00 UTC)));
+    // The same moment, said elsewhere.
+    assert!(decide(|it| it.time = datetime!(2026-11-26 23:30 +8)));
+    assert!(!decide(|it| it.time = datetime!(2026-11-26 18:00 UTC)));
+    assert!(!decide(|it| it.time = datetime!(2026-11-27 12:00 UTC)));
+    assert!(!decide(|it| it.time = datetime!(2026-10-29 12:00 UTC)));
+    assert!(!decide(|it| it.time = datetime!(2026-12-03 12:00 UTC)));
+    assert!(!decide(|it| it.tls = false));
+    assert!(!decide(|it| it.certificate = None));
+    assert!(!decide(|it| it.certificate = Some("other".to_owned())));
+}
+
+#[test]
+fn hours_may_go_over_midnight() {
+    let night = Rule {
+        hours: Some((time!(22:00), time!(04:00))),
+        ..rule("night", "app", &["reader"])
+    };
+    let engine = engine(&[night], "");
+    for (hour, allowed) in [(21, false), (22, true), (3, true), (4, false)] {
+        let circumstances = Circumstances {
+            time: datetime!(2026-11-26 00:30 UTC).replace_hour(hour).unwrap(),
+            ..circumstances()
+        };
+        let decision = ask_in(&engine, "app", Action::GET_OBJECT, "data/x", &circumstances);
+        assert_eq!(decision.is_allowed(), allowed, "{hour}");
+    }
+}
+
+#[test]
+fn members_of_a_group_have_its_rights() {
+    let group = Rule {
+        identities: Vec::new(),
+        groups: strings(&["tenants"]),
+        ..rule("tenants-read", "app", &["reader"])
+    };
+    let cedar = r#"@id("ban") forbid (principal in Group::"tenants", action, resource in Bucket::"closed");"#;
+    let engine = engine(&[group, rule("ops", "ops", &["reader"])], cedar);
+    assert!(ask(&engine, "app", Action::GET_OBJECT, "data/x").is_allowed());
+    let decision = ask(&engine, "app", Action::GET_OBJECT, "closed/x");
+    assert_eq!(decision.to_string(), "forbidden by own.cedar:ban");
+    assert!(ask(&engine, "ops", Action::GET_OBJECT, "closed/x").is_allowed());
+}
+
+#[test]
+fn nobody_may_do_only_what_names_nobody() {
+    let engine = engine(
+        &[rule("all", "*", &["admin"])],
+        r"permit (principal is Anonymous, action, resource);",
+    );
+    let only_identities =
+        Engine::compile(&principals(), &[rule("all", "*", &["admin"])], &[]).unwrap();
+    for (engine, expected) in [(&engine, true), (&only_identities, false)] {
+        let decision = engine.decide(&Question {
+            principal: Principal::Anonymous,
+            action: Action::GET_OBJECT,
+            resource: Resource::Object {
+                bucket: "data",
+                key: "x",
+            },
+            circumstances: &circumstances(),
+        });
+        assert_eq!(decision.is_allowed(), expected);
+    }
+}
+
+#[test]
+fn a_policy_that_cannot_be_evaluated_denies() {
+    // Within the schema, and beyond the range of a long.
+    let cedar = "permit (principal, action, resource); @id(\"broken\") forbid (principal, action, resource) when { context.weekday + 9223372036854775807 > 0 };";
+    let engine = engine(&[], cedar);
+    let decision = ask(&engine, "app", Action::GET_OBJECT, "data/x");
+    assert!(!decision.is_allowed());
+    assert!(
+        decision.to_string().contains("own.cedar:broken"),
+        "{decision}"
+    );
+}
+
+#[test]
+fn what_does_not_fit_the_schema_is_refused_at_load() {
+    let refused = |text: &str| {
+        let file = PolicyFile {
+            name: "own.cedar".to_owned(),
+            text: text.to_owned(),
+        };
+        Engine::compile(&principals(), &[], &[file])
+            .unwrap_err()
+            .to_string()
+    };
+    for (text, part) in [
+        (
+            "permit (principal, action == Action::\"s3:GetObjekt\", resource);",
+            "GetObjekt",
+        ),
+        (
+            "permit (principal == User::\"app\", action, resource);",
+            "User",
+        ),
+        (
+            "permit (principal, action, resource) when { resource.owner == \"x\" };",
+            "owner",
+        ),
+        (
+            "permit (principal, action, resource) when { context.time > 7 };",
+            "own.cedar:policy0",
+        ),
+        // Not every action has a prefix.
+        (
+            "permit (principal, action, resource) when { context.prefix like \"a*\" };",
+            "prefix",
+        ),
+        (
+            "permit (principal == ?principal, action, resource);",
+            "template",
+        ),
+        ("allow everything", "own.cedar"),
+        (
+            "@id(\"a\") permit (principal, action, resource); @id(\"a\") permit (principal, action, resource);",
+            "named",
+        ),
+    ] {
+        let error = refused(text);
+        assert!(error.contains(part), "{text}: {error}");
+    }
+}
+
+#[test]
+fn rules_that_say_what_cannot_be_meant_are_refused() {
+    let refused = |rule: Rule| {
+        let error = Engine::compile(&principals(), &[rule], &[]).unwrap_err();
+        match error {
+            PolicyError::Rule { error, .. } => error,
+            other => panic!("{other}"),
+        }
+    };
+    assert_eq!(refused(rule("r", "app", &[])), RuleError::Nothing);
+    let nobody = Rule {
+        identities: Vec::new(),
+        ..rule("r", "app", &["reader"])
+    };
+    assert_eq!(refused(nobody), RuleError::Nobody);
+    let both = Rule {
+        deny: strings(&["decrypt"]),
+        ..rule("r", "app", &["reader"])
+    };
+    assert_eq!(refused(both), RuleError::Both);
+    let name = "s3:GetObjects".to_owned();
+    assert_eq!(
+        refused(rule("r", "app", &[&name])),
+        RuleError::UnknownAction { name }
+    );
+    let below = Rule {
+        prefixes: strings(&["a/"]),
+        ..rule("r", "app", &["s3:PutBucketPolicy"])
+    };
+    let action = Action::PUT_BUCKET_POLICY;
+    assert_eq!(refused(below), RuleError::PrefixOfBucketAction { action });
+    let empty = Rule {
+        prefixes: strings(&[""]),
+        ..rule("r", "app", &["reader"])
+    };
+    assert_eq!(refused(empty), RuleError::EmptyPrefix);
+    let of_bucket = Rule {
+        buckets: strings(&["data"]),
+        ..rule("r", "app", &["s3:ListAllMyBuckets"])
+    };
+    let action = Action::LIST_ALL_MY_BUCKETS;
+    assert_eq!(
+        refused(of_bucket),
+        RuleError::BucketOfServiceAction { action }
+    );
+}
+
+#[test]
+fn names_that_nobody_has_are_warned_about() {
+    let engine = engine(
+        &[rule("r", "apq", &["reader"])],
+        r#"permit (principal in Group::"x", action, resource);"#,
+    );
+    let warnings = engine.warnings().join("\n");
+    assert!(
+        warnings.contains("\"apq\"") && warnings.contains("\"x\""),
+        "{warnings}"
+    );
+}
+
+proptest! {
+    /// Whatever a prefix and a key hold, quotes, stars and backslashes included, a rule means a beginning of characters and nothing else.
+    #[test]
+    fn prefixes_mean_what_they_say(prefix in "[a*\\\\\"?{}\\n ü/]{1,6}", key in "[a*\\\\\"?{}\\n ü/]{0,8}") {
+        let engine = engine(&[Rule { prefixes: vec![prefix.clone()], ..rule("r", "app", &["reader"]) }], "");
+        for key in [key.clone(), format!("{prefix}{key}")] {
+            let decision = ask(&engine, "app", Action::GET_OBJECT, &format!("data/{key}"));
+            prop_assert_eq!(decision.is_allowed(), key.starts_with(&prefix));
+        }
+    }
+}

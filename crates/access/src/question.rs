@@ -1,0 +1,94 @@
+//! What is asked of a policy.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use time::{OffsetDateTime, UtcOffset};
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Principal<'a> {
+    /// An identity of the configuration.
+    Identity(&'a str),
+    /// Nobody: a request without a signature.
+    Anonymous,
+}
+
+/// What something is done to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource<'a> {
+    /// The gateway as a whole.
+    Service,
+    /// A bucket.
+    Bucket(&'a str),
+    /// An object, or the name of one that may come to be.
+    Object {
+        /// Its bucket.
+        bucket: &'a str,
+        /// Its decoded key.
+        key: &'a str,
+    },
+}
+
+impl Resource<'_> {
+    /// Its name as IAM writes it, for messages.
+    pub fn arn(&self) -> String {
+        match self {
+            Self::Service => "*".to_owned(),
+            Self::Bucket(bucket) => format!("arn:aws:s3:::{bucket}"),
+            Self::Object { bucket, key } => format!("arn:aws:s3:::{bucket}/{key}"),
+        }
+    }
+}
+
+/// The circumstances of a request. They are the same for every object that it touches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Circumstances {
+    /// Where the request comes from.
+    pub source: IpAddr,
+    /// When it is decided about.
+    pub time: OffsetDateTime,
+    /// Whether the client is connected by TLS.
+    pub tls: bool,
+    /// The name in the client's certificate, where it presented one.
+    pub certificate: Option<String>,
+    /// The break-glass grant that the request's credential carries.
+    pub grant: Option<String>,
+    /// The prefix of a listing. No other action has one.
+    pub prefix: Option<String>,
+}
+
+impl Circumstances {
+    /// Those of a plain connection from this machine.
+    pub fn local(time: OffsetDateTime) -> Self {
+        Self {
+            source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            time,
+            tls: false,
+            certificate: None,
+            grant: None,
+            prefix: None,
+        }
+    }
+
+    /// The day of the week in UTC: 1 is Monday, 7 is Sunday.
+    pub(crate) fn weekday(&self) -> i64 {
+        let utc = self
+            .time
+            .checked_to_offset(UtcOffset::UTC)
+            .unwrap_or(self.time);
+        i64::from(utc.weekday().number_from_monday())
+    }
+}
+
+/// One question: may this be done to that?
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Who.
+    pub principal: Principal<'a>,
+    /// What.
+    pub action: crate::action::Action,
+    /// To what.
+    pub resource: Resource<'a>,
+    /// When and from where.
+    pub circumstances: &'a Circumstances,
+}

@@ -1,0 +1,77 @@
+//! Slices: of all policies, those that can speak about one principal and one action.
+//!
+//! What a policy's scope rules out for a principal and an action is ruled out whatever the resource and the circumstances are, so leaving it
+//! away changes no decision (Cutler et al., "Cedar", 2024, section 5.3: policy slicing). What remains is a handful, and each request evaluates
+//! only these.
+
+use std::sync::OnceLock;
+
+use cedar_policy::{
+    ActionConstraint, EntityTypeName, EntityUid, Policy, PolicySet, PrincipalConstraint,
+};
+
+use crate::action::Action;
+
+/// One principal, with the slices that were needed so far.
+pub(crate) struct Slices {
+    principal: EntityUid,
+    groups: Vec<EntityUid>,
+    /// By action.
+    slices: Box<[OnceLock<PolicySet>]>,
+}
+
+impl Slices {
+    pub(crate) fn new(principal: EntityUid, groups: Vec<EntityUid>) -> Self {
+        Self {
+            principal,
+            groups,
+            slices: (0..Action::count()).map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    pub(crate) fn principal(&self) -> &EntityUid {
+        &self.principal
+    }
+
+    /// The policies that can speak about this principal and this action; none for an action that there is not.
+    pub(crate) fn get(
+        &self,
+        action: Action,
+        action_uid: &EntityUid,
+        policies: &PolicySet,
+    ) -> Option<&PolicySet> {
+        let slice = self.slices.get(action.index())?;
+        Some(slice.get_or_init(|| {
+            let relevant = policies
+                .policies()
+                .filter(|policy| self.concerns(policy, action_uid));
+            // The ids are those of a set, so none occurs twice.
+            PolicySet::from_policies(relevant.cloned()).unwrap_or_else(|_| policies.clone())
+        }))
+    }
+
+    fn concerns(&self, policy: &Policy, action: &EntityUid) -> bool {
+        let action = match policy.action_constraint() {
+            ActionConstraint::Any => true,
+            ActionConstraint::In(actions) => actions.contains(action),
+            ActionConstraint::Eq(only) => only == *action,
+        };
+        action
+            && match policy.principal_constraint() {
+                PrincipalConstraint::Any => true,
+                PrincipalConstraint::In(group) => self.is_in(&group),
+                PrincipalConstraint::Eq(only) => only == self.principal,
+                PrincipalConstraint::Is(kind) => self.is_a(&kind),
+                PrincipalConstraint::IsIn(kind, group) => self.is_a(&kind) && self.is_in(&group),
+            }
+    }
+
+    fn is_a(&self, kind: &EntityTypeName) -> bool {
+        self.principal.type_name() == kind
+    }
+
+    /// `in` holds of oneself too. Groups have no groups, as the schema says.
+    fn is_in(&self, entity: &EntityUid) -> bool {
+        self.principal == *entity || self.groups.contains(entity)
+    }
+}

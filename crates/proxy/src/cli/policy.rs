@@ -1,0 +1,332 @@
+//! `sealgate policy`: what the policies say, without a gateway.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use sealgate_access::{
+    Action, Circumstances, Decision, Engine, Level, Principal, Question, Resource, Role,
+    schema_text,
+};
+use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::output;
+use crate::config::Config;
+
+/// Check policies, and explain what they decide
+#[derive(Debug, Args)]
+pub(super) struct PolicyArguments {
+    #[command(subcommand)]
+    command: PolicyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    Check(CheckArguments),
+    Test(TestArguments),
+    /// Print the actions that policies can name, and which ready-made roles have them
+    Actions,
+    /// Print the schema that policies are checked against, in Cedar's own language
+    Schema,
+}
+
+/// Check the policies of a configuration
+///
+/// Contacts nobody. The exit status is 0 if a gateway would take them; what is allowed in the language but probably not
+/// meant is printed as a warning.
+#[derive(Debug, Args)]
+struct CheckArguments {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "sealgate.toml")]
+    config: PathBuf,
+
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// Say whether an identity may do something, and why
+///
+/// The exit status is 0 if every action that is asked for is allowed, and 1 if not.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sealgate policy test --as app --action s3:GetObject --action decrypt --resource data/report.pdf\n  sealgate policy test --as backup --action s3:ListBucket --resource data --prefix tenant-a/ --json\n  sealgate policy test --as app --action s3:GetObject --resource data/x --source-ip 10.1.2.3 --time 2027-01-31T18:00:00Z"
+)]
+struct TestArguments {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "sealgate.toml")]
+    config: PathBuf,
+
+    /// The identity
+    #[arg(
+        long = "as",
+        value_name = "IDENTITY",
+        required_unless_present = "anonymous",
+        conflicts_with = "anonymous"
+    )]
+    identity: Option<String>,
+
+    /// Ask for requests without a signature, as far as `[[anonymous]]` allows them
+    #[arg(long)]
+    anonymous: bool,
+
+    /// An action, such as s3:GetObject or decrypt; may be given several times
+    #[arg(long = "action", value_name = "ACTION", required = true)]
+    actions: Vec<String>,
+
+    /// BUCKET or BUCKET/KEY; none for s3:ListAllMyBuckets
+    #[arg(long, value_name = "BUCKET[/KEY]", default_value = "")]
+    resource: String,
+
+    /// The prefix of a listing
+    #[arg(long, value_name = "TEXT")]
+    prefix: Option<String>,
+
+    /// Where the request comes from
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    source_ip: IpAddr,
+
+    /// When; now by default
+    #[arg(long, value_name = "RFC-3339")]
+    time: Option<String>,
+
+    /// The client is connected by TLS
+    #[arg(long)]
+    tls: bool,
+
+    /// The name in the client's certificate
+    #[arg(long, value_name = "NAME")]
+    certificate: Option<String>,
+
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &PolicyArguments) -> ExitCode {
+    let outcome = match &arguments.command {
+        PolicyCommand::Check(arguments) => check(arguments).map(|()| true),
+        PolicyCommand::Test(arguments) => test(arguments),
+        PolicyCommand::Actions => output::line(&actions_text()).map(|()| true),
+        PolicyCommand::Schema => output::line(schema_text().trim_end()).map(|()| true),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
+    let config = Config::load(&arguments.config)?;
+    let Some(engine) = &config.policy else {
+        return output::line(&if arguments.json {
+            json!({ "configured": false, "policies": 0, "warnings": [] }).to_string()
+        } else {
+            "no [policy]: every identity may do everything".to_owned()
+        });
+    };
+    if arguments.json {
+        return output::line(
+            &json!({
+                "configured": true,
+                "policies": engine.policy_count(),
+                "warnings": engine.warnings(),
+            })
+            .to_string(),
+        );
+    }
+    for warning in engine.warnings() {
+        output::line(&format!("warning: {warning}"))?;
+    }
+    output::line(&format!(
+        "the policies fit the schema; {} are in force",
+        engine.policy_count()
+    ))
+}
+
+fn test(arguments: &TestArguments) -> anyhow::Result<bool> {
+    let config = Config::load(&arguments.config)?;
+    let principal = principal(arguments, &config)?;
+    let mut answers = Vec::new();
+    for name in &arguments.actions {
+        let action = Action::named(name).ok_or_else(|| {
+            anyhow::anyhow!("there is no action {name:?}; `sealgate policy actions` lists them")
+        })?;
+        let circumstances = circumstances(arguments, action)?;
+        let resource = resource(action, &arguments.resource)?;
+        let question = Question {
+            principal,
+            action,
+            resource,
+            circumstances: &circumstances,
+        };
+        answers.push(Answer {
+            action,
+            resource: resource.arn(),
+            decision: config
+                .policy
+                .as_ref()
+                .map(|engine| engine.decide(&question)),
+        });
+    }
+    let all = answers.iter().all(Answer::is_allowed);
+    let engine = config.policy.as_deref();
+    if arguments.json {
+        let decisions: Vec<_> = answers
+            .iter()
+            .map(|answer| answer.as_json(engine))
+            .collect();
+        output::line(&json!({ "allowed": all, "decisions": decisions }).to_string())?;
+    } else {
+        for answer in &answers {
+            output::line(&answer.as_text(engine))?;
+        }
+    }
+    Ok(all)
+}
+
+/// What was decided about one action; no decision is needed where there is no policy.
+struct Answer {
+    action: Action,
+    resource: String,
+    decision: Option<Decision>,
+}
+
+impl Answer {
+    fn is_allowed(&self) -> bool {
+        self.decision.as_ref().is_none_or(Decision::is_allowed)
+    }
+
+    fn reason(&self) -> String {
+        match &self.decision {
+            Some(decision) => decision.to_string(),
+            None => "allowed, because there is no [policy]".to_owned(),
+        }
+    }
+
+    fn as_text(&self, engine: Option<&Engine>) -> String {
+        let mut text = format!("{} on {}: {}", self.action, self.resource, self.reason());
+        for policy in self.policies(engine).into_iter().flat_map(|(_, text)| text) {
+            text.push_str("\n  ");
+            text.push_str(&policy.replace('\n', "\n  "));
+        }
+        text
+    }
+
+    fn as_json(&self, engine: Option<&Engine>) -> Value {
+        let policies: Vec<_> = self
+            .policies(engine)
+            .into_iter()
+            .map(|(name, text)| json!({ "name": name, "cedar": text }))
+            .collect();
+        json!({
+            "action": self.action.name(),
+            "resource": self.resource,
+            "allowed": self.is_allowed(),
+            "reason": self.reason(),
+            "policies": policies,
+            "failures": self.decision.as_ref().map(Decision::failures).unwrap_or_default(),
+        })
+    }
+
+    /// The policies that decided, with those of their texts that are about the action.
+    fn policies(&self, engine: Option<&Engine>) -> Vec<(String, Vec<String>)> {
+        let decided = self.decision.iter().flat_map(Decision::policies);
+        decided
+            .filter_map(|name| {
+                let texts = engine?.text(name).into_iter();
+                let quoted = format!("\"{}\"", self.action);
+                let about =
+                    texts.filter(|text| text.contains(&quoted) || !text.contains("Action::"));
+                Some((name.to_string(), about.collect()))
+            })
+            .collect()
+    }
+}
+
+fn principal<'a>(arguments: &'a TestArguments, config: &Config) -> anyhow::Result<Principal<'a>> {
+    let Some(name) = &arguments.identity else {
+        return Ok(Principal::Anonymous);
+    };
+    anyhow::ensure!(
+        config
+            .identities
+            .iter()
+            .any(|identity| identity.name == *name),
+        "there is no identity {name:?} in the configuration"
+    );
+    Ok(Principal::Identity(name))
+}
+
+fn circumstances(arguments: &TestArguments, action: Action) -> anyhow::Result<Circumstances> {
+    let time = match &arguments.time {
+        Some(text) => OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
+            anyhow::anyhow!("{text:?} is no moment; write one such as 2027-01-31T18:00:00Z")
+        })?,
+        None => OffsetDateTime::now_utc(),
+    };
+    let prefix = match (action.level(), &arguments.prefix) {
+        (Level::Listing, prefix) => Some(prefix.clone().unwrap_or_default()),
+        (_, None) => None,
+        (_, Some(_)) => anyhow::bail!("{action} is no listing and has no --prefix"),
+    };
+    Ok(Circumstances {
+        source: arguments.source_ip,
+        time,
+        tls: arguments.tls,
+        certificate: arguments.certificate.clone(),
+        grant: None,
+        prefix,
+    })
+}
+
+fn resource(action: Action, text: &str) -> anyhow::Result<Resource<'_>> {
+    let named = match text.split_once('/') {
+        None if text.is_empty() => Resource::Service,
+        None => Resource::Bucket(text),
+        Some((bucket, key)) => Resource::Object { bucket, key },
+    };
+    let expected = match (action.level(), named) {
+        (Level::Service, Resource::Service)
+        | (Level::Bucket | Level::Listing, Resource::Bucket(_))
+        | (Level::Object, Resource::Object { .. }) => return Ok(named),
+        (Level::Service, _) => "is about no bucket: leave --resource out",
+        (Level::Bucket | Level::Listing, _) => "is about a bucket: write --resource BUCKET",
+        (Level::Object, _) => "is about an object: write --resource BUCKET/KEY",
+    };
+    anyhow::bail!("{action} {expected}")
+}
+
+fn actions_text() -> String {
+    let lines = Action::all().map(|action| {
+        let roles: Vec<_> = Role::ALL
+            .into_iter()
+            .filter(|role| role.actions().any(|allowed| allowed == action))
+            .map(Role::name)
+            .collect();
+        format!("{:<55} {}", action.name(), roles.join(" "))
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What the log says of it at the start.
+pub(super) fn announce(config: &Config, path: &Path) {
+    match &config.policy {
+        Some(engine) => {
+            tracing::info!(policies = engine.policy_count(), "policies are in force");
+            for warning in engine.warnings() {
+                tracing::warn!(warning = %warning, "the policies hold something that is probably not meant");
+            }
+        }
+        None => tracing::warn!(
+            file = %path.display(),
+            "there is no [policy]: every identity may read, write and delete everything"
+        ),
+    }
+}
