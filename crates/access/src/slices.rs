@@ -16,8 +16,7 @@ use crate::action::Action;
 pub(crate) struct Slices {
     principal: EntityUid,
     groups: Vec<EntityUid>,
-    /// By action.
-    slices: Box<[OnceLock<PolicySet>]>,
+    by_action: Box<[OnceLock<PolicySet>]>,
 }
 
 impl Slices {
@@ -25,7 +24,7 @@ impl Slices {
         Self {
             principal,
             groups,
-            slices: (0..Action::count()).map(|_| OnceLock::new()).collect(),
+            by_action: (0..Action::count()).map(|_| OnceLock::new()).collect(),
         }
     }
 
@@ -40,7 +39,7 @@ impl Slices {
         action_uid: &EntityUid,
         policies: &PolicySet,
     ) -> Option<&PolicySet> {
-        let slice = self.slices.get(action.index())?;
+        let slice = self.by_action.get(action.index())?;
         Some(slice.get_or_init(|| {
             let relevant = policies
                 .policies()

@@ -317,16 +317,15 @@ fn actions_text() -> String {
 
 /// What the log says of it at the start.
 pub(super) fn announce(config: &Config, path: &Path) {
-    match &config.policy {
-        Some(engine) => {
-            tracing::info!(policies = engine.policy_count(), "policies are in force");
-            for warning in engine.warnings() {
-                tracing::warn!(warning = %warning, "the policies hold something that is probably not meant");
-            }
-        }
-        None => tracing::warn!(
+    let Some(engine) = &config.policy else {
+        tracing::warn!(
             file = %path.display(),
             "there is no [policy]: every identity may read, write and delete everything"
-        ),
+        );
+        return;
+    };
+    tracing::info!(policies = engine.policy_count(), "policies are in force");
+    for warning in engine.warnings() {
+        tracing::warn!(warning = %warning, "the policies hold something that is probably not meant");
     }
 }

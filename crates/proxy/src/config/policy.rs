@@ -160,7 +160,7 @@ fn read_rule(mut table: Table<'_>) -> Option<Rule> {
         let text = item.text()?;
         let network = text
             .parse()
-            .or_else(|_| text.parse().map(ipnet::IpNet::from));
+            .or_else(|_| text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from));
         network.ok().or_else(|| {
             item.problem(
                 "not a network",
@@ -234,6 +234,10 @@ fn actions(table: &mut Table<'_>, key: &'static str) -> Option<Vec<String>> {
     })
 }
 
+#[expect(
+    clippy::option_option,
+    reason = "a problem, nothing, and a moment are three things"
+)]
 fn moment(table: &mut Table<'_>, key: &'static str) -> Option<Option<OffsetDateTime>> {
     let Some(value) = table.take(key) else {
         return Some(None);
@@ -260,4 +264,121 @@ fn hours(value: &Value<'_>) -> Option<(Time, Time)> {
             "write from and to in UTC, such as \"08:00-18:00\"; from after to goes over midnight",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sealgate_access::{Action, Circumstances, Principal, Question, Resource};
+
+    use super::super::Config;
+    use super::*;
+
+    const REST: &str = r#"
+        deployment = "test"
+        [listener]
+        address = "127.0.0.1:0"
+        [upstream]
+        endpoint = "http://127.0.0.1:9000"
+        region = "us-east-1"
+        [[key_service]]
+        type = "aws-kms"
+        key = "alias/a"
+        region = "eu-central-1"
+        [[identity]]
+        name = "app"
+        groups = ["tenants"]
+        [[identity.credential]]
+        access_key_id = "SGAPP"
+        secret_access_key = "env:SECRET"
+    "#;
+
+    fn parse(policy: &str, directory: &Path) -> Result<Config, String> {
+        let surroundings = Surroundings {
+            directory,
+            environment: &|_| Some("a secret of tests".to_owned()),
+        };
+        Config::parse(&format!("{REST}{policy}"), surroundings).map_err(|error| error.to_string())
+    }
+
+    fn reads(config: &Config, key: &str) -> bool {
+        let question = Question {
+            principal: Principal::Identity("app"),
+            action: Action::DECRYPT,
+            resource: Resource::Object {
+                bucket: "data",
+                key,
+            },
+            circumstances: &Circumstances::local(OffsetDateTime::UNIX_EPOCH),
+        };
+        config
+            .policy
+            .as_ref()
+            .unwrap()
+            .decide(&question)
+            .is_allowed()
+    }
+
+    #[test]
+    fn rules_and_files_are_compiled_together() {
+        let directory = tempfile::tempdir().unwrap();
+        let policies = directory.path().join("policies");
+        std::fs::create_dir(&policies).unwrap();
+        std::fs::write(policies.join("README"), "no policy").unwrap();
+        let forbid = r#"forbid (principal, action == Action::"decrypt", resource) when { resource.key like "secret/*" };"#;
+        std::fs::write(policies.join("secret.cedar"), forbid).unwrap();
+        let text = r#"
+            [policy]
+            files = ["policies"]
+            [[policy.rule]]
+            id = "tenants"
+            groups = ["tenants"]
+            allow = ["reader"]
+            hours = "22:00-04:00"
+            weekdays = ["thursday"]
+            sources = ["127.0.0.0/8", "::1"]
+            not_before = "1970-01-01T00:00:00Z"
+        "#;
+        let config = parse(text, directory.path()).unwrap();
+        assert!(reads(&config, "a") && !reads(&config, "secret/a"));
+        assert!(config.policy.unwrap().warnings().is_empty());
+        assert!(parse("", directory.path()).unwrap().policy.is_none());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place_and_fix() {
+        let directory = tempfile::tempdir().unwrap();
+        let rule = |rest: &str| {
+            format!("[policy]\n[[policy.rule]]\nid = \"r\"\nidentities = [\"app\"]\n{rest}")
+        };
+        for (policy, part) in [
+            ("[policy]\n".to_owned(), "allows nothing to anybody"),
+            (
+                "[policy]\nfiles = [\"missing.cedar\"]".to_owned(),
+                "missing.cedar",
+            ),
+            (
+                rule("allow = [\"s3:GetObjekt\"]"),
+                "neither an action nor a role",
+            ),
+            (rule("allow = []"), "is empty"),
+            (rule(""), "says neither"),
+            (rule("allow = [\"reader\"]\nbuckets = []"), "is empty"),
+            (
+                rule("allow = [\"reader\"]\nsources = [\"10.0.0.0/64\"]"),
+                "not a network",
+            ),
+            (rule("allow = [\"reader\"]\nhours = \"8-18\""), "not hours"),
+            (
+                rule("allow = [\"reader\"]\nnot_after = \"tomorrow\""),
+                "not a moment",
+            ),
+            (
+                rule("allow = [\"reader\"]\nbucket = \"data\""),
+                "unknown key",
+            ),
+        ] {
+            let error = parse(&policy, directory.path()).unwrap_err();
+            assert!(error.contains(part), "{policy}: {error}");
+        }
+    }
 }

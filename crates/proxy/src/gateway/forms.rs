@@ -83,6 +83,8 @@ impl Gateway {
                 operation.name()
             )));
         }
+        let mut rights = self.rights(&caller, connection);
+        rights.authorize(&operation, &path, &query, &headers)?;
         let success = form.fields.success();
         let (body, length, is_exact) = self.file_of_form(form, idle_timeout).await?;
         let body = paced(body, &pace);
@@ -94,6 +96,7 @@ impl Gateway {
             caller,
             request_id: trail.request().to_owned(),
             trail,
+            rights,
             scheme: connection.scheme,
             operation,
             method: Method::PUT,

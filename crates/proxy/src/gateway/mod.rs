@@ -41,7 +41,9 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use sealgate_access::Circumstances;
 use sealgate_envelope::{key_service::KeyService, keyring::Keyring};
+use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
 use self::key_watch::KeyChecks;
@@ -59,7 +61,7 @@ use crate::{
     object::CommitCache,
     object_key::{BucketName, ObjectKey, ObjectPath},
     operation::{self, Exchange, empty, named},
-    policy,
+    policy::{self, Rights},
     query_string::QueryString,
     route::{self, Operation, Unsigned},
     state::{StateBucket, Uploads},
@@ -303,8 +305,10 @@ impl Gateway {
             policy::strip_anonymous(&mut headers);
             trail.identify(&caller.identity);
         }
+        let mut rights = self.rights(&caller, &connection);
+        rights.authorize(&operation, &path, &query, &headers)?;
         let is_anonymous = caller.is_anonymous;
-        let asked = (path.clone(), operation.clone());
+        let asked = (path.clone(), operation.clone(), rights.clone());
         let writes = operation.writes();
         if writes && self.is_migrating(&path) {
             operation::admit_tags_in_the_clear(&mut headers);
@@ -314,6 +318,7 @@ impl Gateway {
             caller,
             request_id: trail.request().to_owned(),
             trail: Arc::clone(trail),
+            rights,
             scheme: connection.scheme,
             operation,
             method: parts.method,
@@ -333,7 +338,8 @@ impl Gateway {
             operation::run(exchange).await
         };
         let response = outcome.map_err(|error| {
-            let (path, operation) = &asked;
+            let (path, operation, rights) = &asked;
+            let error = rights.conceal_absence(error);
             if is_anonymous {
                 policy::conceal_absence(&self.config.anonymous, operation, path, error)
             } else {
@@ -341,6 +347,19 @@ impl Gateway {
             }
         })?;
         Ok(guarded::hold(response, place, pace))
+    }
+
+    /// The rights of whoever makes a request over a connection, now.
+    fn rights(&self, caller: &Authenticated<Caller>, connection: &ConnectionInfo) -> Rights {
+        let circumstances = Circumstances {
+            source: connection.client,
+            time: OffsetDateTime::now_utc(),
+            tls: connection.tls,
+            certificate: None,
+            grant: None,
+            prefix: None,
+        };
+        Rights::of(self.config.policy.as_ref(), caller, circumstances)
     }
 
     /// Who makes the request: whoever signed it, or nobody, where that may be enough.

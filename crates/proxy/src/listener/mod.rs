@@ -54,7 +54,7 @@ use crate::config::{LimitsConfig, ListenerConfig, Scheme};
 pub struct ConnectionInfo {
     /// The other end of the TCP connection.
     pub peer: SocketAddr,
-    /// The client, as far as trusted proxies know it; else the peer. For logs and limits: it opens no door.
+    /// The client, as far as trusted proxies know it; else the peer. For logs, limits and policies.
     pub client: IpAddr,
     /// The scheme that the client used, to name ourselves in answers.
     pub scheme: Scheme,

@@ -107,7 +107,10 @@ async fn copy(exchange: &Exchange) -> Result<Finished, S3Error> {
         );
     }
     answer_headers.remove(header::ETAG);
-    let checksum = copy.checksum.and_then(ObjectChecksum::to_element);
+    // Of an object that the caller may not see, a checksum would confirm what it guesses.
+    let shown = copy.checksum.filter(|_| !exchange.rights.copies_unseen());
+    let checksum_type = shown.as_ref().map(|kept| kept.checksum_type.name());
+    let checksum = shown.and_then(ObjectChecksum::to_element);
     let result = CopyAnswer {
         entity_tag: &copy.copied.entity_tag.to_client(),
         last_modified: copy
@@ -115,7 +118,7 @@ async fn copy(exchange: &Exchange) -> Result<Finished, S3Error> {
             .last_modified
             .unwrap_or_else(OffsetDateTime::now_utc),
         checksums: checksum.as_slice(),
-        checksum_type: copy.checksum.as_ref().map(|kept| kept.checksum_type.name()),
+        checksum_type,
     };
     Ok(Finished {
         document: result.to_object_document(),
@@ -180,7 +183,8 @@ async fn copy_clear(
             version_id,
         );
     }
-    let checksum = ChecksumValue::new(checksum.algorithm().name(), &checksum.to_base64());
+    let checksum = ChecksumValue::new(checksum.algorithm().name(), &checksum.to_base64())
+        .filter(|_| !exchange.rights.copies_unseen());
     let result = CopyAnswer {
         entity_tag: &tag_of(&answer)?.to_client(),
         last_modified: OffsetDateTime::now_utc(),

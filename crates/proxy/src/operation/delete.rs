@@ -8,7 +8,10 @@ use crate::{
     entity_tag::TagCondition,
     error::S3Error,
     upstream::{MAX_DOCUMENT_LENGTH, UpstreamRequest},
-    xml::requests::DeleteObjects,
+    xml::{
+        delete_result::{self, NotDeleted},
+        requests::{DeleteObjects, ObjectToDelete},
+    },
 };
 
 /// DeleteObject. What is left of open uploads of the key is not touched, as in S3.
@@ -46,6 +49,12 @@ pub(super) async fn delete_objects(
 ) -> Result<Response<ResponseBody>, S3Error> {
     let body = exchange.document().await?;
     let mut request = DeleteObjects::parse(&body)?;
+    let refused = refuse(&exchange, &mut request.objects);
+    let refused: Vec<_> = refused.iter().map(Refused::as_answer).collect();
+    if request.objects.is_empty() && !refused.is_empty() {
+        let answer = delete_result::only_errors(&refused);
+        return Ok(whole(StatusCode::OK, xml_headers(), answer));
+    }
     let keys = request.objects.iter().map(|object| object.key.as_str());
     exchange
         .trail
@@ -86,6 +95,57 @@ pub(super) async fn delete_objects(
         header::CONTENT_TYPE,
         http::HeaderValue::from_static("application/xml"),
     );
-    let result = answer.document(MAX_DOCUMENT_LENGTH).await?.into_bytes();
+    let mut result = answer.document(MAX_DOCUMENT_LENGTH).await?.into_bytes();
+    if !refused.is_empty() {
+        result = delete_result::with_errors(&result, &refused).ok_or_else(|| {
+            S3Error::internal("the upstream's answer to DeleteObjects cannot be read")
+        })?;
+    }
     Ok(whole(StatusCode::OK, answer_headers, result))
+}
+
+/// An object that the caller may not delete.
+struct Refused {
+    object: ObjectToDelete,
+    error: S3Error,
+}
+
+impl Refused {
+    fn as_answer(&self) -> NotDeleted<'_> {
+        NotDeleted {
+            key: &self.object.key,
+            version_id: self.object.version_id.as_deref(),
+            code: &self.error.code,
+            message: &self.error.message,
+        }
+    }
+}
+
+/// Takes out what the caller may not delete: each object is decided about for itself.
+fn refuse(exchange: &Exchange, objects: &mut Vec<ObjectToDelete>) -> Vec<Refused> {
+    let mut refused = Vec::new();
+    let mut allowed = Vec::with_capacity(objects.len());
+    for object in std::mem::take(objects) {
+        let decision = exchange.rights.authorize_deletion(
+            exchange.bucket(),
+            &object.key,
+            object.version_id.is_some(),
+            &exchange.headers,
+        );
+        match decision {
+            Ok(()) => allowed.push(object),
+            Err(error) => refused.push(Refused { object, error }),
+        }
+    }
+    *objects = allowed;
+    refused
+}
+
+fn xml_headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        header::CONTENT_TYPE,
+        http::HeaderValue::from_static("application/xml"),
+    );
+    headers
 }

@@ -49,6 +49,7 @@ use crate::{
     gateway::{Gateway, Place},
     object::SealedObject,
     object_key::{ObjectKey, ObjectPath},
+    policy::Rights,
     query_string::QueryString,
     route::Operation,
     upstream::{self, BodyFailure, HeldDocument, MAX_DOCUMENT_LENGTH, UpstreamRequest},
@@ -71,6 +72,8 @@ pub struct Exchange {
     pub(crate) request_id: String,
     /// The request in the audit log.
     pub(crate) trail: Arc<Trail>,
+    /// What the caller was allowed.
+    pub(crate) rights: Rights,
     /// The scheme that the client used, for URLs in answers.
     pub(crate) scheme: Scheme,
     pub(crate) operation: Operation,

@@ -5,8 +5,11 @@
 //! durable in the audit log, where there is one, and else is a log line.
 
 mod anonymous;
+mod needs;
+mod rights;
 
 pub use anonymous::{conceal_absence, permit_anonymous, refusal, strip_anonymous};
+pub use rights::Rights;
 
 use sealgate_envelope::key_service::UnwrapPermit;
 

@@ -12,6 +12,7 @@
 pub mod answers;
 pub mod attributes_answer;
 pub mod checksum_value;
+pub mod delete_result;
 mod elements;
 mod fragments;
 pub mod labels;

@@ -1,0 +1,252 @@
+//! The rights of one request: asked before its body is polled and before any key is opened.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
+use sealgate_access::{Action, Circumstances, Decision, Engine, Principal, Question, Resource};
+
+use super::needs::{self, Needs, Source};
+use crate::{
+    auth::{Authenticated, Caller},
+    error::S3Error,
+    object_key::{BucketName, ObjectKey, ObjectPath},
+    query_string::QueryString,
+    route::Operation,
+};
+
+/// Who asks, and under which circumstances; and by which policies the request was allowed.
+///
+/// Without a policy everything is allowed, and nothing is looked up.
+#[derive(Debug, Clone)]
+pub struct Rights {
+    asker: Option<Asker>,
+    decided_by: Vec<Arc<str>>,
+    copies_unseen: bool,
+    /// The object whose absence an error of the operation would tell: that which it reads.
+    reads: Option<(String, String)>,
+}
+
+#[derive(Debug, Clone)]
+struct Asker {
+    engine: Arc<Engine>,
+    /// None for nobody.
+    identity: Option<Arc<str>>,
+    circumstances: Circumstances,
+}
+
+/// A bucket, or an object in it.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    bucket: Option<&'a str>,
+    key: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    fn resource(self) -> Resource<'a> {
+        match (self.bucket, self.key) {
+            (None, _) => Resource::Service,
+            (Some(bucket), None) => Resource::Bucket(bucket),
+            (Some(bucket), Some(key)) => Resource::Object { bucket, key },
+        }
+    }
+}
+
+impl Rights {
+    /// Those of a caller. Nothing has been allowed yet.
+    pub fn of(
+        engine: Option<&Arc<Engine>>,
+        caller: &Authenticated<Caller>,
+        circumstances: Circumstances,
+    ) -> Self {
+        let asker = engine.map(|engine| Asker {
+            engine: Arc::clone(engine),
+            identity: (!caller.is_anonymous).then(|| Arc::clone(&caller.identity)),
+            circumstances,
+        });
+        Self {
+            asker,
+            decided_by: Vec::new(),
+            copies_unseen: false,
+            reads: None,
+        }
+    }
+
+    /// Decides about an operation and everything that it touches, but the keys of DeleteObjects.
+    ///
+    /// # Errors
+    ///
+    /// `AccessDenied`, with the action that is missing and on what; which policy decided is in the detail, for the log alone.
+    pub fn authorize(
+        &mut self,
+        operation: &Operation,
+        path: &ObjectPath,
+        query: &QueryString,
+        headers: &HeaderMap,
+    ) -> Result<(), S3Error> {
+        let Some(asker) = &mut self.asker else {
+            return Ok(());
+        };
+        let place = Place {
+            bucket: path.bucket().map(BucketName::as_str),
+            key: path.key().map(ObjectKey::as_str),
+        };
+        let Some(Needs {
+            here,
+            prefix,
+            source,
+        }) = needs::needs(operation, path, query, headers)
+        else {
+            return Err(S3Error::access_denied("Access Denied").with_detail(format!(
+                "no action is known for {}, so no policy can allow it",
+                operation.name()
+            )));
+        };
+        asker.circumstances.prefix = prefix;
+        let mut decided_by = Vec::new();
+        for action in here {
+            decided_by.extend(asker.require(action, place)?);
+        }
+        asker.circumstances.prefix = None;
+        if let Some(source) = source {
+            let (policies, unseen) = asker.require_source(&source, place)?;
+            decided_by.extend(policies);
+            self.copies_unseen = unseen;
+            self.reads = Some((source.bucket, source.key));
+        } else if let (Some(bucket), Some(key)) = (place.bucket, place.key) {
+            self.reads = Some((bucket.to_owned(), key.to_owned()));
+        }
+        decided_by.sort_unstable();
+        decided_by.dedup();
+        self.decided_by = decided_by;
+        Ok(())
+    }
+
+    /// Decides about one of the keys of DeleteObjects.
+    ///
+    /// # Errors
+    ///
+    /// `AccessDenied`, as [`Self::authorize`].
+    pub fn authorize_deletion(
+        &self,
+        bucket: &str,
+        key: &str,
+        is_version: bool,
+        headers: &HeaderMap,
+    ) -> Result<(), S3Error> {
+        let Some(asker) = &self.asker else {
+            return Ok(());
+        };
+        let place = Place {
+            bucket: Some(bucket),
+            key: Some(key),
+        };
+        for action in needs::of_deletion(is_version, headers) {
+            asker.require(action, place)?;
+        }
+        Ok(())
+    }
+
+    /// The policies and rules that allowed the request, for the audit log; none where there is no policy.
+    pub fn decided_by(&self) -> &[Arc<str>] {
+        &self.decided_by
+    }
+
+    /// Whether the caller may copy the source but not see it, so that the answer says nothing that is computed from its content.
+    pub fn copies_unseen(&self) -> bool {
+        self.copies_unseen
+    }
+
+    /// Whoever may not list does not learn from an error which keys there are not (S3 User Guide, "GetObject", permissions).
+    pub fn conceal_absence(&self, error: S3Error) -> S3Error {
+        let (Some(asker), Some((bucket, key))) = (&self.asker, &self.reads) else {
+            return error;
+        };
+        if error.status != StatusCode::NOT_FOUND || error.code != "NoSuchKey" {
+            return error;
+        }
+        let circumstances = Circumstances {
+            prefix: Some(key.clone()),
+            ..asker.circumstances.clone()
+        };
+        let place = Place {
+            bucket: Some(bucket),
+            key: None,
+        };
+        if asker
+            .decide_in(Action::LIST_BUCKET, place, &circumstances)
+            .is_allowed()
+        {
+            return error;
+        }
+        asker.refusal(Action::LIST_BUCKET, place).with_detail(error)
+    }
+}
+
+impl Asker {
+    fn decide(&self, action: Action, place: Place<'_>) -> Decision {
+        self.decide_in(action, place, &self.circumstances)
+    }
+
+    fn decide_in(
+        &self,
+        action: Action,
+        place: Place<'_>,
+        circumstances: &Circumstances,
+    ) -> Decision {
+        self.engine.decide(&Question {
+            principal: match &self.identity {
+                Some(name) => Principal::Identity(name),
+                None => Principal::Anonymous,
+            },
+            action,
+            resource: place.resource(),
+            circumstances,
+        })
+    }
+
+    fn require(&self, action: Action, place: Place<'_>) -> Result<Vec<Arc<str>>, S3Error> {
+        let decision = self.decide(action, place);
+        if decision.is_allowed() {
+            return Ok(decision.policies().to_vec());
+        }
+        Err(self.refusal(action, place).with_detail(decision))
+    }
+
+    /// Decides about the source of a copy. The second is whether the caller may not see what is copied.
+    fn require_source(
+        &self,
+        source: &Source,
+        destination: Place<'_>,
+    ) -> Result<(Vec<Arc<str>>, bool), S3Error> {
+        let place = Place {
+            bucket: Some(&source.bucket),
+            key: Some(&source.key),
+        };
+        let reads = self.require(source.read, place).and_then(|mut policies| {
+            policies.extend(self.require(Action::DECRYPT, place)?);
+            Ok(policies)
+        });
+        let error = match reads {
+            Ok(policies) => return Ok((policies, false)),
+            Err(error) => error,
+        };
+        let copies = self.decide(Action::COPY, place);
+        if !source.may_stay_unseen || !copies.is_allowed() {
+            return Err(error);
+        }
+        // What may be copied but not seen does not go where it could be seen.
+        if self.decide(Action::DECRYPT, destination).is_allowed() {
+            return Err(error);
+        }
+        Ok((copies.policies().to_vec(), true))
+    }
+
+    /// As AWS says it, without a word of policies.
+    fn refusal(&self, action: Action, place: Place<'_>) -> S3Error {
+        let who = self.identity.as_deref().unwrap_or("anonymous");
+        S3Error::access_denied(format!(
+            "User: {who} is not authorized to perform: {action} on resource: \"{}\"",
+            place.resource().arn()
+        ))
+    }
+}
