@@ -1,5 +1,6 @@
 //! The gateway between real clients and a real storage. Run them with `./test`, or `./test --only NAME`.
 
+mod access;
 mod addressing;
 mod admin;
 mod audit;

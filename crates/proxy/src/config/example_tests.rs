@@ -38,6 +38,10 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     for file in FILES {
         std::fs::write(directory.path().join(file), "secret-in-a-file\n").unwrap();
     }
+    let policies = directory.path().join("policies");
+    std::fs::create_dir(&policies).unwrap();
+    let policy = "forbid (principal, action, resource) when { !context.tls };";
+    std::fs::write(policies.join("tls.cedar"), policy).unwrap();
     let environment = |name: &str| {
         EXAMPLE
             .contains(&format!("\"env:{name}\""))
@@ -68,6 +72,10 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     assert_eq!(
         config.domain_for("logs-eu", "other").name,
         "0f3c7a5e9b1d4c62a8e0f1b2c3d4e5f6/logs-eu"
+    );
+    assert_eq!(
+        config.policy.as_ref().unwrap().warnings(),
+        Vec::<String>::new()
     );
     assert!(config.is_migrating("photos", "before-2026/a"));
     assert!(!config.is_migrating("photos", "a"));
@@ -117,6 +125,10 @@ limits = { strange = 1 }
 [[identity.credential]]
 strange = 1
 [[anonymous]]
+strange = 1
+[policy]
+strange = 1
+[[policy.rule]]
 strange = 1
 [[domain]]
 strange = 1

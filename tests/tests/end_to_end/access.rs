@@ -1,0 +1,476 @@
+//! Who may do what: policies, asked by real clients of a running gateway.
+
+use std::{fmt::Debug, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use aws_sdk_s3::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier},
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use sealgate_tests::{
+    python::run_aws,
+    rig::{Rig, get, put, with_rig_of},
+};
+
+const BUCKET: &str = "access";
+const LIMIT: Duration = Duration::from_mins(3);
+
+/// Identities beside the rig's own, all with its secret, and what each may do.
+fn configuration() -> String {
+    let identities = ["writer", "operator", "tenant", "elsewhere", "late", "mover", "blind"]
+        .map(|name| {
+            let upper = name.to_uppercase();
+            format!(
+                "[[identity]]\nname = \"{name}\"\n[[identity.credential]]\naccess_key_id = \"SG{upper}\"\nsecret_access_key = \"env:CLIENT_SECRET\"\n"
+            )
+        })
+        .concat();
+    format!(
+        r#"{identities}
+[policy]
+
+[[policy.rule]]
+id = "administration"
+identities = ["client"]
+allow = ["admin"]
+
+[[policy.rule]]
+id = "drop-box"
+identities = ["writer"]
+allow = ["write-only"]
+
+[[policy.rule]]
+id = "operations"
+identities = ["operator"]
+allow = ["operator"]
+
+[[policy.rule]]
+id = "tenant-a"
+identities = ["tenant", "blind"]
+allow = ["reader", "writer"]
+buckets = ["{BUCKET}"]
+prefixes = ["tenant-a/"]
+
+[[policy.rule]]
+id = "office"
+identities = ["elsewhere"]
+allow = ["reader"]
+sources = ["192.0.2.0/24"]
+
+[[policy.rule]]
+id = "last-year"
+identities = ["late"]
+allow = ["reader"]
+not_after = "2020-01-01T00:00:00Z"
+
+[[policy.rule]]
+id = "mover-lists-and-copies"
+identities = ["mover"]
+allow = ["operator"]
+
+[[policy.rule]]
+id = "mover-reads-its-own"
+identities = ["mover"]
+allow = ["reader"]
+prefixes = ["mover/"]
+
+[[policy.rule]]
+id = "blind-reads-nothing"
+identities = ["blind"]
+deny = ["decrypt"]
+"#
+    )
+}
+
+fn as_(rig: &Rig, name: &str) -> Result<Client> {
+    let id = format!("SG{}", name.to_uppercase());
+    let endpoint = &rig.gateway.endpoint;
+    endpoint
+        .with_credentials(&id, &endpoint.secret_access_key)
+        .s3()
+}
+
+/// Starts a rig with all these identities, a bucket, and one object.
+fn with_access<'a, F>(test: F) -> std::pin::Pin<Box<dyn Future<Output = Result<()>> + 'a>>
+where
+    F: AsyncFnOnce(&mut Rig, &Client) -> Result<()> + 'a,
+{
+    Box::pin(async move {
+        let configuration = configuration();
+        with_rig_of(&configuration, LIMIT, async |rig: &mut Rig| {
+            let (admin, _) = rig.clients(BUCKET).await?;
+            put(&admin, BUCKET, "report", b"of the administrator").await?;
+            put(&admin, BUCKET, "tenant-a/mine", b"of a tenant").await?;
+            test(rig, &admin).await
+        })
+        .await
+    })
+}
+
+#[track_caller]
+fn denied<T: Debug, E: ProvideErrorMetadata + Debug>(
+    outcome: Result<T, SdkError<E, HttpResponse>>,
+    action: &str,
+) -> Result<()> {
+    let error = outcome
+        .err()
+        .with_context(|| format!("{action} was allowed"))?;
+    ensure!(error.code() == Some("AccessDenied"), "{error:?}");
+    let message = error.message().unwrap_or_default();
+    ensure!(
+        message.contains(&format!(
+            "not authorized to perform: {action} on resource: \"arn:aws:s3:::{BUCKET}"
+        )),
+        "{message}"
+    );
+    // Who asks does not learn what the policies are.
+    ensure!(
+        !message.contains("drop-box") && !message.contains("no policy"),
+        "{message}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_only_identity_stores_and_sees_nothing() -> Result<()> {
+    with_access(async |rig, admin| {
+        let writer = as_(rig, "writer")?;
+        put(&writer, BUCKET, "drop/one", b"dropped").await?;
+        let begun = writer
+            .create_multipart_upload()
+            .bucket(BUCKET)
+            .key("drop/parts")
+            .send()
+            .await?;
+        let upload = begun.upload_id().context("no upload id")?;
+        let part = writer
+            .upload_part()
+            .bucket(BUCKET)
+            .key("drop/parts")
+            .upload_id(upload)
+            .part_number(1)
+            .body(b"a part".to_vec().into())
+            .send()
+            .await?;
+        let part = CompletedPart::builder()
+            .part_number(1)
+            .set_e_tag(part.e_tag().map(str::to_owned))
+            .build();
+        writer
+            .complete_multipart_upload()
+            .bucket(BUCKET)
+            .key("drop/parts")
+            .upload_id(upload)
+            .multipart_upload(CompletedMultipartUpload::builder().parts(part).build())
+            .send()
+            .await?;
+        ensure!(get(admin, BUCKET, "drop/one").await? == b"dropped");
+        ensure!(get(admin, BUCKET, "drop/parts").await? == b"a part");
+
+        let object = |key: &str| writer.get_object().bucket(BUCKET).key(key).send();
+        denied(object("drop/one").await, "s3:GetObject")?;
+        // Also of what is not there: it may not learn that.
+        denied(object("missing").await, "s3:GetObject")?;
+        denied(
+            writer.list_objects_v2().bucket(BUCKET).send().await,
+            "s3:ListBucket",
+        )?;
+        let deletion = writer.delete_object().bucket(BUCKET).key("drop/one");
+        denied(deletion.send().await, "s3:DeleteObject")?;
+        // A copy would read.
+        let copy = writer
+            .copy_object()
+            .bucket(BUCKET)
+            .key("drop/copy")
+            .copy_source(format!("{BUCKET}/report"));
+        denied(copy.send().await, "s3:GetObject")?;
+        let head = writer
+            .head_object()
+            .bucket(BUCKET)
+            .key("drop/one")
+            .send()
+            .await;
+        let status = head
+            .err()
+            .and_then(|error| Some(error.raw_response()?.status().as_u16()));
+        ensure!(status == Some(403), "{status:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_lists_copies_and_deletes_and_never_reads() -> Result<()> {
+    with_access(async |rig, admin| {
+        let operator = as_(rig, "operator")?;
+        let listed = operator.list_objects_v2().bucket(BUCKET).send().await?;
+        ensure!(listed.key_count() == Some(2), "{listed:?}");
+        let copy = operator
+            .copy_object()
+            .bucket(BUCKET)
+            .key("backup/report")
+            .copy_source(format!("{BUCKET}/report"))
+            .checksum_algorithm(aws_sdk_s3::types::ChecksumAlgorithm::Sha256)
+            .send()
+            .await?;
+        let result = copy.copy_object_result().context("no result")?;
+        // A checksum of the content would confirm a guess.
+        ensure!(
+            result.e_tag().is_some() && result.checksum_sha256().is_none(),
+            "{result:?}"
+        );
+        ensure!(get(admin, BUCKET, "backup/report").await? == b"of the administrator");
+        let object = |key: &str| operator.get_object().bucket(BUCKET).key(key).send();
+        denied(object("report").await, "s3:GetObject")?;
+        denied(object("backup/report").await, "s3:GetObject")?;
+        let attributes = operator
+            .get_object_attributes()
+            .bucket(BUCKET)
+            .key("report")
+            .object_attributes(aws_sdk_s3::types::ObjectAttributes::Checksum);
+        denied(attributes.send().await, "s3:GetObjectAttributes")?;
+
+        // A range of one byte and the checksum of its part would be that byte.
+        let begun = operator
+            .create_multipart_upload()
+            .bucket(BUCKET)
+            .key("parts")
+            .send()
+            .await?;
+        let part = operator
+            .upload_part_copy()
+            .bucket(BUCKET)
+            .key("parts")
+            .upload_id(begun.upload_id().context("no upload id")?)
+            .part_number(1)
+            .copy_source(format!("{BUCKET}/report"))
+            .copy_source_range("bytes=0-0");
+        denied(part.send().await, "s3:GetObject")?;
+
+        operator
+            .delete_object()
+            .bucket(BUCKET)
+            .key("report")
+            .send()
+            .await?;
+        let gone = admin.get_object().bucket(BUCKET).key("report").send().await;
+        ensure!(
+            gone.err()
+                .and_then(|error| error.code().map(str::to_owned))
+                .as_deref()
+                == Some("NoSuchKey")
+        );
+
+        // Whoever may copy and reads somewhere does not copy there.
+        let mover = as_(rig, "mover")?;
+        let copy = |key: &str| {
+            mover
+                .copy_object()
+                .bucket(BUCKET)
+                .key(key)
+                .copy_source(format!("{BUCKET}/backup/report"))
+                .send()
+        };
+        denied(copy("mover/report").await, "s3:GetObject")?;
+        copy("elsewhere/report").await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_stays_below_its_prefix() -> Result<()> {
+    with_access(async |rig, admin| {
+        let tenant = as_(rig, "tenant")?;
+        put(&tenant, BUCKET, "tenant-a/new", b"new").await?;
+        ensure!(get(&tenant, BUCKET, "tenant-a/mine").await? == b"of a tenant");
+        let list = |prefix: &str| {
+            tenant
+                .list_objects_v2()
+                .bucket(BUCKET)
+                .prefix(prefix)
+                .send()
+        };
+        ensure!(list("tenant-a/").await?.key_count() == Some(2));
+        denied(list("").await, "s3:ListBucket")?;
+        denied(list("tenant-").await, "s3:ListBucket")?;
+        let object = tenant.get_object().bucket(BUCKET).key("report").send();
+        denied(object.await, "s3:GetObject")?;
+        tenant.head_bucket().bucket(BUCKET).send().await?;
+        // Below its prefix it may list, so it learns what is not there; a missing object elsewhere is as forbidden as one that is there.
+        let missing = tenant
+            .get_object()
+            .bucket(BUCKET)
+            .key("tenant-a/missing")
+            .send()
+            .await;
+        ensure!(
+            missing
+                .err()
+                .and_then(|error| error.code().map(str::to_owned))
+                .as_deref()
+                == Some("NoSuchKey")
+        );
+        denied(
+            tenant
+                .get_object()
+                .bucket(BUCKET)
+                .key("tenant-b/missing")
+                .send()
+                .await,
+            "s3:GetObject",
+        )?;
+
+        // From its own prefix it may read, but not write to another; and from another it may not read.
+        let copy = |from: &str, to: &str| {
+            tenant
+                .copy_object()
+                .bucket(BUCKET)
+                .key(to)
+                .copy_source(format!("{BUCKET}/{from}"))
+                .send()
+        };
+        copy("tenant-a/mine", "tenant-a/copy").await?;
+        denied(copy("tenant-a/mine", "tenant-b/copy").await, "s3:PutObject")?;
+        denied(copy("report", "tenant-a/stolen").await, "s3:GetObject")?;
+
+        let objects = ["tenant-a/new", "report", "tenant-b/x", "tenant-a/copy"]
+            .map(|key| ObjectIdentifier::builder().key(key).build());
+        let objects = objects.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let delete = Delete::builder().set_objects(Some(objects)).build()?;
+        let deleted = tenant
+            .delete_objects()
+            .bucket(BUCKET)
+            .delete(delete)
+            .send()
+            .await?;
+        let mut gone: Vec<_> = deleted
+            .deleted()
+            .iter()
+            .filter_map(|object| object.key())
+            .collect();
+        gone.sort_unstable();
+        ensure!(gone == ["tenant-a/copy", "tenant-a/new"], "{deleted:?}");
+        let refused: Vec<_> = deleted
+            .errors()
+            .iter()
+            .map(|error| (error.key(), error.code()))
+            .collect();
+        let code = Some("AccessDenied");
+        ensure!(
+            refused == [(Some("report"), code), (Some("tenant-b/x"), code)],
+            "{deleted:?}"
+        );
+        ensure!(get(admin, BUCKET, "report").await? == b"of the administrator");
+
+        // With decrypt taken away, everything else stays: the message names what is missing.
+        let blind = as_(rig, "blind")?;
+        put(&blind, BUCKET, "tenant-a/blind", b"written").await?;
+        denied(
+            blind
+                .get_object()
+                .bucket(BUCKET)
+                .key("tenant-a/blind")
+                .send()
+                .await,
+            "decrypt",
+        )?;
+        let copy = blind
+            .copy_object()
+            .bucket(BUCKET)
+            .key("tenant-a/b")
+            .copy_source(format!("{BUCKET}/tenant-a/blind"));
+        denied(copy.send().await, "decrypt")
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_and_when_a_request_comes_from_decides() -> Result<()> {
+    with_access(async |rig, _| {
+        for name in ["elsewhere", "late"] {
+            let client = as_(rig, name)?;
+            denied(
+                client
+                    .get_object()
+                    .bucket(BUCKET)
+                    .key("report")
+                    .send()
+                    .await,
+                "s3:GetObject",
+            )?;
+        }
+        // The tool that explains decides as the gateway does, and can ask for other circumstances.
+        let test = |arguments: &[&str]| {
+            rig.gateway
+                .command("policy test")?
+                .args(["--action", "s3:GetObject", "--resource", "access/report"])
+                .args(arguments)
+                .output()
+                .map_err(anyhow::Error::from)
+        };
+        ensure!(!test(&["--as", "elsewhere"])?.status.success());
+        ensure!(
+            test(&["--as", "elsewhere", "--source-ip", "192.0.2.7"])?
+                .status
+                .success()
+        );
+        ensure!(!test(&["--as", "late"])?.status.success());
+        let then = test(&["--as", "late", "--time", "2019-12-31T23:59:59Z", "--json"])?;
+        let answer: serde_json::Value = serde_json::from_slice(&then.stdout)?;
+        ensure!(
+            answer["allowed"] == true
+                && answer["decisions"][0]["policies"][0]["name"] == "last-year",
+            "{answer}"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_aws_cli_shows_what_is_missing() -> Result<()> {
+    with_access(async |rig, _| {
+        let endpoint = &rig.gateway.endpoint;
+        let operator = endpoint.with_credentials("SGOPERATOR", &endpoint.secret_access_key);
+        let bucket = format!("s3://{BUCKET}");
+        run_aws(&operator, ["s3", "ls", &bucket])?;
+        run_aws(&operator, ["s3", "rm", &format!("{bucket}/tenant-a/mine")])?;
+        let source = format!("{BUCKET}/report");
+        run_aws(
+            &operator,
+            [
+                "s3api",
+                "copy-object",
+                "--copy-source",
+                &source,
+                "--bucket",
+                BUCKET,
+                "--key",
+                "copy",
+            ],
+        )?;
+        let refused = run_aws(
+            &operator,
+            [
+                "s3api",
+                "get-object",
+                "--bucket",
+                BUCKET,
+                "--key",
+                "report",
+                "/dev/null",
+            ],
+        );
+        let message = format!("{:#}", refused.err().context("it was read")?);
+        ensure!(
+            message.contains("AccessDenied")
+                && message.contains("s3:GetObject on resource: \"arn:aws:s3:::access/report\""),
+            "{message}"
+        );
+        Ok(())
+    })
+    .await
+}
