@@ -318,7 +318,7 @@ fn actions_text() -> String {
 /// What the log says of it at the start.
 pub(super) fn announce(config: &Config, path: &Path) {
     let Some(engine) = &config.policy else {
-        tracing::warn!(
+        tracing::info!(
             file = %path.display(),
             "there is no [policy]: every identity may read, write and delete everything"
         );
