@@ -84,7 +84,11 @@ impl Gateway {
             )));
         }
         let mut rights = self.rights(&caller, connection);
-        rights.authorize(&operation, &path, &query, &headers)?;
+        policy::recorded(
+            rights.authorize(&operation, &path, &query, &headers),
+            &rights,
+            &trail,
+        )?;
         let success = form.fields.success();
         let (body, length, is_exact) = self.file_of_form(form, idle_timeout).await?;
         let body = paced(body, &pace);

@@ -306,7 +306,11 @@ impl Gateway {
             trail.identify(&caller.identity);
         }
         let mut rights = self.rights(&caller, &connection);
-        rights.authorize(&operation, &path, &query, &headers)?;
+        policy::recorded(
+            rights.authorize(&operation, &path, &query, &headers),
+            &rights,
+            trail,
+        )?;
         let is_anonymous = caller.is_anonymous;
         let asked = (path.clone(), operation.clone(), rights.clone());
         let writes = operation.writes();

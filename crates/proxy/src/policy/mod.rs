@@ -1,6 +1,7 @@
 //! Who may do what, and who may decrypt: one decision per object touched.
 //!
-//! In this version every identity may do everything to every bucket but the state bucket; the shape is final all the same. Nothing opens a key
+//! [`Rights`] asks the policies of the configuration before anything else is done; without any, every identity may do everything to every bucket
+//! but the state bucket. Nothing opens a key
 //! without an [`UnwrapPermit`], and [`permit_open`] and [`permit_seal`] are the only places of the gateway that issue one, after the intent is
 //! durable in the audit log, where there is one, and else is a log line.
 
@@ -57,6 +58,22 @@ pub fn guard_bucket(bucket: &str, state_bucket: &str) -> Result<(), S3Error> {
         ));
     }
     Ok(())
+}
+
+/// Tells the audit log what was decided about a request, and hands the decision on.
+pub(crate) fn recorded(
+    decision: Result<(), S3Error>,
+    rights: &Rights,
+    trail: &Trail,
+) -> Result<(), S3Error> {
+    match &decision {
+        Err(_) => trail.refuse(),
+        Ok(()) if !rights.decided_by().is_empty() => {
+            trail.decided_by(rights.decided_by().join(", "));
+        }
+        Ok(()) => {}
+    }
+    decision
 }
 
 /// Decides whether an object may be decrypted, records the intent, and issues the permit once the record is durable.
