@@ -83,7 +83,7 @@ impl Gateway {
                 operation.name()
             )));
         }
-        let mut rights = self.rights(&caller, connection);
+        let mut rights = super::rights(&live, &caller, connection);
         policy::recorded(
             rights.authorize(&operation, &path, &query, &headers),
             &rights,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use sealgate_access::Engine;
 
 use super::{Gateway, places::Places};
 use crate::auth::{Credential, CredentialStore, SecretAccessKey};
@@ -16,6 +17,8 @@ use crate::throttle::{Addresses, Share};
 pub(super) struct Live {
     pub(super) credentials: CredentialStore,
     pub(super) places: Arc<Places>,
+    /// Who may do what; without it, every identity may do everything.
+    pub(super) policy: Option<Arc<Engine>>,
     /// The names of certificates that an identity's requests must come with, where it lists some.
     certificates: HashMap<String, Vec<String>>,
     /// The bounds of each identity, by its name.
@@ -29,6 +32,7 @@ impl Live {
         Ok(Self {
             credentials: credentials(config)?,
             places: Arc::new(Places::new(&config.limits)),
+            policy: config.policy.clone(),
             certificates: config
                 .identities
                 .iter()

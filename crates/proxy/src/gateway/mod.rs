@@ -305,7 +305,7 @@ impl Gateway {
             policy::strip_anonymous(&mut headers);
             trail.identify(&caller.identity);
         }
-        let mut rights = self.rights(&caller, &connection);
+        let mut rights = rights(&live, &caller, &connection);
         policy::recorded(
             rights.authorize(&operation, &path, &query, &headers),
             &rights,
@@ -353,19 +353,6 @@ impl Gateway {
         Ok(guarded::hold(response, place, pace))
     }
 
-    /// The rights of whoever makes a request over a connection, now.
-    fn rights(&self, caller: &Authenticated<Caller>, connection: &ConnectionInfo) -> Rights {
-        let circumstances = Circumstances {
-            source: connection.client,
-            time: OffsetDateTime::now_utc(),
-            tls: connection.tls,
-            certificate: None,
-            grant: None,
-            prefix: None,
-        };
-        Rights::of(self.config.policy.as_ref(), caller, circumstances)
-    }
-
     /// Who makes the request: whoever signed it, or nobody, where that may be enough.
     fn caller(
         &self,
@@ -386,6 +373,19 @@ impl Gateway {
             Some(_) => Ok(auth::anonymous(parts, &self.auth_settings)?),
         }
     }
+}
+
+/// The rights of whoever makes a request over a connection, now.
+fn rights(live: &Live, caller: &Authenticated<Caller>, connection: &ConnectionInfo) -> Rights {
+    let circumstances = Circumstances {
+        source: connection.client,
+        time: OffsetDateTime::now_utc(),
+        tls: connection.tls,
+        certificate: None,
+        grant: None,
+        prefix: None,
+    };
+    Rights::of(live.policy.as_ref(), caller, circumstances)
 }
 
 /// Refuses what S3 refuses: names and values of more bytes than any of its operations takes (S3 API Reference, PutObject).
