@@ -1,6 +1,9 @@
 //! Who may do what: policies, asked by real clients of a running gateway.
 
-use std::{fmt::Debug, time::Duration};
+use std::{
+    fmt::Debug,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_s3::{
@@ -470,6 +473,79 @@ async fn the_aws_cli_shows_what_is_missing() -> Result<()> {
                 && message.contains("s3:GetObject on resource: \"arn:aws:s3:::access/report\""),
             "{message}"
         );
+        Ok(())
+    })
+    .await
+}
+
+/// Files are looked at every two seconds, twice before they count.
+const NOTICE: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_policy_is_obeyed_without_a_restart_and_a_broken_one_is_not() -> Result<()> {
+    const NIGHT: &str = r#"forbid (principal, action == Action::"decrypt", resource) when { resource.key like "night/*" };"#;
+    let directory = tempfile::tempdir()?;
+    let policies = directory.path().join("policies");
+    std::fs::create_dir(&policies)?;
+    let configuration = format!(
+        "[policy]\nfiles = [\"{}\"]\n[[policy.rule]]\nid = \"all\"\nidentities = [\"client\"]\nallow = [\"admin\"]\n",
+        policies.display()
+    );
+    with_rig_of(&configuration, LIMIT, async |rig: &mut Rig| {
+        let (client, _) = rig.clients(BUCKET).await?;
+        put(&client, BUCKET, "night/report", b"report").await?;
+        get(&client, BUCKET, "night/report").await?;
+        let reads = || async {
+            match get(&client, BUCKET, "night/report").await {
+                Ok(_) => Ok::<_, anyhow::Error>(true),
+                Err(error) if format!("{error:?}").contains("AccessDenied") => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        let becomes = async |expected: bool| {
+            let deadline = Instant::now() + NOTICE;
+            while reads().await? != expected {
+                ensure!(Instant::now() < deadline, "not within {NOTICE:?}");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            Ok(())
+        };
+        // A file that comes into the directory.
+        let file = policies.join("night.cedar");
+        std::fs::write(&file, NIGHT)?;
+        becomes(false).await?;
+
+        // Neither what is no policy, nor what does not fit the schema, opens anything.
+        for broken in [
+            "forbid (principal",
+            "permit (principal, action, resource) when { resource.owner == \"me\" };",
+        ] {
+            std::fs::write(&file, broken)?;
+            rig.gateway.process.signal("HUP")?;
+            let deadline = Instant::now() + NOTICE;
+            let refusals = || -> Result<usize> {
+                let logged = rig.gateway.process.logged()?;
+                Ok(logged.matches("what was in effect stays in effect").count())
+            };
+            let before = refusals()?;
+            while refusals()? == before {
+                ensure!(Instant::now() < deadline, "not told within {NOTICE:?}");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            ensure!(rig.gateway.process.logged()?.contains("night.cedar"));
+            ensure!(!reads().await?);
+        }
+
+        std::fs::write(&file, NIGHT.replace("night/*", "day/*"))?;
+        becomes(true).await?;
+        // Rules of the configuration itself.
+        let text = std::fs::read_to_string(&rig.gateway.configuration)?;
+        std::fs::write(
+            &rig.gateway.configuration,
+            text.replace("allow = [\"admin\"]", "allow = [\"operator\"]"),
+        )?;
+        becomes(false).await?;
+        ensure!(!rig.gateway.process.logged()?.contains("need a restart"));
         Ok(())
     })
     .await

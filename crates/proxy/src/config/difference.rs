@@ -4,7 +4,7 @@
 use toml::{Table, Value};
 
 /// Keys that take effect while a gateway runs; a key below one of them does, too.
-const LIVE: [&str; 8] = [
+const LIVE: [&str; 9] = [
     "identity",
     "limits.concurrent_requests",
     "limits.per_address",
@@ -13,6 +13,7 @@ const LIVE: [&str; 8] = [
     "listener.tls",
     "log.level",
     "admin.tls",
+    "policy",
 ];
 
 /// Whether a change of this key takes effect while a gateway runs.
@@ -81,6 +82,8 @@ mod tests {
             "identity[0].credential[1].secret_access_key",
             "listener.tls.key",
             "log.level",
+            "policy.rule",
+            "policy.files[0]",
         ] {
             assert!(is_live(key), "{key}");
         }

@@ -95,6 +95,7 @@ fn read_files(value: &Value<'_>, surroundings: Surroundings<'_>) -> Option<Vec<P
     let mut files = Vec::new();
     for item in value.texts()? {
         let path = surroundings.path(item.text()?);
+        item.refers_to(&path);
         let read = if path.is_dir() {
             read_directory(&path)
         } else {
