@@ -7,20 +7,30 @@
 //! ```
 //!
 //! Default deny; what forbids beats what permits; a policy that cannot be evaluated denies.
+//!
+//! Beside policies: [`token`], session tokens that any replica verifies without shared state; [`web_identity`], tokens of identity providers;
+//! and [`grant`], break-glass grants, which approvers sign with Ed25519 keys ([`PrivateKey`], [`PublicKey`]), also those of OpenSSH.
 
 mod action;
+mod canonical;
 mod decision;
 mod engine;
+pub mod grant;
 mod question;
 mod role;
 mod rule;
 mod schema;
+mod signature;
 mod slices;
+pub mod token;
+pub mod web_identity;
 
 pub use action::{Action, Level};
+pub use canonical::CanonicalError;
 pub use decision::Decision;
 pub use engine::{Engine, PolicyError, PolicyFile, Principals};
 pub use question::{Circumstances, Principal, Question, Resource};
 pub use role::Role;
 pub use rule::{Rule, RuleError};
 pub use schema::schema_text;
+pub use signature::{PrivateKey, PublicKey, Signature, SignatureError};

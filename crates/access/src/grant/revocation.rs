@@ -1,0 +1,230 @@
+//! Which grants are revoked: a signed, numbered list that is good for a short time only.
+//!
+//! Whoever stores it can hide it or serve an old one. Then it is stale or goes backwards, and every grant fails.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    canonical::{self, CanonicalError},
+    signature::{PrivateKey, PublicKey, Signature, SignatureError},
+};
+
+/// The namespace of signatures of the list.
+pub const REVOCATIONS_NAMESPACE: &str = "sealgate-revocations";
+
+/// The most bytes of a list: some 30,000 grants.
+const LIST_LIMIT: usize = 1024 * 1024;
+
+/// How far clocks may be apart, in seconds.
+const SKEW: u64 = 60;
+
+/// The list that is signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevocationList {
+    /// The version of this document: 1.
+    pub version: u8,
+    /// The deployment that it is about.
+    pub deployment: String,
+    /// Its number; each list has a higher one than the last.
+    pub number: u64,
+    /// When it was made, in seconds since 1970.
+    pub issued: u64,
+    /// From when it is stale, in seconds since 1970.
+    pub next_update: u64,
+    /// The ids of the grants that are revoked, in ascending order.
+    pub revoked: BTreeSet<String>,
+}
+
+/// A list with its signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedRevocationList {
+    /// The text of the list, byte for byte what was signed.
+    pub list: String,
+    /// The signature, in base64url without padding.
+    pub signature: String,
+}
+
+impl SignedRevocationList {
+    /// Signs a list.
+    ///
+    /// # Errors
+    ///
+    /// [`CanonicalError`] and [`SignatureError`], which no list of ours leads to.
+    pub fn sign(list: &RevocationList, key: &PrivateKey) -> Result<Self, RevocationError> {
+        let list = canonical::write(list)?;
+        let signature = key.sign(REVOCATIONS_NAMESPACE, list.as_bytes())?;
+        Ok(Self {
+            list,
+            signature: signature.encode(),
+        })
+    }
+
+    /// Its one encoding.
+    ///
+    /// # Errors
+    ///
+    /// [`CanonicalError`].
+    pub fn to_text(&self) -> Result<String, CanonicalError> {
+        canonical::write(self)
+    }
+
+    /// Reads it. The text of the list in it is escaped, so it may be twice as long.
+    ///
+    /// # Errors
+    ///
+    /// [`CanonicalError`].
+    pub fn of_text(text: &str) -> Result<Self, CanonicalError> {
+        canonical::read(text, 2 * LIST_LIMIT)
+    }
+}
+
+/// Why a list is not taken, or why there is none to go by.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RevocationError {
+    /// It cannot be read.
+    #[error("the list of revocations {0}")]
+    Document(#[from] CanonicalError),
+    /// Nobody who may has signed it.
+    #[error("the list of revocations is signed by nobody who may revoke: {0}")]
+    Signature(#[from] SignatureError),
+    /// It is about another deployment, or of another version.
+    #[error("the list of revocations is about another deployment, or of another version")]
+    Foreign,
+    /// It is older than one that was seen before.
+    #[error("the list of revocations goes backwards: number {found} after {seen}")]
+    RolledBack {
+        /// The number of the list.
+        found: u64,
+        /// The highest number that was seen.
+        seen: u64,
+    },
+    /// There are two of the same number that differ.
+    #[error("there are two different lists of revocations of the number {number}")]
+    Forked {
+        /// Their number.
+        number: u64,
+    },
+    /// It is not from the past.
+    #[error("the list of revocations is from the future: made at {issued}, and it is {now}")]
+    FromTheFuture {
+        /// When it says that it was made.
+        issued: u64,
+        /// What time it is.
+        now: u64,
+    },
+    /// It was good until some time ago.
+    #[error("the list of revocations is stale since {next_update}, and it is {now}")]
+    Stale {
+        /// Until when it was good.
+        next_update: u64,
+        /// What time it is.
+        now: u64,
+    },
+    /// There is none.
+    #[error("there is no list of revocations yet")]
+    Missing,
+}
+
+/// The newest list that a replica has seen. It remembers the number, so a list that goes backwards is noticed; a replica that starts anew is
+/// protected by `next_update` alone.
+#[derive(Debug, Clone)]
+pub struct Revocations {
+    deployment: String,
+    revokers: Vec<PublicKey>,
+    newest: Option<(RevocationList, String)>,
+}
+
+impl Revocations {
+    /// Knows no list yet; grants fail until there is one.
+    pub fn new(deployment: impl Into<String>, revokers: Vec<PublicKey>) -> Self {
+        Self {
+            deployment: deployment.into(),
+            revokers,
+            newest: None,
+        }
+    }
+
+    /// Takes a list over, if it is newer than the one before.
+    ///
+    /// # Errors
+    ///
+    /// [`RevocationError`]; the list before stays.
+    pub fn update(
+        &mut self,
+        signed: &SignedRevocationList,
+        now: u64,
+    ) -> Result<(), RevocationError> {
+        let signature = Signature::decode(&signed.signature)?;
+        let verified = self.revokers.iter().any(|key| {
+            key.verify(REVOCATIONS_NAMESPACE, signed.list.as_bytes(), &signature)
+                .is_ok()
+        });
+        if !verified {
+            return Err(SignatureError::Invalid.into());
+        }
+        let list: RevocationList = canonical::read(&signed.list, LIST_LIMIT)?;
+        if list.version != 1 || list.deployment != self.deployment {
+            return Err(RevocationError::Foreign);
+        }
+        if list.issued > now.saturating_add(SKEW) {
+            return Err(RevocationError::FromTheFuture {
+                issued: list.issued,
+                now,
+            });
+        }
+        if let Some((seen, text)) = &self.newest {
+            if list.number < seen.number {
+                return Err(RevocationError::RolledBack {
+                    found: list.number,
+                    seen: seen.number,
+                });
+            }
+            if list.number == seen.number && *text != signed.list {
+                return Err(RevocationError::Forked {
+                    number: list.number,
+                });
+            }
+        }
+        fresh(&list, now)?;
+        self.newest = Some((list, signed.list.clone()));
+        Ok(())
+    }
+
+    /// Whether a grant is revoked.
+    ///
+    /// # Errors
+    ///
+    /// [`RevocationError::Missing`] and [`RevocationError::Stale`]: nobody knows, so no grant counts.
+    pub fn is_revoked(&self, grant: &str, now: u64) -> Result<bool, RevocationError> {
+        let (list, _) = self.newest.as_ref().ok_or(RevocationError::Missing)?;
+        fresh(list, now)?;
+        Ok(list.revoked.contains(grant))
+    }
+
+    /// The number of the newest list; none before the first.
+    pub fn number(&self) -> Option<u64> {
+        self.newest.as_ref().map(|(list, _)| list.number)
+    }
+}
+
+fn fresh(list: &RevocationList, now: u64) -> Result<(), RevocationError> {
+    if now >= list.next_update {
+        return Err(RevocationError::Stale {
+            next_update: list.next_update,
+            now,
+        });
+    }
+    // A clock that was set back would make a stale list fresh again.
+    if list.issued > now.saturating_add(SKEW) {
+        return Err(RevocationError::FromTheFuture {
+            issued: list.issued,
+            now,
+        });
+    }
+    Ok(())
+}

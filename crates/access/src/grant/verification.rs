@@ -1,0 +1,234 @@
+//! Whether a grant counts, here and now.
+
+use std::collections::BTreeSet;
+
+use thiserror::Error;
+
+use super::{
+    request::{GRANT_NAMESPACE, Grant, GrantRequest, REQUEST_LIMIT, VERSION},
+    revocation::{RevocationError, Revocations},
+};
+use crate::{
+    action::Action,
+    canonical::{self, CanonicalError},
+    signature::{PublicKey, Signature},
+};
+
+/// The most approvals that are looked at: each costs the verification of a signature.
+const APPROVALS_LIMIT: usize = 16;
+
+/// Somebody who may approve. Two keys of one person are one approver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approver {
+    /// Their name. An identity of the same name is the same person.
+    pub name: String,
+    /// Their public key.
+    pub key: PublicKey,
+}
+
+/// What a grant needs, from the configuration.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// The deployment.
+    pub deployment: String,
+    /// Who may approve.
+    pub approvers: Vec<Approver>,
+    /// How many different approvers it takes; at least one.
+    pub quorum: usize,
+    /// The longest time that a grant may last, in seconds.
+    pub longest: u64,
+}
+
+/// Why a grant does not count.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum GrantError {
+    /// It cannot be read.
+    #[error("the grant {0}")]
+    Document(#[from] CanonicalError),
+    /// It is of another version, or for another deployment.
+    #[error("the grant is for another deployment, or of another version")]
+    Foreign,
+    /// It lasts longer than is allowed, or ends before it begins.
+    #[error("the grant would last {seconds} s; at most {longest} s are allowed")]
+    TooLong {
+        /// How long it would last.
+        seconds: u64,
+        /// How long it may.
+        longest: u64,
+    },
+    /// Its time has not come.
+    #[error("the grant begins at {not_before}, and it is {now}")]
+    NotYet {
+        /// From when it counts.
+        not_before: u64,
+        /// What time it is.
+        now: u64,
+    },
+    /// Its time is over.
+    #[error("the grant ended at {expires}, and it is {now}")]
+    Expired {
+        /// Until when it counted.
+        expires: u64,
+        /// What time it is.
+        now: u64,
+    },
+    /// Somebody approved what they asked for.
+    #[error("{requester} approved a grant for themselves")]
+    SelfApproved {
+        /// Who.
+        requester: String,
+    },
+    /// A signature is of nobody who may approve, or does not verify.
+    #[error("an approval is not that of an approver")]
+    ForgedApproval,
+    /// More approvals than are looked at.
+    #[error("the grant has {count} approvals; at most {APPROVALS_LIMIT} are read")]
+    TooManyApprovals {
+        /// How many.
+        count: usize,
+    },
+    /// Too few approved it.
+    #[error("the grant has {found} of {quorum} approvals")]
+    TooFewApprovals {
+        /// How many different approvers there are.
+        found: usize,
+        /// How many it takes.
+        quorum: usize,
+    },
+    /// It was revoked.
+    #[error("the grant was revoked")]
+    Revoked,
+    /// Nobody knows whether it was revoked.
+    #[error("whether the grant was revoked is not known: {0}")]
+    Revocations(#[from] RevocationError),
+    /// Somebody else uses it.
+    #[error("the grant is {requester}'s and nobody else's")]
+    OfSomebodyElse {
+        /// Whose it is.
+        requester: String,
+    },
+}
+
+/// A grant that counts, until the next request asks again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedGrant {
+    request: GrantRequest,
+    approvers: BTreeSet<String>,
+}
+
+impl Grant {
+    /// Verifies everything: encoding, deployment, time, signatures, quorum, revocation, and that it is the requester who uses it.
+    ///
+    /// # Errors
+    ///
+    /// [`GrantError`]; a single approval that is not good makes the grant fail, whatever the others are.
+    pub fn verify(
+        &self,
+        user: &str,
+        rules: &Rules,
+        revocations: &Revocations,
+        now: u64,
+    ) -> Result<VerifiedGrant, GrantError> {
+        let request: GrantRequest = canonical::read(&self.request, REQUEST_LIMIT)?;
+        if request.version != VERSION || request.deployment != rules.deployment {
+            return Err(GrantError::Foreign);
+        }
+        if request.requester != user {
+            return Err(GrantError::OfSomebodyElse {
+                requester: request.requester,
+            });
+        }
+        let seconds = request.expires.saturating_sub(request.not_before);
+        if seconds == 0 || seconds > rules.longest {
+            return Err(GrantError::TooLong {
+                seconds,
+                longest: rules.longest,
+            });
+        }
+        if now < request.not_before {
+            return Err(GrantError::NotYet {
+                not_before: request.not_before,
+                now,
+            });
+        }
+        if now >= request.expires {
+            return Err(GrantError::Expired {
+                expires: request.expires,
+                now,
+            });
+        }
+        let approvers = self.approvers(&request, rules)?;
+        let quorum = rules.quorum.max(1);
+        if approvers.len() < quorum {
+            return Err(GrantError::TooFewApprovals {
+                found: approvers.len(),
+                quorum,
+            });
+        }
+        if revocations.is_revoked(&request.id, now)? {
+            return Err(GrantError::Revoked);
+        }
+        Ok(VerifiedGrant { request, approvers })
+    }
+
+    /// The names of those who approved.
+    fn approvers(
+        &self,
+        request: &GrantRequest,
+        rules: &Rules,
+    ) -> Result<BTreeSet<String>, GrantError> {
+        if self.approvals.len() > APPROVALS_LIMIT {
+            return Err(GrantError::TooManyApprovals {
+                count: self.approvals.len(),
+            });
+        }
+        // A key of the requester is theirs under whatever other name it stands.
+        let own: BTreeSet<PublicKey> = rules
+            .approvers
+            .iter()
+            .filter(|approver| approver.name == request.requester)
+            .map(|approver| approver.key)
+            .collect();
+        let mut names = BTreeSet::new();
+        let mut keys = BTreeSet::new();
+        for approval in &self.approvals {
+            let approver = rules
+                .approvers
+                .iter()
+                .find(|approver| approver.key.to_string() == approval.key)
+                .ok_or(GrantError::ForgedApproval)?;
+            let signature =
+                Signature::decode(&approval.signature).map_err(|_| GrantError::ForgedApproval)?;
+            approver
+                .key
+                .verify(GRANT_NAMESPACE, self.request.as_bytes(), &signature)
+                .map_err(|_| GrantError::ForgedApproval)?;
+            if own.contains(&approver.key) {
+                return Err(GrantError::SelfApproved {
+                    requester: request.requester.clone(),
+                });
+            }
+            if keys.insert(approver.key) {
+                names.insert(approver.name.clone());
+            }
+        }
+        Ok(names)
+    }
+}
+
+impl VerifiedGrant {
+    /// The request that was granted.
+    pub fn request(&self) -> &GrantRequest {
+        &self.request
+    }
+
+    /// Who approved it.
+    pub fn approvers(&self) -> &BTreeSet<String> {
+        &self.approvers
+    }
+
+    /// Whether it allows an action on an object or, for a listing, on what lies below a prefix.
+    pub fn allows(&self, action: Action, bucket: &str, key_or_prefix: &str) -> bool {
+        self.request.scope.allows(action, bucket, key_or_prefix)
+    }
+}
