@@ -6,8 +6,9 @@ use anyhow::{Context, Result, ensure};
 use sealgate_tests::{
     admin::{AdminEndpoint, check},
     certificates,
+    endpoint::{Endpoint, REGION},
     rig::{bounded, get, put},
-    servers::{Devstore, Gateway, GatewaySettings, KeyServer},
+    servers::{Devstore, Gateway, GatewaySettings, KEY, KeyServer},
 };
 use serde_json::json;
 
@@ -158,6 +159,71 @@ async fn a_key_service_that_opens_nothing_is_found_although_its_key_is_described
         ensure!(admin.get("/readyz?exclude=key_quorum").await?.status == 200);
         key_server.set_faults(&json!([]))?;
         admin.until_ready(true, CHANGE).await?;
+        Ok(())
+    })
+    .await
+    .with_context(|| gateway.process.last_words())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_key_that_is_disabled_takes_no_gateway_from_the_others() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let storage = Devstore::start(directory.path())?;
+    let key_server = KeyServer::start(directory.path(), None)?;
+    let kms = key_server.endpoint.kms();
+    let made = kms.create_key().send().await?;
+    let of_tenant = made
+        .key_metadata
+        .and_then(|key| key.arn)
+        .context("no ARN")?;
+    let table = |name: &str, key: &str| {
+        let Endpoint {
+            url, access_key_id, ..
+        } = &key_server.endpoint;
+        format!(
+            "[[key_service]]\nname = \"{name}\"\ntype = \"aws-kms\"\nkey = \"{key}\"\nendpoint = \"{url}\"\nregion = \"{REGION}\"\n\
+             credentials = {{ access_key_id = \"{access_key_id}\", secret_access_key = \"env:KEY_SERVER_SECRET\" }}\n\n"
+        )
+    };
+    let admin = AdminEndpoint::new(None)?;
+    let gateway = Gateway::start(
+        GatewaySettings {
+            top: "domain = [{ buckets = [\"tenant\"], name = \"acme/tenant\", key_services = [\"tenant\"] }, \
+                  { buckets = [\"*\"], key_services = [\"rest\"] }]"
+                .to_owned(),
+            key_service: Some(table("tenant", &of_tenant) + &table("rest", KEY)),
+            more: format!(
+                "{}[limits]\nkey_service_probe_interval = \"1s\"\n",
+                admin.table()
+            ),
+            ..GatewaySettings::new(&storage.endpoint, &key_server.endpoint)
+        },
+        directory.path(),
+    )?;
+    bounded(LIMIT, async {
+        admin.until_ready(true, CHANGE).await?;
+        kms.disable_key().key_id(&of_tenant).send().await?;
+        let deadline = tokio::time::Instant::now() + CHANGE;
+        let document = loop {
+            let answer = admin.get("/readyz").await?;
+            ensure!(answer.status == 200, "{}", answer.text());
+            let document: serde_json::Value = serde_json::from_str(&answer.text())?;
+            if check(&document, "key_quorum_of_every_domain")["ok"] == false {
+                break document;
+            }
+            ensure!(tokio::time::Instant::now() < deadline, "{document:#}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        };
+        let found = check(&document, "key_quorum_of_every_domain");
+        let cause = found["cause"].to_string();
+        ensure!(
+            cause.contains("acme/tenant") && !cause.contains("(*)"),
+            "{cause}"
+        );
+        ensure!(check(&document, "key_quorum")["ok"] == true, "{document:#}");
+        let client = gateway.endpoint.s3()?;
+        client.create_bucket().bucket("others").send().await?;
+        put(&client, "others", "key", b"content").await?;
         Ok(())
     })
     .await

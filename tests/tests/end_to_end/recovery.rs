@@ -610,6 +610,17 @@ async fn a_drill_shows_each_way_alone_and_fails_where_one_does_not_open() -> Res
         ensure!(!succeeded, "{document}");
         ensure!(document["alone"][0]["objects"]["opened"] == 4, "{document}");
         ensure!(document["alone"][1]["objects"]["failed"] == 4, "{document}");
+
+        // Where no single bucket has objects of every key, several have.
+        let second = gateway.endpoint.s3()?;
+        second.create_bucket().bucket("second").send().await?;
+        put(&second, "second", "letters/a", b"elsewhere").await?;
+        let (succeeded, document, said) =
+            drill(&[&with_key[..], &["--bucket", "second"]].concat())?;
+        ensure!(
+            succeeded && document["alone"][1]["objects"]["opened"] == 5,
+            "{document} {said}"
+        );
         Ok(())
     })
     .await

@@ -171,6 +171,19 @@ async fn commands_ask_a_principal_that_may_only_generate_for_nothing_else() -> R
             "{report}"
         );
 
+        for (name, more) in [
+            ("drill", &["--bucket", BUCKET, "--without-recovery-key"][..]),
+            ("keys rewrap", &[]),
+            ("verify", &["--deep"]),
+            ("export", &["--bucket", BUCKET, "--to-directory", "nowhere"]),
+        ] {
+            let (said, succeeded) = sealgate(&writer, name, more)?;
+            ensure!(
+                !succeeded && said.contains("is write-only"),
+                "{name}: {said}"
+            );
+        }
+
         let plain = rig.directory().join("plain");
         let [sealed, opened] = ["sealed", "opened"].map(|name| rig.directory().join(name));
         let paths = [&plain, &sealed, &opened].map(|path| path.to_string_lossy().into_owned());
