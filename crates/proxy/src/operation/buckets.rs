@@ -3,7 +3,7 @@
 use http::{Response, StatusCode};
 
 use super::{Exchange, ResponseBody, append_query, headers, whole};
-use crate::{error::S3Error, query_string::QueryString, xml::listing};
+use crate::{error::S3Error, query_string::QueryString, xml::buckets};
 
 /// The longest page (S3 API, ListBuckets).
 const MAXIMUM_PAGE: u32 = 10_000;
@@ -16,7 +16,7 @@ pub(super) async fn list(exchange: Exchange) -> Result<Response<ResponseBody>, S
         let (answer_headers, document) = exchange
             .upstream_document(query.clone(), request_headers)
             .await?;
-        let shown = listing::hide_buckets(&document, |name| name == hidden)?;
+        let shown = buckets::hide_buckets(&document, |name| name == hidden)?;
         let is_short = shown.len() < document.len()
             && memchr::memmem::find(&document, b"<ContinuationToken>").is_some();
         match one_more(&exchange.upstream_query) {

@@ -11,6 +11,7 @@
 
 pub mod answers;
 pub mod attributes_answer;
+pub mod buckets;
 pub mod checksum_value;
 pub mod delete_result;
 mod elements;
@@ -21,6 +22,7 @@ pub mod multipart_answers;
 mod object_pages;
 mod plain_entry;
 pub mod requests;
+mod rewriting;
 pub mod upstream_answers;
 pub mod upstream_listings;
 pub mod upstream_versions;
