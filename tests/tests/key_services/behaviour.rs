@@ -209,7 +209,11 @@ async fn ends_for_ever(administrator: &mut dyn Administrator) -> Result<()> {
         "{} was deleted",
         deletion.key_name
     );
-    let waiting = if deletion.manner == DeletionManner::Scheduled {
+    let is_scheduled = matches!(
+        deletion.manner,
+        DeletionManner::Scheduled | DeletionManner::ScheduledElsewhere
+    );
+    let waiting = if is_scheduled {
         Duration::from_hours(7 * 24)
     } else {
         Duration::ZERO

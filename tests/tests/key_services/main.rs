@@ -15,6 +15,8 @@ mod pkcs11;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]
+mod shredding;
+#[cfg(test)]
 mod vault;
 #[cfg(test)]
 mod vault_logins;

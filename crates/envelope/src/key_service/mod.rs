@@ -156,6 +156,8 @@ pub struct KeyDeletion {
 pub enum DeletionManner {
     /// It opens nothing any more; until the date the deletion can be cancelled.
     Scheduled,
+    /// The same in a server that speaks the protocol of AWS KMS and is not known to be AWS's own.
+    ScheduledElsewhere,
     /// The server has deleted it.
     Deleted,
     /// The token has destroyed it.
@@ -169,7 +171,7 @@ impl DeletionManner {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Scheduled => "deletion scheduled",
+            Self::Scheduled | Self::ScheduledElsewhere => "deletion scheduled",
             Self::Deleted => "deleted",
             Self::Destroyed => "destroyed in its token",
             Self::Overwritten => "file overwritten and removed",
@@ -181,7 +183,9 @@ impl DeletionManner {
     pub fn survivors(self) -> Option<&'static str> {
         match self {
             Self::Scheduled => None,
-            Self::Deleted => Some("backups and snapshots of the key server from before"),
+            Self::ScheduledElsewhere | Self::Deleted => {
+                Some("backups and snapshots of the key server from before")
+            }
             Self::Destroyed => Some("backups of the token, and tokens that it was cloned to"),
             Self::Overwritten => Some(
                 "copies and backups of the file, and what the medium keeps of overwritten blocks",

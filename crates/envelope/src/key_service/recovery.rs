@@ -313,15 +313,16 @@ impl RecoveryKey {
         secret_file::is_sealed(&RECOVERY_KEY, path.as_ref())
     }
 
-    /// Overwrites the file that this key was read from, and removes it. Blocks. Copies of it stay, and so may what the medium
-    /// keeps of overwritten blocks.
+    /// Overwrites the file that this key was read from with zeros, and waits until they are on disk. The file stays, for
+    /// [`remove_overwritten`](secret_file::remove_overwritten). Blocks. Copies of it stay, and so may what the medium keeps of
+    /// overwritten blocks.
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`] if the file has another key by now, or cannot be written or removed.
-    pub fn destroy(self, path: impl AsRef<Path>) -> Result<()> {
+    /// [`Error::Misuse`] if the file has another key by now, or cannot be written.
+    pub fn overwrite_file(&self, path: impl AsRef<Path>) -> Result<()> {
         let labels = self.to_file().labels;
-        secret_file::destroy(&RECOVERY_KEY, path.as_ref(), |found| found == labels)
+        secret_file::overwrite(&RECOVERY_KEY, path.as_ref(), |found| found == labels)
     }
 
     fn new(private: PrivateKey, deployment: &str, sender: RecoveryPublicKey) -> Result<Self> {

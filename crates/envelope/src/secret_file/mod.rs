@@ -4,6 +4,7 @@
 //! Either is readable by its owner only, never overwritten when it is made, and replaced whole or not at all when its
 //! passphrase changes.
 
+mod destruction;
 mod line;
 mod passphrase;
 mod sealing;
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
+pub(crate) use self::destruction::overwrite;
+pub use self::destruction::{Remains, remains, remove_overwritten};
 pub use self::passphrase::{MAXIMUM_PASSPHRASE_LENGTH, MINIMUM_PASSPHRASE_LENGTH, Passphrase};
 pub use self::sealing::{
     MAXIMUM_ARGON2_LANES, MAXIMUM_ARGON2_MEMORY, MAXIMUM_ARGON2_PASSES, PassphraseCost,
@@ -154,74 +157,6 @@ impl SecretFile {
             Some(passphrase) => sealing::seal(kind, self, passphrase, PassphraseCost::default()),
         }
     }
-}
-
-/// Overwrites the file with zeros, waits until they are on disk, and removes it, if it is of this kind and its labels are
-/// those of the secret that is meant. Blocks.
-///
-/// Copies of the file stay, and so may what the medium keeps of overwritten blocks.
-pub(crate) fn destroy(
-    kind: &Kind,
-    path: &Path,
-    is_meant: impl Fn(&[String]) -> bool,
-) -> Result<()> {
-    let fault = |error: io::Error| refusal(kind, path, &format!("cannot be destroyed: {error}"));
-    // Behind a symbolic link it is the file that is overwritten; the link goes with it.
-    let real = fs::canonicalize(path).map_err(fault)?;
-    let line = read_line(kind, &real)?;
-    let content = line::parse(kind, &line)
-        .map_err(|fault| refusal(kind, path, &format!("is not a {}: {fault}", kind.what)))?;
-    let labels = match &content {
-        Content::Clear(file) => file.labels.as_slice(),
-        Content::Sealed(sealed) => sealed.labels(),
-    };
-    if !is_meant(labels) {
-        return Err(refusal(
-            kind,
-            path,
-            "has another key than the one that is to be destroyed; nothing was done",
-        ));
-    }
-    let overwritten = OpenOptions::new()
-        .write(true)
-        .open(&real)
-        .and_then(|mut file| {
-            file.write_all(&vec![0; line.len()])?;
-            file.sync_all()
-        });
-    overwritten
-        .and_then(|()| fs::remove_file(&real))
-        .and_then(|()| synchronise_directory(&real))
-        .map_err(fault)?;
-    if path != real && fs::symlink_metadata(path).is_ok() {
-        fs::remove_file(path).map_err(fault)?;
-    }
-    Ok(())
-}
-
-/// Whether a key file that is to be destroyed is: it is not there, or it was overwritten and is removed now, where an earlier
-/// attempt was interrupted between the two. Blocks.
-///
-/// # Errors
-///
-/// [`Error::Misuse`] where it cannot be read or removed.
-pub fn finish_destruction(path: impl AsRef<Path>) -> Result<bool> {
-    let path = path.as_ref();
-    let failed = |error: io::Error| {
-        Error::misuse(format!("{} cannot be looked at: {error}", path.display()))
-    };
-    let content = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
-        content => Zeroizing::new(content.map_err(failed)?),
-    };
-    if content.is_empty() || content.iter().any(|byte| *byte != 0) {
-        return Ok(false);
-    }
-    let real = fs::canonicalize(path).map_err(failed)?;
-    fs::remove_file(&real)
-        .and_then(|()| synchronise_directory(&real))
-        .map_err(failed)?;
-    Ok(true)
 }
 
 /// Whether the file at `path` is sealed with a passphrase. Derives nothing.

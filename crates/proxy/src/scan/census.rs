@@ -9,12 +9,12 @@ use std::{
 };
 
 use sealgate_envelope::{
-    WorkingKeyId, Wrap,
-    records::{MAXIMUM_RECORD_LENGTH, RegistryRecord, registry_prefix},
+    WorkingKeyId,
+    records::{MAXIMUM_RECORD_LENGTH, RegistryRecord, UnverifiedRegistryRecord, registry_prefix},
 };
 
 use super::{
-    Item,
+    Item, Named, Trial,
     finding::Class,
     key_name::KeyName,
     patience::patiently,
@@ -62,7 +62,7 @@ impl std::fmt::Display for Found {
 #[derive(Debug)]
 pub(crate) enum Seen {
     /// It is sealed; by whom its working key is wrapped.
-    Sealed(Vec<KeyName>),
+    Sealed(Named),
     /// It is stored in the clear.
     Clear,
     /// It is gone, or says nothing of keys.
@@ -86,19 +86,32 @@ pub(crate) struct Census {
     pub(crate) objects_inside: u64,
     /// And outside.
     pub(crate) objects_outside: u64,
-    /// Working keys of the domain that have a record.
-    pub(crate) records: HashSet<WorkingKeyId>,
+    /// Inside, where a key is named that refuses the wrap.
+    pub(crate) disowned_inside: Found,
+    /// The same outside.
+    pub(crate) disowned_outside: Found,
+    /// The records of working keys of which at least one version is inside.
+    pub(crate) records: BTreeMap<WorkingKeyId, RecordVersions>,
+}
+
+/// All versions of the record of one working key.
+#[derive(Debug, Default)]
+pub(crate) struct RecordVersions {
+    /// Those that claim the domain, as they were read.
+    pub(crate) own: Vec<(RecordVersion, UnverifiedRegistryRecord)>,
+    /// Those that claim another one, or cannot be read.
+    pub(crate) foreign: Found,
 }
 
 impl Census {
     /// Takes in one more. `name` says what it is.
     pub(crate) fn add(&mut self, is_inside: bool, name: &str, seen: Seen) {
         match seen {
-            Seen::Sealed(keys) => {
-                let side = if is_inside {
-                    &mut self.inside
+            Seen::Sealed(Named { keys, disowned }) => {
+                let (side, unowned) = if is_inside {
+                    (&mut self.inside, &mut self.disowned_inside)
                 } else {
-                    &mut self.outside
+                    (&mut self.outside, &mut self.disowned_outside)
                 };
                 for key in keys {
                     if side.len() >= MAXIMUM_KEYS && !side.contains_key(&key) {
@@ -107,6 +120,9 @@ impl Census {
                     }
                     side.entry(key).or_default().add(name);
                 }
+                for key in disowned {
+                    unowned.add(&format!("{name}: {key}"));
+                }
             }
             Seen::Clear if is_inside => self.clear.add(name),
             Seen::Clear | Seen::Nothing => {}
@@ -114,7 +130,7 @@ impl Census {
         }
     }
 
-    /// Goes through all versions of all registry records, and the records of open uploads. `own` are the domain's names.
+    /// Goes through all versions of all registry records, and the records of open uploads.
     ///
     /// # Errors
     ///
@@ -122,41 +138,92 @@ impl Census {
     pub(crate) async fn of_records(
         &mut self,
         gateway: &Gateway,
-        own: &[String],
+        trial: &Trial,
     ) -> Result<(), S3Error> {
+        self.of_registry(gateway, trial).await?;
+        self.of_uploads(gateway, trial).await
+    }
+
+    /// Goes through all versions of all registry records.
+    ///
+    /// # Errors
+    ///
+    /// When the state bucket cannot be listed.
+    pub(crate) async fn of_registry(
+        &mut self,
+        gateway: &Gateway,
+        trial: &Trial,
+    ) -> Result<(), S3Error> {
+        let mut all: BTreeMap<WorkingKeyId, RecordVersions> = BTreeMap::new();
+        let mut vanished = HashSet::new();
         for version in gateway.state.versions(registry_prefix()).await? {
-            let name = version.name.clone();
             let Some(id) = working_key(&version) else {
                 continue;
             };
             let bytes = patiently(|| gateway.state.get_version(&version, MAXIMUM_RECORD_LENGTH));
-            match bytes.await {
-                Ok(None) => {}
-                Ok(Some(bytes)) => match RegistryRecord::parse(&bytes, id) {
-                    Ok(record) => {
-                        let domain = record.claimed_domain().as_str();
-                        let is_inside = own.iter().any(|name| name == domain);
-                        if is_inside {
-                            self.records.insert(id);
-                        }
-                        let shown = format!("{name} of the domain {domain}");
-                        self.add(is_inside, &shown, sealed(record.wraps()));
+            let parsed = match bytes.await {
+                Ok(None) => {
+                    vanished.insert((version.name, version.version_id));
+                    continue;
+                }
+                Ok(Some(bytes)) => {
+                    RegistryRecord::parse(&bytes, id).map_err(|error| error.detail().to_owned())
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            let name = version.name.clone();
+            let versions = all.entry(id).or_default();
+            match parsed {
+                Ok(record) => {
+                    let domain = record.claimed_domain().clone();
+                    let is_inside = trial.own().iter().any(|name| name == domain.as_str());
+                    let shown = format!("{name} of the domain {}", domain.as_str());
+                    let wraps = record.wraps();
+                    let seen = patiently(|| {
+                        trial.of_wraps(is_inside, id, wraps, std::slice::from_ref(&domain))
+                    });
+                    let seen = told(seen.await.map(Seen::Sealed));
+                    self.add(is_inside, &shown, seen);
+                    if is_inside {
+                        versions.own.push((version, record));
+                    } else {
+                        versions.foreign.add(domain.as_str());
                     }
-                    Err(error) => {
-                        self.add(false, &name, Seen::Unknown(error.detail().to_owned()));
-                    }
-                },
-                Err(error) => self.add(false, &name, Seen::Unknown(error.to_string())),
+                }
+                Err(cause) => {
+                    versions.foreign.add(&cause);
+                    self.add(false, &name, Seen::Unknown(cause));
+                }
             }
         }
+        // Deleted meanwhile, or kept from us?
+        if !vanished.is_empty() {
+            for version in gateway.state.versions(registry_prefix()).await? {
+                if vanished.contains(&(version.name.clone(), version.version_id)) {
+                    let cause = "the storage lists it, and says that it is not there";
+                    self.add(false, &version.name, Seen::Unknown(cause.to_owned()));
+                }
+            }
+        }
+        all.retain(|_, versions| !versions.own.is_empty());
+        self.records = all;
+        Ok(())
+    }
+
+    async fn of_uploads(&mut self, gateway: &Gateway, trial: &Trial) -> Result<(), S3Error> {
         for name in upload_names(gateway).await? {
             match patiently(|| read_upload(gateway, &name)).await {
                 Ok(None) => {}
                 Ok(Some(Ok(record))) => {
                     let claim = record.claim();
-                    let is_inside = is_inside(gateway, own, &claim.bucket, &claim.object_key);
-                    let shown = format!("the upload of {}/{}", claim.bucket, claim.object_key);
-                    self.add(is_inside, &shown, sealed(record.header().wraps()));
+                    let (bucket, key) = (claim.bucket.as_str(), claim.object_key.as_str());
+                    let rule = gateway.config.domain_for(bucket, key);
+                    let is_inside = trial.own().contains(&rule.name);
+                    let header = record.header();
+                    let named =
+                        patiently(|| trial.of_header(gateway, is_inside, bucket, &rule, header));
+                    let seen = told(named.await.map(Seen::Sealed));
+                    self.add(is_inside, &format!("the upload of {bucket}/{key}"), seen);
                 }
                 Ok(Some(Err((_, cause)))) => self.add(false, &name, Seen::Unknown(cause)),
                 Err(error) => self.add(false, &name, Seen::Unknown(error.to_string())),
@@ -171,25 +238,27 @@ pub(crate) fn working_key(version: &RecordVersion) -> Option<WorkingKeyId> {
     version.name.strip_prefix(registry_prefix())?.parse().ok()
 }
 
-/// Whether a place is of a domain with one of these names.
-pub(crate) fn is_inside(gateway: &Gateway, own: &[String], bucket: &str, key: &str) -> bool {
-    let rule = gateway.config.domain_for(bucket, key);
-    own.contains(&rule.name)
-}
-
-/// What the header of one version shows.
-pub(crate) async fn look(gateway: &Arc<Gateway>, item: &Item) -> Seen {
-    match patiently(|| look_at_header(gateway, item)).await {
+/// What the header of one version shows, and whether it lies inside.
+pub(crate) async fn look(gateway: &Arc<Gateway>, trial: &Trial, item: &Item) -> (bool, Seen) {
+    let rule = gateway.config.domain_for(&item.bucket, &item.entry.key);
+    let is_inside = trial.own().contains(&rule.name);
+    let seen = match patiently(|| look_at_header(gateway, item)).await {
         Ok(Looked::Gone) => Seen::Nothing,
         Ok(Looked::Clear | Looked::Broken((Class::InTheClear, _))) => Seen::Clear,
-        Ok(Looked::Sealed(header, _)) => sealed(header.wraps()),
+        Ok(Looked::Sealed(header, _)) => {
+            let named =
+                patiently(|| trial.of_header(gateway, is_inside, &item.bucket, &rule, &header));
+            told(named.await.map(Seen::Sealed))
+        }
         Ok(Looked::Broken((_, cause))) => Seen::Unknown(cause),
         Err(error) => Seen::Unknown(error.to_string()),
-    }
+    };
+    (is_inside, seen)
 }
 
-fn sealed(wraps: &[Wrap]) -> Seen {
-    Seen::Sealed(wraps.iter().map(KeyName::of).collect())
+/// Where nobody can tell, the cause.
+fn told(seen: Result<Seen, S3Error>) -> Seen {
+    seen.unwrap_or_else(|error| Seen::Unknown(error.to_string()))
 }
 
 #[cfg(test)]
@@ -199,7 +268,9 @@ mod tests {
     #[test]
     fn examples_are_few_and_keys_are_bounded() {
         let mut census = Census::default();
-        let key = |number: usize| vec![format!("local {number:016x}").parse().unwrap()];
+        let key = |number: usize| -> Named {
+            vec![format!("local {number:016x}").parse().unwrap()].into()
+        };
         for number in 0..MAXIMUM_KEYS + 3 {
             census.add(false, "x", Seen::Sealed(key(number)));
         }

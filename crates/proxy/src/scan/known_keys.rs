@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sealgate_envelope::{Error, Wrap, key_service::KeyService, wrap::Provider};
+use sealgate_envelope::{
+    Domain, Error, WorkingKeyId, Wrap, key_service::KeyService, wrap::Provider,
+};
+use sha2::{Digest as _, Sha256};
 
 /// How long a service that was away is not asked again for its key's name: a command that goes through a million objects must not wait a million
 /// times for the same one.
@@ -108,6 +111,18 @@ impl KnownKeys {
         away.filter_map(|(place, cause)| Some((place, cause?)))
             .collect()
     }
+}
+
+/// What a wrap says in one context, for a memory of what came of trying it.
+pub(super) fn digest(id: WorkingKeyId, domain: &Domain, wrap: &Wrap) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    digest.update(id.as_bytes());
+    digest.update((domain.as_str().len() as u64).to_be_bytes());
+    digest.update(domain.as_str());
+    let mut encoded = Vec::new();
+    wrap.encode(&mut encoded);
+    digest.update(&encoded);
+    digest.finalize().into()
 }
 
 /// A wrap's key, for people: provider and reference.

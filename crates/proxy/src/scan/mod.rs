@@ -8,6 +8,7 @@
 //!
 //! Nothing is written. Objects are read by the code that serves them to clients, so what is well here is well there.
 
+mod buckets;
 pub(crate) mod census;
 mod checksums;
 mod finding;
@@ -19,11 +20,14 @@ mod reservoir;
 mod retirement;
 mod state;
 mod structure;
+mod trial;
 mod verification;
 mod walk;
 
+pub(crate) use buckets::{buckets_missing_from, listed_buckets};
 pub use finding::{Class, Finding, Findings};
 pub(crate) use reservoir::Reservoir;
 pub use retirement::{Dependence, Kind, Retirement};
+pub(crate) use trial::{Named, Trial};
 pub use verification::{Checked, Verification};
 pub use walk::{Item, Walk, Walked};

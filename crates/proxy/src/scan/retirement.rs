@@ -12,12 +12,12 @@ use sealgate_envelope::{
     keyring::SealingPolicy,
     records::registry_name,
 };
-use sha2::{Digest, Sha256};
 
 use super::{
     Item,
+    buckets::buckets_missing_from,
     finding::Class,
-    known_keys::{KnownKey, KnownKeys},
+    known_keys::{self, KnownKey, KnownKeys},
     patience::patiently,
     registry::{Record, Registry},
     state::{read_upload, upload_names},
@@ -166,19 +166,9 @@ impl Retirement {
         names
     }
 
-    /// Buckets that the configuration names and that are not among these: of another account, say, or hidden from this one.
+    /// Buckets that the configuration names and that are not among these.
     pub fn buckets_missing_from(&self, walked: &[String]) -> Vec<String> {
-        let config = &self.gateway.config;
-        let domains = config.domains.iter().flat_map(|rule| &rule.buckets);
-        let migrating = config.migrating.iter().flat_map(|table| &table.buckets);
-        let mut names: Vec<_> = domains
-            .chain(migrating)
-            .filter(|name| !name.contains('*') && !walked.contains(name))
-            .cloned()
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+        buckets_missing_from(&self.gateway.config, walked)
     }
 
     /// Whether a version of an object depends on the key.
@@ -341,14 +331,7 @@ impl Retirement {
         wrap: &Wrap,
         proof: &Proof<'_>,
     ) -> Result<bool, S3Error> {
-        let mut digest = Sha256::new();
-        digest.update(id.as_bytes());
-        digest.update((domain.as_str().len() as u64).to_be_bytes());
-        digest.update(domain.as_str());
-        let mut encoded = Vec::new();
-        wrap.encode(&mut encoded);
-        digest.update(&encoded);
-        let digest: [u8; 32] = digest.finalize().into();
+        let digest = known_keys::digest(id, domain, wrap);
         if let Some(opened) = self.opened.get(&digest) {
             return Ok(opened);
         }

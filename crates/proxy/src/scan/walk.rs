@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use futures_util::{StreamExt as _, stream};
-use http::Method;
 
+use super::buckets::listed_buckets;
 use crate::{
     error::S3Error,
     gateway::Gateway,
     migration::{Entries, Entry, Listing, Pace, Versioning, versioning},
-    upstream::{MAX_DOCUMENT_LENGTH, Target, UpstreamRequest},
-    xml::upstream_listings::parse_buckets,
 };
 
 /// What to go through.
@@ -101,12 +99,7 @@ impl Walk {
             "{state} is the state bucket; its records are looked at anyway"
         );
         if buckets.is_empty() {
-            let request = UpstreamRequest::new(Method::GET, Target::service());
-            let answer = gateway.upstream.call(request).await;
-            let answer = answer.context("the buckets cannot be listed; name them")?;
-            buckets = parse_buckets(&answer.document(MAX_DOCUMENT_LENGTH).await?)
-                .map_err(S3Error::from)?;
-            buckets.retain(|bucket| bucket != state);
+            buckets = listed_buckets(gateway).await?;
         }
         buckets.sort();
         buckets.dedup();

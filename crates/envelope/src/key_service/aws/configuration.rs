@@ -175,6 +175,21 @@ impl AwsKmsConfiguration {
             .is_none_or(|url| has_scheme(url, "https://"))
     }
 
+    /// Whether requests go to AWS itself, by its own names: no configured endpoint, or one of a virtual private cloud.
+    pub(super) fn is_at_aws(&self) -> bool {
+        self.endpoint.as_deref().is_none_or(|url| {
+            let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+            let authority = authority.split('/').next().unwrap_or_default();
+            let host = authority
+                .rsplit_once(':')
+                .map_or(authority, |(host, _)| host);
+            let host = host.to_ascii_lowercase();
+            [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"]
+                .iter()
+                .any(|suffix| host.ends_with(suffix))
+        })
+    }
+
     /// The region to sign for, if the configuration itself says it.
     pub(super) fn stated_region(&self) -> Option<String> {
         self.region
@@ -341,6 +356,24 @@ mod tests {
         allowed.check().unwrap();
         assert!(!allowed.uses_tls());
         assert!(AwsKmsConfiguration::new(ARN).uses_tls());
+    }
+
+    #[test]
+    fn another_server_is_not_taken_for_aws() {
+        let is_at_aws = |url: &str| AwsKmsConfiguration::new(ARN).endpoint(url).is_at_aws();
+        assert!(AwsKmsConfiguration::new(ARN).is_at_aws());
+        assert!(is_at_aws(
+            "https://vpce-1.kms.eu-central-1.vpce.amazonaws.com"
+        ));
+        assert!(is_at_aws("https://kms.eu-central-1.amazonaws.com:443/"));
+        for other in [
+            "http://127.0.0.1:9",
+            "https://kms.example.com",
+            "https://amazonaws.com.example.com",
+            "https://kms.example.com/.amazonaws.com",
+        ] {
+            assert!(!is_at_aws(other), "{other}");
+        }
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub struct AwsKms {
     client: Client,
     configured_key: String,
     related_regions: Vec<String>,
+    is_at_aws: bool,
     key: OnceCell<PinnedKey>,
 }
 
@@ -99,6 +100,7 @@ impl AwsKms {
         let key = OnceCell::new_with(known);
         Ok(Self {
             client,
+            is_at_aws: configuration.is_at_aws(),
             configured_key: configuration.key,
             related_regions: configuration.related_regions,
             key,
@@ -383,7 +385,11 @@ impl KeyService for AwsKms {
             .ok_or_else(|| impossible("ScheduleKeyDeletion", &key.arn, "the answer has no date"))?;
         Ok(KeyDeletion {
             key_name: key.arn.clone(),
-            manner: DeletionManner::Scheduled,
+            manner: if self.is_at_aws {
+                DeletionManner::Scheduled
+            } else {
+                DeletionManner::ScheduledElsewhere
+            },
             final_from,
         })
     }

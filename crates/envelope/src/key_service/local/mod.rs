@@ -141,6 +141,19 @@ impl LocalKeyService {
         Self::from_file(&file, path.as_ref())
     }
 
+    /// Overwrites the file of the key that has this identifier with zeros, and waits until they are on disk. The file stays,
+    /// for [`remove_overwritten`](secret_file::remove_overwritten): between the two, whoever destroys it can write down how
+    /// far he came. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`] if the file has another key, or cannot be written.
+    pub fn overwrite_file(path: impl AsRef<Path>, key_id: &str) -> Result<()> {
+        secret_file::overwrite(&LOCAL_KEY, path.as_ref(), |labels| {
+            labels.first().is_some_and(|label| label == key_id)
+        })
+    }
+
     fn from_file(file: &SecretFile, path: &Path) -> Result<Self> {
         let key_id = file.labels.first().cloned().unwrap_or_default();
         Ok(Self {
@@ -292,7 +305,8 @@ impl KeyService for LocalKeyService {
         self.check_present()?;
         let (path, key_id) = (self.path.clone(), self.key_id.clone());
         tokio::task::spawn_blocking(move || {
-            secret_file::destroy(&LOCAL_KEY, &path, |labels| labels.first() == Some(&key_id))
+            Self::overwrite_file(&path, &key_id)?;
+            secret_file::remove_overwritten(&path)
         })
         .await
         .map_err(|error| Error::machine(format!("a thread ended by itself: {error}")))??;

@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::Domain;
 use crate::key_service::failure_of;
 use crate::keys::WorkingKeyId;
+use crate::secret_file::Remains;
 
 fn service() -> LocalKeyService {
     service_of([1; 16])
@@ -328,4 +329,22 @@ async fn a_destroyed_key_is_gone_from_its_file_and_from_memory_and_no_other_file
     ] {
         assert_eq!(failure_of(&error), Some(KeyServiceFailure::NotFound));
     }
+}
+
+#[test]
+fn a_file_is_overwritten_only_if_it_has_the_key_and_stays_until_it_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.key");
+    let key_id = LocalKeyService::create(&path).unwrap().key_id().to_owned();
+    let refused = LocalKeyService::overwrite_file(&path, &"0".repeat(32)).unwrap_err();
+    assert!(refused.detail().contains("nothing was done"), "{refused:?}");
+    assert_eq!(secret_file::remains(&path).unwrap(), Remains::Present);
+    LocalKeyService::open(&path).unwrap();
+    LocalKeyService::overwrite_file(&path, &key_id).unwrap();
+    assert_eq!(secret_file::remains(&path).unwrap(), Remains::Overwritten);
+    assert!(LocalKeyService::open(&path).is_err());
+    secret_file::remove_overwritten(&path).unwrap();
+    assert_eq!(secret_file::remains(&path).unwrap(), Remains::Missing);
+    // What is not there is not overwritten.
+    assert!(LocalKeyService::overwrite_file(&path, &key_id).is_err());
 }

@@ -1,39 +1,46 @@
 //! An order carried out, step by step; what is done is written down before the next step, so that another run goes on.
 //!
 //! ```text
-//! look ─ keys ─ flush ─ registry ─ try ─ certificate
-//!   │      │       │        │       └ the sample opens no more, and each key service says that its key is gone
-//!   │      │       │        └ all versions of the domain's records, until there are none
-//!   │      │       └ no gateway has a working key in memory any more
+//! look ─ keys ─ settle ─ flush ─ prove ─ registry ─ try again ─ certificate
+//!   │      │      │        │       │        │           └ the same as the proof, with the records gone, too
+//!   │      │      │        │       │        └ all versions of the domain's records, until there are none
+//!   │      │      │        │       └ neither what the sample was wrapped by opens, nor what is stored
+//!   │      │      │        └ no gateway has a working key in memory any more
+//!   │      │      └ until each key service refuses: what a gateway opens before that would outlive its flush
 //!   │      └ first those whose deletion has a waiting period; each noted before it is asked for
-//!   └ refusals; from here on the plan is fixed
+//!   └ refusals; again in every run, until the first key may be gone
 //! ```
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use sealgate_envelope::KeyServiceFailure;
+use sealgate_envelope::key_service::KeyService;
+use sealgate_envelope::key_service::local::LocalKeyService;
 use sealgate_envelope::key_service::recovery::RecoveryKey;
-use sealgate_envelope::key_service::{KeyAvailability, KeyService, failure_of};
-use sealgate_envelope::records::registry_prefix;
-use sealgate_envelope::secret_file::finish_destruction;
 
 use super::super::command;
-use super::certificate::{
-    Certificate, DestroyedKey, GatewaysFlushed, ObjectsTried, RecordsDeleted,
-};
+use super::certificate::{Certificate, GatewaysFlushed, ObjectsTried, RecordsDeleted};
+use super::destroy::{self, Attempt, FileStep};
+use super::document;
 use super::exclusivity::Refusal;
+use super::known::{self, RecoveryFile};
+use super::look;
 use super::moment::Moment;
-use super::order::{Order, Orders, Plan, PlannedKey};
-use super::prepare::{self, RecoveryFile};
-use super::proof::{self, Opening};
+use super::order::Order;
+use super::orders::{Ending, Orders};
+use super::plan::{KeyState, Plan, PlannedKey};
+use super::proof::{self, Proof};
+use super::records;
 use super::signing::SigningKey;
 use crate::cli::pace::PaceArguments;
+use crate::cli::passphrase::PassphraseArgument;
+use crate::cli::permit;
 use crate::config::Config;
 use crate::gateway::Gateway;
-use crate::scan::census::{Census, working_key};
-use crate::scan::key_name::KeyName;
+use crate::scan::Trial;
+use crate::scan::census::Census;
 use crate::state::control::Order as Command;
 
 /// How long gateways may take to drop their keys.
@@ -54,53 +61,98 @@ pub(super) struct Work<'a> {
     pub(super) orders: &'a Orders,
     pub(super) key: &'a SigningKey,
     pub(super) pace: &'a PaceArguments,
+    pub(super) passphrase: &'a PassphraseArgument,
     pub(super) operator: &'a str,
 }
 
 /// How it ended.
 pub(super) enum Ended {
     Done(Box<Certificate>),
-    /// Nothing was destroyed.
+    /// Nothing was destroyed in this run.
     Refused(Vec<Refusal>),
 }
 
 impl Work<'_> {
-    /// Carries out an order, or what is left of it. `recovery` is the domain's recovery key, whose file is to be destroyed, as
-    /// long as nothing has begun.
+    /// Carries out an order, or what is left of it. `looked` is what a look has found just now, if there was one.
     pub(super) async fn carry_out(
         &self,
         order: &mut Order,
+        looked: Option<Plan>,
         recovery: Option<RecoveryKey>,
     ) -> anyhow::Result<Ended> {
-        let plan = order.progress.plan.as_ref();
-        let services = prepare::key_services(self.config, plan).await?;
-        let gateway = Gateway::reader(self.config.clone(), services).await?;
-        if !order.is_begun() {
-            let file = recovery.as_ref().map(RecoveryFile::of).transpose()?;
-            let prepared =
-                prepare::prepare(&gateway, self.config, order, file.as_ref(), self.pace).await?;
-            if !prepared.refusals.is_empty() {
-                return Ok(Ended::Refused(prepared.refusals));
-            }
-            order.progress.plan = Some(prepared.plan);
+        let mut recovery = recovery;
+        if order.is_begun() {
+            order.plan()?.check_places(self.config)?;
+        } else {
+            document::try_place(&order.certificate).context("the certificate")?;
+            let plan = match looked {
+                Some(plan) => plan,
+                None => match self.look(order, &mut recovery).await? {
+                    Ok(plan) => plan,
+                    Err(refusals) => return Ok(Ended::Refused(refusals)),
+                },
+            };
+            order.progress = super::order::Progress {
+                plan: Some(plan),
+                ..super::order::Progress::default()
+            };
             self.save(order)?;
         }
+        let gateway = self.gateway(order).await?;
+        if order.is_begun() {
+            let refusals = look::look_at_others(&gateway, self.config, order, self.pace).await?;
+            if !refusals.is_empty() {
+                return Ok(Ended::Refused(refusals));
+            }
+        }
         self.destroy_keys(order, &gateway, recovery).await?;
+        self.settle(order).await?;
         self.flush(order).await?;
-        self.delete_records(order, &gateway).await?;
-        self.try_objects(order).await?;
+        self.prove(order).await?;
+        self.delete_records(order).await?;
+        self.try_again(order).await?;
         if order.progress.completed.is_none() {
             order.progress.completed = Some(Moment::now());
             self.save(order)?;
         }
         let certificate = Certificate::of(order, self.operator)?;
-        certificate.write(&order.certificate, self.key)?;
-        self.orders.remove(&order.domain)?;
+        let certificate = certificate.write(&order.certificate, self.key)?;
+        self.orders.end(order, Ending::CarriedOut, self.key)?;
         Ok(Ended::Done(Box::new(certificate)))
+    }
+
+    async fn look(
+        &self,
+        order: &Order,
+        recovery: &mut Option<RecoveryKey>,
+    ) -> anyhow::Result<Result<Plan, Vec<Refusal>>> {
+        if let (None, Some(path)) = (&recovery, &order.recovery_key) {
+            *recovery = Some(known::open_recovery(path, self.passphrase, self.config)?);
+        }
+        let services = known::key_services(self.config, None).await?;
+        let gateway = Gateway::reader(self.config.clone(), services).await?;
+        let file = recovery.as_ref().map(RecoveryFile::of).transpose()?;
+        let looked = look::look(&gateway, self.config, order, file.as_ref(), self.pace).await?;
+        Ok(if looked.refusals.is_empty() {
+            Ok(looked.plan)
+        } else {
+            Err(looked.refusals)
+        })
+    }
+
+    /// With fresh clients of the key services, as a gateway that starts now has them.
+    async fn gateway(&self, order: &Order) -> anyhow::Result<Arc<Gateway>> {
+        let services = known::key_services(self.config, order.progress.plan.as_ref()).await?;
+        Gateway::reader(self.config.clone(), services).await
     }
 
     fn save(&self, order: &Order) -> anyhow::Result<()> {
         self.orders.save(order, self.key)
+    }
+
+    fn set(&self, order: &mut Order, place: usize, state: KeyState) -> anyhow::Result<()> {
+        order.planned(place)?.state = state;
+        self.save(order)
     }
 
     async fn destroy_keys(
@@ -109,32 +161,115 @@ impl Work<'_> {
         gateway: &Gateway,
         mut recovery: Option<RecoveryKey>,
     ) -> anyhow::Result<()> {
-        let count = plan(order)?.keys.len();
-        for place in 0..count {
-            let key = planned(order, place)?;
-            if key.destroyed.is_some() {
+        for place in 0..order.plan()?.keys.len() {
+            let key = order.planned(place)?.clone();
+            if matches!(key.state, KeyState::Destroyed(_) | KeyState::Stated) {
                 continue;
             }
-            let was_begun = key.is_begun;
-            key.is_begun = true;
-            let key = key.clone();
-            self.save(order)?;
-            let destroyed = match &key.key_service {
-                Some(name) => {
-                    let place = self
-                        .config
-                        .key_service_names
-                        .iter()
-                        .position(|known| known == name);
-                    let service = place.and_then(|place| gateway.key_services.get(place));
-                    let service = service.with_context(|| {
-                        format!("no [[key_service]] has the name {name} any more; this run needs the configuration that it began with")
-                    })?;
-                    end(service.as_ref(), &key, order.waiting_days, was_begun).await?
+            match key.file(self.config, order.recovery_key.as_ref()) {
+                Some(file) => self.destroy_file(order, place, &file, &mut recovery)?,
+                None => self.ask_to_destroy(order, place, &key, gateway).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask_to_destroy(
+        &self,
+        order: &mut Order,
+        place: usize,
+        key: &PlannedKey,
+        gateway: &Gateway,
+    ) -> anyhow::Result<()> {
+        let name = key.chosen.service();
+        let names = &self.config.key_service_names;
+        let service = names.iter().position(|known| known == name);
+        let service = service.and_then(|place| gateway.key_services.get(place));
+        let service: &dyn KeyService = service.context("no such key service")?.as_ref();
+        let was_asked = key.state == KeyState::Asked;
+        self.set(order, place, KeyState::Asked)?;
+        match destroy::end(service, &key.chosen, order.waiting_days, was_asked).await {
+            Attempt::Destroyed(destroyed) => {
+                self.set(order, place, KeyState::Destroyed(destroyed))
+            }
+            Attempt::Refused(cause) => {
+                self.set(order, place, KeyState::Refused(cause.clone()))?;
+                bail!("{}", refused(order, name, &cause));
+            }
+            Attempt::Unknown(error) => Err(error).with_context(|| {
+                format!("whether the key of key service {name} is destroyed is not known, since its answer got lost; run this again to find out and to go on")
+            }),
+        }
+    }
+
+    fn destroy_file(
+        &self,
+        order: &mut Order,
+        place: usize,
+        file: &Path,
+        recovery: &mut Option<RecoveryKey>,
+    ) -> anyhow::Result<()> {
+        let key = order.planned(place)?.clone();
+        let (name, shown) = (key.chosen.service().to_owned(), file.display());
+        match destroy::next_step(file, &key.state)? {
+            FileStep::Missing if order.stated.contains(&key.chosen.key) => {
+                return self.set(order, place, KeyState::Stated);
+            }
+            FileStep::Missing => bail!(
+                "{shown} is not there, and nothing shows that its key was destroyed: bring back the medium that it lies on, and run this again; if the key is destroyed, with all copies, say so: --destroyed '{}'",
+                key.chosen.key
+            ),
+            FileStep::Overwrite => {
+                let opened = match &key.chosen.key_service {
+                    Some(_) => None,
+                    // Only when it is there, and opens, anything is written down.
+                    None => Some(self.recovery(file, &key, recovery.take())?),
+                };
+                self.set(order, place, KeyState::Asked)?;
+                let overwritten = destroy::overwritten(file, || match &opened {
+                    Some(recovery) => recovery.overwrite_file(file),
+                    None => LocalKeyService::overwrite_file(file, &key.chosen.full_name),
+                });
+                let state = overwritten.with_context(|| {
+                    format!("whether {shown} is overwritten is not known; run this again")
+                })?;
+                self.set(order, place, state.clone())?;
+                if let KeyState::Refused(cause) = state {
+                    bail!("{}", refused(order, &name, &cause));
                 }
-                None => end_recovery(order, &key, recovery.take(), was_begun)?,
-            };
-            planned(order, place)?.destroyed = Some(destroyed);
+            }
+            FileStep::Remove => self.set(order, place, KeyState::Overwritten)?,
+        }
+        let destroyed = destroy::removed(file, &key.chosen)?;
+        self.set(order, place, KeyState::Destroyed(destroyed))
+    }
+
+    fn recovery(
+        &self,
+        file: &Path,
+        key: &PlannedKey,
+        recovery: Option<RecoveryKey>,
+    ) -> anyhow::Result<RecoveryKey> {
+        let recovery = match recovery {
+            Some(recovery) => recovery,
+            None => known::open_recovery(file, self.passphrase, self.config)
+                .context("the recovery key is to be destroyed, and nothing was done to it")?,
+        };
+        let found = RecoveryFile::of(&recovery)?.name;
+        ensure!(
+            found == key.chosen.key,
+            "{} has the recovery key {found}, and {} is to be destroyed; nothing was done to it",
+            file.display(),
+            key.chosen.key
+        );
+        Ok(recovery)
+    }
+
+    /// Until each key service refuses.
+    async fn settle(&self, order: &mut Order) -> anyhow::Result<()> {
+        if order.progress.settled.is_none() {
+            self.until_shown(order).await?;
+            order.progress.settled = Some(Moment::now());
             self.save(order)?;
         }
         Ok(())
@@ -146,6 +281,16 @@ impl Work<'_> {
         }
         let outcome =
             command::give(self.config, Command::Flush, "shred: flush", FLUSH_LIMIT).await?;
+        let answered = outcome.done.len() + outcome.failed.len() + outcome.waiting.len();
+        let mut keys = order.plan()?.keys.iter();
+        let is_in_file = keys.any(|key| {
+            key.chosen.key_service.is_some()
+                && key.file(self.config, order.recovery_key.as_ref()).is_some()
+        });
+        ensure!(
+            !is_in_file || answered == 0,
+            "{answered} gateways run, and keep the key of a key file in memory until they end, whatever they say that they dropped; the file is destroyed. Stop them, wait 90 seconds where they were killed, and run this again with --without-gateways"
+        );
         ensure!(
             outcome.failed.is_empty() && outcome.waiting.is_empty(),
             "{} gateways have not said that they dropped their keys; the keys are destroyed, run this again to go on",
@@ -162,206 +307,89 @@ impl Work<'_> {
         self.save(order)
     }
 
-    /// Deletes the domain's records until a listing shows none. One that came meanwhile must not be wrapped by a key that stays.
-    async fn delete_records(&self, order: &mut Order, gateway: &Gateway) -> anyhow::Result<()> {
+    /// While the records are there still: what opens no more then does so for want of the keys.
+    async fn prove(&self, order: &mut Order) -> anyhow::Result<()> {
+        if order.progress.objects.is_none() {
+            order.progress.objects = Some(self.until_shown(order).await?);
+            self.save(order)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the domain's records until a listing shows none.
+    async fn delete_records(&self, order: &mut Order) -> anyhow::Result<()> {
         if order.progress.records.is_some() {
             return Ok(());
         }
-        let plan = plan(order)?.clone();
-        let mut versions = 0;
+        let gateway = self.gateway(order).await?;
+        let names = &order.plan()?.names;
+        // The keys are gone, so nobody can be asked.
+        let trial = Trial::new(&[], names, &[], permit::for_command);
         for _ in 0..ROUNDS {
             let mut census = Census::default();
-            census.of_records(gateway, &plan.names).await?;
-            for (key, found) in &census.inside {
-                let goes = plan.keys.iter().any(|gone| gone.key == *key);
-                ensure!(
-                    goes || order.stated.contains(key),
-                    "meanwhile {found} was wrapped by {key}, which is not destroyed: a gateway has another configuration. Correct it, take the wrap away, and run this again"
-                );
-            }
-            let all = gateway.state.versions(registry_prefix()).await?;
-            let own: Vec<_> = all
-                .into_iter()
-                .filter(|version| {
-                    working_key(version).is_some_and(|id| census.records.contains(&id))
-                })
-                .collect();
-            if own.is_empty() {
+            census.of_records(&gateway, &trial).await?;
+            let versions = records::to_delete(&census, order.plan()?, &order.stated)?;
+            if versions.is_empty() {
+                let deleted = &order.progress.deleting;
                 order.progress.records = Some(RecordsDeleted {
-                    working_keys: plan.working_keys,
-                    versions,
+                    working_keys: deleted.len() as u64,
+                    versions: deleted.values().map(|ids| ids.len() as u64).sum(),
                 });
                 return self.save(order);
             }
-            gateway.state.delete_versions(&own).await?;
-            versions += own.len() as u64;
+            records::note(&mut order.progress.deleting, &versions);
+            self.save(order)?;
+            gateway.state.delete_versions(&versions).await?;
         }
         bail!(
             "new registry records of the domain come all the time; stop the gateway that writes them, and run this again"
         )
     }
 
-    /// Through fresh clients of the key services, as a gateway that starts now has them.
-    async fn try_objects(&self, order: &mut Order) -> anyhow::Result<()> {
-        if order.progress.objects.is_some() {
-            return Ok(());
+    async fn try_again(&self, order: &mut Order) -> anyhow::Result<()> {
+        if order.progress.tried_again.is_none() {
+            let objects = self.until_shown(order).await?;
+            order.progress.objects = Some(objects);
+            order.progress.tried_again = Some(Moment::now());
+            self.save(order)?;
         }
-        let plan = plan(order)?.clone();
+        Ok(())
+    }
+
+    /// Tries until nothing opens, or until it takes too long. The dates of deletions are saved.
+    async fn until_shown(&self, order: &mut Order) -> anyhow::Result<ObjectsTried> {
         let deadline = Instant::now() + SETTLING;
+        let has_settled = order.progress.settled.is_some();
         loop {
-            let services = prepare::key_services(self.config, Some(&plan)).await?;
-            let gateway = Gateway::reader(self.config.clone(), services).await?;
-            match tried(&gateway, &plan).await {
-                Ok(tried) => {
-                    order.progress.objects = Some(tried);
-                    return self.save(order);
-                }
-                Err(error) if Instant::now() >= deadline => {
-                    return Err(error.context("the keys are destroyed, and that nothing opens could not be shown; run this again to try once more"));
-                }
-                Err(error) => tracing::debug!(error = %format!("{error:#}"), "not shown yet"),
+            let gateway = self.gateway(order).await?;
+            let days = order.waiting_days;
+            let plan = order.progress.plan.as_mut().context("nothing is planned")?;
+            let error = match proof::tried(&gateway, plan, days).await {
+                Ok(Proof::Shown(tried)) => return Ok(tried),
+                Ok(Proof::Alive(cause)) if has_settled => bail!(
+                    "{cause}, and it could not when the keys were destroyed: somebody has taken the deletion back in the key service. Either take the order back, too, with --cancel {}, or have the key deleted there and run this again",
+                    order.domain
+                ),
+                Ok(Proof::Alive(cause)) => anyhow::Error::msg(cause),
+                Err(error) => error,
+            };
+            if Instant::now() >= deadline {
+                return Err(error.context("the keys are destroyed, and that nothing opens could not be shown; run this again to try once more"));
             }
+            tracing::debug!(error = %format!("{error:#}"), "not shown yet");
             tokio::time::sleep(PAUSE).await;
         }
     }
 }
 
-async fn tried(gateway: &Arc<Gateway>, plan: &Plan) -> anyhow::Result<ObjectsTried> {
-    for key in &plan.keys {
-        let Some(name) = &key.key_service else {
-            continue;
-        };
-        let place = gateway
-            .config
-            .key_service_names
-            .iter()
-            .position(|known| known == name);
-        let service = place.and_then(|place| gateway.key_services.get(place));
-        let service = service.with_context(|| format!("no key service {name}"))?;
-        match service.describe().await {
-            Ok(described) => ensure!(
-                described.availability == KeyAvailability::PendingDeletion,
-                "the key service {name} says that its key can still be used"
-            ),
-            Err(error) => ensure!(
-                failure_of(&error) == Some(KeyServiceFailure::NotFound),
-                "what has become of the key of {name} cannot be found out: {}",
-                error.detail()
-            ),
-        }
-    }
-    let (mut refused, mut deleted) = (0, 0);
-    for object in &plan.sample {
-        match proof::open(gateway, object).await {
-            Opening::Refused => refused += 1,
-            Opening::Deleted => deleted += 1,
-            Opening::Opened => bail!("{}/{} still opens", object.bucket, object.key),
-            Opening::Unknown(cause) => bail!(
-                "whether {}/{} still opens cannot be found out: {cause}",
-                object.bucket,
-                object.key
-            ),
-        }
-    }
-    Ok(ObjectsTried {
-        seen: plan.objects,
-        opened_before: plan.sample.len() as u64,
-        refused_after: refused,
-        deleted,
-    })
-}
-
-async fn end(
-    service: &dyn KeyService,
-    key: &PlannedKey,
-    waiting_days: u8,
-    was_begun: bool,
-) -> anyhow::Result<DestroyedKey> {
-    let name = key.key_service.as_deref().unwrap_or_default();
-    // Behind an alias there may be another key by now.
-    let asked = match service.key_reference().await {
-        Ok(reference) => {
-            let found = KeyName::new(service.provider(), reference);
-            ensure!(
-                found == key.key,
-                "the key service {name} has the key {found} now, and {} was to be destroyed; nothing was done to it",
-                key.key
-            );
-            service.schedule_deletion(waiting_days).await
-        }
-        Err(error) => Err(error),
+/// What is said where a key was refused.
+fn refused(order: &Order, name: &str, cause: &str) -> String {
+    let what_else = if order.is_begun() {
+        "other keys of the domain are destroyed, so the order cannot be taken back"
+    } else {
+        "nothing was destroyed, and --cancel takes the order back"
     };
-    let now = Moment::now();
-    let (manner, final_from, not_covered) = match asked {
-        Ok(deletion) => (
-            deletion.manner.name(),
-            Moment::from_milliseconds(deletion.final_from),
-            deletion.manner.survivors(),
-        ),
-        // An earlier run asked for it, and was killed before it could write down the answer.
-        Err(error) if was_begun && failure_of(&error) == Some(KeyServiceFailure::NotFound) => (
-            "gone, by an earlier attempt of this order",
-            now,
-            Some("backups of the key from before"),
-        ),
-        Err(error) => {
-            return Err(error).with_context(|| {
-                format!("the key of key service {name} could not be destroyed; see that these credentials may do it, and run this again")
-            });
-        }
-    };
-    Ok(DestroyedKey {
-        key_service: key.key_service.clone(),
-        key: key.key.clone(),
-        full_name: key.full_name.clone(),
-        manner: manner.to_owned(),
-        done: now,
-        final_from,
-        not_covered: not_covered.map(str::to_owned),
-    })
-}
-
-fn end_recovery(
-    order: &Order,
-    key: &PlannedKey,
-    recovery: Option<RecoveryKey>,
-    was_begun: bool,
-) -> anyhow::Result<DestroyedKey> {
-    let path = order.recovery_key.as_ref();
-    let path = path.context("the order names no file of a recovery key")?;
-    let is_gone = was_begun && finish_destruction(path)?;
-    if !is_gone {
-        let recovery = recovery.with_context(|| {
-            format!("the recovery key {} is to be destroyed; run this again with --recovery-key and its passphrase", path.display())
-        })?;
-        ensure!(
-            RecoveryFile::of(&recovery)?.name == key.key,
-            "{} has another recovery key than {}",
-            path.display(),
-            key.key
-        );
-        recovery.destroy(path)?;
-    }
-    let now = Moment::now();
-    Ok(DestroyedKey {
-        key_service: None,
-        key: key.key.clone(),
-        full_name: key.full_name.clone(),
-        manner: "file overwritten and removed".to_owned(),
-        done: now,
-        final_from: now,
-        not_covered: Some(
-            "copies of the recovery key's file, printed or on other media, which the operator states not to exist".to_owned(),
-        ),
-    })
-}
-
-fn plan(order: &Order) -> anyhow::Result<&Plan> {
-    order.progress.plan.as_ref().context("nothing is planned")
-}
-
-fn planned(order: &mut Order, place: usize) -> anyhow::Result<&mut PlannedKey> {
-    let plan = order.progress.plan.as_mut();
-    let key = plan.and_then(|plan| plan.keys.get_mut(place));
-    key.context("nothing is planned")
+    format!(
+        "the key of key service {name} could not be destroyed, and nothing was done to it: {cause}. See that these credentials may do it, and run this again; {what_else}"
+    )
 }

@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::document;
 use super::moment::Moment;
-use super::order::{Order, Plan};
+use super::order::Order;
+use super::plan::{KeyState, Plan};
 use super::signing::{PublicKey, SigningKey};
 use crate::scan::key_name::KeyName;
 
@@ -16,10 +17,12 @@ use crate::scan::key_name::KeyName;
 const TYPE: &str = "sealgate-shredding-certificate-v1";
 
 /// What it does not say, whoever reads it; each domain may have more.
-const LIMITS: [&str; 4] = [
+const LIMITS: [&str; 6] = [
     "The storage and the key services were believed in what they listed and answered. What they hid was not seen.",
     "Objects and their names are not deleted. Their content is ciphertext that no key of the configuration opens.",
     "Recovery keys whose wraps were taken out of the registry before, and keys that had opened by a copy of a wrap that the storage kept and no longer shows, are not covered unless they stand among the keys.",
+    "Keys are told apart by their full names. One of the same name at another place than the one given here (a server before a move, another token) is another key, and not covered.",
+    "Other deployments, and files that were sealed with the same keys, were not looked at. What they have opens no more, either.",
     "Plaintext that clients have read before, and copies that they have made of it, are not covered.",
 ];
 
@@ -33,6 +36,8 @@ pub(super) struct DestroyedKey {
     pub(super) key: KeyName,
     /// Its full name.
     pub(super) full_name: String,
+    /// Where it lay.
+    pub(super) place: String,
     /// What was done.
     pub(super) manner: String,
     /// When it was done.
@@ -70,9 +75,10 @@ pub(super) struct ObjectsTried {
     pub(super) seen: u64,
     /// How many of them opened before, chosen at random.
     pub(super) opened_before: u64,
-    /// How many of these were refused afterwards, for want of the key.
+    /// How many of these were refused afterwards, for want of the key: by every wrap that they had before, whatever the storage
+    /// shows by then.
     pub(super) refused_after: u64,
-    /// How many were deleted meanwhile.
+    /// How many of them the storage does not have any more.
     pub(super) deleted: u64,
 }
 
@@ -81,6 +87,8 @@ pub(super) struct ObjectsTried {
 #[serde(deny_unknown_fields)]
 pub(super) struct Certificate {
     r#type: String,
+    /// The id of the order that it is about.
+    order: String,
     deployment: String,
     domain: String,
     former_names: Vec<String>,
@@ -93,9 +101,13 @@ pub(super) struct Certificate {
     keys: Vec<DestroyedKey>,
     /// Keys that the operator has said to be destroyed; nothing here has shown it.
     destroyed_as_the_operator_states: Vec<KeyName>,
+    /// The buckets that were looked at.
+    buckets: Vec<String>,
     registry: RecordsDeleted,
     gateways: GatewaysFlushed,
     objects: ObjectsTried,
+    /// When nothing opened, for the last time: with the keys, the caches and the records gone.
+    tried_again: Moment,
     not_covered: Vec<String>,
     sealgate: String,
 }
@@ -109,14 +121,16 @@ impl Certificate {
     pub(super) fn of(order: &Order, completed_by: &str) -> anyhow::Result<Self> {
         let progress = &order.progress;
         let plan = progress.plan.as_ref().context("nothing was planned")?;
-        let keys = destroyed(plan)?;
+        let keys = destroyed(order, plan)?;
+        let completed = progress.completed.context("it is not completed")?;
         let latest = keys.iter().map(|key| key.final_from).max();
         let objects = progress.objects.clone().context("no object was tried")?;
         ensure!(
-            objects.refused_after + objects.deleted == objects.opened_before,
+            objects.refused_after == objects.opened_before,
             "some objects were not shown to be refused"
         );
         let mut not_covered: Vec<String> = LIMITS.map(str::to_owned).to_vec();
+        not_covered.extend(plan.notes.iter().cloned());
         if objects.refused_after == 0 {
             not_covered.push(
                 "No object of the domain was there to try: that nothing opens follows from the keys alone.".to_owned(),
@@ -124,30 +138,48 @@ impl Certificate {
         }
         Ok(Self {
             r#type: TYPE.to_owned(),
+            order: order.id.clone(),
             deployment: order.deployment.clone(),
             domain: order.domain.clone(),
             former_names: plan.names.get(1..).unwrap_or_default().to_vec(),
-            final_from: latest.context("no key was destroyed")?,
+            final_from: latest.unwrap_or(completed),
             ordered: order.ordered,
             ordered_by: order.ordered_by.clone(),
-            completed: progress.completed.context("it is not completed")?,
+            completed,
             completed_by: completed_by.to_owned(),
             keys,
             destroyed_as_the_operator_states: order.stated.clone(),
+            buckets: plan.buckets.clone(),
             registry: progress
                 .records
                 .clone()
                 .context("the registry still has records")?,
             gateways: progress.flushed.clone().context("no gateway was flushed")?,
             objects,
+            tried_again: progress.tried_again.context("it was not tried once more")?,
             not_covered,
             sealgate: env!("CARGO_PKG_VERSION").to_owned(),
         })
     }
 
-    /// Writes it, with its signature beside it.
-    pub(super) fn write(&self, path: &Path, key: &SigningKey) -> anyhow::Result<()> {
-        document::write_with_signature(path, &document::encode(self)?, key)
+    /// Writes it, with its signature beside it. One of the same order that is there already, since the run before was killed
+    /// right afterwards, is taken for it.
+    ///
+    /// # Errors
+    ///
+    /// Where something else is there.
+    pub(super) fn write(self, path: &Path, key: &SigningKey) -> anyhow::Result<Self> {
+        if !path.exists() {
+            document::write_with_signature(path, &document::encode(&self)?, key)?;
+            return Ok(self);
+        }
+        match Self::read(path, &key.public()?) {
+            Ok(written) if written.order == self.order => Ok(written),
+            _ => bail!(
+                "everything was done, and {} is something else than the certificate of it: move that away, and run this again",
+                path.display()
+            ),
+        }
     }
 
     /// Reads one whose signature verifies.
@@ -183,10 +215,11 @@ impl Certificate {
             // Writing to a String never fails.
             let _ = write!(
                 text,
-                "\n{}: {} ({}): {} {}, final from {}",
+                "\n{}: {} ({}) at {}: {} {}, final from {}",
                 key.key_service.as_deref().unwrap_or("recovery key"),
                 key.full_name,
                 key.key,
+                key.place,
                 key.manner,
                 key.done,
                 key.final_from
@@ -197,14 +230,16 @@ impl Certificate {
         }
         let _ = write!(
             text,
-            "\nregistry: {} working keys, {} versions of records deleted\ngateways that dropped their keys: {}\nobjects: {} seen, {} opened before, {} of them refused afterwards, {} deleted meanwhile",
+            "\nlooked at: {}\nregistry: {} working keys, {} versions of records deleted\ngateways that dropped their keys: {}\nobjects: {} seen, {} opened before, {} of them refused afterwards, {} deleted meanwhile; tried for the last time {}",
+            self.buckets.join(", "),
             self.registry.working_keys,
             self.registry.versions,
             self.gateways.gateways.len(),
             self.objects.seen,
             self.objects.opened_before,
             self.objects.refused_after,
-            self.objects.deleted
+            self.objects.deleted,
+            self.tried_again
         );
         let survivors = self.keys.iter().filter_map(|key| key.not_covered.as_ref());
         for limit in self.not_covered.iter().chain(survivors) {
@@ -214,12 +249,18 @@ impl Certificate {
     }
 }
 
-fn destroyed(plan: &Plan) -> anyhow::Result<Vec<DestroyedKey>> {
-    let keys = plan.keys.iter().map(|key| {
-        let destroyed = key.destroyed.clone();
-        destroyed.with_context(|| format!("{} was not destroyed", key.full_name))
-    });
-    keys.collect()
+/// The keys that were destroyed here; those that the operator has said to be destroyed stand elsewhere.
+fn destroyed(order: &Order, plan: &Plan) -> anyhow::Result<Vec<DestroyedKey>> {
+    ensure!(!plan.keys.is_empty(), "no key was planned");
+    let mut keys = Vec::new();
+    for key in &plan.keys {
+        match &key.state {
+            KeyState::Destroyed(destroyed) => keys.push(destroyed.clone()),
+            KeyState::Stated if order.stated.contains(&key.chosen.key) => {}
+            _ => bail!("{} was not destroyed", key.chosen.full_name),
+        }
+    }
+    Ok(keys)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@ use std::fs;
 
 use proptest::prelude::*;
 
-use super::super::order::{PlannedKey, Progress};
+use super::super::order::Progress;
+use super::super::plan::{ChosenKey, PlannedKey};
 use super::super::signing::beside;
 use super::*;
 
@@ -12,33 +13,37 @@ fn at(seconds: u64) -> Moment {
 
 fn planned(number: u8, final_from: u64) -> PlannedKey {
     let key: KeyName = format!("aws-kms {number:016x}").parse().unwrap();
-    PlannedKey {
+    let chosen = ChosenKey {
         key_service: Some(format!("service-{number}")),
         key: key.clone(),
         full_name: format!("arn:{number}"),
-        is_begun: true,
-        destroyed: Some(DestroyedKey {
-            key_service: Some(format!("service-{number}")),
-            key,
-            full_name: format!("arn:{number}"),
-            manner: "deletion scheduled".to_owned(),
-            done: at(10),
-            final_from: at(final_from),
-            not_covered: None,
-        }),
-    }
+        place: "AWS KMS in eu-1".to_owned(),
+    };
+    let state = KeyState::Destroyed(DestroyedKey {
+        key_service: Some(format!("service-{number}")),
+        key,
+        full_name: format!("arn:{number}"),
+        place: chosen.place.clone(),
+        manner: "deletion scheduled".to_owned(),
+        done: at(10),
+        final_from: at(final_from),
+        not_covered: None,
+    });
+    PlannedKey { chosen, state }
 }
 
 fn carried_out() -> Order {
-    let mut order = Order::new("rig", "acme/alice", at(1), at(2), "c.json".into());
+    let mut order = Order::new("rig", "acme/alice", at(1), at(2), "c.json".into()).unwrap();
     order.progress = Progress {
         plan: Some(Plan {
             names: vec!["acme/alice".to_owned(), "old".to_owned()],
             keys: vec![planned(1, 700), planned(2, 900)],
-            working_keys: 3,
+            buckets: vec!["data".to_owned()],
             objects: 5,
-            sample: Vec::new(),
+            notes: vec!["a note".to_owned()],
+            ..Plan::default()
         }),
+        settled: Some(at(15)),
         flushed: Some(GatewaysFlushed {
             done: at(20),
             gateways: vec!["g".to_owned()],
@@ -53,7 +58,9 @@ fn carried_out() -> Order {
             refused_after: 2,
             deleted: 0,
         }),
+        tried_again: Some(at(25)),
         completed: Some(at(30)),
+        ..Progress::default()
     };
     order
 }
@@ -69,6 +76,8 @@ fn it_is_final_when_the_last_key_is_and_names_each() {
         "arn:2",
         "final from 1970-01-01T00:15:00Z",
         "2 opened before",
+        "looked at: data",
+        "not covered: a note",
     ] {
         assert!(text.contains(part), "{text}");
     }
@@ -86,9 +95,10 @@ fn nothing_is_certified_that_was_not_done() {
     assert!(without(|progress| progress.flushed = None));
     assert!(without(|progress| progress.records = None));
     assert!(without(|progress| progress.objects = None));
+    assert!(without(|progress| progress.tried_again = None));
     assert!(without(|progress| progress.completed = None));
     assert!(without(|progress| {
-        progress.plan.as_mut().unwrap().keys[1].destroyed = None;
+        progress.plan.as_mut().unwrap().keys[1].state = KeyState::Asked;
     }));
     assert!(without(|progress| progress
         .plan
@@ -97,8 +107,46 @@ fn nothing_is_certified_that_was_not_done() {
         .keys
         .clear()));
     assert!(without(|progress| {
-        progress.objects.as_mut().unwrap().refused_after = 1;
+        // That the storage does not have one any more shows nothing.
+        let objects = progress.objects.as_mut().unwrap();
+        (objects.refused_after, objects.deleted) = (1, 1);
     }));
+}
+
+#[test]
+fn a_key_that_is_only_said_to_be_destroyed_is_called_so() {
+    let mut order = carried_out();
+    order.progress.plan.as_mut().unwrap().keys[1].state = KeyState::Stated;
+    let refused = Certificate::of(&order, "me").unwrap_err().to_string();
+    assert!(refused.contains("arn:2 was not destroyed"), "{refused}");
+    order.stated = vec!["aws-kms 0000000000000002".parse().unwrap()];
+    let certificate = Certificate::of(&order, "me").unwrap();
+    assert_eq!(certificate.final_from, at(700));
+    let text = certificate.as_text();
+    assert!(
+        text.contains("aws-kms 0000000000000002: destroyed, as the operator states")
+            && !text.contains("arn:2"),
+        "{text}"
+    );
+}
+
+#[test]
+fn one_that_is_there_is_only_taken_for_that_of_its_own_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("c.json");
+    let (key, _) = SigningKey::open_or_create(&directory.path().join("key")).unwrap();
+    let order = carried_out();
+    let written = Certificate::of(&order, "me").unwrap();
+    let first = written.clone().write(&path, &key).unwrap();
+    assert_eq!(first, written);
+    // Killed before the order was ended, and gone on with by somebody else.
+    let again = Certificate::of(&order, "another").unwrap();
+    assert_eq!(again.write(&path, &key).unwrap(), written);
+    let bytes = fs::read(&path).unwrap();
+    let other = Certificate::of(&carried_out(), "me").unwrap();
+    let refused = other.write(&path, &key).unwrap_err().to_string();
+    assert!(refused.contains("move that away"), "{refused}");
+    assert_eq!(fs::read(&path).unwrap(), bytes);
 }
 
 #[test]
@@ -127,7 +175,7 @@ proptest! {
         let (key, _) = SigningKey::open_or_create(&directory.path().join("key")).unwrap();
         let public = key.public().unwrap();
         let certificate = Certificate::of(&carried_out(), "me").unwrap();
-        certificate.write(&path, &key).unwrap();
+        certificate.clone().write(&path, &key).unwrap();
         prop_assert_eq!(&Certificate::read(&path, &public).unwrap(), &certificate);
         let file = if of_signature { beside(&path, ".sig") } else { path.clone() };
         let mut bytes = fs::read(&file).unwrap();

@@ -6,9 +6,11 @@
 use std::collections::BTreeSet;
 
 use sealgate_envelope::keyring::SealingPolicy;
+use sealgate_envelope::{KeyReference, Provider};
 
+use super::names::only_name;
 use crate::config::{Config, DomainConfig};
-use crate::scan::census::Census;
+use crate::scan::census::{Census, Found};
 use crate::scan::key_name::KeyName;
 
 /// A key of the configuration, as its service tells it.
@@ -23,6 +25,15 @@ pub(super) struct KnownKey {
 }
 
 impl KnownKey {
+    pub(super) fn new(service: &str, provider: Provider, reference: KeyReference) -> Self {
+        Self {
+            service: service.to_owned(),
+            key: KeyName::new(provider, reference),
+            full_name: String::new(),
+            related: Vec::new(),
+        }
+    }
+
     fn is(&self, key: &KeyName) -> bool {
         self.key == *key || self.related.contains(key)
     }
@@ -57,97 +68,27 @@ pub(super) struct Stated {
     pub(super) recovery_file: Option<KeyName>,
 }
 
-/// The names that are the domain's alone: its own, and former ones that no other place has or had.
-///
-/// # Errors
-///
-/// Where the domain has no table of its own.
-pub(super) fn own_names(config: &Config, domain: &str) -> Result<Vec<String>, Refusal> {
-    let own: Vec<_> = config
-        .domains
-        .iter()
-        .filter(|rule| only_name(config, rule).as_deref() == Some(domain))
-        .collect();
-    if own.is_empty() {
-        return Err(Refusal::new(
-            format!(
-                "no [[domain]] is about {domain} and nothing else, so its keys are those of other domains, too"
-            ),
-            "give it a [[domain]] with a name of its own (without {bucket}, or for one bucket alone) and key_services of its own; what is stored there already has to be copied onto itself then",
-        ));
-    }
-    let mut names = vec![domain.to_owned()];
-    for former in own.iter().flat_map(|rule| &rule.former) {
-        let of_others = config.domains.iter().any(|rule| {
-            only_name(config, rule).as_deref() != Some(domain)
-                && (may_be_named(config, rule, former)
-                    || rule.former.iter().any(|name| may_resolve_to(name, former)))
-        });
-        let default_bucket = former
-            .strip_prefix(&config.deployment)
-            .and_then(|rest| rest.strip_prefix('/'));
-        let is_default_of_others =
-            default_bucket.is_some_and(|bucket| config.domain_for(bucket, "").name != domain);
-        if !of_others && !is_default_of_others && !names.contains(former) {
-            names.push(former.clone());
-        }
-    }
-    Ok(names)
-}
-
-/// The one name that a table gives, where it gives one alone.
-fn only_name(config: &Config, rule: &DomainConfig) -> Option<String> {
-    let named = |bucket: &String| {
-        let is_pattern = bucket.contains('*');
-        match &rule.name {
-            Some(name) if !name.contains("{bucket}") => Some(name.clone()),
-            _ if is_pattern => None,
-            Some(name) => Some(name.replace("{bucket}", bucket)),
-            None => Some(format!("{}/{bucket}", config.deployment)),
-        }
-    };
-    let mut names = rule.buckets.iter().map(named);
-    let first = names.next()??;
-    names
-        .all(|name| name.as_ref() == Some(&first))
-        .then_some(first)
-}
-
-fn may_be_named(config: &Config, rule: &DomainConfig, name: &str) -> bool {
-    let default = format!("{}/{{bucket}}", config.deployment);
-    may_resolve_to(rule.name.as_ref().unwrap_or(&default), name)
-}
-
-/// Whether a name with the placeholder may become this one. It says yes where it is not sure.
-fn may_resolve_to(template: &str, name: &str) -> bool {
-    match template.split_once("{bucket}") {
-        None => template == name,
-        Some((before, after)) => {
-            let end = after.rsplit("{bucket}").next().unwrap_or_default();
-            name.len() >= before.len() + end.len()
-                && name.starts_with(before)
-                && name.ends_with(end)
-        }
-    }
-}
-
-/// The places of the keys that have to go: those of the domain's table, and others of the configuration that have wrapped
-/// something of it.
-pub(super) fn targets(policy: &SealingPolicy, known: &[KnownKey], census: &Census) -> Vec<usize> {
-    let of_policy = policy.places(known.len());
-    (0..known.len())
+/// The places of the keys that go: those of the key services that the domain names, and those that the operator names beside
+/// them. What is stored has no say in it.
+pub(super) fn chosen(config: &Config, domain: &str, also: &[String]) -> Vec<usize> {
+    let names = &config.key_service_names;
+    let policy = config.sealing_of_domain(domain);
+    let own = policy
+        .filter(|policy| policy.key_services.is_some())
+        .map_or_else(Vec::new, |policy| policy.places(names.len()));
+    (0..names.len())
         .filter(|place| {
-            let has_wrapped = |key: &KnownKey| census.inside.keys().any(|name| key.is(name));
-            of_policy.contains(place) || known.get(*place).is_some_and(has_wrapped)
+            own.contains(place) || names.get(*place).is_some_and(|name| also.contains(name))
         })
         .collect()
 }
 
-/// Everything that speaks against it.
+/// Everything that speaks against it. `going` are the places of the keys that go.
 pub(super) fn refusals(
     config: &Config,
     domain: &str,
     known: &[KnownKey],
+    going: &[usize],
     census: &Census,
     stated: &Stated,
 ) -> Vec<Refusal> {
@@ -162,21 +103,35 @@ pub(super) fn refusals(
             "give it key_services of its own, run `sealgate keys rotate --domain` and copy its objects onto themselves; a key that has wrapped for others stays theirs",
         ));
     }
-    let going: Vec<&KnownKey> = targets(&policy, known, census)
-        .into_iter()
-        .filter_map(|place| known.get(place))
-        .collect();
-    shared_by_configuration(config, domain, known, &going, &mut refusals);
+    let going: Vec<&KnownKey> = going.iter().filter_map(|place| known.get(*place)).collect();
+    for key in &going {
+        refusals.extend(shared(config, domain, known, key));
+    }
 
     // The recovery key of the configuration wraps whatever comes next, so it counts even where it has wrapped nothing yet.
     let recovery = config
         .recovery_of_domain(domain)
         .and_then(|recovery| recovery_name(&recovery.public_key));
-    if let Some(own) = &recovery {
-        shared_recovery(config, domain, own, &mut refusals);
+    for key in recovery.iter().chain(
+        stated
+            .recovery_file
+            .iter()
+            .filter(|key| Some(*key) != recovery.as_ref()),
+    ) {
+        shared_recovery(config, domain, key, &mut refusals);
+    }
+    if let Some(key) = &stated.recovery_file
+        && recovery.as_ref() != Some(key)
+        && !census.inside.contains_key(key)
+    {
+        refusals.push(Refusal::new(
+            format!("the recovery key {key} of --recovery-key is not that of {domain}, and has wrapped nothing of it"),
+            "name the file of the domain's own recovery key, or leave --recovery-key out",
+        ));
     }
     let inside: BTreeSet<&KeyName> = census.inside.keys().chain(&recovery).collect();
     let mut ends: BTreeSet<&KeyName> = inside.clone();
+    ends.extend(&stated.recovery_file);
     for key in &going {
         ends.insert(&key.key);
         ends.extend(&key.related);
@@ -190,24 +145,11 @@ pub(super) fn refusals(
         }
         let found = census.inside.get(key);
         let what = found.map_or_else(|| "what comes next".to_owned(), ToString::to_string);
-        refusals.push(if key.is_recovery() {
-            Refusal::new(
-                format!("the recovery key {key} opens {what}, and would go on opening copies of the registry"),
-                format!("destroy the recovery key with all its copies, and say so: --destroyed '{key}'; or name the file of its last copy with --recovery-key FILE"),
-            )
-        } else {
-            Refusal::new(
-                format!("the key {key} has wrapped {what}, is not configured, and would go on opening it"),
-                format!("configure its [[key_service]], so that it is destroyed too; if it is destroyed already, with all copies, say so: --destroyed '{key}'"),
-            )
-        });
+        refusals.push(stays(config, domain, known, key, &what));
     }
     for key in ends {
         if let Some(found) = census.outside.get(key) {
-            refusals.push(Refusal::new(
-                format!("the key {key} has wrapped for others, too: {found}"),
-                "it must not be destroyed for one domain. Give the others other keys (`sealgate keys rewrap`), delete what is no longer needed, and copy the domain's objects onto themselves under a key that is its alone; then it is that key that can be destroyed, and what was wrapped by the shared one before stays open to it",
-            ));
+            refusals.push(wraps_for_others(key, found));
         }
     }
     for key in &stated.destroyed {
@@ -224,76 +166,154 @@ pub(super) fn refusals(
             "delete these objects, or seal them with `sealgate migrate`: no key keeps anybody from them",
         ));
     }
-    if census.unknown.count > 0 {
-        refusals.push(Refusal::new(
+    refusals.extend(unknown(census));
+    refusals
+}
+
+/// What is said of a key that has wrapped for others.
+pub(super) fn wraps_for_others(key: &KeyName, found: &Found) -> Refusal {
+    Refusal::new(
+        format!("the key {key} has wrapped for others, too: {found}"),
+        "it must not be destroyed for one domain. Give the others other keys (`sealgate keys rewrap`), delete what is no longer needed, and copy the domain's objects onto themselves under a key that is its alone; then it is that key that can be destroyed, and what was wrapped by the shared one before stays open to it",
+    )
+}
+
+/// What is said of what nobody can tell about.
+pub(super) fn unknown(census: &Census) -> Option<Refusal> {
+    (census.unknown.count > 0).then(|| {
+        Refusal::new(
             format!(
                 "nobody can tell by which key this is wrapped: {}",
                 census.unknown
             ),
-            "mend or delete it (`sealgate verify` says more), and run this again",
-        ));
+            "mend or delete it (`sealgate verify` says more), see that the key services can be reached, and run this again",
+        )
+    })
+}
+
+/// What is said of a key that has wrapped for the domain and would go on opening that.
+fn stays(config: &Config, domain: &str, known: &[KnownKey], key: &KeyName, what: &str) -> Refusal {
+    if key.is_recovery() {
+        return Refusal::new(
+            format!(
+                "the recovery key {key} opens {what}, and would go on opening copies of the registry"
+            ),
+            format!(
+                "destroy the recovery key with all its copies, and say so: --destroyed '{key}'; or name the file of its last copy with --recovery-key FILE"
+            ),
+        );
     }
-    refusals
+    let Some(configured) = known.iter().find(|known| known.is(key)) else {
+        return Refusal::new(
+            format!(
+                "the key {key} has wrapped {what}, is not configured, and would go on opening it"
+            ),
+            format!(
+                "if it is the domain's alone, configure its [[key_service]] and have it destroyed, too, with --also; if it is destroyed already, with all copies, say so: --destroyed '{key}'"
+            ),
+        );
+    };
+    let service = &configured.service;
+    let users: Vec<_> = users(config, domain, known, configured)
+        .into_iter()
+        .map(|user| user.who)
+        .collect();
+    if users.is_empty() {
+        Refusal::new(
+            format!(
+                "the key {key} of key service {service} has wrapped {what}, and would go on opening it; the domain does not name it in its key_services"
+            ),
+            format!(
+                "if it is a former key of this domain and of nobody else (the storage chooses what it shows: ask those who know), have it destroyed, too: --also {service}; else delete what it has wrapped here, with all versions"
+            ),
+        )
+    } else {
+        Refusal::new(
+            format!(
+                "the key {key} of key service {service} is also that of {}, has wrapped {what}, and would go on opening it",
+                users.join(", ")
+            ),
+            "it stays, so what it has wrapped here stays open to it: delete that, with all versions, and its registry records, and run this again",
+        )
+    }
 }
 
 /// The name of a recovery key, by its public part.
 pub(super) fn recovery_name(
     key: &sealgate_envelope::key_service::recovery::RecoveryPublicKey,
 ) -> Option<KeyName> {
-    use sealgate_envelope::{KeyReference, Provider};
     KeyReference::of(Provider::Recovery, &key.to_string())
         .ok()
         .map(|reference| KeyName::new(Provider::Recovery, reference))
 }
 
-fn shared_by_configuration(
-    config: &Config,
-    domain: &str,
-    known: &[KnownKey],
-    going: &[&KnownKey],
-    refusals: &mut Vec<Refusal>,
-) {
-    let mut check = |who: String, policy: &SealingPolicy, fix: &str| {
-        let all = policy.places(known.len());
-        let theirs = all.iter().filter_map(|place| known.get(*place));
-        let shared: Vec<_> = theirs
-            .filter(|theirs| going.iter().any(|key| key.is_same(theirs)))
-            .map(|key| key.service.as_str())
+/// Somebody else whom the configuration gives a key.
+struct User {
+    /// The key services that have it, by the names that he knows them by.
+    services: String,
+    who: String,
+    fix: &'static str,
+}
+
+/// For whom else the configuration uses a key, and what to do about it.
+fn users(config: &Config, domain: &str, known: &[KnownKey], key: &KnownKey) -> Vec<User> {
+    let user = |policy: &SealingPolicy, who: String, fix| {
+        let places = policy.places(known.len());
+        let theirs = places.iter().filter_map(|place| known.get(*place));
+        let services: Vec<_> = theirs
+            .filter(|theirs| key.is_same(theirs))
+            .map(|theirs| theirs.service.as_str())
             .collect();
-        if !shared.is_empty() {
-            refusals.push(Refusal::new(
-                format!(
-                    "the key of key service {} is also that of {who}",
-                    shared.join(", ")
-                ),
-                fix,
-            ));
-        }
-    };
-    for rule in &config.domains {
-        if only_name(config, rule).as_deref() == Some(domain) {
-            continue;
-        }
-        let who = rule.name.clone().map_or_else(
-            || format!("the domains of {}", rule.buckets.join(", ")),
-            |name| format!("the domain {name}"),
-        );
-        check(
+        (!services.is_empty()).then(|| User {
+            services: services.join(", "),
             who,
-            &rule.sealing,
-            "name other key_services there; if it has sealed anything with this key, the key stays theirs",
-        );
-    }
+            fix,
+        })
+    };
+    let others = config
+        .domains
+        .iter()
+        .filter(|rule| only_name(config, rule).as_deref() != Some(domain));
+    let mut users: Vec<User> = others
+        .filter_map(|rule| {
+            let who = rule.name.clone().map_or_else(
+                || format!("the domains of {}", rule.buckets.join(", ")),
+                |name| format!("the domain {name}"),
+            );
+            user(
+                &rule.sealing,
+                who,
+                "name other key_services there; if it has sealed anything with this key, the key stays theirs",
+            )
+        })
+        .collect();
     let catches_all = |rule: &DomainConfig| {
         rule.prefix.is_empty() && rule.buckets.iter().any(|bucket| bucket == "*")
     };
     if !config.domains.iter().any(catches_all) {
-        check(
-            "every domain that no [[domain]] is about".to_owned(),
+        users.extend(user(
             &config.sealing,
+            "every domain that no [[domain]] is about".to_owned(),
             "end the list of domains with { buckets = [\"*\"], key_services = […] }, without this key",
-        );
+        ));
     }
+    users
+}
+
+/// What is said of a key that the configuration gives to others, too.
+pub(super) fn shared(
+    config: &Config,
+    domain: &str,
+    known: &[KnownKey],
+    key: &KnownKey,
+) -> Vec<Refusal> {
+    users(config, domain, known, key)
+        .into_iter()
+        .map(|User { services, who, fix }| {
+            let cause = format!("the key of key service {services} is also that of {who}");
+            Refusal::new(cause, fix)
+        })
+        .collect()
 }
 
 fn shared_recovery(config: &Config, domain: &str, own: &KeyName, refusals: &mut Vec<Refusal>) {

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+use super::super::names::own_names;
 use super::*;
 use crate::config::Surroundings;
 use crate::scan::census::Seen;
@@ -59,17 +60,38 @@ fn tenants() -> Config {
 fn census(inside: &[usize], outside: &[usize]) -> Census {
     let mut census = Census::default();
     for number in inside {
-        census.add(true, "data/alice/x", Seen::Sealed(vec![key(*number)]));
+        census.add(
+            true,
+            "data/alice/x",
+            Seen::Sealed(vec![key(*number)].into()),
+        );
     }
     for number in outside {
-        census.add(false, "data/bob/y", Seen::Sealed(vec![key(*number)]));
+        census.add(false, "data/bob/y", Seen::Sealed(vec![key(*number)].into()));
     }
     census
 }
 
 fn causes(config: &Config, census: &Census, stated: &Stated) -> Vec<String> {
-    let refusals = refusals(config, "alice", &known(), census, stated);
+    causes_with(config, &[], census, stated)
+}
+
+/// The same with further key services whose keys are to go.
+fn causes_with(config: &Config, also: &[&str], census: &Census, stated: &Stated) -> Vec<String> {
+    let refusals = refusals(
+        config,
+        "alice",
+        &known(),
+        &going(config, also),
+        census,
+        stated,
+    );
     refusals.into_iter().map(|refusal| refusal.cause).collect()
+}
+
+fn going(config: &Config, also: &[&str]) -> Vec<usize> {
+    let also: Vec<_> = also.iter().map(|name| (*name).to_owned()).collect();
+    chosen(config, "alice", &also)
 }
 
 #[track_caller]
@@ -90,8 +112,7 @@ fn a_domain_with_a_key_of_its_own_goes_with_that_key_alone() {
     let census = census(&[0], &[1, 2]);
     let none = Stated::default();
     accepted(&causes(&tenants(), &census, &none));
-    let policy = tenants().sealing_of_domain("alice").unwrap();
-    assert_eq!(targets(&policy, &known(), &census), [0]);
+    assert_eq!(going(&tenants(), &[]), [0]);
 }
 
 #[test]
@@ -120,7 +141,8 @@ fn a_key_that_the_configuration_gives_to_others_too_is_refused_by_their_name() {
     let mut related = known();
     related[1].related = vec![key(0)];
     for known in [twins, related] {
-        let refusals = refusals(&tenants(), "alice", &known, &census(&[], &[]), &none);
+        let census = census(&[], &[]);
+        let refusals = refusals(&tenants(), "alice", &known, &[0], &census, &none);
         assert!(
             refusals[0]
                 .cause
@@ -150,6 +172,19 @@ fn a_domain_without_a_table_of_its_own_is_refused() {
         "",
     );
     assert_eq!(own_names(&one_bucket, "t/a").unwrap(), ["t/a"]);
+}
+
+#[test]
+fn a_domain_whose_name_others_had_before_is_refused() {
+    for former in ["alice", "al{bucket}"] {
+        let bob = BOB.replace("name =", &format!("former = [\"{former}\"], name ="));
+        let config = config(&format!("{ALICE}, {bob}, {REST}"), "");
+        let refused = own_names(&config, "alice").unwrap_err();
+        assert!(
+            refused.cause.contains("bob had the name alice"),
+            "{refused:?}"
+        );
+    }
 }
 
 #[test]
@@ -184,14 +219,43 @@ fn a_key_that_stays_and_has_wrapped_for_the_domain_is_refused_unless_it_is_said_
         &causes(&tenants(), &census(&[0], &[]), &stated),
         "said to be destroyed",
     );
-    // One that is configured goes, too, if it is nobody else's.
+}
+
+#[test]
+fn what_is_stored_chooses_no_key() {
+    let none = Stated::default();
+    // A former key of somebody else, kept for reading: no table names it, and the storage shows one header that does.
     let found = census(&[0, 3], &[]);
-    let policy = tenants().sealing_of_domain("alice").unwrap();
-    assert_eq!(targets(&policy, &known(), &found), [0, 3]);
-    accepted(&causes(&tenants(), &found, &Stated::default()));
+    assert_eq!(going(&tenants(), &[]), [0]);
     refused(
-        &causes(&tenants(), &census(&[0, 2], &[]), &Stated::default()),
-        "the domains of *",
+        &causes(&tenants(), &found, &none),
+        "the domain does not name it in its key_services",
+    );
+    // Only the operator chooses it.
+    assert_eq!(going(&tenants(), &["four"]), [0, 3]);
+    accepted(&causes_with(&tenants(), &["four"], &found, &none));
+    // And not one that others use, or have used.
+    refused(
+        &causes(&tenants(), &census(&[0, 2], &[]), &none),
+        "also that of the domains of *, has wrapped data/alice/x",
+    );
+    refused(
+        &causes_with(&tenants(), &["three"], &census(&[0, 2], &[]), &none),
+        "also that of the domains of *",
+    );
+    refused(
+        &causes_with(&tenants(), &["four"], &census(&[0, 3], &[3]), &none),
+        "has wrapped for others, too",
+    );
+    // A domain that names none has none that could be told from those of others.
+    let unnamed = config(
+        &format!("{{ buckets = [\"x\"], name = \"alice\" }}, {BOB}, {REST}"),
+        "",
+    );
+    assert_eq!(going(&unnamed, &[]), [0_usize; 0]);
+    refused(
+        &causes(&unnamed, &census(&[], &[]), &none),
+        "names no key_services",
     );
 }
 
@@ -230,14 +294,55 @@ fn a_recovery_key_has_to_be_the_domains_own_and_gone() {
     );
     // One that wraps for nobody any more, and did.
     let mut found = census(&[0], &[]);
-    found.add(true, "a record", Seen::Sealed(vec![recovery.clone()]));
+    found.add(
+        true,
+        "a record",
+        Seen::Sealed(vec![recovery.clone()].into()),
+    );
     refused(
         &causes(&tenants(), &found, &Stated::default()),
         "would go on opening",
     );
     accepted(&causes(&tenants(), &found, &stated));
-    found.add(false, "bob's record", Seen::Sealed(vec![recovery]));
+    found.add(false, "bob's record", Seen::Sealed(vec![recovery].into()));
     refused(&causes(&tenants(), &found, &stated), "bob's record");
+}
+
+#[test]
+fn the_file_of_a_recovery_key_is_destroyed_only_if_it_is_the_domains() {
+    let public = "GkeHFtY8suFnhu6TAESG3BUemIs0tHUEPT4BdbsBxEQ";
+    let recovery = recovery_name(&public.parse().unwrap()).unwrap();
+    let file = Stated {
+        recovery_file: Some(recovery.clone()),
+        ..Stated::default()
+    };
+    let tables = format!(
+        "{}, {BOB}, {REST}",
+        ALICE.replace(" }", ", recovery = false }")
+    );
+    // The deployment's, although the domain has none.
+    let more = format!("[recovery]\npublic_key = \"{public}\"\nsender_key = \"env:SECRET\"\n");
+    let of_deployment = config(&tables, &more);
+    let found = causes(&of_deployment, &census(&[0], &[]), &file);
+    assert!(
+        found.len() == 2 && found[0].contains("is that of other domains, too"),
+        "{found:?}"
+    );
+    // Nobody's, as far as the configuration knows: it has to have wrapped something of the domain, and nothing of others.
+    let of_nobody = config(&tables, "");
+    refused(
+        &causes(&of_nobody, &census(&[0], &[]), &file),
+        "has wrapped nothing of it",
+    );
+    let mut found = census(&[0], &[]);
+    found.add(
+        true,
+        "a record",
+        Seen::Sealed(vec![recovery.clone()].into()),
+    );
+    accepted(&causes(&of_nobody, &found, &file));
+    found.add(false, "bob's record", Seen::Sealed(vec![recovery].into()));
+    refused(&causes(&of_nobody, &found, &file), "bob's record");
 }
 
 #[test]
@@ -263,6 +368,7 @@ proptest! {
         inside in prop::collection::vec(0_usize..7, 0..5),
         outside in prop::collection::vec(0_usize..7, 0..5),
         stated in prop::collection::vec(4_usize..7, 0..3),
+        also in any::<bool>(),
     ) {
         let config = tenants();
         let found = census(&inside, &outside);
@@ -270,15 +376,16 @@ proptest! {
             destroyed: stated.into_iter().map(key).collect(),
             recovery_file: None,
         };
-        if causes(&config, &found, &stated).is_empty() {
-            let policy = config.sealing_of_domain("alice").unwrap();
+        let also: &[&str] = if also { &["four"] } else { &[] };
+        if causes_with(&config, also, &found, &stated).is_empty() {
             let known = known();
-            let going: Vec<_> = targets(&policy, &known, &found)
+            let going: Vec<_> = going(&config, also)
                 .into_iter()
                 .map(|place| known[place].key.clone())
                 .collect();
             prop_assert!(going.contains(&key(0)));
             prop_assert!(!going.contains(&key(1)) && !going.contains(&key(2)), "keys of others");
+            prop_assert!(also.contains(&"four") || !going.contains(&key(3)), "nobody has chosen it");
             for number in inside {
                 let gone = going.contains(&key(number)) || stated.destroyed.contains(&key(number));
                 prop_assert!(gone, "{number} stays");

@@ -1,156 +1,48 @@
 //! `sealgate keys shred`: a domain made unreadable for ever, by the destruction of every key that ever wrapped for it.
+//!
+//! What is destroyed is chosen by the configuration and by the operator's words. What the storage shows can only stop it.
 
+mod arguments;
 mod carry_out;
 mod certificate;
+mod confirmation;
+mod destroy;
 mod document;
 mod exclusivity;
 mod gone;
+mod known;
+mod look;
 mod moment;
+mod names;
+mod operator;
 mod order;
-mod prepare;
+mod orders;
+mod plan;
 mod proof;
+mod records;
 mod report;
 mod signing;
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use clap::{ArgGroup, Args};
-use sealgate_envelope::key_service::WAITING_DAYS;
 use sealgate_envelope::key_service::recovery::RecoveryKey;
 
+pub(super) use self::arguments::ShredArguments;
 use self::carry_out::{Ended, Work};
 use self::certificate::Certificate;
+use self::known::RecoveryFile;
+use self::look::Looked;
 use self::moment::Moment;
-use self::order::{Order, Orders};
-use self::prepare::RecoveryFile;
+use self::order::Order;
+use self::orders::{Ending, Lock, Orders, Stored};
+use self::plan::{Plan, PlannedKey};
 use self::signing::{PublicKey, SigningKey};
 use super::super::output;
-use super::super::pace::PaceArguments;
-use super::super::passphrase::PassphraseArgument;
 use super::super::service::runtime;
-use crate::config::{Config, parse_duration};
+use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::logging;
-use crate::scan::key_name::KeyName;
-
-/// Destroy every key of one domain, so that nothing of it opens ever again
-///
-/// Looks at everything that is stored first, and refuses while a key of the domain has wrapped for anybody else, or while a
-/// key that stays has wrapped for the domain. Then it schedules the deletion of the keys in their services (7 to 30 days in
-/// AWS KMS; at once in Vault, PKCS#11 tokens and key files), makes every gateway drop its cached keys, deletes the domain's
-/// registry records, tries a sample of objects that opened before, and leaves a signed certificate. Objects stay; they are
-/// ciphertext that nothing opens.
-///
-/// Killed at any point, the same command goes on. The configuration has to be one whose principals may delete keys; that of
-/// gateways should not. The exit status is 0 only if everything was done and shown.
-#[derive(Debug, Args)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of the command line"
-)]
-#[command(
-    group = ArgGroup::new("what").required(true).args(["domain", "list", "due", "cancel"]),
-    after_help = "Examples:\n  sealgate keys shred --domain acme/alice --dry-run\n  sealgate keys shred --domain acme/alice --confirm acme/alice --certificate acme-alice.json\n  sealgate keys shred --domain acme/alice --after 30d --certificate acme-alice.json\n  sealgate keys shred --due          # from a timer: carries out what is due, and goes on with what was interrupted\n  sealgate keys shred --cancel acme/alice"
-)]
-pub(super) struct ShredArguments {
-    /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = "sealgate.toml")]
-    config: PathBuf,
-
-    /// The domain that is to go
-    #[arg(long, value_name = "NAME")]
-    domain: Option<String>,
-
-    /// The domain's name again: without it, a terminal asks
-    #[arg(long, value_name = "NAME", requires = "domain")]
-    confirm: Option<String>,
-
-    /// Say what would be destroyed and what speaks against it, and do nothing
-    #[arg(long, requires = "domain")]
-    dry_run: bool,
-
-    /// Where the certificate is written; its signature comes beside it, with .sig behind its name
-    #[arg(long, value_name = "FILE", requires = "domain")]
-    certificate: Option<PathBuf>,
-
-    /// Not now, but so much later: 30d, 12h; `--due` carries it out
-    #[arg(long, value_name = "TIME", value_parser = after, requires = "domain", conflicts_with = "dry_run")]
-    after: Option<Duration>,
-
-    /// How long a key service with a waiting period lets the deletion be cancelled
-    #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u8).range(i64::from(*WAITING_DAYS.start())..=i64::from(*WAITING_DAYS.end())))]
-    waiting_days: u8,
-
-    /// So many objects, chosen at random, are opened before and tried afterwards
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    sample: u16,
-
-    /// I state that this key, as reports name it, is destroyed with all its copies; several times for several
-    #[arg(long = "destroyed", value_name = "KEY", requires = "domain")]
-    stated: Vec<KeyName>,
-
-    /// The file of the domain's own recovery key, to be overwritten and removed: I state that there is no other copy
-    #[arg(long, value_name = "FILE")]
-    recovery_key: Option<PathBuf>,
-
-    #[command(flatten)]
-    passphrase: PassphraseArgument,
-
-    /// No gateway of the deployment runs, so none has to say that it dropped its keys
-    #[arg(long)]
-    without_gateways: bool,
-
-    /// Show what is ordered
-    #[arg(long)]
-    list: bool,
-
-    /// Carry out what is due, and go on with what was interrupted
-    #[arg(long)]
-    due: bool,
-
-    /// Take back an order for which nothing was done yet
-    #[arg(long, value_name = "NAME")]
-    cancel: Option<String>,
-
-    /// The key that signs orders and certificates; made where there is none
-    #[arg(long, value_name = "FILE", default_value = "shred-signing.key")]
-    signing_key: PathBuf,
-
-    /// The directory of orders; it is yours, and not at the storage
-    #[arg(long, value_name = "DIRECTORY", default_value = "shred-orders")]
-    orders: PathBuf,
-
-    /// Who does this, for order and certificate [default: the user and the machine]
-    #[arg(long, value_name = "TEXT")]
-    operator: Option<String>,
-
-    #[command(flatten)]
-    pace: PaceArguments,
-
-    /// Print one JSON document instead of text
-    #[arg(long)]
-    json: bool,
-}
-
-/// The longest time that an order may wait.
-const LONGEST_WAIT: Duration = Duration::from_hours(24 * 3_650);
-
-/// The longest text that says who does it.
-const OPERATOR_LIMIT: usize = 200;
-
-fn after(text: &str) -> Result<Duration, String> {
-    let days = text
-        .strip_suffix('d')
-        .and_then(|days| days.parse::<u64>().ok())
-        .and_then(|days| days.checked_mul(24 * 3_600))
-        .map(Duration::from_secs);
-    days.or_else(|| parse_duration(text))
-        .filter(|wait| *wait <= LONGEST_WAIT)
-        .ok_or_else(|| "write a whole number and d, h, m or s, at most 3650d: 30d".to_owned())
-}
 
 /// A certificate whose signature verifies, as text or as it stands in its file.
 pub(super) fn verified(file: &Path, public_key: &Path, json: bool) -> anyhow::Result<String> {
@@ -169,299 +61,346 @@ pub(super) fn verified(file: &Path, public_key: &Path, json: bool) -> anyhow::Re
 pub(super) fn run(arguments: &ShredArguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config)?;
     logging::start(config.log)?;
-    let operator = operator(arguments.operator.as_deref())?;
-    let orders = Orders::of(&arguments.orders, &config.deployment);
-    if let (Some(domain), true) = (&arguments.domain, arguments.dry_run) {
-        return dry_run(arguments, &config, domain);
+    let run = Run {
+        arguments,
+        operator: operator::operator(arguments.operator.as_deref())?,
+        orders: Orders::of(
+            &arguments.orders,
+            &arguments.signing_key,
+            &config.deployment,
+        ),
+        config,
+    };
+    match (&arguments.domain, &arguments.cancel) {
+        (Some(domain), _) if arguments.dry_run => run.dry_run(domain),
+        (Some(domain), _) => run.shred(domain),
+        (None, Some(domain)) => run.cancel(domain),
+        (None, None) if arguments.list => run.list(),
+        (None, None) => run.due(),
     }
-    let _lock = orders.lock()?;
-    let (key, is_new) = SigningKey::open_or_create(&arguments.signing_key)?;
-    let public = key.public()?;
-    if is_new {
-        report::tell(&format!(
-            "made the signing key {}; its public key is {} ({}): give that to whoever is to believe certificates, and keep the signing key",
-            arguments.signing_key.display(),
-            signing::public_path(&arguments.signing_key).display(),
-            public.fingerprint()
-        ));
+}
+
+/// One run of the command.
+struct Run<'a> {
+    arguments: &'a ShredArguments,
+    config: Config,
+    operator: String,
+    orders: Orders,
+}
+
+impl Run<'_> {
+    /// The orders that are there, for what only looks at them or goes on with them: nothing is made.
+    fn existing(&self) -> anyhow::Result<(Lock, SigningKey)> {
+        let lock = self.orders.lock()?;
+        let key = SigningKey::open(&self.arguments.signing_key)
+            .context("orders are signed: name the key with --signing-key")?;
+        Ok((lock, key))
     }
-    if arguments.list {
-        let (json, text, all_sound) = report::listing(orders.all(&public)?);
-        print(arguments, &json, &text)?;
+
+    fn list(&self) -> anyhow::Result<()> {
+        let (_lock, key) = self.existing()?;
+        let (json, text, all_sound) = report::listing(self.orders.all(&key.public()?)?);
+        self.print(&json, &text)?;
         ensure!(all_sound, "some orders are none; nothing is done by them");
-        return Ok(());
+        Ok(())
     }
-    if let Some(domain) = &arguments.cancel {
-        let order = orders.load(domain, &public)?;
-        let order = order.with_context(|| format!("nothing is ordered for {domain}"))?;
-        ensure!(
-            !order.is_begun(),
-            "keys of {domain} may be destroyed already, so the order cannot be taken back; within the waiting period of AWS KMS, `aws kms cancel-key-deletion` takes back what it scheduled"
-        );
-        orders.remove(domain)?;
-        let text = format!("the order for {domain} is taken back; nothing was done");
-        return print(arguments, &report::cancelled(domain), &text);
+
+    fn cancel(&self, domain: &str) -> anyhow::Result<()> {
+        let (_lock, key) = self.existing()?;
+        let stored = self.orders.load(domain, &key.public()?)?;
+        let order = match stored.with_context(|| format!("nothing is ordered for {domain}"))? {
+            Stored::Order(order) => order,
+            Stored::Ended(ended, path) => bail!("{}", report::ended(&ended, &path)),
+        };
+        if order.is_begun() {
+            runtime()?.block_on(self.check_alive(&order))?;
+        }
+        self.orders.end(&order, Ending::TakenBack, &key)?;
+        let text = format!("the order for {domain} is taken back; none of its keys is destroyed");
+        self.print(&report::cancelled(domain), &text)
     }
-    let work = Work {
-        config: &config,
-        orders: &orders,
-        key: &key,
-        pace: &arguments.pace,
-        operator: &operator,
-    };
-    if arguments.due {
-        return due(arguments, &work, &public);
+
+    /// That each key which may be gone can be used, or be enabled.
+    async fn check_alive(&self, order: &Order) -> anyhow::Result<()> {
+        let plan = order.plan()?;
+        plan.check_places(&self.config)?;
+        let services = known::key_services(&self.config, Some(plan)).await?;
+        for key in plan.keys.iter().filter(|key| key.may_be_gone()) {
+            let name = key.chosen.key_service.as_ref();
+            let mut named = self.config.key_service_names.iter().zip(&services);
+            let service = named.find(|(known, _)| Some(*known) == name);
+            let is_alive = match service {
+                Some((_, service)) => destroy::is_alive(service.as_ref(), &key.chosen).await,
+                None => None,
+            };
+            ensure!(
+                is_alive == Some(true),
+                "keys of {} may be destroyed already, so the order cannot be taken back: {} ({}). Within the waiting period of AWS KMS, `aws kms cancel-key-deletion` takes back what it scheduled; then --cancel works again",
+                order.domain,
+                key.chosen.service(),
+                key.chosen.full_name
+            );
+        }
+        Ok(())
     }
-    let domain = arguments.domain.as_deref().context("name --domain")?;
-    let mut order = match orders.load(domain, &public)? {
-        Some(mut order) if order.is_begun() => {
-            report::tell(&format!(
-                "going on with the order of {}, as it was given",
-                order.ordered
+
+    fn work<'a>(&'a self, key: &'a SigningKey) -> Work<'a> {
+        Work {
+            config: &self.config,
+            orders: &self.orders,
+            key,
+            pace: &self.arguments.pace,
+            passphrase: &self.arguments.passphrase,
+            operator: &self.operator,
+        }
+    }
+
+    fn due(&self) -> anyhow::Result<()> {
+        let (_lock, key) = self.existing()?;
+        let work = self.work(&key);
+        let mut outcomes = Vec::new();
+        let mut failed = 0;
+        for stored in self.orders.all(&key.public()?)? {
+            let outcome = stored.and_then(|stored| match stored {
+                Stored::Ended(ended, path) => Ok(report::Due::Ended(ended, path)),
+                Stored::Order(order) => self.due_order(&work, *order),
+            });
+            failed += usize::from(!matches!(
+                outcome,
+                Ok(report::Due::Waiting(..) | report::Due::Done(..) | report::Due::Ended(..))
             ));
-            order.without_gateways |= arguments.without_gateways;
-            order
+            outcomes.push(outcome);
         }
-        Some(order) if order.not_before > Moment::now() => bail!(
-            "{domain} is ordered for {}; take that back with --cancel first",
-            order.not_before
-        ),
-        _ => new_order(arguments, &config, domain, &operator)?,
-    };
-    confirm(arguments, domain)?;
-    let recovery = recovery_key(arguments, &config, &order)?;
-    if arguments.after.is_some() && !order.is_begun() {
-        return schedule(arguments, &work, &order, recovery.as_ref());
-    }
-    let ended = runtime()?.block_on(work.carry_out(&mut order, recovery))?;
-    finish(arguments, domain, &order, ended)
-}
-
-fn print(arguments: &ShredArguments, json: &serde_json::Value, text: &str) -> anyhow::Result<()> {
-    output::line(&if arguments.json {
-        serde_json::to_string_pretty(json)?
-    } else {
-        text.to_owned()
-    })
-}
-
-fn finish(
-    arguments: &ShredArguments,
-    domain: &str,
-    order: &Order,
-    ended: Ended,
-) -> anyhow::Result<()> {
-    match ended {
-        Ended::Done(certificate) => print(
-            arguments,
-            &report::done(order, &certificate)?,
-            &format!(
-                "{}\ncertificate: {}",
-                certificate.as_text(),
-                order.certificate.display()
-            ),
-        ),
-        Ended::Refused(refusals) => {
-            let (json, text) = report::refused(domain, &refusals);
-            print(arguments, &json, &text)?;
-            bail!("{domain} was not destroyed, and nothing was done");
-        }
-    }
-}
-
-fn new_order(
-    arguments: &ShredArguments,
-    config: &Config,
-    domain: &str,
-    operator: &str,
-) -> anyhow::Result<Order> {
-    sealgate_envelope::Domain::new(domain).context("--domain")?;
-    let certificate = arguments
-        .certificate
-        .as_ref()
-        .context("say where the certificate is to be written: --certificate FILE")?;
-    let certificate = std::path::absolute(certificate)?;
-    ensure!(
-        !certificate.exists(),
-        "{} exists: if it is the certificate of this domain, it is destroyed already (`sealgate keys certificate verify`); else name another file",
-        certificate.display()
-    );
-    let now = Moment::now();
-    let not_before = arguments.after.map_or(now, |wait| now.after(wait));
-    let mut order = Order::new(&config.deployment, domain, now, not_before, certificate);
-    operator.clone_into(&mut order.ordered_by);
-    order.waiting_days = arguments.waiting_days;
-    order.sample = arguments.sample;
-    order.stated.clone_from(&arguments.stated);
-    order.recovery_key = arguments
-        .recovery_key
-        .as_ref()
-        .map(std::path::absolute)
-        .transpose()?;
-    order.without_gateways = arguments.without_gateways;
-    Ok(order)
-}
-
-fn confirm(arguments: &ShredArguments, domain: &str) -> anyhow::Result<()> {
-    let typed = match &arguments.confirm {
-        Some(typed) => typed.clone(),
-        None if io::stdin().is_terminal() => {
-            let mut stderr = io::stderr().lock();
-            write!(
-                stderr,
-                "This destroys the keys of {domain} for ever. Type the domain's name to go on: "
-            )?;
-            stderr.flush()?;
-            let mut line = String::new();
-            io::stdin().lock().read_line(&mut line)?;
-            line.trim_end_matches(['\r', '\n']).to_owned()
-        }
-        None => bail!(
-            "nothing was done: confirm it with --confirm {domain}, since there is no terminal to ask"
-        ),
-    };
-    ensure!(
-        typed == domain,
-        "nothing was done: {typed:?} is not the name of the domain, {domain:?}"
-    );
-    Ok(())
-}
-
-/// The recovery key whose file the order wants destroyed, as long as it is there.
-fn recovery_key(
-    arguments: &ShredArguments,
-    config: &Config,
-    order: &Order,
-) -> anyhow::Result<Option<RecoveryKey>> {
-    let Some(path) = &order.recovery_key else {
-        return Ok(None);
-    };
-    if order.is_begun() && sealgate_envelope::secret_file::finish_destruction(path)? {
-        return Ok(None);
-    }
-    prepare::open_recovery(path, &arguments.passphrase, config).map(Some)
-}
-
-fn dry_run(arguments: &ShredArguments, config: &Config, domain: &str) -> anyhow::Result<()> {
-    let now = Moment::now();
-    let mut order = Order::new(&config.deployment, domain, now, now, PathBuf::new());
-    order.sample = arguments.sample;
-    order.stated.clone_from(&arguments.stated);
-    order.recovery_key.clone_from(&arguments.recovery_key);
-    let recovery = recovery_key(arguments, config, &order)?;
-    let prepared = look(arguments, config, &order, recovery.as_ref())?;
-    let (json, text) = report::planned(domain, &prepared);
-    print(arguments, &json, &text)?;
-    ensure!(
-        prepared.refusals.is_empty(),
-        "{domain} would not be destroyed"
-    );
-    Ok(())
-}
-
-fn look(
-    arguments: &ShredArguments,
-    config: &Config,
-    order: &Order,
-    recovery: Option<&RecoveryKey>,
-) -> anyhow::Result<prepare::Prepared> {
-    let file = recovery.map(RecoveryFile::of).transpose()?;
-    runtime()?.block_on(async {
-        let services = prepare::key_services(config, None).await?;
-        let gateway = Gateway::reader(config.clone(), services).await?;
-        prepare::prepare(&gateway, config, order, file.as_ref(), &arguments.pace).await
-    })
-}
-
-/// Writes the order down, if it could be carried out today.
-fn schedule(
-    arguments: &ShredArguments,
-    work: &Work<'_>,
-    order: &Order,
-    recovery: Option<&RecoveryKey>,
-) -> anyhow::Result<()> {
-    let prepared = look(arguments, work.config, order, recovery)?;
-    if !prepared.refusals.is_empty() {
-        return finish(
-            arguments,
-            &order.domain,
-            order,
-            Ended::Refused(prepared.refusals),
+        let (json, text) = report::due(&outcomes);
+        self.print(&json, &text)?;
+        ensure!(
+            failed == 0,
+            "{failed} orders were not carried out; each is named above"
         );
+        Ok(())
     }
-    work.orders.save(order, work.key)?;
-    let text = format!(
-        "ordered: {} is destroyed by the first `sealgate keys shred --due` after {}, if nothing speaks against it then; --cancel takes it back",
-        order.domain, order.not_before
-    );
-    print(arguments, &report::ordered(order), &text)
-}
 
-fn due(arguments: &ShredArguments, work: &Work<'_>, public: &PublicKey) -> anyhow::Result<()> {
-    let mut outcomes = Vec::new();
-    let mut failed = 0;
-    for order in work.orders.all(public)? {
-        let outcome = order.and_then(|mut order| {
-            if !order.is_begun() && order.not_before > Moment::now() {
-                return Ok(report::Due::Waiting(order.domain, order.not_before));
+    fn due_order(&self, work: &Work<'_>, mut order: Order) -> anyhow::Result<report::Due> {
+        if !order.is_begun() && order.not_before > Moment::now() {
+            return Ok(report::Due::Waiting(order.domain, order.not_before));
+        }
+        order.without_gateways |= self.arguments.without_gateways;
+        let domain = order.domain.clone();
+        let ended = runtime()?.block_on(work.carry_out(&mut order, None, None));
+        Ok(match ended.with_context(|| domain.clone())? {
+            Ended::Done(certificate) => {
+                report::Due::Done(domain, order.certificate, certificate.final_from)
             }
-            order.without_gateways |= arguments.without_gateways;
-            let recovery = recovery_key(arguments, work.config, &order)?;
-            let domain = order.domain.clone();
-            let ended = runtime()?.block_on(work.carry_out(&mut order, recovery));
-            Ok(match ended.with_context(|| domain.clone())? {
-                Ended::Done(certificate) => {
-                    report::Due::Done(domain, order.certificate, certificate.final_from)
-                }
-                Ended::Refused(refusals) => report::Due::Refused(domain, refusals),
-            })
-        });
-        failed += usize::from(!matches!(
-            outcome,
-            Ok(report::Due::Waiting(..) | report::Due::Done(..))
+            Ended::Refused(refusals) => report::Due::Refused(domain, refusals),
+        })
+    }
+
+    fn dry_run(&self, domain: &str) -> anyhow::Result<()> {
+        let now = Moment::now();
+        let mut order = Order::new(&self.config.deployment, domain, now, now, PathBuf::new())?;
+        self.fill(&mut order)?;
+        let recovery = self.recovery_key(&order)?;
+        let looked = self.look(&order, recovery.as_ref())?;
+        let (json, text) = report::planned(domain, &looked);
+        self.print(&json, &text)?;
+        ensure!(
+            looked.refusals.is_empty(),
+            "{domain} would not be destroyed"
+        );
+        Ok(())
+    }
+
+    fn shred(&self, domain: &str) -> anyhow::Result<()> {
+        confirmation::check(self.arguments.confirm.as_deref(), domain)?;
+        // Until it is confirmed, nothing is made: neither a directory nor a key.
+        let is_used = self.orders.exist()
+            && (self.arguments.signing_key.exists() || self.orders.are_any()?);
+        let mut held = is_used.then(|| self.existing()).transpose()?;
+        let found = match &held {
+            Some((_, key)) => self.orders.load(domain, &key.public()?)?,
+            None => None,
+        };
+        let earlier = match found {
+            Some(Stored::Order(order)) => Some(*order),
+            Some(Stored::Ended(..)) | None => None,
+        };
+        match earlier {
+            Some(order) if order.is_begun() => {
+                let Some((_lock, key)) = held.take() else {
+                    bail!("an order without its directory");
+                };
+                return self.go_on(order, &key);
+            }
+            Some(order) if order.not_before > Moment::now() => bail!(
+                "{domain} is ordered for {}; take that back with --cancel first",
+                order.not_before
+            ),
+            _ => {}
+        }
+        let mut order = self.new_order(domain)?;
+        let recovery = self.recovery_key(&order)?;
+        let looked = self.look(&order, recovery.as_ref())?;
+        if !looked.refusals.is_empty() {
+            return self.finish(&order, Ended::Refused(looked.refusals));
+        }
+        let chosen = looked.plan.keys.iter().map(|key| key.chosen.clone());
+        order.keys = chosen.collect();
+        self.confirm(&order, &looked.plan)?;
+        let (_lock, key) = match held {
+            Some((lock, key)) => {
+                self.orders.begin(&key)?;
+                (lock, key)
+            }
+            None => self.make(domain)?,
+        };
+        if let Some(earlier) = earlier {
+            self.orders.end(&earlier, Ending::Replaced, &key)?;
+        }
+        if self.arguments.after.is_some() {
+            self.orders.save(&order, &key)?;
+            let text = format!(
+                "ordered: {} is destroyed by the first `sealgate keys shred --due` after {}, if nothing speaks against it then; --cancel takes it back",
+                order.domain, order.not_before
+            );
+            return self.print(&report::ordered(&order), &text);
+        }
+        let work = self.work(&key);
+        let carried_out = work.carry_out(&mut order, Some(looked.plan), recovery);
+        let ended = runtime()?.block_on(carried_out)?;
+        self.finish(&order, ended)
+    }
+
+    /// With an order of which something may be destroyed.
+    fn go_on(&self, mut order: Order, key: &SigningKey) -> anyhow::Result<()> {
+        report::tell(&format!(
+            "going on with the order of {}, as it was given",
+            order.ordered
         ));
-        outcomes.push(outcome);
-    }
-    let (json, text) = report::due(&outcomes);
-    print(arguments, &json, &text)?;
-    ensure!(
-        failed == 0,
-        "{failed} orders were not carried out; each is named above"
-    );
-    Ok(())
-}
-
-/// Who does this.
-fn operator(named: Option<&str>) -> anyhow::Result<String> {
-    let text = named.map_or_else(
-        || {
-            let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-            let user = user.unwrap_or_else(|_| "an unnamed user".to_owned());
-            let machine = std::fs::read_to_string("/proc/sys/kernel/hostname");
-            match machine {
-                Ok(machine) => format!("{user} on {}", machine.trim_end()),
-                Err(_) => user,
+        order.without_gateways |= self.arguments.without_gateways;
+        for stated in &self.arguments.stated {
+            if !order.stated.contains(stated) {
+                order.stated.push(stated.clone());
             }
-        },
-        str::to_owned,
-    );
-    ensure!(
-        !text.is_empty() && text.len() <= OPERATOR_LIMIT && !text.contains(char::is_control),
-        "--operator: write at most {OPERATOR_LIMIT} bytes of text"
-    );
-    Ok(text)
-}
+        }
+        let plan = order.plan()?.clone();
+        self.confirm(&order, &plan)?;
+        let work = self.work(key);
+        let ended = runtime()?.block_on(work.carry_out(&mut order, None, None))?;
+        self.finish(&order, ended)
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// The directory of orders and the signing key, at first use.
+    fn make(&self, domain: &str) -> anyhow::Result<(Lock, SigningKey)> {
+        let path = &self.arguments.signing_key;
+        let (key, is_new) = SigningKey::open_or_create(path)?;
+        let public = key.public()?;
+        if is_new {
+            report::tell(&format!(
+                "made the signing key {}; its public key is {} ({}): give that to whoever is to believe certificates, and keep the signing key",
+                path.display(),
+                signing::public_path(path).display(),
+                public.fingerprint()
+            ));
+        }
+        let lock = self.orders.create(&key)?;
+        ensure!(
+            self.orders.load(domain, &public)?.is_none(),
+            "meanwhile somebody else has ordered something for {domain}; nothing was done"
+        );
+        Ok((lock, key))
+    }
 
-    #[test]
-    fn a_time_to_wait_may_be_days() {
-        assert_eq!(after("30d").unwrap(), Duration::from_hours(720));
-        assert_eq!(after("2s").unwrap(), Duration::from_secs(2));
-        for wrong in ["", "d", "-1d", "30", "4000d", "99999999999999999999d"] {
-            assert!(after(wrong).is_err(), "{wrong}");
+    fn new_order(&self, domain: &str) -> anyhow::Result<Order> {
+        sealgate_envelope::Domain::new(domain).context("--domain")?;
+        let certificate = self.arguments.certificate.as_ref();
+        let certificate = certificate
+            .context("say where the certificate is to be written: --certificate FILE")?;
+        let certificate = std::path::absolute(certificate)?;
+        document::try_place(&certificate).with_context(|| {
+            format!("--certificate {}: if it is there and is the certificate of this domain, that is destroyed already (`sealgate keys certificate verify`); else name another file", certificate.display())
+        })?;
+        let now = Moment::now();
+        let not_before = self.arguments.after.map_or(now, |wait| now.after(wait));
+        let deployment = &self.config.deployment;
+        let mut order = Order::new(deployment, domain, now, not_before, certificate)?;
+        self.fill(&mut order)?;
+        Ok(order)
+    }
+
+    /// What the command line says.
+    fn fill(&self, order: &mut Order) -> anyhow::Result<()> {
+        let arguments = self.arguments;
+        for name in &arguments.also {
+            ensure!(
+                self.config.key_service_names.contains(name),
+                "--also: no [[key_service]] has the name {name}; there are {}",
+                self.config.key_service_names.join(", ")
+            );
+        }
+        order.ordered_by.clone_from(&self.operator);
+        order.waiting_days = arguments.waiting_days;
+        order.sample = arguments.sample;
+        order.also.clone_from(&arguments.also);
+        order.buckets.clone_from(&arguments.buckets);
+        order.stated.clone_from(&arguments.stated);
+        let recovery_key = arguments.recovery_key.as_ref();
+        order.recovery_key = recovery_key.map(std::path::absolute).transpose()?;
+        order.without_gateways = arguments.without_gateways;
+        Ok(())
+    }
+
+    fn recovery_key(&self, order: &Order) -> anyhow::Result<Option<RecoveryKey>> {
+        let path = order.recovery_key.as_ref();
+        path.map(|path| known::open_recovery(path, &self.arguments.passphrase, &self.config))
+            .transpose()
+    }
+
+    fn look(&self, order: &Order, recovery: Option<&RecoveryKey>) -> anyhow::Result<Looked> {
+        let file = recovery.map(RecoveryFile::of).transpose()?;
+        runtime()?.block_on(async {
+            let services = known::key_services(&self.config, None).await?;
+            let gateway = Gateway::reader(self.config.clone(), services).await?;
+            let pace = &self.arguments.pace;
+            look::look(&gateway, &self.config, order, file.as_ref(), pace).await
+        })
+    }
+
+    /// Shows exactly what goes, and asks.
+    fn confirm(&self, order: &Order, plan: &Plan) -> anyhow::Result<()> {
+        let keys: Vec<&PlannedKey> = plan.keys.iter().collect();
+        report::tell(&report::to_confirm(order, plan, &keys));
+        confirmation::ask(self.arguments.confirm.as_deref(), &order.domain)
+    }
+
+    fn print(&self, json: &serde_json::Value, text: &str) -> anyhow::Result<()> {
+        output::line(&if self.arguments.json {
+            serde_json::to_string_pretty(json)?
+        } else {
+            text.to_owned()
+        })
+    }
+
+    fn finish(&self, order: &Order, ended: Ended) -> anyhow::Result<()> {
+        match ended {
+            Ended::Done(certificate) => self.print(
+                &report::done(order, &certificate)?,
+                &format!(
+                    "{}\ncertificate: {}",
+                    certificate.as_text(),
+                    order.certificate.display()
+                ),
+            ),
+            Ended::Refused(refusals) => {
+                let (json, text) = report::refused(&order.domain, &refusals);
+                self.print(&json, &text)?;
+                if order.is_begun() {
+                    bail!(
+                        "{} is not destroyed whole yet, and nothing was done in this run",
+                        order.domain
+                    );
+                }
+                bail!("{} was not destroyed, and nothing was done", order.domain);
+            }
         }
     }
 }

@@ -1,24 +1,35 @@
 //! Whether objects open: before, so that it means something that they do not afterwards.
+//!
+//! Afterwards two things are tried. The wraps that an object had before, which the order keeps: so neither our own deletion of
+//! its record nor what the storage shows by then makes the proof. And the object as it is stored now.
 
 use std::sync::Arc;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow, bail, ensure};
 use http::{Method, StatusCode};
-use sealgate_envelope::key_service::failure_of;
-use sealgate_envelope::{Domain, KeyServiceFailure, Place};
+use sealgate_envelope::key_service::{EncryptionContext, KeyAvailability, KeyService, failure_of};
+use sealgate_envelope::records::{MAXIMUM_RECORD_LENGTH, RegistryRecord, registry_name};
+use sealgate_envelope::{Domain, KeyServiceFailure, Place, Wrap};
 
-use super::order::SampledObject;
+use super::certificate::{DestroyedKey, ObjectsTried};
+use super::destroy::detailed;
+use super::moment::Moment;
+use super::plan::{KeptWrap, KeyState, Plan, PlannedKey, SampledObject, StoredVersion};
 use crate::cli::permit;
 use crate::gateway::Gateway;
 use crate::object::{SealedHead, version_query};
 use crate::object_key::ObjectKey;
+use crate::scan::key_name::KeyName;
 use crate::upstream::{Target, UpstreamRequest};
+
+/// What the permits of this command say.
+const COMMAND: &str = "sealgate keys shred";
 
 /// What became of an attempt to open an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Opening {
     /// Its header opened: so would its content.
-    Opened,
+    Opened(Box<SampledObject>),
     /// Every key that wrapped its working key is gone, or refuses for good.
     Refused,
     /// It is not there any more.
@@ -28,14 +39,14 @@ pub(super) enum Opening {
 }
 
 /// Tries to open the header of one version, by every key service of the gateway and the registry.
-pub(super) async fn open(gateway: &Arc<Gateway>, object: &SampledObject) -> Opening {
-    match attempt(gateway, object).await {
+pub(super) async fn open(gateway: &Arc<Gateway>, version: &StoredVersion) -> Opening {
+    match attempt(gateway, version).await {
         Ok(opening) => opening,
         Err(error) => Opening::Unknown(format!("{error:#}")),
     }
 }
 
-async fn attempt(gateway: &Arc<Gateway>, object: &SampledObject) -> anyhow::Result<Opening> {
+async fn attempt(gateway: &Arc<Gateway>, object: &StoredVersion) -> anyhow::Result<Opening> {
     let key = ObjectKey::new(object.key.as_str()).map_err(|error| anyhow!("{error}"))?;
     let target = Target::object(object.bucket.as_str(), key.to_wire());
     let version = object.version_id.as_deref();
@@ -53,19 +64,33 @@ async fn attempt(gateway: &Arc<Gateway>, object: &SampledObject) -> anyhow::Resu
     };
     let header = SealedHead::read(&answer, version)?.header;
     let rule = gateway.config.domain_for(&object.bucket, &object.key);
-    let permit = permit::for_command("sealgate keys shred");
+    let permit = permit::for_command(COMMAND);
+    let id = header.working_key_id();
     let mut unknown = None;
     for name in std::iter::once(&rule.name).chain(&rule.former) {
         let domain = Domain::new(name.as_str())?;
         let opened = gateway
             .keyring
-            .opening_key(&permit, header.working_key_id(), header.wraps(), &domain)
+            .opening_key(&permit, id, header.wraps(), &domain)
             .await;
         match opened {
             Ok(key) => {
                 let place = Place::new(&domain, object.key.as_str())?;
                 match header.open(&key, place) {
-                    Ok(_) => return Ok(Opening::Opened),
+                    Ok(_) => {
+                        let mut wraps = header.wraps().to_vec();
+                        let name = registry_name(id);
+                        let record = gateway.state.get(&name, MAXIMUM_RECORD_LENGTH).await?;
+                        if let Some(bytes) = record {
+                            wraps.extend_from_slice(RegistryRecord::parse(&bytes, id)?.wraps());
+                        }
+                        return Ok(Opening::Opened(Box::new(SampledObject {
+                            version: object.clone(),
+                            domain: name_of(&domain),
+                            working_key: id.to_string(),
+                            wraps: wraps.iter().map(KeptWrap::of).collect(),
+                        })));
+                    }
                     Err(error) => unknown = Some(error.detail().to_owned()),
                 }
             }
@@ -74,6 +99,146 @@ async fn attempt(gateway: &Arc<Gateway>, object: &SampledObject) -> anyhow::Resu
         }
     }
     Ok(unknown.map_or(Opening::Refused, Opening::Unknown))
+}
+
+fn name_of(domain: &Domain) -> String {
+    domain.as_str().to_owned()
+}
+
+/// What a look at keys and sample shows.
+#[derive(Debug)]
+pub(super) enum Proof {
+    /// Nothing opens.
+    Shown(ObjectsTried),
+    /// A key can be used again, or something opens.
+    Alive(String),
+}
+
+/// Tries everything: that each key service says that its key is gone, and that neither the kept wraps of the sample open nor
+/// what is stored. The dates of deletions are taken anew, since somebody may have taken one back and given another.
+///
+/// # Errors
+///
+/// Where nobody can tell.
+pub(super) async fn tried(
+    gateway: &Arc<Gateway>,
+    plan: &mut Plan,
+    waiting_days: u8,
+) -> anyhow::Result<Proof> {
+    for key in &mut plan.keys {
+        if let Some(alive) = ask_again(gateway, key, waiting_days).await? {
+            return Ok(Proof::Alive(alive));
+        }
+    }
+    let (mut refused, mut deleted) = (0, 0);
+    for object in &plan.sample {
+        let shown = format!("{}/{}", object.version.bucket, object.version.key);
+        if kept_wraps_open(&gateway.key_services, object)
+            .await
+            .with_context(|| format!("whether {shown} still opens cannot be found out"))?
+        {
+            return Ok(Proof::Alive(format!("{shown} still opens")));
+        }
+        refused += 1;
+        match open(gateway, &object.version).await {
+            Opening::Refused => {}
+            Opening::Deleted => deleted += 1,
+            Opening::Opened(_) => return Ok(Proof::Alive(format!("{shown} still opens"))),
+            Opening::Unknown(cause) => {
+                bail!("whether {shown} still opens cannot be found out: {cause}")
+            }
+        }
+    }
+    Ok(Proof::Shown(ObjectsTried {
+        seen: plan.objects,
+        opened_before: plan.sample.len() as u64,
+        refused_after: refused,
+        deleted,
+    }))
+}
+
+/// What a key service says of its key now. Where that can be used, what is wrong.
+async fn ask_again(
+    gateway: &Gateway,
+    key: &mut PlannedKey,
+    waiting_days: u8,
+) -> anyhow::Result<Option<String>> {
+    let (Some(name), KeyState::Destroyed(destroyed)) = (&key.chosen.key_service, &mut key.state)
+    else {
+        return Ok(None);
+    };
+    let place = gateway
+        .config
+        .key_service_names
+        .iter()
+        .position(|known| known == name);
+    let service = place.and_then(|place| gateway.key_services.get(place));
+    let service = service.with_context(|| format!("no key service {name}"))?;
+    still_going(service.as_ref(), destroyed, waiting_days).await
+}
+
+async fn still_going(
+    service: &dyn KeyService,
+    destroyed: &mut DestroyedKey,
+    waiting_days: u8,
+) -> anyhow::Result<Option<String>> {
+    let name = destroyed.key_service.clone().unwrap_or_default();
+    let described = match service.describe().await {
+        Err(error) if failure_of(&error) == Some(KeyServiceFailure::NotFound) => return Ok(None),
+        described => described
+            .map_err(|error| detailed(&error))
+            .with_context(|| format!("what has become of the key of {name} cannot be found out"))?,
+    };
+    let found = KeyName::new(service.provider(), described.key_reference);
+    ensure!(
+        found == destroyed.key,
+        "the key service {name} has the key {found} now, and {} was destroyed",
+        destroyed.key
+    );
+    if described.availability != KeyAvailability::PendingDeletion {
+        return Ok(Some(format!(
+            "the key service {name} says that its key can still be used"
+        )));
+    }
+    // Of a key whose deletion is scheduled this only tells the date.
+    let deletion = service.schedule_deletion(waiting_days).await;
+    let deletion = deletion.map_err(|error| detailed(&error))?;
+    destroyed.final_from = Moment::from_milliseconds(deletion.final_from);
+    Ok(None)
+}
+
+/// Whether a wrap opens that an object had when it opened before.
+async fn kept_wraps_open(
+    services: &[Arc<dyn KeyService>],
+    object: &SampledObject,
+) -> anyhow::Result<bool> {
+    let domain = Domain::new(object.domain.as_str())?;
+    let context = EncryptionContext::new(domain, object.working_key.parse()?);
+    let permit = permit::for_command(COMMAND);
+    let mut tried = 0;
+    for kept in &object.wraps {
+        let wrap: Wrap = kept.wrap()?;
+        for service in services {
+            if service.provider() != wrap.provider() {
+                continue;
+            }
+            let opened = match service.opens(wrap.key_reference()).await {
+                Ok(false) => continue,
+                Ok(true) => service.unwrap(&permit, &context, &wrap).await,
+                Err(error) => Err(error),
+            };
+            match opened {
+                Ok(_) => return Ok(true),
+                Err(error) if refuses_for_good(&error) => tried += 1,
+                Err(error) => return Err(detailed(&error)),
+            }
+        }
+    }
+    ensure!(
+        tried > 0,
+        "no key service of the configuration has made one of its wraps"
+    );
+    Ok(false)
 }
 
 /// Whether the error says that the key is gone, and not only away or out of reach for us.
@@ -91,23 +256,5 @@ pub(super) fn refuses_for_good(error: &sealgate_envelope::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use sealgate_envelope::key_service::key_service_error;
-
-    use super::*;
-
-    #[test]
-    fn what_is_away_or_denied_to_us_is_not_gone() {
-        let good = |failure| refuses_for_good(&key_service_error(failure, "x"));
-        assert!(good(KeyServiceFailure::KeyUnusable) && good(KeyServiceFailure::NotFound));
-        for failure in [
-            KeyServiceFailure::Unavailable,
-            KeyServiceFailure::Throttled,
-            KeyServiceFailure::Denied,
-            KeyServiceFailure::Malformed,
-            KeyServiceFailure::Misconfigured,
-        ] {
-            assert!(!good(failure), "{failure:?}");
-        }
-    }
-}
+#[path = "proof_tests.rs"]
+mod tests;

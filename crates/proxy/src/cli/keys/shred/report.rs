@@ -1,15 +1,17 @@
 //! What the command says, for people and for programs.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::certificate::Certificate;
 use super::exclusivity::Refusal;
+use super::look::Looked;
 use super::moment::Moment;
 use super::order::Order;
-use super::prepare::Prepared;
+use super::orders::{Ended, Stored};
+use super::plan::{KeyState, Plan, PlannedKey};
 
 /// What became of one order.
 pub(super) enum Due {
@@ -17,6 +19,8 @@ pub(super) enum Due {
     Waiting(String, Moment),
     /// With the certificate's file and the date from which it is final.
     Done(String, PathBuf, Moment),
+    /// It ended before, and its file was put back.
+    Ended(Ended, PathBuf),
     /// Something speaks against it.
     Refused(String, Vec<Refusal>),
 }
@@ -50,12 +54,14 @@ pub(super) fn refused(domain: &str, refusals: &[Refusal]) -> (Value, String) {
     (document, refusals_as_text(refusals))
 }
 
-pub(super) fn planned(domain: &str, prepared: &Prepared) -> (Value, String) {
-    let plan = &prepared.plan;
+pub(super) fn planned(domain: &str, looked: &Looked) -> (Value, String) {
+    let plan = &looked.plan;
     let keys: Vec<_> = plan
         .keys
         .iter()
-        .map(|key| json!({ "key_service": key.key_service, "key": key.key, "full_name": key.full_name }))
+        .map(|PlannedKey { chosen, .. }| {
+            json!({ "key_service": chosen.key_service, "key": chosen.key, "full_name": chosen.full_name, "place": chosen.place })
+        })
         .collect();
     let document = json!({
         "domain": domain,
@@ -63,29 +69,77 @@ pub(super) fn planned(domain: &str, prepared: &Prepared) -> (Value, String) {
         "shredded": false,
         "dry_run": true,
         "keys": keys,
-        "registry_records": plan.working_keys,
+        "buckets": plan.buckets,
+        "notes": plan.notes,
+        "registry_records": plan.records.len(),
         "objects": plan.objects,
-        "objects_of_others": prepared.census.objects_outside,
+        "objects_of_others": looked.census.objects_outside,
         "sample": plan.sample.len(),
-        "refused": refusals_as_json(&prepared.refusals),
+        "refused": refusals_as_json(&looked.refusals),
     });
     let mut lines = vec![format!(
-        "{domain}: {} objects and {} registry records; {} objects of others were looked at",
-        plan.objects, plan.working_keys, prepared.census.objects_outside
+        "{domain}: {} objects and {} registry records; {} objects of others were looked at, in {}",
+        plan.objects,
+        plan.records.len(),
+        looked.census.objects_outside,
+        plan.buckets.join(", ")
     )];
-    for key in &plan.keys {
-        let service = key.key_service.as_deref().unwrap_or("recovery key");
+    for PlannedKey { chosen, .. } in &plan.keys {
         lines.push(format!(
-            "would be destroyed: {service}: {} ({})",
-            key.full_name, key.key
+            "would be destroyed: {}: {} ({}) at {}",
+            chosen.service(),
+            chosen.full_name,
+            chosen.key,
+            chosen.place
         ));
     }
-    if prepared.refusals.is_empty() {
+    lines.extend(plan.notes.iter().map(|note| format!("note: {note}")));
+    if looked.refusals.is_empty() {
         lines.push("nothing speaks against it".to_owned());
     } else {
-        lines.push(refusals_as_text(&prepared.refusals));
+        lines.push(refusals_as_text(&looked.refusals));
     }
     (document, lines.join("\n"))
+}
+
+/// What is shown before it is confirmed: exactly the keys that go.
+pub(super) fn to_confirm(order: &Order, plan: &Plan, keys: &[&PlannedKey]) -> String {
+    let mut lines = vec![format!(
+        "this destroys for ever, so that nothing of {} opens any more ({} objects in {}):",
+        order.domain,
+        plan.objects,
+        plan.buckets.join(", ")
+    )];
+    for PlannedKey { chosen, state } in keys {
+        let state = match state {
+            KeyState::Destroyed(_) => " [done]",
+            KeyState::Asked | KeyState::Overwritten => " [begun]",
+            KeyState::Planned | KeyState::Refused(_) | KeyState::Stated => "",
+        };
+        lines.push(format!(
+            "  {}: {} ({}) at {}{state}",
+            chosen.service(),
+            chosen.full_name,
+            chosen.key,
+            chosen.place
+        ));
+    }
+    for key in &order.stated {
+        lines.push(format!("  destroyed already, as you state: {key}"));
+    }
+    lines.extend(plan.notes.iter().map(|note| format!("  note: {note}")));
+    lines.join("\n")
+}
+
+/// What is said of an order that ended and whose file is there again.
+pub(super) fn ended(ended: &Ended, path: &Path) -> String {
+    format!(
+        "the order for {} was {} at {}, and its file was put back: nothing is done by it; remove {}",
+        ended.domain,
+        ended.how.name(),
+        ended.at,
+        path.display()
+    )
 }
 
 pub(super) fn done(order: &Order, certificate: &Certificate) -> anyhow::Result<Value> {
@@ -113,14 +167,15 @@ pub(super) fn cancelled(domain: &str) -> Value {
 }
 
 /// All orders; and whether each of what lies there is one.
-pub(super) fn listing(orders: Vec<anyhow::Result<Order>>) -> (Value, String, bool) {
+pub(super) fn listing(orders: Vec<anyhow::Result<Stored>>) -> (Value, String, bool) {
     let mut documents = Vec::new();
     let mut lines = Vec::new();
     let mut all_sound = true;
     for order in orders {
         match order {
-            Ok(order) => {
-                let state = if order.is_begun() { "begun" } else { "waiting" };
+            Ok(Stored::Order(order)) => {
+                let state = order.stage().name();
+                let keys: Vec<_> = order.keys.iter().map(|key| &key.key).collect();
                 lines.push(format!(
                     "{}: {state}, not before {}, ordered {} by {}, certificate {}",
                     order.domain,
@@ -129,13 +184,27 @@ pub(super) fn listing(orders: Vec<anyhow::Result<Order>>) -> (Value, String, boo
                     order.ordered_by,
                     order.certificate.display()
                 ));
+                for key in &order.keys {
+                    let (service, full_name) = (key.service(), &key.full_name);
+                    lines.push(format!("  {service}: {full_name} ({})", key.key));
+                }
                 documents.push(json!({
                     "domain": order.domain,
                     "state": state,
+                    "keys": keys,
                     "not_before": order.not_before,
                     "ordered": order.ordered,
                     "ordered_by": order.ordered_by,
                     "certificate_file": order.certificate,
+                }));
+            }
+            Ok(Stored::Ended(ended, path)) => {
+                lines.push(self::ended(&ended, &path));
+                documents.push(json!({
+                    "domain": ended.domain,
+                    "state": "ended",
+                    "how": ended.how,
+                    "file": path,
                 }));
             }
             Err(error) => {
@@ -166,6 +235,10 @@ pub(super) fn due(outcomes: &[anyhow::Result<Due>]) -> (Value, String) {
                     "{domain}: destroyed, final from {final_from}; certificate {}",
                     certificate.display()
                 ),
+            ),
+            Ok(Due::Ended(ended, path)) => (
+                json!({ "domain": ended.domain, "shredded": false, "ended": ended.how, "file": path }),
+                self::ended(ended, path),
             ),
             Ok(Due::Refused(domain, refusals)) => {
                 let (document, text) = refused(domain, refusals);

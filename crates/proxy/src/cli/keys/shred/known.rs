@@ -1,0 +1,145 @@
+//! The key services of a run, and the keys that they have.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use sealgate_envelope::KeyReference;
+use sealgate_envelope::key_service::KeyService;
+use sealgate_envelope::key_service::recovery::RecoveryKey;
+use sealgate_envelope::secret_file::{Remains, remains};
+
+use super::exclusivity::{self, KnownKey, Refusal};
+use super::gone::GoneKey;
+use super::plan::{ChosenKey, KeyState, Plan, place_of_file};
+use crate::cli::passphrase::PassphraseArgument;
+use crate::config::{Config, KeyServiceConfig};
+use crate::gateway::{self, Gateway};
+use crate::scan::key_name::KeyName;
+
+/// The recovery key whose file is to be destroyed, by its name and public part.
+pub(super) struct RecoveryFile {
+    pub(super) name: KeyName,
+    pub(super) public: String,
+}
+
+impl RecoveryFile {
+    pub(super) fn of(key: &RecoveryKey) -> anyhow::Result<Self> {
+        Ok(Self {
+            name: exclusivity::recovery_name(&key.public())
+                .context("a recovery key without a name")?,
+            public: key.public().to_string(),
+        })
+    }
+
+    /// As a key that goes.
+    pub(super) fn chosen(&self, path: &Path) -> ChosenKey {
+        ChosenKey {
+            key_service: None,
+            key: self.name.clone(),
+            full_name: self.public.clone(),
+            place: place_of_file(path),
+        }
+    }
+}
+
+/// Opens the file of a recovery key that is to be destroyed.
+pub(super) fn open_recovery(
+    path: &Path,
+    passphrase: &PassphraseArgument,
+    config: &Config,
+) -> anyhow::Result<RecoveryKey> {
+    let passphrase = passphrase.of_file(path, RecoveryKey::is_sealed(path)?)?;
+    let key = RecoveryKey::open(path, passphrase.as_ref())?;
+    anyhow::ensure!(
+        key.deployment() == config.deployment,
+        "the recovery key is of deployment {}, the configuration of {}",
+        key.deployment(),
+        config.deployment
+    );
+    Ok(key)
+}
+
+/// The clients of all key services. A key file of the plan that may be overwritten already, and is not there with its key,
+/// has one that opens nothing.
+pub(super) async fn key_services(
+    config: &Config,
+    plan: Option<&Plan>,
+) -> anyhow::Result<Vec<Arc<dyn KeyService>>> {
+    let mut services: Vec<Arc<dyn KeyService>> = Vec::new();
+    for (service, name) in config.key_services.iter().zip(&config.key_service_names) {
+        let begun = plan.and_then(|plan| {
+            let mut keys = plan.keys.iter();
+            keys.find(|key| key.chosen.key_service.as_ref() == Some(name) && key.may_be_gone())
+        });
+        if let (KeyServiceConfig::Local { file, .. }, Some(begun)) = (service, begun)
+            && (begun.state == KeyState::Overwritten || remains(file)? != Remains::Present)
+        {
+            services.push(Arc::new(GoneKey::local(&begun.chosen.full_name)?));
+            continue;
+        }
+        let service = gateway::key_service(service).await;
+        services.push(service.with_context(|| format!("[[key_service]] {name}"))?);
+    }
+    Ok(services)
+}
+
+/// Every key of the configuration, as its service tells it. While one does not, nobody can tell whose wraps are whose, and
+/// what would be said of them, and advised, could be wrong: then there are refusals, and no keys.
+///
+/// # Errors
+///
+/// For a name that no key can have.
+pub(super) async fn known_keys(
+    gateway: &Gateway,
+) -> anyhow::Result<Result<Vec<KnownKey>, Vec<Refusal>>> {
+    let mut known: Vec<KnownKey> = Vec::new();
+    let mut refusals = Vec::new();
+    let names = &gateway.config.key_service_names;
+    for (service, name) in gateway.key_services.iter().zip(names) {
+        let provider = service.provider();
+        let described = match service.describe().await {
+            Ok(described) => described,
+            Err(error) => {
+                refusals.push(Refusal::new(
+                    format!("the key service {name} does not tell its key, so nobody can tell whether it is the domain's: {}", error.detail()),
+                    "see that it can be reached, and run this again",
+                ));
+                continue;
+            }
+        };
+        let mut related = Vec::new();
+        for other in &described.related_keys {
+            related.push(KeyName::new(provider, KeyReference::of(provider, other)?));
+        }
+        known.push(KnownKey {
+            service: name.clone(),
+            key: KeyName::new(provider, described.key_reference),
+            full_name: described.key_name,
+            related,
+        });
+    }
+    if !refusals.is_empty() {
+        return Ok(Err(refusals));
+    }
+    // What one opens of another by its configuration, although the service does not say that they are related.
+    for (place, service) in gateway.key_services.iter().enumerate() {
+        for other in &gateway.key_services {
+            let (Ok(reference), true) = (
+                other.key_reference().await,
+                other.provider() == service.provider(),
+            ) else {
+                continue;
+            };
+            let name = KeyName::new(other.provider(), reference);
+            if service.opens(reference).await.unwrap_or(false)
+                && let Some(key) = known.get_mut(place)
+                && key.key != name
+                && !key.related.contains(&name)
+            {
+                key.related.push(name);
+            }
+        }
+    }
+    Ok(Ok(known))
+}

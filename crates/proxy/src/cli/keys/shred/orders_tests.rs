@@ -1,0 +1,129 @@
+use super::*;
+
+struct Place {
+    directory: tempfile::TempDir,
+    key: SigningKey,
+    public: PublicKey,
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (key, _) = SigningKey::open_or_create(&directory.path().join("key")).unwrap();
+        let public = key.public().unwrap();
+        Self {
+            directory,
+            key,
+            public,
+        }
+    }
+
+    fn orders(&self, deployment: &str) -> Orders {
+        let path = self.directory.path();
+        Orders::of(&path.join("orders"), &path.join("key"), deployment)
+    }
+}
+
+fn order(domain: &str) -> Order {
+    let at = Moment::from_milliseconds;
+    Order::new("rig", domain, at(1_000), at(2_000), PathBuf::from("c.json")).unwrap()
+}
+
+#[test]
+fn an_order_counts_only_as_it_was_signed_for_its_own_domain() {
+    let place = Place::new();
+    let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
+    let _lock = orders.create(key).unwrap();
+    for refused in [orders.lock().unwrap_err(), orders.create(key).unwrap_err()] {
+        assert!(refused.to_string().contains("at work"), "{refused}");
+    }
+    assert_eq!(orders.load("acme/alice", public).unwrap(), None);
+    let alice = order("acme/alice");
+    orders.save(&alice, key).unwrap();
+    let stored = Stored::Order(Box::new(alice));
+    assert_eq!(orders.load("acme/alice", public).unwrap(), Some(stored));
+
+    // Somebody brings it forward, means another domain, or signs it by himself.
+    let file = orders.path("acme/alice");
+    let signed = fs::read_to_string(&file).unwrap();
+    // The signature comes first.
+    let first = if signed.starts_with('A') { 'B' } else { 'A' };
+    for altered in [
+        signed.replace("1970-01-01T00:00:02Z", "1970-01-01T00:00:00Z"),
+        signed.replace("acme/alice", "acme/bob"),
+        format!("{first}{}", &signed[1..]),
+        String::new(),
+    ] {
+        fs::write(&file, altered).unwrap();
+        assert!(orders.load("acme/alice", public).is_err());
+        assert!(orders.all(public).unwrap().iter().all(Result::is_err));
+    }
+    fs::write(&file, &signed).unwrap();
+    let copy = orders.path("acme/bob");
+    fs::copy(&file, &copy).unwrap();
+    assert!(orders.load("acme/bob", public).is_err(), "a copy");
+    let other = place.directory.path().join("other");
+    let (other, _) = SigningKey::open_or_create(&other).unwrap();
+    orders.save(&order("acme/bob"), &other).unwrap();
+    assert!(orders.load("acme/bob", public).is_err(), "another key");
+    fs::remove_file(&copy).unwrap();
+    let elsewhere = place.orders("other");
+    let loaded = elsewhere.load("acme/alice", public);
+    assert!(loaded.is_err(), "another deployment");
+    assert_eq!(orders.all(public).unwrap().len(), 1);
+}
+
+#[test]
+fn who_only_looks_makes_no_directory_and_hears_that_there_is_none() {
+    let place = Place::new();
+    let orders = place.orders("rig");
+    let refused = orders.lock().unwrap_err().to_string();
+    assert!(refused.contains("no directory of orders"), "{refused}");
+    // Some directory is none of orders.
+    fs::create_dir(&orders.directory).unwrap();
+    assert!(orders.lock().is_err() && !orders.exist());
+    assert_eq!(fs::read_dir(&orders.directory).unwrap().count(), 0);
+}
+
+#[test]
+fn an_order_that_ended_does_not_come_back_with_its_file() {
+    for how in [Ending::TakenBack, Ending::CarriedOut, Ending::Replaced] {
+        let place = Place::new();
+        let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
+        let _lock = orders.create(key).unwrap();
+        let alice = order("acme/alice");
+        orders.save(&alice, key).unwrap();
+        let file = orders.path("acme/alice");
+        let signed = fs::read(&file).unwrap();
+        orders.end(&alice, how, key).unwrap();
+        assert!(!file.exists() && orders.all(public).unwrap().is_empty());
+        fs::write(&file, &signed).unwrap();
+        let found = orders.load("acme/alice", public).unwrap();
+        let Some(Stored::Ended(ended, _)) = found else {
+            panic!("{how:?}: {found:?}");
+        };
+        assert_eq!((ended.how, ended.domain.as_str()), (how, "acme/alice"));
+        // Another order for the same domain is another one.
+        let again = order("acme/alice");
+        orders.save(&again, key).unwrap();
+        let stored = Stored::Order(Box::new(again));
+        assert_eq!(orders.load("acme/alice", public).unwrap(), Some(stored));
+    }
+}
+
+#[test]
+fn without_the_list_of_ended_orders_none_is_carried_out() {
+    let place = Place::new();
+    let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
+    let lock = orders.create(key).unwrap();
+    orders.save(&order("acme/alice"), key).unwrap();
+    drop(lock);
+    fs::write(&orders.ended, "forged").unwrap();
+    assert!(orders.load("acme/alice", public).is_err());
+    fs::remove_file(&orders.ended).unwrap();
+    // Nor is it made anew beside an order that may stand in it.
+    drop(orders.create(key).unwrap());
+    let refused = orders.load("acme/alice", public).unwrap_err().to_string();
+    assert!(refused.contains("is missing"), "{refused}");
+    assert!(orders.all(public).is_err());
+}

@@ -1,0 +1,220 @@
+//! What is destroyed, as it was chosen and found before anything was, and what has become of each key since.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use data_encoding::BASE64;
+use sealgate_envelope::{Provider, Wrap};
+use serde::{Deserialize, Serialize};
+
+use super::certificate::DestroyedKey;
+use crate::config::{Config, KeyServiceConfig};
+use crate::scan::key_name::KeyName;
+
+/// A key that was chosen by the configuration and the operator's words, and by nothing that the storage shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChosenKey {
+    /// Its `[[key_service]]`; none for the recovery key.
+    pub(super) key_service: Option<String>,
+    /// Provider and reference.
+    pub(super) key: KeyName,
+    /// Its full name in its service.
+    pub(super) full_name: String,
+    /// Where it lies: a server, a token, a file. A key of the same name elsewhere is another one.
+    pub(super) place: String,
+}
+
+impl ChosenKey {
+    /// What people call it.
+    pub(super) fn service(&self) -> &str {
+        self.key_service.as_deref().unwrap_or("recovery key")
+    }
+}
+
+/// Where the key of a key service lies.
+pub(super) fn place_of(service: &KeyServiceConfig) -> String {
+    match service {
+        KeyServiceConfig::AwsKms(config) => match &config.endpoint {
+            Some(endpoint) => format!("{endpoint} in {}", config.region),
+            None => format!("AWS KMS in {}", config.region),
+        },
+        KeyServiceConfig::VaultTransit(config) => {
+            let namespace = config.namespace.as_deref().unwrap_or_default();
+            format!(
+                "{} namespace {namespace:?} key {}/{}",
+                config.endpoint, config.mount, config.key
+            )
+        }
+        KeyServiceConfig::Pkcs11(config) => format!(
+            "token {:?} of {} key {:?}",
+            config.token,
+            config.module.display(),
+            config.key
+        ),
+        KeyServiceConfig::Local { file, .. } => place_of_file(file),
+    }
+}
+
+/// Where a key file lies.
+pub(super) fn place_of_file(file: &Path) -> String {
+    let absolute = std::path::absolute(file);
+    format!("file {}", absolute.as_deref().unwrap_or(file).display())
+}
+
+/// What has become of a key. Written down before and after each step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum KeyState {
+    /// Nothing was asked for.
+    Planned,
+    /// Its destruction was asked for, and the answer is not known.
+    Asked,
+    /// It was refused, and nothing was done; with the cause.
+    Refused(String),
+    /// The zeros in the place of its file are on disk; the file may still be there.
+    Overwritten,
+    /// It could not be found any more, and the operator states that it is destroyed.
+    Stated,
+    /// It is gone, or going.
+    Destroyed(DestroyedKey),
+}
+
+/// A key that is to go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PlannedKey {
+    pub(super) chosen: ChosenKey,
+    pub(super) state: KeyState,
+}
+
+impl PlannedKey {
+    pub(super) fn new(chosen: ChosenKey) -> Self {
+        Self {
+            chosen,
+            state: KeyState::Planned,
+        }
+    }
+
+    /// Whether it may be gone.
+    pub(super) fn may_be_gone(&self) -> bool {
+        !matches!(self.state, KeyState::Planned | KeyState::Refused(_))
+    }
+
+    /// The key file that it lies in, if it does.
+    pub(super) fn file(&self, config: &Config, recovery: Option<&PathBuf>) -> Option<PathBuf> {
+        let Some(name) = &self.chosen.key_service else {
+            return recovery.cloned();
+        };
+        let mut services = config.key_services.iter().zip(&config.key_service_names);
+        match services.find(|(_, known)| *known == name) {
+            Some((KeyServiceConfig::Local { file, .. }, _)) => Some(file.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// What is destroyed, as it was found before anything was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Plan {
+    /// All names of the domain, the present one first.
+    pub(super) names: Vec<String>,
+    pub(super) keys: Vec<PlannedKey>,
+    /// The buckets that were looked at.
+    pub(super) buckets: Vec<String>,
+    /// Working keys of the domain whose records were verified, each with its id.
+    pub(super) records: Vec<String>,
+    /// Versions of objects in the domain.
+    pub(super) objects: u64,
+    pub(super) sample: Vec<SampledObject>,
+    /// What was found and is nobody's refusal, but for whoever reads the certificate.
+    pub(super) notes: Vec<String>,
+}
+
+impl Plan {
+    /// The keys that go, by name.
+    pub(super) fn has(&self, key: &KeyName) -> bool {
+        self.keys.iter().any(|planned| planned.chosen.key == *key)
+    }
+
+    /// Whether any key may be gone.
+    pub(super) fn is_begun(&self) -> bool {
+        self.keys.iter().any(PlannedKey::may_be_gone)
+    }
+
+    /// That the configuration still has each key where it was.
+    ///
+    /// # Errors
+    ///
+    /// Where it has not: then nobody can tell whether what is not found there is gone.
+    pub(super) fn check_places(&self, config: &Config) -> anyhow::Result<()> {
+        for PlannedKey { chosen, .. } in &self.keys {
+            let Some(name) = &chosen.key_service else {
+                continue;
+            };
+            let mut services = config.key_services.iter().zip(&config.key_service_names);
+            let service = services.find(|(_, known)| *known == name);
+            let (service, _) = service.with_context(|| {
+                format!("no [[key_service]] has the name {name} any more; this run needs the configuration that it began with")
+            })?;
+            let place = place_of(service);
+            ensure!(
+                place == chosen.place,
+                "the key of the key service {name} was at {} when the order was given, and the configuration says {place} now: what is not found there need not be gone. This run needs the configuration that it began with",
+                chosen.place
+            );
+        }
+        Ok(())
+    }
+}
+
+/// One version of an object that opened before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SampledObject {
+    pub(super) version: StoredVersion,
+    /// The domain that it opened in.
+    pub(super) domain: String,
+    /// The id of its working key.
+    pub(super) working_key: String,
+    /// All wraps of that key, of its header and of its record: so that they can be tried whatever becomes of both.
+    pub(super) wraps: Vec<KeptWrap>,
+}
+
+/// A wrap, as an order keeps it: ciphertext.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeptWrap {
+    provider: u8,
+    key_reference: String,
+    /// In base64.
+    blob: String,
+}
+
+impl KeptWrap {
+    pub(super) fn of(wrap: &Wrap) -> Self {
+        Self {
+            provider: wrap.provider().code(),
+            key_reference: wrap.key_reference().to_string(),
+            blob: BASE64.encode(wrap.blob()),
+        }
+    }
+
+    pub(super) fn wrap(&self) -> anyhow::Result<Wrap> {
+        Ok(Wrap::new(
+            Provider::from_code(self.provider)?,
+            self.key_reference.parse()?,
+            BASE64.decode(self.blob.as_bytes())?,
+        )?)
+    }
+}
+
+/// Where one version of an object lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StoredVersion {
+    pub(super) bucket: String,
+    pub(super) key: String,
+    pub(super) version_id: Option<String>,
+}

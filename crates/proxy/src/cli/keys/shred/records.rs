@@ -1,0 +1,170 @@
+//! The registry records of the domain: verified while its keys are there, deleted when they are gone.
+//!
+//! Whoever can write to the state bucket can put a version there that claims the domain, under the id of somebody else's
+//! working key. So nothing is deleted by a claim alone: before, each record has to open and verify; afterwards, what came
+//! meanwhile goes only if nothing but destroyed keys ever wrapped it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::{bail, ensure};
+use sealgate_envelope::key_service::{EncryptionContext, KeyService, failure_of};
+use sealgate_envelope::records::UnverifiedRegistryRecord;
+use sealgate_envelope::{KeyServiceFailure, WorkingKey, WorkingKeyId};
+
+use super::destroy::detailed;
+use super::exclusivity::Refusal;
+use super::plan::Plan;
+use crate::cli::permit;
+use crate::scan::census::{Census, RecordVersions};
+use crate::scan::key_name::KeyName;
+use crate::state::RecordVersion;
+
+/// Records that are named in one refusal.
+const EXAMPLES: usize = 5;
+
+/// What there is to delete, and what to do about a record that is in the way.
+const DELETE_IT: &str = "look at its versions at the storage (`aws s3api list-object-versions --bucket STATE-BUCKET --prefix registry/ID`), delete those that no gateway of yours has written, and run this again";
+
+/// Verifies all records of the domain, by the keys that open them. Returns the ids of the working keys that they are of.
+pub(super) async fn verified(
+    services: &[Arc<dyn KeyService>],
+    census: &Census,
+    refusals: &mut Vec<Refusal>,
+) -> Vec<String> {
+    let mut ids = Vec::new();
+    let mut wrong = Vec::new();
+    for (id, versions) in &census.records {
+        match verify(services, *id, versions).await {
+            Ok(()) => ids.push(id.to_string()),
+            Err(error) => wrong.push(format!("registry/{id}: {error:#}")),
+        }
+    }
+    if !wrong.is_empty() {
+        let more = wrong.len().saturating_sub(EXAMPLES);
+        wrong.truncate(EXAMPLES);
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        refusals.push(Refusal::new(
+            format!(
+                "registry records claim to be of the domain, and that cannot be verified: {}{more}",
+                wrong.join("; ")
+            ),
+            DELETE_IT,
+        ));
+    }
+    ids
+}
+
+async fn verify(
+    services: &[Arc<dyn KeyService>],
+    id: WorkingKeyId,
+    versions: &RecordVersions,
+) -> anyhow::Result<()> {
+    ensure!(
+        versions.foreign.count == 0,
+        "other versions of it claim {}",
+        versions.foreign
+    );
+    let key = opened(services, id, versions).await?;
+    for (_, record) in &versions.own {
+        let domain = record.claimed_domain().clone();
+        record
+            .clone()
+            .verify(&key, &domain)
+            .map_err(|error| detailed(&error))?;
+    }
+    Ok(())
+}
+
+/// The working key, by any wrap of any version.
+async fn opened(
+    services: &[Arc<dyn KeyService>],
+    id: WorkingKeyId,
+    versions: &RecordVersions,
+) -> anyhow::Result<WorkingKey> {
+    let permit = permit::for_command("sealgate keys shred");
+    let mut away = None;
+    for (_, record) in &versions.own {
+        let context = EncryptionContext::new(record.claimed_domain().clone(), id);
+        for wrap in record.wraps() {
+            for service in services {
+                if service.provider() != wrap.provider()
+                    || !service.opens(wrap.key_reference()).await.unwrap_or(false)
+                {
+                    continue;
+                }
+                match service.unwrap(&permit, &context, wrap).await {
+                    Ok(key) => return Ok(key),
+                    Err(error) => {
+                        let is_refused = failure_of(&error) == Some(KeyServiceFailure::Refused);
+                        away = away.or((!is_refused).then(|| detailed(&error)));
+                    }
+                }
+            }
+        }
+    }
+    match away {
+        Some(error) => Err(error),
+        None => bail!("no key of the configuration opens it"),
+    }
+}
+
+/// The versions that are to be deleted now, as a census after the keys are gone shows them.
+///
+/// # Errors
+///
+/// Where something is in the way that nobody can tell to be the domain's alone.
+pub(super) fn to_delete(
+    census: &Census,
+    plan: &Plan,
+    stated: &[KeyName],
+) -> anyhow::Result<Vec<RecordVersion>> {
+    ensure!(
+        census.unknown.count == 0,
+        "the keys are destroyed; whether registry records are the domain's cannot be told: {}. Mend or delete them, and run this again",
+        census.unknown
+    );
+    let is_gone = |key: &KeyName| plan.has(key) || stated.contains(key);
+    if let Some((key, found)) = census.inside.iter().find(|(key, _)| !is_gone(key)) {
+        bail!(
+            "meanwhile {found} was wrapped by {key}, which is not destroyed: a gateway has another configuration. Correct it, take the wrap away, and run this again"
+        );
+    }
+    let verified: BTreeSet<&str> = plan.records.iter().map(String::as_str).collect();
+    let mut versions = Vec::new();
+    for (id, found) in &census.records {
+        ensure!(
+            found.foreign.count == 0,
+            "the keys are destroyed, and meanwhile versions of registry/{id} claim {}, too: {DELETE_IT}",
+            found.foreign
+        );
+        // One that a gateway made since the look. No wrap of it opens any more, whosever it says to be.
+        let by_gone_keys = |record: &UnverifiedRegistryRecord| {
+            let mut wraps = record.wraps().iter();
+            wraps.all(|wrap| is_gone(&KeyName::of(wrap)))
+        };
+        ensure!(
+            verified.contains(id.to_string().as_str())
+                || found.own.iter().all(|(_, record)| by_gone_keys(record)),
+            "the keys are destroyed, and meanwhile there is registry/{id}, which not only they have wrapped: {DELETE_IT}"
+        );
+        versions.extend(found.own.iter().map(|(version, _)| version.clone()));
+    }
+    Ok(versions)
+}
+
+/// Notes what is to be deleted. What was noted by an earlier run counts once.
+pub(super) fn note(deleting: &mut BTreeMap<String, BTreeSet<String>>, versions: &[RecordVersion]) {
+    for version in versions {
+        let id = version.version_id.clone().unwrap_or_default();
+        deleting.entry(version.name.clone()).or_default().insert(id);
+    }
+}
+
+#[cfg(test)]
+#[path = "records_tests.rs"]
+mod tests;

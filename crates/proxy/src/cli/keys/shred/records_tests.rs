@@ -1,0 +1,181 @@
+use sealgate_envelope::Domain;
+use sealgate_envelope::key_service::local::LocalKeyService;
+use sealgate_envelope::records::{RegistryRecord, registry_name};
+
+use super::super::plan::{ChosenKey, PlannedKey};
+use super::*;
+
+struct Key {
+    service: Arc<dyn KeyService>,
+    name: KeyName,
+}
+
+/// A working key of a domain, wrapped by a key; and another one that nobody has wrapped.
+struct Made {
+    id: WorkingKeyId,
+    key: WorkingKey,
+    wraps: Vec<sealgate_envelope::Wrap>,
+}
+
+async fn keys() -> (tempfile::TempDir, Key, Key) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keys = Vec::new();
+    for name in ["a", "b"] {
+        let service = LocalKeyService::create(directory.path().join(name)).unwrap();
+        let name = KeyName::new(service.provider(), service.key_reference().await.unwrap());
+        keys.push(Key {
+            service: Arc::new(service),
+            name,
+        });
+    }
+    let (second, first) = (keys.pop().unwrap(), keys.pop().unwrap());
+    (directory, first, second)
+}
+
+async fn made(by: &Key, domain: &str, number: u8) -> Made {
+    let id = WorkingKeyId::from_bytes([number; 16]);
+    let context = EncryptionContext::new(Domain::new(domain).unwrap(), id);
+    let (key, wrap) = by.service.generate(&context).await.unwrap();
+    Made {
+        id,
+        key,
+        wraps: vec![wrap],
+    }
+}
+
+fn record(made: &Made, domain: &str, key: &WorkingKey) -> UnverifiedRegistryRecord {
+    let record = RegistryRecord {
+        id: made.id,
+        created: 1,
+        domain: Domain::new(domain).unwrap(),
+        wraps: made.wraps.clone(),
+    };
+    RegistryRecord::parse(&record.encode(key).unwrap(), made.id).unwrap()
+}
+
+/// A census of these versions: the number of the version, and the record, if it claims alice.
+fn census(records: &[(WorkingKeyId, &str, Option<UnverifiedRegistryRecord>)]) -> Census {
+    let mut census = Census::default();
+    for (id, version, record) in records {
+        let versions = census.records.entry(*id).or_default();
+        match record {
+            Some(record) => {
+                let version = RecordVersion {
+                    name: registry_name(*id),
+                    version_id: Some((*version).to_owned()),
+                };
+                versions.own.push((version, record.clone()));
+            }
+            None => versions.foreign.add("bob"),
+        }
+    }
+    census
+}
+
+async fn refused(services: &[Arc<dyn KeyService>], census: &Census, part: &str) {
+    let mut refusals = Vec::new();
+    let ids = verified(services, census, &mut refusals).await;
+    assert!(ids.is_empty(), "{ids:?}");
+    assert!(
+        refusals.len() == 1 && refusals[0].cause.contains(part),
+        "{part:?} is not in {refusals:?}"
+    );
+}
+
+#[tokio::test]
+async fn only_records_that_open_and_verify_are_the_domains() {
+    let (_directory, own, other) = keys().await;
+    let services = [Arc::clone(&own.service), Arc::clone(&other.service)];
+    let alice = made(&own, "alice", 1).await;
+    let genuine = || record(&alice, "alice", &alice.key);
+    let mut refusals = Vec::new();
+    let sound = census(&[
+        (alice.id, "1", Some(genuine())),
+        (alice.id, "2", Some(genuine())),
+    ]);
+    let ids = verified(&services, &sound, &mut refusals).await;
+    assert_eq!((ids, refusals), (vec![alice.id.to_string()], Vec::new()));
+
+    // Under the id of bob's working key, with alice's name and the name of her key: never bob's record, too.
+    let bob = made(&other, "bob", 2).await;
+    let forged = Made {
+        id: bob.id,
+        key: alice.key.clone(),
+        wraps: alice.wraps.clone(),
+    };
+    let forged = record(&forged, "alice", &forged.key);
+    let mixed = census(&[(bob.id, "2", Some(forged.clone())), (bob.id, "1", None)]);
+    refused(&services, &mixed, "other versions of it claim bob").await;
+    let alone = census(&[(bob.id, "2", Some(forged))]);
+    refused(&services, &alone, "no key of the configuration opens it").await;
+    // Its wraps open, and the record says something else than was written.
+    let wrong = census(&[(alice.id, "1", Some(record(&alice, "alice", &bob.key)))]);
+    refused(&services, &wrong, "MAC").await;
+}
+
+fn plan(key: &Key, records: &[WorkingKeyId]) -> Plan {
+    Plan {
+        keys: vec![PlannedKey::new(ChosenKey {
+            key_service: Some("one".to_owned()),
+            key: key.name.clone(),
+            full_name: "a".to_owned(),
+            place: "file a".to_owned(),
+        })],
+        records: records.iter().map(ToString::to_string).collect(),
+        ..Plan::default()
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_deleted_by_a_claim_alone() {
+    let (_directory, own, other) = keys().await;
+    let (alice, late) = (made(&own, "alice", 1).await, made(&own, "alice", 3).await);
+    let plan = plan(&own, &[alice.id]);
+    let of = |made: &Made| Some(record(made, "alice", &made.key));
+    let names = |census: &Census| {
+        let versions = to_delete(census, &plan, &[]);
+        versions
+            .map(|versions| versions.len())
+            .map_err(|error| error.to_string())
+    };
+    // One that a gateway made since: only the keys that are gone have wrapped it.
+    let found = [
+        (alice.id, "1", of(&alice)),
+        (alice.id, "2", of(&alice)),
+        (late.id, "1", of(&late)),
+    ];
+    assert_eq!(names(&census(&found)), Ok(3));
+
+    let bob = made(&other, "bob", 2).await;
+    let forged = Some(record(&bob, "alice", &bob.key));
+    let kept = names(&census(&[(bob.id, "2", forged)])).unwrap_err();
+    assert!(kept.contains("not only they have wrapped"), "{kept}");
+    let mixed = [(alice.id, "2", of(&alice)), (alice.id, "1", None)];
+    let kept = names(&census(&mixed)).unwrap_err();
+    assert!(kept.contains("claim bob, too"), "{kept}");
+
+    let mut unreadable = census(&[]);
+    unreadable.unknown.add("registry/1: 503");
+    let kept = names(&unreadable).unwrap_err();
+    assert!(kept.contains("registry/1: 503"), "{kept}");
+}
+
+#[test]
+fn each_version_counts_once_however_often_it_was_tried() {
+    let version = |name: &str, id: Option<&str>| RecordVersion {
+        name: name.to_owned(),
+        version_id: id.map(str::to_owned),
+    };
+    let mut deleting = BTreeMap::new();
+    note(
+        &mut deleting,
+        &[version("a", Some("1")), version("a", Some("2"))],
+    );
+    // Killed before they were deleted, or after one of them.
+    note(
+        &mut deleting,
+        &[version("a", Some("2")), version("b", None)],
+    );
+    let counts: Vec<_> = deleting.values().map(BTreeSet::len).collect();
+    assert_eq!(counts, [2, 1]);
+}

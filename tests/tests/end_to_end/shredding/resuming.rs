@@ -1,0 +1,301 @@
+//! Runs that failed, were killed, or were taken back in the key service.
+
+use std::{
+    fs,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use aws_sdk_kms::types::KeyState;
+use sealgate_tests::{
+    rig::{get, put, with_rig},
+    servers::Gateway,
+};
+use serde_json::{Value, json};
+
+use super::{
+    BUCKET, LIMIT, SOON, all_known, causes, command, destroy, gateway, kms_table, new_key,
+    recovery_of, shred, signal, state_of, tenant, verify,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_failed_or_was_killed_is_gone_on_with_to_one_certificate() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        rig.clients(BUCKET).await?;
+        let kms = rig.key_server.endpoint.kms();
+        let (alice, second) = (new_key(&kms).await?, new_key(&kms).await?);
+        let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "second", &second);
+        let domains = [tenant("alice", "\"alice\", \"second\"", "")];
+        let gateway = gateway(rig, &services, &domains)?;
+        let through = gateway.endpoint.s3()?;
+        put(&through, BUCKET, "alice/a", b"content").await?;
+        all_known(&gateway, 2).await?;
+
+        // The second deletion fails.
+        rig.key_server.set_faults(&json!([{
+            "operations": ["ScheduleKeyDeletion"],
+            "keys": [second],
+            "then": { "error": "AccessDeniedException" },
+        }]))?;
+        let arguments = destroy("acme/alice", "alice.json");
+        let (done, _, said) = shred(rig, &gateway, &arguments)?;
+        ensure!(!done && said.contains("could not be destroyed"), "{said}");
+        ensure!(state_of(&kms, &alice).await? == KeyState::PendingDeletion);
+        ensure!(state_of(&kms, &second).await? == KeyState::Enabled);
+        ensure!(!rig.directory().join("alice.json").exists());
+        let (_, orders, _) = shred(rig, &gateway, &["--list"])?;
+        ensure!(orders["orders"][0]["state"] == "begun", "{orders}");
+        ensure!(
+            orders["orders"][0]["keys"]
+                .as_array()
+                .is_some_and(|keys| keys.len() == 2),
+            "{orders}"
+        );
+        let (cancelled, _, said) = shred(rig, &gateway, &["--cancel", "acme/alice"])?;
+        ensure!(
+            !cancelled && said.contains("cannot be taken back"),
+            "{said}"
+        );
+        rig.key_server.set_faults(&json!([]))?;
+
+        // Killed while a gateway does not answer.
+        signal(&gateway, "STOP")?;
+        let mut child = command(rig, &gateway, &arguments)?
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let deadline = Instant::now() + SOON;
+        while state_of(&kms, &second).await? != KeyState::PendingDeletion {
+            ensure!(Instant::now() < deadline, "the second key stays");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        child.kill()?;
+        child.wait()?;
+        signal(&gateway, "CONT")?;
+        ensure!(
+            !rig.directory().join("alice.json").exists(),
+            "it was not done"
+        );
+        all_known(&gateway, 2).await?;
+
+        let (done, result, said) = shred(rig, &gateway, &arguments)?;
+        ensure!(done && result["shredded"] == true, "{result} {said}");
+        let keys = result["certificate"]["keys"]
+            .as_array()
+            .context("no keys")?;
+        ensure!(keys.len() == 2, "{result}");
+        let (genuine, said) = verify(rig, "alice.json")?;
+        ensure!(
+            genuine && said.contains(&alice) && said.contains(&second),
+            "{said}"
+        );
+        ensure!(get(&through, BUCKET, "alice/a").await.is_err(), "it opens");
+        let (_, orders, _) = shred(rig, &gateway, &["--list"])?;
+        ensure!(orders["orders"] == json!([]), "{orders}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_of_the_key_service_leaves_an_order_that_looks_again_and_can_be_taken_back()
+-> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        let (_, bare) = rig.clients(BUCKET).await?;
+        let kms = rig.key_server.endpoint.kms();
+        let alice = new_key(&kms).await?;
+        let services = kms_table(rig, "alice", &alice);
+        let gateway = gateway(rig, &services, &[tenant("alice", "\"alice\"", "")])?;
+        put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
+        all_known(&gateway, 2).await?;
+        // The likeliest mistake: with the configuration of gateways, which may not delete keys.
+        rig.key_server.set_faults(&json!([{
+            "operations": ["ScheduleKeyDeletion"],
+            "then": { "error": "AccessDeniedException" },
+        }]))?;
+        let arguments = destroy("acme/alice", "alice.json");
+        let (done, _, said) = shred(rig, &gateway, &arguments)?;
+        ensure!(!done && said.contains("nothing was done to it"), "{said}");
+        let (_, orders, _) = shred(rig, &gateway, &["--list"])?;
+        ensure!(orders["orders"][0]["state"] == "refused", "{orders}");
+        rig.key_server.set_faults(&json!([]))?;
+
+        // What came since is seen.
+        put(&bare, BUCKET, "alice/plain", b"in the clear").await?;
+        let (done, due, _) = shred(rig, &gateway, &["--due"])?;
+        let refused = due["orders"][0]["refused"].to_string();
+        ensure!(!done && refused.contains("in the clear"), "{due}");
+        ensure!(state_of(&kms, &alice).await? == KeyState::Enabled);
+        let refused = causes(&shred(rig, &gateway, &arguments)?)?;
+        ensure!(refused.contains("in the clear"), "{refused}");
+
+        let (cancelled, _, said) = shred(rig, &gateway, &["--cancel", "acme/alice"])?;
+        ensure!(cancelled, "{said}");
+        let (succeeded, due, _) = shred(rig, &gateway, &["--due"])?;
+        ensure!(succeeded && due["orders"] == json!([]), "{due}");
+        Ok(())
+    })
+    .await
+}
+
+/// Carries out an order until the keys are destroyed and the key service refuses, and kills it while a gateway is silent.
+async fn kill_at_the_flush(
+    rig: &sealgate_tests::rig::Rig,
+    gateway: &Gateway,
+    key: &str,
+    arguments: &[&str],
+) -> Result<()> {
+    let kms = rig.key_server.endpoint.kms();
+    signal(gateway, "STOP")?;
+    let mut child = command(rig, gateway, arguments)?
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let deadline = Instant::now() + SOON;
+    while state_of(&kms, key).await? != KeyState::PendingDeletion {
+        ensure!(Instant::now() < deadline, "the key stays");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    while !settled(rig.directory())? {
+        ensure!(Instant::now() < deadline, "it does not settle");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    child.kill()?;
+    child.wait()?;
+    signal(gateway, "CONT")
+}
+
+fn settled(directory: &std::path::Path) -> Result<bool> {
+    let order = fs::read_to_string(super::order_file(directory)?)?;
+    let (_, document) = order.split_once('\n').context("no signature")?;
+    let order: Value = serde_json::from_str(document)?;
+    let settled = order.pointer("/progress/settled");
+    Ok(settled.is_some_and(|moment| !moment.is_null()))
+}
+
+async fn take_back(kms: &aws_sdk_kms::Client, key: &str) -> Result<()> {
+    kms.cancel_key_deletion().key_id(key).send().await?;
+    kms.enable_key().key_id(key).send().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_was_taken_back_in_the_key_service_is_not_certified_with_its_old_date()
+-> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        rig.clients(BUCKET).await?;
+        let kms = rig.key_server.endpoint.kms();
+        let (alice, bob) = (new_key(&kms).await?, new_key(&kms).await?);
+        let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "bob", &bob);
+        let domains = [
+            tenant("alice", "\"alice\"", ""),
+            tenant("bob", "\"bob\"", ""),
+        ];
+        let gateway = gateway(rig, &services, &domains)?;
+        let through = gateway.endpoint.s3()?;
+        for key in ["alice/a", "bob/b"] {
+            put(&through, BUCKET, key, b"content").await?;
+        }
+        all_known(&gateway, 2).await?;
+        let seven = |domain, certificate| {
+            let mut arguments = destroy(domain, certificate).to_vec();
+            arguments.extend(["--waiting-days", "7"]);
+            arguments
+        };
+
+        let arguments = seven("acme/alice", "alice.json");
+        kill_at_the_flush(rig, &gateway, &alice, &arguments).await?;
+        take_back(&kms, &alice).await?;
+        all_known(&gateway, 2).await?;
+        let (done, _, said) = shred(rig, &gateway, &arguments)?;
+        ensure!(!done && said.contains("taken the deletion back"), "{said}");
+        ensure!(!rig.directory().join("alice.json").exists());
+        // Somebody schedules it again by himself, for later.
+        let again = kms.schedule_key_deletion().key_id(&alice);
+        let again = again.pending_window_in_days(30).send().await?;
+        let date = again.deletion_date.context("no date")?;
+        let (done, result, said) = shred(rig, &gateway, &arguments)?;
+        ensure!(done, "{result} {said}");
+        let final_from = result["final_from"].as_str().context("no date")?;
+        let format = aws_sdk_kms::primitives::DateTimeFormat::DateTime;
+        let final_from = aws_sdk_kms::primitives::DateTime::from_str(final_from, format)?;
+        ensure!(
+            (final_from.secs() - date.secs()).abs() <= 1,
+            "{final_from} is not {date}"
+        );
+
+        // Whoever takes the deletion back may take the order back, too.
+        let arguments = seven("acme/bob", "bob.json");
+        kill_at_the_flush(rig, &gateway, &bob, &arguments).await?;
+        let (cancelled, _, said) = shred(rig, &gateway, &["--cancel", "acme/bob"])?;
+        ensure!(
+            !cancelled && said.contains("cannot be taken back"),
+            "{said}"
+        );
+        take_back(&kms, &bob).await?;
+        let (cancelled, _, said) = shred(rig, &gateway, &["--cancel", "acme/bob"])?;
+        ensure!(cancelled, "{said}");
+        ensure!(state_of(&kms, &bob).await? == KeyState::Enabled);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_key_that_is_out_of_reach_is_not_destroyed() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        rig.clients(BUCKET).await?;
+        let kms = rig.key_server.endpoint.kms();
+        let alice = new_key(&kms).await?;
+        let services = kms_table(rig, "alice", &alice);
+        let recovery = recovery_of(rig, "recovery")?;
+        let gateway = gateway(rig, &services, &[tenant("alice", "\"alice\"", &recovery)])?;
+        put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
+        all_known(&gateway, 2).await?;
+        // While the key service takes its time, somebody unplugs the medium with the recovery key.
+        rig.key_server.set_faults(&json!([{
+            "operations": ["ScheduleKeyDeletion"],
+            "delay_milliseconds": 4_000,
+            "times": 1,
+        }]))?;
+        let mut arguments = destroy("acme/alice", "alice.json").to_vec();
+        arguments.extend(["--recovery-key", "recovery.key"]);
+        let child = command(rig, &gateway, &arguments)?
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let deadline = Instant::now() + SOON;
+        while super::order_file(rig.directory()).is_err() {
+            ensure!(Instant::now() < deadline, "no order");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let (here, there) = (
+            rig.directory().join("recovery.key"),
+            rig.directory().join("unplugged.key"),
+        );
+        fs::rename(&here, &there)?;
+        let output = child.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(!output.status.success(), "{said}");
+        ensure!(
+            said.contains("nothing shows that its key was destroyed"),
+            "{said}"
+        );
+        ensure!(state_of(&kms, &alice).await? == KeyState::PendingDeletion);
+        // A timer goes on with it as often as it likes.
+        for _ in 0..2 {
+            let (done, due, _) = shred(rig, &gateway, &["--due"])?;
+            let failed = due["orders"][0]["failed"].to_string();
+            ensure!(!done && failed.contains("bring back the medium"), "{due}");
+            ensure!(!rig.directory().join("alice.json").exists() && there.exists());
+        }
+        fs::rename(&there, &here)?;
+        let (done, due, said) = shred(rig, &gateway, &["--due"])?;
+        ensure!(done && due["orders"][0]["shredded"] == true, "{due} {said}");
+        ensure!(!here.exists() && verify(rig, "alice.json")?.0);
+        Ok(())
+    })
+    .await
+}
