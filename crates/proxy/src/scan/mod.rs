@@ -26,6 +26,7 @@ mod walk;
 
 pub(crate) use buckets::{buckets_missing_from, listed_buckets};
 pub use finding::{Class, Finding, Findings};
+pub(crate) use patience::patiently;
 pub(crate) use reservoir::Reservoir;
 pub use retirement::{Dependence, Kind, Retirement};
 pub(crate) use trial::{Named, Trial};

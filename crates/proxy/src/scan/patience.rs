@@ -22,7 +22,7 @@ pub(super) async fn pause_after(attempt: u32) {
 /// # Errors
 ///
 /// That of the last attempt, or the first one that says something else.
-pub(super) async fn patiently<T, F>(attempt: impl Fn() -> F) -> Result<T, S3Error>
+pub(crate) async fn patiently<T, F>(attempt: impl Fn() -> F) -> Result<T, S3Error>
 where
     F: Future<Output = Result<T, S3Error>>,
 {

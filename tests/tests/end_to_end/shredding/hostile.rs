@@ -1,14 +1,23 @@
 //! What whoever runs the storage can put in the way of it.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use anyhow::{Context, Result, ensure};
 use aws_sdk_kms::types::KeyState;
 use aws_sdk_s3::Client;
-use sealgate_tests::rig::{get, put, state_bucket, with_rig};
+use futures_util::FutureExt as _;
+use sealgate_tests::{
+    rig::{get, put, state_bucket, with_rig},
+    servers::{Action, Meddler},
+};
 use serde_json::json;
 
 use super::{
-    BUCKET, LIMIT, all_known, causes, destroy, gateway, is_of, keep_versions, kms_table, new_key,
-    shred, state_of, tenant, verify,
+    BUCKET, LIMIT, all_known, causes, destroy, gateway, gateway_at, is_of, keep_versions,
+    kms_table, new_key, shred, state_of, tenant, verify,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,6 +139,78 @@ async fn a_forged_version_does_not_have_the_record_of_somebody_else_deleted() ->
         ensure!(record_of(&bare, &state, "acme/bob").await?.1 == genuine);
         ensure!(record_of(&bare, &state, "acme/alice").await.is_err());
         ensure!(get(&through, BUCKET, "bob/a").await? == b"content");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_that_the_storage_denies_having_prove_nothing() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        rig.clients(BUCKET).await?;
+        let kms = rig.key_server.endpoint.kms();
+        let alice = new_key(&kms).await?;
+        let services = kms_table(rig, "alice", &alice);
+        let tenants = [tenant("alice", "\"alice\"", "")];
+        let honest = gateway(rig, &services, &tenants)?;
+        put(&honest.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
+        all_known(&honest, 2).await?;
+        // The first look shows it; whoever wants to open it hears that it is not there.
+        let looks = Arc::new(AtomicUsize::new(0));
+        let meddler = Meddler::start(&rig.minio.endpoint, move |asked| {
+            let path = format!("/{BUCKET}/alice/a");
+            let is_denied = asked.method == "HEAD"
+                && asked.path == path
+                && looks.fetch_add(1, Ordering::SeqCst) > 0;
+            let action = if is_denied {
+                Action::Answer(404, Vec::new())
+            } else {
+                Action::Pass
+            };
+            std::future::ready(action).boxed()
+        })
+        .await?;
+        let denying = gateway_at(rig, &meddler.endpoint, &services, &tenants)?;
+        let refused = causes(&shred(rig, &denying, &destroy("acme/alice", "alice.json"))?)?;
+        ensure!(
+            refused.contains("has none of those that were drawn"),
+            "{refused}"
+        );
+        ensure!(state_of(&kms, &alice).await? == KeyState::Enabled);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_listed_and_not_shown_is_not_passed_over() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        let (_, bare) = rig.clients(BUCKET).await?;
+        let state = state_bucket(&bare).await?;
+        let kms = rig.key_server.endpoint.kms();
+        let alice = new_key(&kms).await?;
+        let services = kms_table(rig, "alice", &alice);
+        let tenants = [tenant("alice", "\"alice\"", "")];
+        let honest = gateway(rig, &services, &tenants)?;
+        put(&honest.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
+        let prefix = format!("/{state}/registry/");
+        let meddler = Meddler::start(&rig.minio.endpoint, move |asked| {
+            let action = if asked.method == "GET" && asked.path.starts_with(&prefix) {
+                let missing = b"<Error><Code>NoSuchKey</Code><Message>gone</Message></Error>";
+                Action::Answer(404, missing.to_vec())
+            } else {
+                Action::Pass
+            };
+            std::future::ready(action).boxed()
+        })
+        .await?;
+        let hiding = gateway_at(rig, &meddler.endpoint, &services, &tenants)?;
+        let refused = causes(&shred(rig, &hiding, &destroy("acme/alice", "alice.json"))?)?;
+        ensure!(
+            refused.contains("the storage lists it, and says that it is not there"),
+            "{refused}"
+        );
+        ensure!(state_of(&kms, &alice).await? == KeyState::Enabled);
         Ok(())
     })
     .await

@@ -22,7 +22,7 @@ use aws_sdk_s3::{
     types::{BucketVersioningStatus, VersioningConfiguration},
 };
 use sealgate_tests::{
-    endpoint::REGION,
+    endpoint::{Endpoint, REGION},
     environment, process,
     rig::Rig,
     servers::{Gateway, GatewaySettings, KEY, report},
@@ -66,7 +66,17 @@ fn tenant(name: &str, key_services: &str, more: &str) -> String {
 const REST: &str = "{ buckets = [\"*\"], key_services = [\"rest\"] }";
 
 fn gateway(rig: &Rig, key_services: &str, domains: &[String]) -> Result<Gateway> {
-    let settings = GatewaySettings::new(&rig.minio.endpoint, &rig.key_server.endpoint);
+    gateway_at(rig, &rig.minio.endpoint, key_services, domains)
+}
+
+/// The same in front of another storage.
+fn gateway_at(
+    rig: &Rig,
+    storage: &Endpoint,
+    key_services: &str,
+    domains: &[String],
+) -> Result<Gateway> {
+    let settings = GatewaySettings::new(storage, &rig.key_server.endpoint);
     rig.gateway_with(GatewaySettings {
         top: format!("domain = [{}, {REST}]", domains.join(", ")),
         key_service: Some(format!("{key_services}{}", kms_table(rig, "rest", KEY))),

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use aws_sdk_kms::types::KeyState;
 use sealgate_tests::{
-    rig::{get, put, with_rig},
+    rig::{get, put, state_bucket, with_rig},
     servers::Gateway,
 };
 use serde_json::{Value, json};
@@ -295,6 +295,64 @@ async fn a_recovery_key_that_is_out_of_reach_is_not_destroyed() -> Result<()> {
         let (done, due, said) = shred(rig, &gateway, &["--due"])?;
         ensure!(done && due["orders"][0]["shredded"] == true, "{due} {said}");
         ensure!(!here.exists() && verify(rig, "alice.json")?.0);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateways_are_told_only_when_the_key_service_refuses() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        let (_, bare) = rig.clients(BUCKET).await?;
+        let state = state_bucket(&bare).await?;
+        let kms = rig.key_server.endpoint.kms();
+        let alice = new_key(&kms).await?;
+        let services = kms_table(rig, "alice", &alice);
+        let gateway = gateway(rig, &services, &[tenant("alice", "\"alice\"", "")])?;
+        put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
+        all_known(&gateway, 2).await?;
+        rig.key_server.set_faults(&json!([{
+            "operations": ["ScheduleKeyDeletion"],
+            "delay_milliseconds": 3_000,
+            "times": 1,
+        }]))?;
+        let child = command(rig, &gateway, &destroy("acme/alice", "alice.json"))?
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let reaches = async |part: &str| -> Result<()> {
+            let deadline = Instant::now() + SOON;
+            loop {
+                let order = super::order_file(rig.directory())
+                    .and_then(|file| Ok(fs::read_to_string(file)?));
+                if order.is_ok_and(|order| order.contains(part)) {
+                    return Ok(());
+                }
+                ensure!(Instant::now() < deadline, "the order does not reach {part}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        reaches("\"asked\"").await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // The deletion is on its way; from now on the service does not say what has become of the key.
+        rig.key_server.set_faults(&json!([{
+            "operations": ["DescribeKey", "Decrypt"],
+            "keys": [alice],
+            "then": { "error": "KMSInternalException" },
+        }]))?;
+        reaches("\"destroyed\"").await?;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let told = get(&bare, &state, "control/commands").await;
+        ensure!(
+            told.is_err(),
+            "gateways were told to drop their keys too early"
+        );
+        rig.key_server.set_faults(&json!([]))?;
+        let output = child.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.success(), "{said}");
+        get(&bare, &state, "control/commands").await?;
+        ensure!(verify(rig, "alice.json")?.0);
         Ok(())
     })
     .await

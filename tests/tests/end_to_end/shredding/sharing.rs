@@ -3,11 +3,14 @@
 use anyhow::{Context, Result, ensure};
 use aws_sdk_kms::types::KeyState;
 use sealgate_tests::{
-    rig::{put, with_rig},
+    rig::{get, put, with_rig},
     servers::Gateway,
 };
+use serde_json::json;
 
-use super::{BUCKET, LIMIT, destroy, gateway, kms_table, new_key, shred, state_of, tenant};
+use super::{
+    BUCKET, LIMIT, all_known, causes, destroy, gateway, kms_table, new_key, shred, state_of, tenant,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_shared_is_not_destroyed_and_who_shares_it_is_named() -> Result<()> {
@@ -101,6 +104,66 @@ async fn a_key_that_is_shared_is_not_destroyed_and_who_shares_it_is_named() -> R
         for key in [&alice, &bob] {
             ensure!(state_of(&kms, key).await? == KeyState::Enabled);
         }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_do_with_a_key_that_is_left_is_seen_before_it_goes() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        rig.clients(BUCKET).await?;
+        let kms = rig.key_server.endpoint.kms();
+        let (alice, second) = (new_key(&kms).await?, new_key(&kms).await?);
+        let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "second", &second);
+        let domains = [tenant("alice", "\"alice\", \"second\"", "")];
+        let gateway = gateway(rig, &services, &domains)?;
+        put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
+        all_known(&gateway, 2).await?;
+        rig.key_server.set_faults(&json!([{
+            "operations": ["ScheduleKeyDeletion"],
+            "keys": [second],
+            "then": { "error": "AccessDeniedException" },
+        }]))?;
+        let arguments = destroy("acme/alice", "alice.json");
+        let (done, _, said) = shred(rig, &gateway, &arguments)?;
+        ensure!(!done && said.contains("cannot be taken back"), "{said}");
+        ensure!(state_of(&kms, &alice).await? == KeyState::PendingDeletion);
+        rig.key_server.set_faults(&json!([]))?;
+
+        // Weeks go by, and somebody gives bob the second key.
+        let given = [tenant("bob", "\"second\"", "")];
+        let bobs = super::gateway(rig, &services, &given)?;
+        put(&bobs.endpoint.s3()?, BUCKET, "bob/b", b"content").await?;
+        let refused = causes(&shred(rig, &gateway, &arguments)?)?;
+        ensure!(refused.contains("has wrapped for others, too"), "{refused}");
+        ensure!(refused.contains("bob/b"), "{refused}");
+        ensure!(state_of(&kms, &second).await? == KeyState::Enabled);
+        ensure!(get(&bobs.endpoint.s3()?, BUCKET, "bob/b").await? == b"content");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_disabled_is_told_as_what_it_is() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        rig.clients(BUCKET).await?;
+        let kms = rig.key_server.endpoint.kms();
+        let alice = new_key(&kms).await?;
+        let services = kms_table(rig, "alice", &alice);
+        let gateway = gateway(rig, &services, &[tenant("alice", "\"alice\"", "")])?;
+        put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
+        kms.disable_key().key_id(&alice).send().await?;
+        let arguments = destroy("acme/alice", "alice.json");
+        let outcome = shred(rig, &gateway, &arguments)?;
+        let refused = causes(&outcome)?;
+        ensure!(
+            refused.contains("is disabled or pending deletion"),
+            "{refused}"
+        );
+        let count = outcome.1["refused"].as_array().map_or(0, Vec::len);
+        ensure!(count == 1, "nothing else is said: {refused}");
         Ok(())
     })
     .await

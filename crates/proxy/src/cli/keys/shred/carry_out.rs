@@ -30,6 +30,7 @@ use super::look;
 use super::moment::Moment;
 use super::order::Order;
 use super::orders::{Ending, Orders};
+use super::others;
 use super::plan::{KeyState, Plan, PlannedKey};
 use super::proof::{self, Proof};
 use super::records;
@@ -100,7 +101,7 @@ impl Work<'_> {
         }
         let gateway = self.gateway(order).await?;
         if order.is_begun() {
-            let refusals = look::look_at_others(&gateway, self.config, order, self.pace).await?;
+            let refusals = others::look_at_others(&gateway, self.config, order, self.pace).await?;
             if !refusals.is_empty() {
                 return Ok(Ended::Refused(refusals));
             }

@@ -20,6 +20,8 @@ pub(super) struct KnownKey {
     pub(super) service: String,
     pub(super) key: KeyName,
     pub(super) full_name: String,
+    /// Whether it can be used now.
+    pub(super) is_enabled: bool,
     /// The same key in other places, or what else it opens.
     pub(super) related: Vec<KeyName>,
 }
@@ -30,6 +32,7 @@ impl KnownKey {
             service: service.to_owned(),
             key: KeyName::new(provider, reference),
             full_name: String::new(),
+            is_enabled: true,
             related: Vec::new(),
         }
     }
@@ -316,7 +319,13 @@ pub(super) fn shared(
         .collect()
 }
 
-fn shared_recovery(config: &Config, domain: &str, own: &KeyName, refusals: &mut Vec<Refusal>) {
+/// What is said of a recovery key that the configuration gives to others, too.
+pub(super) fn shared_recovery(
+    config: &Config,
+    domain: &str,
+    own: &KeyName,
+    refusals: &mut Vec<Refusal>,
+) {
     let others = config
         .domains
         .iter()

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use sealgate_envelope::KeyReference;
-use sealgate_envelope::key_service::KeyService;
 use sealgate_envelope::key_service::recovery::RecoveryKey;
+use sealgate_envelope::key_service::{KeyAvailability, KeyService};
 use sealgate_envelope::secret_file::{Remains, remains};
 
 use super::exclusivity::{self, KnownKey, Refusal};
@@ -116,6 +116,7 @@ pub(super) async fn known_keys(
             service: name.clone(),
             key: KeyName::new(provider, described.key_reference),
             full_name: described.key_name,
+            is_enabled: described.availability == KeyAvailability::Enabled,
             related,
         });
     }

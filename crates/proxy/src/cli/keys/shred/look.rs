@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail, ensure};
-use sealgate_envelope::{KeyReference, Provider};
+use anyhow::{Context as _, ensure};
+use sealgate_envelope::Provider;
 
 use super::exclusivity::{self, KnownKey, Refusal, Stated};
 use super::known::{self, RecoveryFile};
@@ -65,6 +65,9 @@ pub(super) async fn look(
         }
     };
     let places = exclusivity::chosen(config, domain, &order.also);
+    if !looked.are_usable(&known, &places) {
+        return Ok(looked);
+    }
     looked.choose(config, &known, &places);
     if let (Some(file), Some(path)) = (recovery, &order.recovery_key) {
         let key = PlannedKey::new(file.chosen(path));
@@ -116,6 +119,20 @@ pub(super) async fn look(
 }
 
 impl Looked {
+    /// Whether the keys in these places can be asked: while one cannot, nobody can tell what it has wrapped.
+    fn are_usable(&mut self, known: &[KnownKey], places: &[usize]) -> bool {
+        let keys = places.iter().filter_map(|place| known.get(*place));
+        let refused = keys.filter(|key| !key.is_enabled).map(|key| {
+            Refusal::new(
+                format!("the key of key service {} is disabled or pending deletion, so nobody can tell what it has wrapped, and nothing could be shown by it afterwards: {}", key.service, key.full_name),
+                "enable it until this command schedules its deletion (where that is scheduled already, take it back first), and run this again",
+            )
+        });
+        let before = self.refusals.len();
+        self.refusals.extend(refused);
+        self.refusals.len() == before
+    }
+
     /// The keys of the key services in these places go.
     fn choose(&mut self, config: &Config, known: &[KnownKey], places: &[usize]) {
         for place in places {
@@ -324,69 +341,4 @@ pub(super) async fn census(
     }
     ensure!(walked.is_complete, "not everything was looked at");
     Ok(census)
-}
-
-/// What speaks against the keys that are still to go, when others of the same order are gone already: whatever the domain
-/// itself has can be looked at no more, but what others have can.
-///
-/// # Errors
-///
-/// Where something cannot be looked at.
-pub(super) async fn look_at_others(
-    gateway: &Arc<Gateway>,
-    config: &Config,
-    order: &Order,
-    pace: &PaceArguments,
-) -> anyhow::Result<Vec<Refusal>> {
-    let plan = order.plan()?;
-    let mut refusals = Vec::new();
-    let (mut places, mut known) = (Vec::new(), Vec::new());
-    for (place, (service, name)) in gateway
-        .key_services
-        .iter()
-        .zip(&config.key_service_names)
-        .enumerate()
-    {
-        let mut keys = plan.keys.iter();
-        let planned = keys.find(|key| key.chosen.key_service.as_ref() == Some(name));
-        let is_gone = planned.is_some_and(PlannedKey::may_be_gone);
-        if planned.is_some() && !is_gone {
-            places.push(place);
-        }
-        known.push(match service.key_reference().await {
-            Ok(reference) => KnownKey::new(name, service.provider(), reference),
-            // One that is gone is nobody's.
-            Err(_) if is_gone => {
-                KnownKey::new(name, Provider::Local, KeyReference::from_bytes([0; 8]))
-            }
-            Err(error) => bail!(
-                "the key service {name} does not tell its key, so nobody can tell whose it is: {}",
-                error.detail()
-            ),
-        });
-    }
-    if places.is_empty() {
-        return Ok(refusals);
-    }
-    for place in &places {
-        let name = config.key_service_names.get(*place);
-        for key in known.iter().filter(|key| Some(&key.service) == name) {
-            refusals.extend(exclusivity::shared(config, &order.domain, &known, key));
-        }
-    }
-    let trial = Trial::new(
-        &gateway.key_services,
-        &plan.names,
-        &places,
-        permit::for_command,
-    );
-    let mut nothing = Reservoir::new(0);
-    let census = census(gateway, &Arc::new(trial), &plan.buckets, pace, &mut nothing).await?;
-    for key in plan.keys.iter().filter(|key| !key.may_be_gone()) {
-        if let Some(found) = census.outside.get(&key.chosen.key) {
-            refusals.push(exclusivity::wraps_for_others(&key.chosen.key, found));
-        }
-    }
-    refusals.extend(exclusivity::unknown(&census));
-    Ok(refusals)
 }

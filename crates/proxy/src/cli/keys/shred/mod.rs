@@ -17,6 +17,7 @@ mod names;
 mod operator;
 mod order;
 mod orders;
+mod others;
 mod plan;
 mod proof;
 mod records;

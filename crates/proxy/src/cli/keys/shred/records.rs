@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{bail, ensure};
-use sealgate_envelope::key_service::{EncryptionContext, KeyService, failure_of};
+use sealgate_envelope::key_service::{EncryptionContext, KeyService, failure_of, serves_cached};
 use sealgate_envelope::records::UnverifiedRegistryRecord;
 use sealgate_envelope::{KeyServiceFailure, WorkingKey, WorkingKeyId};
 
@@ -16,8 +16,10 @@ use super::destroy::detailed;
 use super::exclusivity::Refusal;
 use super::plan::Plan;
 use crate::cli::permit;
+use crate::error::S3Error;
 use crate::scan::census::{Census, RecordVersions};
 use crate::scan::key_name::KeyName;
+use crate::scan::patiently;
 use crate::state::RecordVersion;
 
 /// Records that are named in one refusal.
@@ -97,12 +99,19 @@ async fn opened(
                 {
                     continue;
                 }
-                match service.unwrap(&permit, &context, wrap).await {
-                    Ok(key) => return Ok(key),
-                    Err(error) => {
+                let opened = patiently(|| async {
+                    match service.unwrap(&permit, &context, wrap).await {
+                        Err(error) if serves_cached(&error) => Err(S3Error::from(error)),
+                        opened => Ok(opened),
+                    }
+                });
+                match opened.await {
+                    Ok(Ok(key)) => return Ok(key),
+                    Ok(Err(error)) => {
                         let is_refused = failure_of(&error) == Some(KeyServiceFailure::Refused);
                         away = away.or((!is_refused).then(|| detailed(&error)));
                     }
+                    Err(error) => away = Some(error.into()),
                 }
             }
         }
