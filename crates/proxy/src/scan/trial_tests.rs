@@ -3,7 +3,9 @@ use sealgate_envelope::key_service::{
 };
 use sealgate_envelope::{KeyReference, Result, WorkingKey};
 
-use KeyServiceFailure::{Denied, KeyUnusable, Refused, Throttled, Unavailable, WrapWithdrawn};
+use KeyServiceFailure::{
+    Denied, KeyUnusable, NotFound, Refused, Throttled, Unavailable, WrapWithdrawn,
+};
 
 use super::*;
 
@@ -133,6 +135,60 @@ async fn while_a_key_that_goes_cannot_be_asked_nobody_can_tell() {
     assert_eq!(named.disowned.len(), 1, "also a key that stays");
     let named = staying.of_wraps(false, id(1), wraps, &bob).await.unwrap();
     assert_eq!(named.keys.len(), 1, "nobody asks about it");
+}
+
+#[tokio::test]
+async fn a_key_that_goes_has_to_tell_its_name_and_no_other() {
+    let (_directory, services, wrap) = keys().await;
+    let nameless: Arc<dyn KeyService> = Arc::new(Nameless);
+    let services = [nameless, Arc::clone(&services[0])];
+    let (wraps, alice) = (std::slice::from_ref(&wrap), [domain("alice")]);
+    // An earlier key of the same order, whose alias went with it.
+    let staying = trial(&services, &[1]);
+    let named = staying.of_wraps(true, id(1), wraps, &alice).await;
+    assert_eq!(named.unwrap().keys, [KeyName::of(&wrap)]);
+    let going = trial(&services, &[0, 1]);
+    assert!(going.of_wraps(false, id(1), wraps, &alice).await.is_err());
+}
+
+/// A key service that does not tell its key.
+#[derive(Debug)]
+struct Nameless;
+
+#[async_trait::async_trait]
+impl KeyService for Nameless {
+    fn provider(&self) -> Provider {
+        Provider::Local
+    }
+
+    async fn key_reference(&self) -> Result<KeyReference> {
+        Err(key_service_error(NotFound, "x"))
+    }
+
+    async fn generate(&self, _: &EncryptionContext) -> Result<(WorkingKey, Wrap)> {
+        Err(key_service_error(NotFound, "x"))
+    }
+
+    async fn wrap(&self, _: &EncryptionContext, _: &WorkingKey) -> Result<Wrap> {
+        Err(key_service_error(NotFound, "x"))
+    }
+
+    async fn unwrap(
+        &self,
+        _: &UnwrapPermit,
+        _: &EncryptionContext,
+        _: &Wrap,
+    ) -> Result<WorkingKey> {
+        Err(key_service_error(NotFound, "x"))
+    }
+
+    async fn rewrap(&self, _: &EncryptionContext, _: &Wrap, _: RewrapSource<'_>) -> Result<Wrap> {
+        Err(key_service_error(NotFound, "x"))
+    }
+
+    async fn describe(&self) -> Result<KeyDescription> {
+        Err(key_service_error(NotFound, "x"))
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod chosen;
 mod hostile;
 mod key_kinds;
+mod killed;
 mod leaving;
 mod orders;
 mod resuming;

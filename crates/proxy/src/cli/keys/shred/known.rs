@@ -11,7 +11,7 @@ use sealgate_envelope::secret_file::{Remains, remains};
 
 use super::exclusivity::{self, KnownKey, Refusal};
 use super::gone::GoneKey;
-use super::plan::{ChosenKey, KeyState, Plan, place_of_file};
+use super::plan::{ChosenKey, KeyState, Plan, place_of, place_of_file};
 use crate::cli::passphrase::PassphraseArgument;
 use crate::config::{Config, KeyServiceConfig};
 use crate::gateway::{self, Gateway};
@@ -68,9 +68,11 @@ pub(super) async fn key_services(
 ) -> anyhow::Result<Vec<Arc<dyn KeyService>>> {
     let mut services: Vec<Arc<dyn KeyService>> = Vec::new();
     for (service, name) in config.key_services.iter().zip(&config.key_service_names) {
+        // By its place, since it may have two names.
+        let place = place_of(service);
         let begun = plan.and_then(|plan| {
             let mut keys = plan.keys.iter();
-            keys.find(|key| key.chosen.key_service.as_ref() == Some(name) && key.may_be_gone())
+            keys.find(|key| key.chosen.place == place && key.may_be_gone())
         });
         if let (KeyServiceConfig::Local { file, .. }, Some(begun)) = (service, begun)
             && (begun.state == KeyState::Overwritten || remains(file)? != Remains::Present)

@@ -146,11 +146,17 @@ impl Looked {
                     "schedule the deletion of the replicas of a multi-Region key in their Regions, and run this for the primary key when DescribeKey names them no more",
                 ));
             }
+            let place = place_of(service);
+            // One key by two names goes once. One of the same name at another place is another key.
+            let mut chosen = self.plan.keys.iter().map(|planned| &planned.chosen);
+            if chosen.any(|chosen| chosen.key == key.key && chosen.place == place) {
+                continue;
+            }
             self.plan.keys.push(PlannedKey::new(ChosenKey {
                 key_service: Some(key.service.clone()),
                 key: key.key.clone(),
                 full_name: key.full_name.clone(),
-                place: place_of(service),
+                place,
             }));
         }
         // What can be taken back for some days goes first: if the next key cannot be destroyed, less is lost by mistake.
