@@ -7,9 +7,9 @@ use std::{
 };
 
 use cedar_policy::{
-    Authorizer, Context, Decision as CedarDecision, Entities, Entity, EntityId, EntityTypeName,
-    EntityUid, Policy, PolicyId, PolicySet, Request, RestrictedExpression, ValidationMode,
-    Validator,
+    Authorizer, Context, Decision as CedarDecision, Effect, Entities, Entity, EntityId,
+    EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, Request, RestrictedExpression,
+    ValidationMode, Validator,
 };
 use thiserror::Error;
 use time::{OffsetDateTime, UtcOffset, macros::format_description};
@@ -17,6 +17,7 @@ use time::{OffsetDateTime, UtcOffset, macros::format_description};
 use crate::{
     action::Action,
     decision::Decision,
+    possible,
     question::{Circumstances, Principal, Question, Resource},
     rule::{Rule, RuleError},
     schema,
@@ -69,6 +70,8 @@ pub enum PolicyError {
 pub struct Engine {
     authorizer: Authorizer,
     policies: PolicySet,
+    /// The same, as if every condition on circumstances were met.
+    possible: PolicySet,
     /// What people call each policy.
     names: HashMap<PolicyId, Arc<str>>,
     types: Types,
@@ -170,9 +173,12 @@ impl Engine {
             Slices::new(nobody.clone(), Vec::new()),
             Entity::with_uid(nobody),
         );
+        let possible =
+            possible::without_circumstances(&sources.policies).map_err(|error| internal(&error))?;
         Ok(Self {
             authorizer: Authorizer::new(),
             policies: sources.policies,
+            possible,
             names: sources.names,
             actions: Action::all()
                 .map(|action| uid(&types.action, action.name()))
@@ -206,11 +212,7 @@ impl Engine {
 
     /// Decides.
     pub fn decide(&self, question: &Question<'_>) -> Decision {
-        let known = match question.principal {
-            Principal::Identity(name) => self.identities.get(name),
-            Principal::Anonymous => Some(&self.anonymous),
-        };
-        let Some((slices, entity)) = known else {
+        let Some((slices, entity)) = self.principal(question.principal) else {
             return Decision::default_deny();
         };
         let Some(action) = self.actions.get(question.action.index()) else {
@@ -222,23 +224,7 @@ impl Engine {
         if slice.is_empty() {
             return Decision::default_deny();
         }
-        let prepared = self
-            .resource(question.resource)
-            .and_then(|(resource, resource_entity)| {
-                let entities = Entities::from_entities([entity.clone(), resource_entity], None)
-                    .map_err(|error| error.to_string())?;
-                let context = context(question.circumstances)?;
-                let request = Request::new(
-                    slices.principal().clone(),
-                    action.clone(),
-                    resource,
-                    context,
-                    None,
-                )
-                .map_err(|error| error.to_string())?;
-                Ok((request, entities))
-            });
-        let (request, entities) = match prepared {
+        let (request, entities) = match self.request(entity, action, question) {
             Ok(prepared) => prepared,
             Err(error) => return Decision::new(false, Vec::new(), vec![error]),
         };
@@ -257,6 +243,61 @@ impl Engine {
         policies.dedup();
         let allowed = response.decision() == CedarDecision::Allow && failures.is_empty();
         Decision::new(allowed, policies, failures)
+    }
+
+    /// Whether this may ever be allowed, whatever the circumstances are: at another time, from another place. Where that cannot be told, it may.
+    pub fn may_ever(&self, question: &Question<'_>) -> bool {
+        let (Some((_, entity)), Some(action)) = (
+            self.principal(question.principal),
+            self.actions.get(question.action.index()),
+        ) else {
+            return false;
+        };
+        let Ok((request, entities)) = self.request(entity, action, question) else {
+            return true;
+        };
+        let response = self
+            .authorizer
+            .is_authorized(&request, &self.possible, &entities);
+        response.decision() == CedarDecision::Allow
+            || response.diagnostics().errors().next().is_some()
+    }
+
+    /// Whether any policy could allow a principal an action on anything: what has none is refused before anything is read.
+    pub fn may_anything(&self, principal: Principal<'_>, action: Action) -> bool {
+        let (Some((slices, _)), Some(uid)) =
+            (self.principal(principal), self.actions.get(action.index()))
+        else {
+            return false;
+        };
+        let slice = slices.get(action, uid, &self.policies);
+        slice.is_some_and(|slice| {
+            slice
+                .policies()
+                .any(|policy| policy.effect() == Effect::Permit)
+        })
+    }
+
+    fn principal(&self, principal: Principal<'_>) -> Option<&(Slices, Entity)> {
+        match principal {
+            Principal::Identity(name) => self.identities.get(name),
+            Principal::Anonymous => Some(&self.anonymous),
+        }
+    }
+
+    fn request(
+        &self,
+        principal: &Entity,
+        action: &EntityUid,
+        question: &Question<'_>,
+    ) -> Result<(Request, Entities), String> {
+        let (resource, resource_entity) = self.resource(question.resource)?;
+        let entities = Entities::from_entities([principal.clone(), resource_entity], None)
+            .map_err(|error| error.to_string())?;
+        let context = context(question.circumstances)?;
+        let request = Request::new(principal.uid(), action.clone(), resource, context, None)
+            .map_err(|error| error.to_string())?;
+        Ok((request, entities))
     }
 
     fn resource(&self, resource: Resource<'_>) -> Result<(EntityUid, Entity), String> {
@@ -304,8 +345,13 @@ fn context(circumstances: &Circumstances) -> Result<Context, String> {
             RestrictedExpression::new_bool(circumstances.tls),
         ),
     ];
+    let certificates = circumstances.certificates.iter();
+    let certificates = certificates.map(|name| RestrictedExpression::new_string(name.clone()));
+    pairs.push((
+        "certificates".to_owned(),
+        RestrictedExpression::new_set(certificates),
+    ));
     for (name, value) in [
-        ("certificate", &circumstances.certificate),
         ("grant", &circumstances.grant),
         ("prefix", &circumstances.prefix),
     ] {

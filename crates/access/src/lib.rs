@@ -16,6 +16,7 @@ mod canonical;
 mod decision;
 mod engine;
 pub mod grant;
+mod possible;
 mod question;
 mod role;
 mod rule;

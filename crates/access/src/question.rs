@@ -1,6 +1,9 @@
 //! What is asked of a policy.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use time::{OffsetDateTime, UtcOffset};
 
@@ -49,8 +52,8 @@ pub struct Circumstances {
     pub time: OffsetDateTime,
     /// Whether the client is connected by TLS.
     pub tls: bool,
-    /// The name in the client's certificate, where it presented one.
-    pub certificate: Option<String>,
+    /// The names in the client's certificate; none where it presented none.
+    pub certificates: Arc<[String]>,
     /// The break-glass grant that the request's credential carries.
     pub grant: Option<String>,
     /// The prefix of a listing. No other action has one.
@@ -64,7 +67,7 @@ impl Circumstances {
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             time,
             tls: false,
-            certificate: None,
+            certificates: Arc::default(),
             grant: None,
             prefix: None,
         }

@@ -155,7 +155,13 @@ impl Rule {
             return Err(RuleError::Nobody);
         }
         if self.identities.iter().any(|name| name == "*") {
-            return Ok(vec!["principal is Identity".to_owned()]);
+            // Whoever signs nothing could do what is denied to everybody who signs.
+            let everybody = if self.deny.is_empty() {
+                "principal is Identity"
+            } else {
+                "principal"
+            };
+            return Ok(vec![everybody.to_owned()]);
         }
         let identities = self
             .identities
@@ -244,7 +250,7 @@ impl Rule {
         if !self.certificates.is_empty() {
             let names: Vec<_> = self.certificates.iter().map(|name| quoted(name)).collect();
             conditions.push(format!(
-                "context has certificate && [{}].contains(context.certificate)",
+                "[{}].containsAny(context.certificates)",
                 names.join(", ")
             ));
         }
@@ -290,8 +296,9 @@ fn write_policy(
         "{effect} ({principal}, action in [{}], resource)",
         names.join(", ")
     );
-    if !conditions.is_empty() {
-        let _ = write!(text, "\nwhen {{ ({}) }}", conditions.join(") && ("));
+    // Each by itself, so that those on circumstances can be told from those on places.
+    for condition in conditions {
+        let _ = write!(text, "\nwhen {{ {condition} }}");
     }
     text.push_str(";\n");
 }

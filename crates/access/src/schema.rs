@@ -37,7 +37,7 @@ type Circumstances = {
     time: datetime,
     weekday: Long,
     tls: Bool,
-    certificate?: String,
+    certificates: Set<String>,
     grant?: String,
 };
 type Listing = {
@@ -45,7 +45,7 @@ type Listing = {
     time: datetime,
     weekday: Long,
     tls: Bool,
-    certificate?: String,
+    certificates: Set<String>,
     grant?: String,
     prefix: String,
 };

@@ -28,10 +28,6 @@ impl Slices {
         }
     }
 
-    pub(crate) fn principal(&self) -> &EntityUid {
-        &self.principal
-    }
-
     /// The policies that can speak about this principal and this action; none for an action that there is not.
     pub(crate) fn get(
         &self,

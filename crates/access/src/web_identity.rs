@@ -66,6 +66,12 @@ struct Claims {
     iat: Option<u64>,
 }
 
+/// A JSON Web Key Set whose keys were not looked at.
+#[derive(Deserialize)]
+struct KeyList {
+    keys: Vec<serde_json::Value>,
+}
+
 impl Provider {
     /// Takes over the keys of a provider.
     ///
@@ -79,9 +85,16 @@ impl Provider {
         if keys.len() > KEYS_LIMIT {
             return Err(WebIdentityError::Keys("too long".to_owned()));
         }
-        let mut keys: JwkSet = serde_json::from_str(keys)
+        let listed: KeyList = serde_json::from_str(keys)
             .map_err(|error| WebIdentityError::Keys(error.to_string()))?;
-        keys.keys.retain(|key| !algorithms(key).is_empty());
+        // One by one: a key of a kind that is not known here is none, and takes nothing from the others (RFC 7517, section 5).
+        let read = listed
+            .keys
+            .into_iter()
+            .filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+        let keys = JwkSet {
+            keys: read.filter(|key| !algorithms(key).is_empty()).collect(),
+        };
         if keys.keys.is_empty() {
             return Err(WebIdentityError::Keys(
                 "it holds no public key for signatures".to_owned(),
@@ -105,6 +118,10 @@ impl Provider {
             return Err(invalid(&"too long"));
         }
         let header = decode_header(token).map_err(|error| invalid(&error))?;
+        // Extensions that have to be understood, and none is (RFC 7515, section 4.1.11).
+        if header.crit.is_some() {
+            return Err(invalid(&"it has critical extensions"));
+        }
         let key = match &header.kid {
             Some(kid) => self.keys.find(kid),
             None => match self.keys.keys.as_slice() {
@@ -321,6 +338,22 @@ mod tests {
                 .verify(&"a".repeat(TOKEN_LIMIT + 1), NOW)
                 .is_err()
         );
+    }
+
+    #[test]
+    fn a_key_of_an_unknown_kind_takes_nothing_from_the_others() {
+        let audience = ["sealgate".to_owned()];
+        let unknown = json!({ "kty": "EC", "crv": "secp256k1", "kid": "k", "x": "AA", "y": "AA" });
+        let keys = json!({ "keys": [unknown, jwk(1, "a")] }).to_string();
+        let provider = Provider::new(ISSUER, &audience, &keys).unwrap();
+        let token = |header: Value| token(1, &header, &claims());
+        assert!(
+            provider
+                .verify(&token(json!({ "alg": "EdDSA", "kid": "a" })), NOW)
+                .is_ok()
+        );
+        let critical = json!({ "alg": "EdDSA", "kid": "a", "crit": ["exp"], "exp": 1 });
+        assert!(provider.verify(&token(critical), NOW).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use sealgate_access::{
@@ -96,9 +97,9 @@ struct TestArguments {
     #[arg(long)]
     tls: bool,
 
-    /// The name in the client's certificate
-    #[arg(long, value_name = "NAME")]
-    certificate: Option<String>,
+    /// A name in the client's certificate, such as CN=app or DNS:app.example.org; may be given several times
+    #[arg(long = "certificate", value_name = "NAME")]
+    certificates: Vec<String>,
 
     /// Print one JSON document instead of text
     #[arg(long)]
@@ -280,7 +281,7 @@ fn circumstances(arguments: &TestArguments, action: Action) -> anyhow::Result<Ci
         source: arguments.source_ip,
         time,
         tls: arguments.tls,
-        certificate: arguments.certificate.clone(),
+        certificates: Arc::from(arguments.certificates.clone()),
         grant: None,
         prefix,
     })

@@ -218,9 +218,20 @@ impl Reloader {
             client_switched && key.starts_with("listener.tls")
                 || admin_switched && key.starts_with("admin.tls")
         };
-        let waits = |key: &String| !is_live(key) || is_tls_switched(key);
+        let keeps_policy = config.policy.is_none() && gateway.has_policy();
+        let waits = |key: &String| {
+            !is_live(key) || is_tls_switched(key) || keeps_policy && key.starts_with("policy")
+        };
         let mut waiting = self.started.changes(&seen);
         waiting.retain(waits);
+        if keeps_policy {
+            tracing::warn!(
+                "[policy] is gone from the configuration: what it said stays in force until a restart, because without it everything is allowed"
+            );
+            if !waiting.iter().any(|key| key.starts_with("policy")) {
+                waiting.push("policy".to_owned());
+            }
+        }
         let mut live = self.applied.changes(&seen);
         live.retain(|key| !waits(key));
         self.applied = seen;

@@ -129,6 +129,10 @@ fn read_directory(path: &Path) -> Result<Vec<PolicyFile>, String> {
             return Err(format!("more than {COUNT_LIMIT} files"));
         }
     }
+    // All that it forbids would be allowed, with nothing to show for it: a volume that is not mounted is an empty directory.
+    if paths.is_empty() {
+        return Err("holds no file that ends in .cedar".to_owned());
+    }
     paths.sort();
     paths.iter().map(|path| read_file(path)).collect()
 }
@@ -180,6 +184,7 @@ fn read_rule(mut table: Table<'_>) -> Option<Rule> {
         Some(value) => value.boolean().map(Some),
         None => Some(None),
     };
+    let certificates = names(&mut table, "certificates");
     table.finish();
     Some(Rule {
         id: id?,
@@ -195,8 +200,7 @@ fn read_rule(mut table: Table<'_>) -> Option<Rule> {
         hours: hours?,
         weekdays: weekdays?,
         tls: tls?,
-        // The listener takes no client certificates yet.
-        certificates: Vec::new(),
+        certificates: certificates?,
     })
 }
 

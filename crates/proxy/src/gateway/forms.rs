@@ -85,7 +85,9 @@ impl Gateway {
         }
         let mut rights = super::rights(&live, &caller, connection);
         policy::recorded(
-            rights.authorize(&operation, &path, &query, &headers),
+            rights.authorize(&operation, &path, &query, &headers, |bucket, key| {
+                policy::is_public(&self.config.anonymous, bucket, key)
+            }),
             &rights,
             &trail,
         )?;

@@ -84,6 +84,10 @@ impl Live {
     /// The state that follows this one. What is used up stays so where its bound is the same; else what older requests hold no longer counts.
     fn next(&self, config: &Config) -> anyhow::Result<Self> {
         let mut next = Self::new(config)?;
+        // Without it everything would be allowed at once. A file that was cut off must not do that; a restart shows whether it is meant.
+        if config.policy.is_none() {
+            next.policy.clone_from(&self.policy);
+        }
         if next.limits == self.limits {
             next.places = Arc::clone(&self.places);
         }
@@ -106,6 +110,11 @@ fn limits(limits: &LimitsConfig) -> (usize, usize) {
 }
 
 impl Gateway {
+    /// Whether requests are decided about by policies.
+    pub(crate) fn has_policy(&self) -> bool {
+        self.live.load().policy.is_some()
+    }
+
     /// Takes over the identities and the limits of another configuration, for requests that come from now on. Requests that are under way go on.
     ///
     /// # Errors

@@ -307,7 +307,9 @@ impl Gateway {
         }
         let mut rights = rights(&live, &caller, &connection);
         policy::recorded(
-            rights.authorize(&operation, &path, &query, &headers),
+            rights.authorize(&operation, &path, &query, &headers, |bucket, key| {
+                policy::is_public(&self.config.anonymous, bucket, key)
+            }),
             &rights,
             trail,
         )?;
@@ -381,7 +383,7 @@ fn rights(live: &Live, caller: &Authenticated<Caller>, connection: &ConnectionIn
         source: connection.client,
         time: OffsetDateTime::now_utc(),
         tls: connection.tls,
-        certificate: None,
+        certificates: connection.certificate.clone().unwrap_or_default(),
         grant: None,
         prefix: None,
     };

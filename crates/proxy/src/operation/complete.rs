@@ -76,7 +76,12 @@ pub(super) async fn complete(
 
 fn describe(exchange: &Exchange, completed: &Completed) -> Document {
     let location = exchange.location();
-    let checksum = ObjectChecksum::of_record(&completed.record);
+    // Whoever may not read the object is not told what is computed from its content.
+    let checksum = ObjectChecksum::of_record(&completed.record).filter(|_| {
+        exchange
+            .rights
+            .may_decrypt(exchange.bucket(), exchange.key())
+    });
     let value = checksum.and_then(ObjectChecksum::to_element);
     CompletedAnswer {
         location: &location,

@@ -7,10 +7,12 @@ use super::{Exchange, ResponseBody, append_query, content_md5, empty, headers, n
 use crate::{
     entity_tag::TagCondition,
     error::S3Error,
+    object_key::{MAX_KEY_BYTES, ObjectPathError},
     upstream::{MAX_DOCUMENT_LENGTH, UpstreamRequest},
     xml::{
+        XmlError,
         delete_result::{self, NotDeleted},
-        requests::{DeleteObjects, ObjectToDelete},
+        requests::{DeleteObjects, ObjectToDelete, RequestDocumentError},
     },
 };
 
@@ -49,7 +51,15 @@ pub(super) async fn delete_objects(
 ) -> Result<Response<ResponseBody>, S3Error> {
     let body = exchange.document().await?;
     let mut request = DeleteObjects::parse(&body)?;
-    let refused = refuse(&exchange, &mut request.objects);
+    if request.objects.is_empty() {
+        // Without one nothing would be decided about, and the storage's answer would tell whether the bucket is there.
+        return Err(RequestDocumentError::from(XmlError::MissingElement {
+            element: "Object",
+            parent: "Delete",
+        })
+        .into());
+    }
+    let refused = refuse(&exchange, &mut request.objects).await;
     let refused: Vec<_> = refused.iter().map(Refused::as_answer).collect();
     if request.objects.is_empty() && !refused.is_empty() {
         let answer = delete_result::only_errors(&refused);
@@ -121,11 +131,24 @@ impl Refused {
     }
 }
 
+/// How many objects are decided about before other requests get their turn.
+const DECISIONS_AT_ONCE: usize = 50;
+
 /// Takes out what the caller may not delete: each object is decided about for itself.
-fn refuse(exchange: &Exchange, objects: &mut Vec<ObjectToDelete>) -> Vec<Refused> {
+async fn refuse(exchange: &Exchange, objects: &mut Vec<ObjectToDelete>) -> Vec<Refused> {
     let mut refused = Vec::new();
     let mut allowed = Vec::with_capacity(objects.len());
-    for object in std::mem::take(objects) {
+    for (count, object) in std::mem::take(objects).into_iter().enumerate() {
+        if count % DECISIONS_AT_ONCE == DECISIONS_AT_ONCE - 1 {
+            tokio::task::yield_now().await;
+        }
+        // Before it is decided about: a policy's patterns are held against all of it.
+        if object.key.len() > MAX_KEY_BYTES {
+            let length = object.key.len();
+            let error = ObjectPathError::KeyTooLong { length }.into();
+            refused.push(Refused { object, error });
+            continue;
+        }
         let decision = exchange.rights.authorize_deletion(
             exchange.bucket(),
             &object.key,

@@ -256,10 +256,15 @@ pub(super) async fn list_parts(
         exchange.gateway.uploads.parts(&upload).await?,
         &upstream.parts,
     );
+    // Whoever may not read the object is not told what is computed from its content.
+    let tells = upload.checksum_kind().is_some()
+        && exchange
+            .rights
+            .may_decrypt(exchange.bucket(), exchange.key());
     let mut listed: Vec<ListedPart> = current
         .values()
         .filter(|part| u32::from(part.record.id.number()) > marker)
-        .map(|part| shown(part, &upload))
+        .map(|part| shown(part, tells))
         .collect();
     let max = usize::try_from(max_parts).unwrap_or(usize::MAX);
     let is_truncated = listed.len() > max;
@@ -287,13 +292,12 @@ pub(super) async fn list_parts(
     ))
 }
 
-fn shown(part: &StoredPart, upload: &OpenUpload) -> ListedPart {
-    let asked_for = upload.checksum_kind().is_some();
+fn shown(part: &StoredPart, tells_checksum: bool) -> ListedPart {
     let checksum = part
         .record
         .checksum
         .as_ref()
-        .filter(|_| asked_for)
+        .filter(|_| tells_checksum)
         .and_then(checksums::from_sealed);
     ListedPart {
         number: part.record.id.number(),

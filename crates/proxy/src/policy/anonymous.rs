@@ -57,6 +57,13 @@ pub fn permit_anonymous(
     Ok(())
 }
 
+/// Whether anybody may read an object, as far as `[[anonymous]]` says.
+pub fn is_public(rules: &[AnonymousConfig], bucket: &str, key: &str) -> bool {
+    rules
+        .iter()
+        .any(|rule| rule.allows(AnonymousAction::Get, bucket, key))
+}
+
 /// The answer to an anonymous request that failed: whoever may not list a bucket does not learn which keys there are not.
 pub fn conceal_absence(
     rules: &[AnonymousConfig],

@@ -9,7 +9,7 @@ mod anonymous;
 mod needs;
 mod rights;
 
-pub use anonymous::{conceal_absence, permit_anonymous, refusal, strip_anonymous};
+pub use anonymous::{conceal_absence, is_public, permit_anonymous, refusal, strip_anonymous};
 pub use rights::Rights;
 
 use sealgate_envelope::key_service::UnwrapPermit;

@@ -47,6 +47,17 @@ pub(super) fn needs(
             if has_acl(headers) {
                 actions.push(Action::PUT_BUCKET_ACL);
             }
+            for (header, configuration) in [
+                (
+                    "x-amz-bucket-object-lock-enabled",
+                    "PutObjectLockConfiguration",
+                ),
+                ("x-amz-object-ownership", "PutBucketOwnershipControls"),
+            ] {
+                if headers.contains_key(header) {
+                    actions.push(Action::of_passed(configuration)?);
+                }
+            }
             actions
         }
         Operation::DeleteBucket => vec![Action::DELETE_BUCKET],
@@ -170,8 +181,11 @@ fn has_acl(headers: &HeaderMap) -> bool {
 }
 
 fn bypass(headers: &HeaderMap) -> Option<Action> {
-    let value = headers.get("x-amz-bypass-governance-retention")?;
-    (!value.as_bytes().eq_ignore_ascii_case(b"false"))
+    // All of them: which one a storage goes by is its own affair.
+    headers
+        .get_all("x-amz-bypass-governance-retention")
+        .iter()
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"false"))
         .then_some(Action::BYPASS_GOVERNANCE_RETENTION)
 }
 

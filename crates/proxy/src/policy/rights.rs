@@ -71,7 +71,8 @@ impl Rights {
         }
     }
 
-    /// Decides about an operation and everything that it touches, but the keys of DeleteObjects.
+    /// Decides about an operation and everything that it touches, but the keys of DeleteObjects. `is_public` says what anybody may read without
+    /// a signature, as far as `[[anonymous]]` goes.
     ///
     /// # Errors
     ///
@@ -82,6 +83,7 @@ impl Rights {
         path: &ObjectPath,
         query: &QueryString,
         headers: &HeaderMap,
+        is_public: impl Fn(&str, &str) -> bool,
     ) -> Result<(), S3Error> {
         let Some(asker) = &mut self.asker else {
             return Ok(());
@@ -107,8 +109,12 @@ impl Rights {
             decided_by.extend(asker.require(action, place)?);
         }
         asker.circumstances.prefix = None;
+        if *operation == Operation::DeleteObjects && !asker.may_delete_anything() {
+            return Err(asker.refusal(Action::DELETE_OBJECT, place));
+        }
         if let Some(source) = source {
-            let (policies, unseen) = asker.require_source(&source, place)?;
+            let is_public = matches!(place, Place { bucket: Some(bucket), key: Some(key) } if is_public(bucket, key));
+            let (policies, unseen) = asker.require_source(&source, place, is_public)?;
             decided_by.extend(policies);
             self.copies_unseen = unseen;
             self.reads = Some((source.bucket, source.key));
@@ -144,6 +150,17 @@ impl Rights {
             asker.require(action, place)?;
         }
         Ok(())
+    }
+
+    /// Whether the caller may read the content of an object, and so be told what is computed from it.
+    pub fn may_decrypt(&self, bucket: &str, key: &str) -> bool {
+        let place = Place {
+            bucket: Some(bucket),
+            key: Some(key),
+        };
+        self.asker
+            .as_ref()
+            .is_none_or(|asker| asker.decide(Action::DECRYPT, place).is_allowed())
     }
 
     /// The policies and rules that allowed the request, for the audit log; none where there is no policy.
@@ -194,14 +211,40 @@ impl Asker {
         circumstances: &Circumstances,
     ) -> Decision {
         self.engine.decide(&Question {
-            principal: match &self.identity {
-                Some(name) => Principal::Identity(name),
-                None => Principal::Anonymous,
-            },
+            principal: self.principal(),
             action,
             resource: place.resource(),
             circumstances,
         })
+    }
+
+    fn principal(&self) -> Principal<'_> {
+        match &self.identity {
+            Some(name) => Principal::Identity(name),
+            None => Principal::Anonymous,
+        }
+    }
+
+    fn may_delete_anything(&self) -> bool {
+        [Action::DELETE_OBJECT, Action::DELETE_OBJECT_VERSION]
+            .into_iter()
+            .any(|action| self.engine.may_anything(self.principal(), action))
+    }
+
+    /// Whether the caller may read what lies at a place at any time, from anywhere, or without saying who it is.
+    fn could_read(&self, place: Place<'_>, is_public: bool) -> bool {
+        let nobody = is_public.then_some(Principal::Anonymous);
+        [self.principal()]
+            .into_iter()
+            .chain(nobody)
+            .any(|principal| {
+                self.engine.may_ever(&Question {
+                    principal,
+                    action: Action::DECRYPT,
+                    resource: place.resource(),
+                    circumstances: &self.circumstances,
+                })
+            })
     }
 
     fn require(&self, action: Action, place: Place<'_>) -> Result<Vec<Arc<str>>, S3Error> {
@@ -217,6 +260,7 @@ impl Asker {
         &self,
         source: &Source,
         destination: Place<'_>,
+        is_public: bool,
     ) -> Result<(Vec<Arc<str>>, bool), S3Error> {
         let place = Place {
             bucket: Some(&source.bucket),
@@ -235,7 +279,7 @@ impl Asker {
             return Err(error);
         }
         // What may be copied but not seen does not go where it could be seen.
-        if self.decide(Action::DECRYPT, destination).is_allowed() {
+        if self.could_read(destination, is_public) {
             return Err(error);
         }
         Ok((copies.policies().to_vec(), true))
