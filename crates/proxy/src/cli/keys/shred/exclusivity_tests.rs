@@ -1,36 +1,9 @@
-use std::path::Path;
-
 use proptest::prelude::*;
 
 use super::super::names::own_names;
+use super::super::test_configuration::config;
 use super::*;
-use crate::config::Surroundings;
 use crate::scan::census::Seen;
-
-fn kms_table(name: &str) -> String {
-    format!(
-        "[[key_service]]\nname = \"{name}\"\ntype = \"aws-kms\"\nkey = \"alias/{name}\"\nregion = \"eu-1\"\n"
-    )
-}
-
-/// Key services `one` to `four`, and these lines of `domain = […]`.
-fn config(domains: &str, more: &str) -> Config {
-    let mut services = String::new();
-    for name in ["one", "two", "three", "four"] {
-        services.push_str(&kms_table(name));
-    }
-    let text = format!(
-        "deployment = \"rig\"\ndomain = [{domains}]\n[listener]\naddress = \"127.0.0.1:0\"\n\
-         [upstream]\nendpoint = \"http://127.0.0.1:9000\"\nregion = \"eu-1\"\n\
-         credentials = {{ access_key_id = \"AKIA1\", secret_access_key = \"env:SECRET\" }}\n{services}{more}\n\
-         [[identity]]\nname = \"app\"\n[[identity.credential]]\naccess_key_id = \"app-1\"\nsecret_access_key = \"env:SECRET\"\n"
-    );
-    let surroundings = Surroundings {
-        directory: Path::new("/nonexistent"),
-        environment: &|_| Some("a secret of the tests".to_owned()),
-    };
-    Config::parse(&text, surroundings).unwrap()
-}
 
 fn key(number: usize) -> KeyName {
     format!("aws-kms {number:016x}").parse().unwrap()
@@ -160,7 +133,7 @@ fn a_domain_without_a_table_of_its_own_is_refused() {
         assert!(own_names(&config, domain).is_err(), "{domain}");
     }
     assert_eq!(own_names(&config, "alice").unwrap(), ["alice"]);
-    let per_bucket = self::config(
+    let per_bucket = super::super::test_configuration::config(
         "{ buckets = [\"a\", \"b\"], name = \"t/{bucket}\", key_services = [\"one\"] }",
         "",
     );
@@ -168,7 +141,7 @@ fn a_domain_without_a_table_of_its_own_is_refused() {
         own_names(&per_bucket, "t/a").is_err(),
         "one table, two domains"
     );
-    let one_bucket = self::config(
+    let one_bucket = super::super::test_configuration::config(
         "{ buckets = [\"a\"], name = \"t/{bucket}\", key_services = [\"one\"] }",
         "",
     );

@@ -23,6 +23,8 @@ mod proof;
 mod records;
 mod report;
 mod signing;
+#[cfg(test)]
+mod test_configuration;
 
 use std::path::{Path, PathBuf};
 

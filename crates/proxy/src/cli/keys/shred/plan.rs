@@ -218,3 +218,7 @@ pub(super) struct StoredVersion {
     pub(super) key: String,
     pub(super) version_id: Option<String>,
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;
