@@ -487,6 +487,9 @@ async fn a_changed_policy_is_obeyed_without_a_restart_and_a_broken_one_is_not() 
     let directory = tempfile::tempdir()?;
     let policies = directory.path().join("policies");
     std::fs::create_dir(&policies)?;
+    // A directory without any would be refused.
+    let elsewhere = NIGHT.replace("night/", "elsewhere/");
+    std::fs::write(policies.join("elsewhere.cedar"), elsewhere)?;
     let configuration = format!(
         "[policy]\nfiles = [\"{}\"]\n[[policy.rule]]\nid = \"all\"\nidentities = [\"client\"]\nallow = [\"admin\"]\n",
         policies.display()
