@@ -523,14 +523,14 @@ async fn a_changed_policy_is_obeyed_without_a_restart_and_a_broken_one_is_not() 
             "forbid (principal",
             "permit (principal, action, resource) when { resource.owner == \"me\" };",
         ] {
-            std::fs::write(&file, broken)?;
-            rig.gateway.process.signal("HUP")?;
-            let deadline = Instant::now() + NOTICE;
             let refusals = || -> Result<usize> {
                 let logged = rig.gateway.process.logged()?;
                 Ok(logged.matches("what was in effect stays in effect").count())
             };
             let before = refusals()?;
+            std::fs::write(&file, broken)?;
+            rig.gateway.process.signal("HUP")?;
+            let deadline = Instant::now() + NOTICE;
             while refusals()? == before {
                 ensure!(Instant::now() < deadline, "not told within {NOTICE:?}");
                 tokio::time::sleep(Duration::from_millis(200)).await;
