@@ -49,6 +49,9 @@ pub struct Event {
     /// Who asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
+    /// The session in which they ask: its access key id, and of a role also the session's name and who got it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
     /// The grant that lets them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
@@ -121,6 +124,8 @@ pub struct Decision {
     pub request: String,
     /// Who asks; empty where nobody is known.
     pub identity: String,
+    /// The session in which they ask, where they do not ask with a key of their own.
+    pub session: Option<String>,
     /// The grant that lets them.
     pub grant: Option<String>,
     /// From which address.
@@ -147,6 +152,7 @@ impl Decision {
         Self {
             request: String::new(),
             identity: String::new(),
+            session: None,
             grant: None,
             source: None,
             operation: String::new(),
@@ -185,6 +191,7 @@ impl Event {
             kind,
             request: None,
             identity: None,
+            session: None,
             grant: None,
             source: None,
             operation: None,
@@ -215,6 +222,7 @@ impl Event {
         Self {
             request: present(decision.request),
             identity: present(decision.identity),
+            session: decision.session,
             grant: decision.grant,
             source: decision.source,
             operation: present(decision.operation),
@@ -256,6 +264,7 @@ impl Event {
         for text in [
             &mut self.request,
             &mut self.identity,
+            &mut self.session,
             &mut self.grant,
             &mut self.source,
             &mut self.operation,

@@ -214,6 +214,7 @@ mod tests {
         let long = "\0".repeat(5_000);
         let event = Event::intent(Decision {
             identity: long.clone(),
+            session: Some(long.clone()),
             grant: Some(long.clone()),
             source: Some(long.clone()),
             bucket: Some(long.clone()),

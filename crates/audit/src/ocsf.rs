@@ -140,6 +140,7 @@ fn unmapped(event: &Event) -> Map<String, Value> {
             unmapped.insert(name.to_owned(), value);
         }
     };
+    insert("session", json!(event.session));
     insert("grant", json!(event.grant));
     insert("action", json!(event.action));
     insert("bytes", json!(event.bytes));

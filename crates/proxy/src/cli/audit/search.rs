@@ -155,6 +155,7 @@ fn as_text(sequence: u64, event: &Event) -> String {
     };
     word("", event.request.as_deref());
     word("", event.identity.as_deref());
+    word("session ", event.session.as_deref());
     word("grant ", event.grant.as_deref());
     word("from ", event.source.as_deref());
     word("", event.operation.as_deref());
