@@ -351,6 +351,17 @@ fn context(circumstances: &Circumstances) -> Result<Context, String> {
         "certificates".to_owned(),
         RestrictedExpression::new_set(certificates),
     ));
+    if let Some(session) = &circumstances.session {
+        let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
+        let issued = RestrictedExpression::new_datetime(moment(session.issued)?);
+        let facts = RestrictedExpression::new_record([
+            ("name".to_owned(), text(&session.name)),
+            ("source".to_owned(), text(&session.source)),
+            ("issued".to_owned(), issued),
+        ]);
+        let facts = facts.map_err(|error| error.to_string())?;
+        pairs.push(("session".to_owned(), facts));
+    }
     for (name, value) in [
         ("grant", &circumstances.grant),
         ("prefix", &circumstances.prefix),

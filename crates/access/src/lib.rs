@@ -30,7 +30,7 @@ pub use action::{Action, Level};
 pub use canonical::CanonicalError;
 pub use decision::Decision;
 pub use engine::{Engine, PolicyError, PolicyFile, Principals};
-pub use question::{Circumstances, Principal, Question, Resource};
+pub use question::{Circumstances, Principal, Question, Resource, SessionFacts};
 pub use role::Role;
 pub use rule::{Rule, RuleError};
 pub use schema::schema_text;

@@ -56,8 +56,21 @@ pub struct Circumstances {
     pub certificates: Arc<[String]>,
     /// The break-glass grant that the request's credential carries.
     pub grant: Option<String>,
+    /// The session that makes the request, where it is not an identity with its own access key.
+    pub session: Option<SessionFacts>,
     /// The prefix of a listing. No other action has one.
     pub prefix: Option<String>,
+}
+
+/// What policies may ask about a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionFacts {
+    /// The name that whoever got it gave it; empty for none.
+    pub name: String,
+    /// Who got it, where that is not the identity itself: another identity, or `PROVIDER/SUBJECT` of a web identity; else empty.
+    pub source: String,
+    /// When it was made.
+    pub issued: OffsetDateTime,
 }
 
 impl Circumstances {
@@ -69,6 +82,7 @@ impl Circumstances {
             tls: false,
             certificates: Arc::default(),
             grant: None,
+            session: None,
             prefix: None,
         }
     }

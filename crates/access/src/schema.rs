@@ -32,6 +32,7 @@ entity Anonymous;
 entity Service;
 entity Bucket { bucket: String };
 entity Object in [Bucket] { bucket: String, key: String };
+type Session = { name: String, source: String, issued: datetime };
 type Circumstances = {
     source: ipaddr,
     time: datetime,
@@ -39,6 +40,7 @@ type Circumstances = {
     tls: Bool,
     certificates: Set<String>,
     grant?: String,
+    session?: Session,
 };
 type Listing = {
     source: ipaddr,
@@ -47,6 +49,7 @@ type Listing = {
     tls: Bool,
     certificates: Set<String>,
     grant?: String,
+    session?: Session,
     prefix: String,
 };
 ";

@@ -42,6 +42,7 @@ pub struct WebIdentity {
 
 /// Why keys or a token are not taken.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum WebIdentityError {
     /// The key set cannot be used.
     #[error("not a JWKS: {0}")]
@@ -49,6 +50,9 @@ pub enum WebIdentityError {
     /// Issuer or audience are missing.
     #[error("a provider has an issuer and at least one audience")]
     Provider,
+    /// The token is signed by a key that is not in the set, which may be too old.
+    #[error("the web identity token is signed by a key that the provider does not publish")]
+    UnknownKey,
     /// The token is none, is not signed by the provider, or is for somebody else.
     #[error("the web identity token is invalid: {0}")]
     Invalid(String),
@@ -129,7 +133,7 @@ impl Provider {
                 _ => None,
             },
         }
-        .ok_or_else(|| invalid(&"the provider has no such key"))?;
+        .ok_or(WebIdentityError::UnknownKey)?;
         if !algorithms(key).contains(&header.alg) {
             return Err(invalid(&"the key is for another algorithm"));
         }
@@ -325,7 +329,10 @@ mod tests {
         for token in tokens {
             let outcome = provider().verify(&token, NOW);
             assert!(
-                matches!(outcome, Err(WebIdentityError::Invalid(_))),
+                matches!(
+                    outcome,
+                    Err(WebIdentityError::Invalid(_) | WebIdentityError::UnknownKey)
+                ),
                 "{token}"
             );
         }
