@@ -120,7 +120,8 @@ impl Endpoint {
             .env_remove("AWS_PROFILE")
             .env_remove("AWS_SESSION_TOKEN")
             .env_remove("AWS_ENDPOINT_URL")
-            .env_remove("AWS_ENDPOINT_URL_S3");
+            .env_remove("AWS_ENDPOINT_URL_S3")
+            .env_remove("AWS_ENDPOINT_URL_STS");
         match &self.ca_file {
             Some(path) => command.env("AWS_CA_BUNDLE", path),
             None => command.env_remove("AWS_CA_BUNDLE"),

@@ -40,6 +40,7 @@ pub mod query_string;
 pub mod route;
 pub mod scan;
 pub mod state;
+pub mod sts;
 mod throttle;
 pub mod transfer;
 pub mod upstream;

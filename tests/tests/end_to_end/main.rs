@@ -29,6 +29,7 @@ mod rotation_cost;
 mod second_reader;
 #[cfg(target_os = "linux")]
 mod secrets_in_memory;
+mod sessions;
 mod shredding;
 mod signed_chunks;
 mod stored;

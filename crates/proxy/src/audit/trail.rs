@@ -13,7 +13,7 @@ use sealgate_audit::{
 };
 
 use super::{Audit, Standing, body::Followed};
-use crate::{error::S3Error, operation::ResponseBody};
+use crate::{auth::Caller, error::S3Error, operation::ResponseBody};
 
 /// What is done to an object beside the operation's name.
 pub const DECRYPT: &str = "decrypt";
@@ -27,6 +27,7 @@ const REMEMBERED: usize = 4;
 #[derive(Clone, Debug, Default)]
 struct Facts {
     identity: Option<Arc<str>>,
+    session: Option<String>,
     operation: Option<&'static str>,
     bucket: Option<String>,
     key: Option<String>,
@@ -82,7 +83,17 @@ impl Trail {
     }
 
     /// Who asks.
-    pub fn identify(&self, identity: &Arc<str>) {
+    pub fn identify(&self, caller: &Caller) {
+        self.name(&caller.identity);
+        self.state().facts.session = caller.session.as_ref().map(|claims| {
+            let parts = [&claims.access_key_id, &claims.session, &claims.source];
+            let parts = parts.map(String::as_str);
+            parts.join(" ").trim_end().to_owned()
+        });
+    }
+
+    /// Who asks, by a name alone.
+    pub fn name(&self, identity: &Arc<str>) {
         self.state().facts.identity = Some(Arc::clone(identity));
     }
 
@@ -181,6 +192,7 @@ impl Trail {
         Event::intent(Decision {
             request: self.request.clone(),
             identity: facts.identity.as_deref().unwrap_or_default().to_owned(),
+            session: facts.session.clone(),
             source: Some(self.source.to_string()),
             operation: facts.operation.unwrap_or_default().to_owned(),
             action,

@@ -6,18 +6,25 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{AUTHORIZATION, DATE, HeaderMap};
 use http::request::Parts;
+use sealgate_access::token::Claims;
 
-use super::authorization::parse_authorization;
-use super::canonical::{CanonicalRequest, UNSIGNED_PAYLOAD, canonical_query, credential_scope};
+use super::authorization::{Authorization, parse_authorization};
+use super::canonical::{
+    CanonicalRequest, UNSIGNED_PAYLOAD, canonical_query, credential_scope, credential_scope_for,
+};
 use super::claim::{ClaimedCredential, SignedHeaders};
-use super::credentials::CredentialStore;
+use super::credentials::{CredentialStore, Signer};
 use super::error::AuthError;
 use super::host;
-use super::keys::Signature;
+use super::keys::{Service, Signature, SigningKey};
 use super::limits::MAX_CLOCK_SKEW;
 use super::payload::{ChunkSigner, DeclaredPayload, PayloadMode};
 use super::presigned::{check_size, is_presigned, parse_presigned_query};
+use super::session::SecurityToken;
 use super::timestamp::AmzDate;
+
+/// The header that brings the token of a session.
+pub(super) const SECURITY_TOKEN: &str = "x-amz-security-token";
 
 /// Headers that need no signature although they begin with `x-amz-`: they describe the body's framing and checksums,
 /// SDKs add them after signing, and none of them can turn the request into another operation.
@@ -85,6 +92,8 @@ pub struct Caller {
     pub identity: Arc<str>,
     /// The access key id.
     pub access_key_id: Arc<str>,
+    /// What the token of the session says, where a session signed. Whether those who got it may still have it is for the gateway to say.
+    pub session: Option<Arc<Claims>>,
     /// The region that was signed for.
     pub region: String,
     /// The host that the signature covers. Routing by host must use this one and never the `Host` header, or a request
@@ -96,14 +105,26 @@ pub struct Caller {
     pub payload: PayloadMode,
 }
 
+impl Caller {
+    /// Its identity, with the name of its session where that has one: for people.
+    pub fn label(&self) -> Arc<str> {
+        match &self.session {
+            Some(claims) if !claims.session.is_empty() => {
+                format!("{}/{}", self.identity, claims.session).into()
+            }
+            _ => Arc::clone(&self.identity),
+        }
+    }
+}
+
 /// A signature with everything that is needed to check it.
-struct Claim<'a> {
-    credential: ClaimedCredential<'a>,
-    signed_headers: SignedHeaders<'a>,
-    signature: Signature,
-    date: AmzDate,
-    payload: DeclaredPayload,
-    payload_hash: &'a str,
+pub(super) struct Claim<'a> {
+    pub(super) credential: ClaimedCredential<'a>,
+    pub(super) signed_headers: SignedHeaders<'a>,
+    pub(super) signature: Signature,
+    pub(super) date: AmzDate,
+    pub(super) payload_hash: &'a str,
+    pub(super) token: Option<SecurityToken>,
     presigned: bool,
 }
 
@@ -123,11 +144,9 @@ pub fn authenticate(
     let query = parts.uri.query().unwrap_or_default();
     check_size(query)?;
     let authorization = single_header(&parts.headers, AUTHORIZATION.as_str())?;
-    if parts.headers.contains_key("x-amz-security-token") {
-        return Err(AuthError::InvalidToken);
-    }
+    let token = single_header(&parts.headers, SECURITY_TOKEN)?.map(SecurityToken::new);
     let presigned;
-    let claim = match (authorization, is_presigned(query)) {
+    let (claim, payload) = match (authorization, is_presigned(query)) {
         (None, false) => {
             return Err(AuthError::AccessDenied {
                 reason: "Access Denied.".into(),
@@ -142,14 +161,13 @@ pub fn authenticate(
                  parameter or the Authorization header should be specified",
             ));
         }
-        (Some(header), false) => claim_from_header(parts, header, now)?,
+        (Some(header), false) => claim_from_header(parts, header, token, now)?,
         (None, true) => {
             presigned = parse_presigned_query(query)?;
             check_presigned_time(&presigned.date, presigned.lifetime, now)?;
-            if presigned.has_security_token {
-                return Err(AuthError::query_malformed(
-                    "Authorization with X-Amz-Security-Token is not supported",
-                ));
+            // The query is what was signed: a token beside it is for another request.
+            if token.is_some() {
+                return Err(AuthError::InvalidToken);
             }
             let header = single_header(&parts.headers, "x-amz-content-sha256")?;
             let payload_hash = presigned
@@ -163,21 +181,54 @@ pub fn authenticate(
                     "Signed chunks need a signature in the Authorization header; a presigned URL has none.",
                 ));
             }
-            Claim {
+            let claim = Claim {
                 credential: presigned.credential,
                 signed_headers: presigned.signed_headers,
                 signature: presigned.signature,
                 date: presigned.date,
-                payload,
                 payload_hash,
+                token: presigned.security_token,
                 presigned: true,
-            }
+            };
+            (claim, payload)
         }
     };
     check_scope(&claim, settings)?;
     check_unsigned_headers(&parts.headers, &claim.signed_headers)?;
     let host_forms = host::signed_forms(parts, settings)?;
-    verify(parts, query, &claim, host_forms, credentials)
+    let (signer, host, key) = verify(
+        parts,
+        Service::S3,
+        &claim,
+        host_forms,
+        credentials,
+        unix_seconds(now),
+    )?;
+    let ClaimedCredential { day, region, .. } = &claim.credential;
+    let payload = match payload {
+        DeclaredPayload::Sha256(digest) => PayloadMode::SignedSha256(digest),
+        DeclaredPayload::Unsigned => PayloadMode::Unsigned,
+        DeclaredPayload::StreamingUnsignedTrailer => PayloadMode::StreamingUnsignedTrailer,
+        DeclaredPayload::StreamingSigned { trailer } => PayloadMode::StreamingSigned {
+            signer: ChunkSigner::new(
+                claim.signature,
+                key,
+                &claim.date,
+                credential_scope(day, region),
+            ),
+            trailer,
+        },
+    };
+    Ok(Authenticated(Caller {
+        is_anonymous: false,
+        identity: signer.identity,
+        access_key_id: signer.access_key_id,
+        session: signer.session,
+        region: region.clone().into_owned(),
+        host,
+        presigned: claim.presigned,
+        payload,
+    }))
 }
 
 /// Whether the head of a request claims an identity, rightly or not: an `Authorization` header, or the query of a presigned URL.
@@ -210,6 +261,7 @@ pub fn anonymous(
         is_anonymous: true,
         identity: "anonymous".into(),
         access_key_id: "".into(),
+        session: None,
         region: String::new(),
         host,
         presigned: false,
@@ -220,9 +272,42 @@ pub fn anonymous(
 fn claim_from_header<'a>(
     parts: &'a Parts,
     header: &'a str,
+    token: Option<SecurityToken>,
     now: SystemTime,
-) -> Result<Claim<'a>, AuthError> {
+) -> Result<(Claim<'a>, DeclaredPayload), AuthError> {
     let authorization = parse_authorization(header)?;
+    let date = header_date(parts, now)?;
+    let payload_hash = single_header(&parts.headers, "x-amz-content-sha256")?.ok_or_else(|| {
+        AuthError::invalid_request("Missing required header for this request: x-amz-content-sha256")
+    })?;
+    let payload = DeclaredPayload::parse(payload_hash)?;
+    Ok((
+        Claim::of_header(authorization, date, payload_hash, token),
+        payload,
+    ))
+}
+
+impl<'a> Claim<'a> {
+    pub(super) fn of_header(
+        authorization: Authorization<'a>,
+        date: AmzDate,
+        payload_hash: &'a str,
+        token: Option<SecurityToken>,
+    ) -> Self {
+        Self {
+            credential: authorization.credential,
+            signed_headers: authorization.signed_headers,
+            signature: authorization.signature,
+            date,
+            payload_hash,
+            token,
+            presigned: false,
+        }
+    }
+}
+
+/// When a request with an `Authorization` header was signed: about now.
+pub(super) fn header_date(parts: &Parts, now: SystemTime) -> Result<AmzDate, AuthError> {
     let date = match single_header(&parts.headers, "x-amz-date")? {
         Some(text) => AmzDate::parse(text),
         None => single_header(&parts.headers, DATE.as_str())?
@@ -240,18 +325,7 @@ fn claim_from_header<'a>(
                 .unwrap_or_default(),
         });
     }
-    let payload_hash = single_header(&parts.headers, "x-amz-content-sha256")?.ok_or_else(|| {
-        AuthError::invalid_request("Missing required header for this request: x-amz-content-sha256")
-    })?;
-    Ok(Claim {
-        credential: authorization.credential,
-        signed_headers: authorization.signed_headers,
-        signature: authorization.signature,
-        date,
-        payload: DeclaredPayload::parse(payload_hash)?,
-        payload_hash,
-        presigned: false,
-    })
+    Ok(date)
 }
 
 fn check_presigned_time(
@@ -279,18 +353,7 @@ fn check_presigned_time(
 
 /// The day must be the request's own, the region one of ours.
 fn check_scope(claim: &Claim<'_>, settings: &AuthSettings) -> Result<(), AuthError> {
-    if claim.credential.day != claim.date.day() {
-        let reason = format!(
-            "Invalid credential date \"{}\". This date is not the same as X-Amz-Date: \"{}\".",
-            claim.credential.day,
-            claim.date.day()
-        );
-        return Err(if claim.presigned {
-            AuthError::query_malformed(reason)
-        } else {
-            AuthError::header_malformed(reason)
-        });
-    }
+    check_day(claim)?;
     check_region(&claim.credential, settings).map_err(|reason| {
         if claim.presigned {
             AuthError::query_malformed(format!(
@@ -305,6 +368,23 @@ fn check_scope(claim: &Claim<'_>, settings: &AuthSettings) -> Result<(), AuthErr
             }
         }
     })
+}
+
+/// A key signs requests of its own day.
+pub(super) fn check_day(claim: &Claim<'_>) -> Result<(), AuthError> {
+    if claim.credential.day != claim.date.day() {
+        let reason = format!(
+            "Invalid credential date \"{}\". This date is not the same as X-Amz-Date: \"{}\".",
+            claim.credential.day,
+            claim.date.day()
+        );
+        return Err(if claim.presigned {
+            AuthError::query_malformed(reason)
+        } else {
+            AuthError::header_malformed(reason)
+        });
+    }
+    Ok(())
 }
 
 /// The region must be one of ours, where ours are configured; else the reason for the answer.
@@ -326,7 +406,7 @@ pub(super) fn check_region(
 
 /// A header that S3 acts upon must be signed: otherwise whoever holds a presigned URL could add `x-amz-copy-source`
 /// and have the gateway, which signs anew, read any object with the signer's rights.
-fn check_unsigned_headers(
+pub(super) fn check_unsigned_headers(
     headers: &HeaderMap,
     signed: &SignedHeaders<'_>,
 ) -> Result<(), AuthError> {
@@ -347,25 +427,24 @@ fn check_unsigned_headers(
     })
 }
 
-fn verify(
+/// Verifies the signature itself. Returns who signed, the host that was signed for, and the key.
+pub(super) fn verify(
     parts: &Parts,
-    query: &str,
+    service: Service,
     claim: &Claim<'_>,
     host_forms: Vec<String>,
     credentials: &CredentialStore,
-) -> Result<Authenticated<Caller>, AuthError> {
+    now: i64,
+) -> Result<(Signer, String, SigningKey), AuthError> {
     let ClaimedCredential {
         access_key_id,
         day,
         region,
     } = &claim.credential;
-    let entry = credentials.find(access_key_id);
-    let key = match entry {
-        Some(entry) => entry.signing_key(day, region),
-        None => credentials.stand_in_key(day, region),
-    };
-    let scope = credential_scope(day, region);
-    let query = canonical_query(query);
+    let holder = credentials.holder(access_key_id, claim.token.as_ref(), now)?;
+    let key = holder.signing_key(service, day, region);
+    let scope = credential_scope_for(service, day, region);
+    let query = canonical_query(parts.uri.query().unwrap_or_default());
     let mut signed_host = None;
     for host in host_forms {
         let request = CanonicalRequest {
@@ -383,33 +462,18 @@ fn verify(
             break;
         }
     }
-    let entry = entry.ok_or_else(|| AuthError::InvalidAccessKeyId {
-        access_key_id: access_key_id.to_string(),
-    })?;
+    let signer = holder
+        .signer()
+        .ok_or_else(|| AuthError::InvalidAccessKeyId {
+            access_key_id: access_key_id.to_string(),
+        })?;
     let host = signed_host.ok_or(AuthError::SignatureDoesNotMatch)?;
-    entry.remember(day, region, &key);
-    let payload = match claim.payload {
-        DeclaredPayload::Sha256(digest) => PayloadMode::SignedSha256(digest),
-        DeclaredPayload::Unsigned => PayloadMode::Unsigned,
-        DeclaredPayload::StreamingUnsignedTrailer => PayloadMode::StreamingUnsignedTrailer,
-        DeclaredPayload::StreamingSigned { trailer } => PayloadMode::StreamingSigned {
-            signer: ChunkSigner::new(claim.signature, key, &claim.date, scope),
-            trailer,
-        },
-    };
-    Ok(Authenticated(Caller {
-        is_anonymous: false,
-        identity: Arc::clone(&entry.identity),
-        access_key_id: Arc::clone(&entry.access_key_id),
-        region: region.clone().into_owned(),
-        host,
-        presigned: claim.presigned,
-        payload,
-    }))
+    holder.remember(service, day, region, &key);
+    Ok((signer, host, key))
 }
 
 /// The one value of a header that must not be there twice.
-fn single_header<'a>(
+pub(super) fn single_header<'a>(
     headers: &'a HeaderMap,
     name: &'static str,
 ) -> Result<Option<&'a str>, AuthError> {

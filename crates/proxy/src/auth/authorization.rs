@@ -3,7 +3,7 @@
 use super::canonical::ALGORITHM;
 use super::claim::{ClaimedCredential, SignedHeaders};
 use super::error::AuthError;
-use super::keys::Signature;
+use super::keys::{Service, Signature};
 use super::limits::MAX_AUTHORIZATION_LENGTH;
 
 /// Credential, SignedHeaders and Signature.
@@ -29,6 +29,14 @@ pub struct Authorization<'a> {
 /// [`AuthError::AuthorizationHeaderMalformed`] with the part at fault; [`AuthError::NotImplemented`] for SigV4A;
 /// [`AuthError::InvalidRequest`] for SigV2; [`AuthError::InvalidArgument`] for any other scheme.
 pub fn parse_authorization(header: &str) -> Result<Authorization<'_>, AuthError> {
+    parse_authorization_for(Service::S3, header)
+}
+
+/// As [`parse_authorization`], for a service.
+pub(super) fn parse_authorization_for(
+    service: Service,
+    header: &str,
+) -> Result<Authorization<'_>, AuthError> {
     if header.len() > MAX_AUTHORIZATION_LENGTH {
         return Err(AuthError::header_malformed(format!(
             "it is longer than {MAX_AUTHORIZATION_LENGTH} bytes."
@@ -80,7 +88,7 @@ pub fn parse_authorization(header: &str) -> Result<Authorization<'_>, AuthError>
     let required = |part: Option<_>, name: &'static str| {
         part.ok_or_else(|| AuthError::header_malformed(format!("missing {name}.")))
     };
-    let credential = ClaimedCredential::parse(required(credential, "Credential")?);
+    let credential = ClaimedCredential::parse_for(service, required(credential, "Credential")?);
     let signed_headers = SignedHeaders::parse(required(signed_headers, "SignedHeaders")?.into());
     let signature = required(signature, "Signature")?;
     Ok(Authorization {

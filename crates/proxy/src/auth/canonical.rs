@@ -6,7 +6,7 @@
 use http::HeaderMap;
 use sha2::{Digest, Sha256};
 
-use super::keys::{DIGEST_LENGTH, SCOPE_TERMINATOR, SERVICE, Signature, SigningKey, encode_hex};
+use super::keys::{DIGEST_LENGTH, SCOPE_TERMINATOR, Service, Signature, SigningKey, encode_hex};
 use super::timestamp::AmzDate;
 
 /// The name of the signing method in the header, in the query and in the string to sign.
@@ -114,7 +114,12 @@ impl CanonicalRequest<'_> {
 
 /// The credential scope `DAY/REGION/s3/aws4_request`.
 pub fn credential_scope(day: &str, region: &str) -> String {
-    format!("{day}/{region}/{SERVICE}/{SCOPE_TERMINATOR}")
+    credential_scope_for(Service::S3, day, region)
+}
+
+/// The credential scope of a service.
+pub(super) fn credential_scope_for(service: Service, day: &str, region: &str) -> String {
+    format!("{day}/{region}/{}/{SCOPE_TERMINATOR}", service.name())
 }
 
 /// Writes a header value without its outer blanks and with inner runs of spaces folded into one.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::keys::{SCOPE_TERMINATOR, SERVICE};
+use super::keys::{SCOPE_TERMINATOR, Service};
 use super::limits::{MAX_ACCESS_KEY_ID_LENGTH, MAX_REGION_LENGTH, MAX_SIGNED_HEADERS};
 
 /// The credential of a request: who claims to have signed it, and for which day and region.
@@ -19,6 +19,11 @@ pub struct ClaimedCredential<'a> {
 impl<'a> ClaimedCredential<'a> {
     /// Reads `KEY/DAY/REGION/s3/aws4_request`; the key itself may hold slashes.
     pub(super) fn parse(text: &'a str) -> Result<Self, Cow<'static, str>> {
+        Self::parse_for(Service::S3, text)
+    }
+
+    /// As [`Self::parse`], for a service.
+    pub(super) fn parse_for(expected: Service, text: &'a str) -> Result<Self, Cow<'static, str>> {
         const MALFORMED: &str = "the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".";
         let mut elements = text.rsplitn(5, '/');
         let (Some(terminator), Some(service), Some(region), Some(day), Some(access_key_id)) = (
@@ -39,9 +44,10 @@ impl<'a> ClaimedCredential<'a> {
                     .into()
             });
         }
-        if service != SERVICE {
+        if service != expected.name() {
             return Err(format!(
-                "incorrect service \"{service}\". This endpoint belongs to \"s3\"."
+                "incorrect service \"{service}\". This endpoint belongs to \"{}\".",
+                expected.name()
             )
             .into());
         }

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sealgate_access::token::{Claims, TokenKeys};
 use thiserror::Error;
 
-use super::keys::{SecretAccessKey, SigningKey};
+use super::error::AuthError;
+use super::keys::{SecretAccessKey, Service, SigningKey};
 use super::limits::{MAX_ACCESS_KEY_ID_LENGTH, MAX_CACHED_SIGNING_KEYS};
+use super::session::{OpenSession, SecurityToken};
 
 /// One access key of a client.
 #[derive(Debug, Clone)]
@@ -39,12 +42,67 @@ pub struct CredentialStore {
     by_access_key_id: HashMap<String, Entry>,
     /// Stands in for the secret of an access key that does not exist, so that looking for one costs the same.
     stand_in: SecretAccessKey,
+    /// What opens the tokens of sessions, where there are any.
+    sessions: Option<Arc<TokenKeys>>,
+}
+
+/// Who holds the access key that a request names.
+pub(super) enum Holder<'a> {
+    /// An identity of the configuration.
+    Identity(&'a Entry),
+    /// A session, by the token of the request.
+    Session(OpenSession),
+    /// Nobody; what stands in verifies nothing.
+    Nobody(&'a SecretAccessKey),
+}
+
+/// Whom a verified signature stands for.
+pub(super) struct Signer {
+    pub(super) identity: Arc<str>,
+    pub(super) access_key_id: Arc<str>,
+    pub(super) session: Option<Arc<Claims>>,
+}
+
+impl Holder<'_> {
+    /// The key that has to have signed.
+    pub(super) fn signing_key(&self, service: Service, day: &str, region: &str) -> SigningKey {
+        match self {
+            Self::Identity(entry) if service == Service::S3 => entry.signing_key(day, region),
+            Self::Identity(entry) => SigningKey::derive_for(service, &entry.secret, day, region),
+            Self::Session(session) => session.signing_key(service, day, region),
+            Self::Nobody(stand_in) => SigningKey::derive_for(service, stand_in, day, region),
+        }
+    }
+
+    /// Remembers the key of a request that verified.
+    pub(super) fn remember(&self, service: Service, day: &str, region: &str, key: &SigningKey) {
+        if let (Self::Identity(entry), Service::S3) = (self, service) {
+            entry.remember(day, region, key);
+        }
+    }
+
+    /// Who signed, once the signature was verified; nobody where there is no such key.
+    pub(super) fn signer(&self) -> Option<Signer> {
+        match self {
+            Self::Identity(entry) => Some(Signer {
+                identity: Arc::clone(&entry.identity),
+                access_key_id: Arc::clone(&entry.access_key_id),
+                session: None,
+            }),
+            Self::Session(session) => Some(Signer {
+                identity: session.claims.identity.as_str().into(),
+                access_key_id: session.claims.access_key_id.as_str().into(),
+                session: Some(Arc::clone(&session.claims)),
+            }),
+            Self::Nobody(_) => None,
+        }
+    }
 }
 
 /// What is known of one access key.
 pub(super) struct Entry {
-    pub(super) access_key_id: Arc<str>,
-    pub(super) identity: Arc<str>,
+    access_key_id: Arc<str>,
+    identity: Arc<str>,
     secret: SecretAccessKey,
     recent: Mutex<Vec<CachedKey>>,
 }
@@ -86,22 +144,47 @@ impl CredentialStore {
         Ok(Self {
             by_access_key_id,
             stand_in: SecretAccessKey::new("no such access key"),
+            sessions: None,
         })
     }
 
-    pub(super) fn find(&self, access_key_id: &str) -> Option<&Entry> {
-        self.by_access_key_id.get(access_key_id)
+    /// Also takes tokens of sessions that these keys open.
+    #[must_use]
+    pub fn with_sessions(mut self, keys: Option<Arc<TokenKeys>>) -> Self {
+        self.sessions = keys;
+        self
     }
 
-    /// A key that verifies nothing.
-    pub(super) fn stand_in_key(&self, day: &str, region: &str) -> SigningKey {
-        SigningKey::derive(&self.stand_in, day, region)
+    /// Who holds an access key: with a token, a session and nobody else.
+    ///
+    /// # Errors
+    /// For a token that is not good.
+    pub(super) fn holder(
+        &self,
+        access_key_id: &str,
+        token: Option<&SecurityToken>,
+        now: i64,
+    ) -> Result<Holder<'_>, AuthError> {
+        if let Some(token) = token {
+            let now = u64::try_from(now).unwrap_or_default();
+            let keys = self.sessions.as_deref();
+            return OpenSession::new(keys, token, access_key_id, now).map(Holder::Session);
+        }
+        Ok(match self.by_access_key_id.get(access_key_id) {
+            Some(entry) => Holder::Identity(entry),
+            None => Holder::Nobody(&self.stand_in),
+        })
+    }
+
+    #[cfg(test)]
+    fn find(&self, access_key_id: &str) -> Option<&Entry> {
+        self.by_access_key_id.get(access_key_id)
     }
 }
 
 impl Entry {
     /// The signing key of `day` and `region`, remembered or derived.
-    pub(super) fn signing_key(&self, day: &str, region: &str) -> SigningKey {
+    fn signing_key(&self, day: &str, region: &str) -> SigningKey {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let cached = recent
             .iter()
@@ -113,7 +196,7 @@ impl Entry {
     }
 
     /// Remembers a key. Only for requests that verified: others must not be able to displace keys in use.
-    pub(super) fn remember(&self, day: &str, region: &str, key: &SigningKey) {
+    fn remember(&self, day: &str, region: &str, key: &SigningKey) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if recent
             .iter()

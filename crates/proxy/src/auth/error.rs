@@ -57,10 +57,11 @@ pub enum AuthError {
         /// What is missing or contradictory.
         reason: Cow<'static, str>,
     },
-    /// 400. A session token came along, and the gateway issues none.
-    #[error(
-        "The provided token is malformed or otherwise invalid. This gateway issues no session tokens: sign with a long-lived access key."
-    )]
+    /// 400. The session of the token is over.
+    #[error("The provided token has expired.")]
+    ExpiredToken,
+    /// 400. The session token is none of this deployment, belongs to another access key, or stands for rights that were taken back.
+    #[error("The provided token is malformed or otherwise invalid.")]
     InvalidToken,
     /// 501. A way of signing that the gateway deliberately does not offer.
     #[error("{reason}")]

@@ -1,7 +1,6 @@
 //! The signature of a POST policy, which stands among the fields of a form (S3 API, "Authenticating Requests in Browser-Based Uploads Using
 //! POST").
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::request::Parts;
@@ -10,9 +9,10 @@ use super::authenticate::{AuthSettings, Authenticated, Caller};
 use super::claim::ClaimedCredential;
 use super::credentials::CredentialStore;
 use super::error::AuthError;
-use super::keys::Signature;
+use super::keys::{Service, Signature};
 use super::limits::MAX_CLOCK_SKEW;
 use super::payload::PayloadMode;
+use super::session::SecurityToken;
 use super::timestamp::AmzDate;
 use super::{anonymous, authenticate};
 
@@ -27,6 +27,8 @@ pub struct PolicyClaim<'a> {
     pub date: &'a AmzDate,
     /// `x-amz-signature`.
     pub signature: &'a str,
+    /// `x-amz-security-token`, where a session signed.
+    pub token: Option<&'a str>,
 }
 
 /// The field that says who signed.
@@ -63,24 +65,29 @@ pub fn authenticate_form(
     }
     authenticate::check_region(&credential, settings)
         .map_err(|reason| bad_credential(reason.into()))?;
-    let entry = credentials.find(&credential.access_key_id);
-    let key = match entry {
-        Some(entry) => entry.signing_key(&credential.day, &credential.region),
-        None => credentials.stand_in_key(&credential.day, &credential.region),
-    };
+    let token = claim.token.map(SecurityToken::new);
+    let holder = credentials.holder(
+        &credential.access_key_id,
+        token.as_ref(),
+        authenticate::unix_seconds(now),
+    )?;
+    let key = holder.signing_key(Service::S3, &credential.day, &credential.region);
     let is_signed = key.sign(&[claim.policy.as_bytes()]) == signature;
-    let entry = entry.ok_or_else(|| AuthError::InvalidAccessKeyId {
-        access_key_id: credential.access_key_id.to_string(),
-    })?;
+    let signer = holder
+        .signer()
+        .ok_or_else(|| AuthError::InvalidAccessKeyId {
+            access_key_id: credential.access_key_id.to_string(),
+        })?;
     if !is_signed {
         return Err(mismatch());
     }
-    entry.remember(&credential.day, &credential.region, &key);
+    holder.remember(Service::S3, &credential.day, &credential.region, &key);
     let host = anonymous(parts, settings)?.host.clone();
     Ok(Authenticated::new(Caller {
         is_anonymous: false,
-        identity: Arc::clone(&entry.identity),
-        access_key_id: Arc::clone(&entry.access_key_id),
+        identity: signer.identity,
+        access_key_id: signer.access_key_id,
+        session: signer.session,
         region: credential.region.clone().into_owned(),
         host,
         presigned: false,
@@ -110,6 +117,7 @@ mod tests {
             credential: "AKIAIOSFODNN7EXAMPLE/20151229/us-east-1/s3/aws4_request",
             date,
             signature: SIGNATURE,
+            token: None,
         }
     }
 

@@ -13,8 +13,24 @@ pub(super) const DIGEST_LENGTH: usize = 32;
 /// Bytes of a SHA-256 block, which is the length of an HMAC key before padding ends (RFC 2104).
 const BLOCK_LENGTH: usize = 64;
 
-/// The only service name that an S3 request may be signed for.
-pub(super) const SERVICE: &str = "s3";
+/// What a request is signed for. A signature for one service is none for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Buckets and objects.
+    S3,
+    /// Short-lived credentials.
+    Sts,
+}
+
+impl Service {
+    /// Its name in the scope of a credential.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Sts => "sts",
+        }
+    }
+}
 
 /// The last element of every credential scope.
 pub(super) const SCOPE_TERMINATOR: &str = "aws4_request";
@@ -46,13 +62,18 @@ impl fmt::Debug for SecretAccessKey {
 pub struct SigningKey(Zeroizing<[u8; DIGEST_LENGTH]>);
 
 impl SigningKey {
-    /// Derives the key for `day` (`YYYYMMDD`) and `region`; the service is always `s3`.
+    /// Derives the key for `day` (`YYYYMMDD`), `region`, and S3.
     pub fn derive(secret: &SecretAccessKey, day: &str, region: &str) -> Self {
+        Self::derive_for(Service::S3, secret, day, region)
+    }
+
+    /// Derives the key for a service.
+    pub fn derive_for(service: Service, secret: &SecretAccessKey, day: &str, region: &str) -> Self {
         let mut start = Zeroizing::new(Vec::with_capacity(4 + secret.0.len()));
         start.extend_from_slice(b"AWS4");
         start.extend_from_slice(secret.0.as_bytes());
         let mut key = Zeroizing::new(hmac_sha256(&start, &[day.as_bytes()]));
-        for element in [region, SERVICE, SCOPE_TERMINATOR] {
+        for element in [region, service.name(), SCOPE_TERMINATOR] {
             *key = hmac_sha256(&*key, &[element.as_bytes()]);
         }
         Self(key)

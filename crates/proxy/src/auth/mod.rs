@@ -18,7 +18,9 @@ pub mod limits;
 mod payload;
 mod presigned;
 mod redaction;
+mod session;
 mod signing;
+mod sts;
 mod timestamp;
 
 /// The host that a request names, in `Host` or as the authority of HTTP/2; `None` where it names none, or several. Nothing is proven by it.
@@ -43,9 +45,11 @@ pub use claim::{ClaimedCredential, SignedHeaders};
 pub use credentials::{Credential, CredentialError, CredentialStore};
 pub use error::{AuthError, ErrorElement};
 pub use form::{PolicyClaim, authenticate_form};
-pub use keys::{SecretAccessKey, Signature, SigningKey};
+pub use keys::{SecretAccessKey, Service, Signature, SigningKey};
 pub use payload::{ChunkSigner, PayloadMode};
 pub use presigned::{PresignedQuery, parse_presigned_query, strip_auth_query};
 pub use redaction::redacted_uri;
+pub use session::SecurityToken;
 pub use signing::{SigningError, UpstreamCredentials, sign};
+pub use sts::authenticate_sts;
 pub use timestamp::AmzDate;

@@ -8,6 +8,7 @@ use super::claim::{ClaimedCredential, SignedHeaders};
 use super::error::AuthError;
 use super::keys::Signature;
 use super::limits::{MAX_PRESIGNED_LIFETIME, MAX_QUERY_LENGTH, MAX_QUERY_PARAMETERS};
+use super::session::SecurityToken;
 use super::timestamp::AmzDate;
 
 /// The query parameters that carry authentication, and nothing else. None of them may reach the upstream.
@@ -35,8 +36,8 @@ pub struct PresignedQuery {
     pub signed_headers: SignedHeaders<'static>,
     /// `X-Amz-Content-Sha256`, which some SDKs put into the query.
     pub content_sha256: Option<String>,
-    /// Whether a session token came along.
-    pub has_security_token: bool,
+    /// The token of the session that signed, where one did.
+    pub security_token: Option<SecurityToken>,
     /// The signature as sent.
     pub signature: Signature,
 }
@@ -133,7 +134,7 @@ pub fn parse_presigned_query(query: &str) -> Result<PresignedQuery, AuthError> {
         lifetime,
         signed_headers,
         content_sha256,
-        has_security_token: security_token.is_some(),
+        security_token: security_token.map(SecurityToken::new),
         signature,
     })
 }
@@ -231,7 +232,7 @@ mod tests {
         assert_eq!(parsed.lifetime, Duration::from_hours(24));
         assert_eq!(parsed.signed_headers.as_str(), "host");
         assert_eq!(parsed.signature.to_hex(), SIGNATURE);
-        assert!(!parsed.has_security_token);
+        assert_eq!(parsed.security_token, None);
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! One test for each rule of verification: what it refuses, and that it refuses nothing else.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request};
+use sealgate_access::token::{NewSession, Session, TOKEN_ENTROPY, TokenKeys};
+use sha2::Digest as _;
+use zeroize::Zeroizing;
 
 use super::canonical::{CanonicalRequest, canonical_query, credential_scope};
 use super::published_tests::example_store;
@@ -53,10 +57,24 @@ fn signed(payload: &str, prepare: impl FnOnce(&mut Parts)) -> Parts {
 
 /// A presigned request whose signature covers `query` and the headers that `parts` will have.
 fn presigned(query: &str, signed_headers: &str, headers: &[(&str, &str)]) -> Parts {
+    presigned_by(
+        ("AKIAIOSFODNN7EXAMPLE", SECRET),
+        query,
+        signed_headers,
+        headers,
+    )
+}
+
+fn presigned_by(
+    (access_key_id, secret): (&str, &str),
+    query: &str,
+    signed_headers: &str,
+    headers: &[(&str, &str)],
+) -> Parts {
     let date = AmzDate::from_system_time(now()).unwrap();
     let scope = credential_scope(date.day(), "us-east-1");
     let query = format!(
-        "{query}&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE/{scope}&X-Amz-Date={date}\
+        "{query}&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={access_key_id}/{scope}&X-Amz-Date={date}\
          &X-Amz-Expires=600&X-Amz-SignedHeaders={}",
         signed_headers.replace(';', "%3B")
     );
@@ -80,7 +98,7 @@ fn presigned(query: &str, signed_headers: &str, headers: &[(&str, &str)]) -> Par
         signed_headers,
         payload_hash: hash,
     };
-    let key = SigningKey::derive(&SecretAccessKey::new(SECRET), date.day(), "us-east-1");
+    let key = SigningKey::derive(&SecretAccessKey::new(secret), date.day(), "us-east-1");
     let signature = request.sign(&key, &date, &scope).unwrap().to_hex();
     parts.uri = format!("/bucket/key?{query}&X-Amz-Signature={signature}")
         .parse()
@@ -255,21 +273,192 @@ fn one_way_of_signing_at_a_time() {
     );
 }
 
+/// What opens tokens, a token of `app` that lasts until an hour from now, and its credentials.
+fn session() -> (Arc<TokenKeys>, String, Session) {
+    let keys = TokenKeys::new("d", &[&[7; 32]]).unwrap();
+    let new = NewSession {
+        identity: "app",
+        session: "",
+        source: "",
+        lifetime: 3_600,
+        grant: "",
+    };
+    let (token, session) = keys
+        .issue(&new, 1_790_000_000, &[1; TOKEN_ENTROPY])
+        .unwrap();
+    (Arc::new(keys), token, session)
+}
+
+fn credentials_of(session: &Session, token: &str) -> UpstreamCredentials {
+    UpstreamCredentials {
+        access_key_id: session.claims.access_key_id.clone(),
+        secret: SecretAccessKey::new(session.secret_access_key.as_str()),
+        session_token: Some(Zeroizing::new(token.to_owned())),
+    }
+}
+
+fn signed_by(credentials: &UpstreamCredentials, at: SystemTime) -> Parts {
+    let mut parts = put("http://gateway.example/bucket/key?versionId=1");
+    sign(&mut parts, credentials, "us-east-1", "UNSIGNED-PAYLOAD", at).unwrap();
+    parts.uri = "/bucket/key?versionId=1".parse().unwrap();
+    parts
+}
+
 #[test]
-fn session_tokens_are_refused() {
-    let parts = signed("UNSIGNED-PAYLOAD", |_| {});
-    let mut with_header = parts;
-    set(&mut with_header, "x-amz-security-token", "token");
-    assert_eq!(refusal(&with_header), AuthError::InvalidToken);
-    let in_query = presigned(
-        "X-Amz-Security-Token=t",
-        "host",
-        &[("host", "gateway.example")],
+fn a_session_signs_with_its_token_and_nothing_else() {
+    let (keys, token, session) = session();
+    let store = example_store().with_sessions(Some(keys));
+    let settings = AuthSettings::default();
+    let verify_at = |parts: &Parts, at| authenticate(parts, &store, &settings, at);
+    let good = signed_by(&credentials_of(&session, &token), now());
+    let caller = verify_at(&good, now()).unwrap();
+    assert_eq!(&*caller.identity, "app");
+    assert_eq!(*caller.access_key_id, *session.claims.access_key_id);
+    assert_eq!(caller.session.as_deref(), Some(&session.claims));
+
+    // Its time is over, by our clock.
+    let late = now() + Duration::from_hours(1);
+    let then = signed_by(&credentials_of(&session, &token), late);
+    assert_eq!(verify_at(&then, late).unwrap_err(), AuthError::ExpiredToken);
+    // A gateway that makes no sessions knows none.
+    assert_eq!(refusal(&good), AuthError::InvalidToken);
+
+    let refused = |parts: &Parts| verify_at(parts, now()).unwrap_err();
+    // The token stands for its own access key alone, and nobody's secret but its own signs.
+    let mut of_another = credentials_of(&session, &token);
+    of_another.access_key_id = "AKIAIOSFODNN7EXAMPLE".to_owned();
+    assert_eq!(
+        refused(&signed_by(&of_another, now())),
+        AuthError::InvalidToken
     );
+    let mut long_lived = upstream_credentials();
+    long_lived.session_token = Some(Zeroizing::new(token.clone()));
+    assert_eq!(
+        refused(&signed_by(&long_lived, now())),
+        AuthError::InvalidToken
+    );
+    let mut wrong_secret = credentials_of(&session, &token);
+    wrong_secret.secret = SecretAccessKey::new(SECRET);
+    assert_eq!(
+        refused(&signed_by(&wrong_secret, now())),
+        AuthError::SignatureDoesNotMatch
+    );
+    // Without its token, a session is nobody.
+    let mut without = credentials_of(&session, &token);
+    without.session_token = None;
     assert!(matches!(
-        refusal(&in_query),
-        AuthError::AuthorizationQueryParametersError { reason } if reason.contains("X-Amz-Security-Token")
+        refused(&signed_by(&without, now())),
+        AuthError::InvalidAccessKeyId { .. }
     ));
+    let mut cut = credentials_of(&session, &token);
+    cut.session_token = Some(Zeroizing::new(token[1..].to_owned()));
+    assert_eq!(refused(&signed_by(&cut, now())), AuthError::InvalidToken);
+
+    // A token that the signature does not cover is refused, whatever it is worth.
+    let mut unsigned = signed("UNSIGNED-PAYLOAD", |_| {});
+    set(&mut unsigned, "x-amz-security-token", &token);
+    assert!(matches!(refused(&unsigned), AuthError::AccessDenied { .. }));
+}
+
+#[test]
+fn a_presigned_url_of_a_session_brings_its_token_in_the_query() {
+    let (keys, token, session) = session();
+    let store = example_store().with_sessions(Some(keys));
+    let url = |id: &str, secret: &str, token: &str| {
+        let query = format!("versionId=1&X-Amz-Security-Token={token}");
+        presigned_by((id, secret), &query, "host", &[("host", "gateway.example")])
+    };
+    let verify_at = |parts: &Parts, at| authenticate(parts, &store, &AuthSettings::default(), at);
+    let (id, secret) = (&session.claims.access_key_id, &session.secret_access_key);
+    let good = url(id, secret, &token);
+    let caller = verify_at(&good, now()).unwrap();
+    assert!(caller.presigned && caller.session.is_some());
+    // Its query is what was signed, and a token beside it is not.
+    let mut beside = good;
+    set(&mut beside, "x-amz-security-token", &token);
+    assert_eq!(
+        verify_at(&beside, now()).unwrap_err(),
+        AuthError::InvalidToken
+    );
+    let other = url(id, secret, "t");
+    assert_eq!(
+        verify_at(&other, now()).unwrap_err(),
+        AuthError::InvalidToken
+    );
+    let wrong = url(id, SECRET, &token);
+    assert_eq!(
+        verify_at(&wrong, now()).unwrap_err(),
+        AuthError::SignatureDoesNotMatch
+    );
+}
+
+#[test]
+fn a_signature_for_one_service_is_none_for_another() {
+    let body = b"Action=GetCallerIdentity&Version=2011-06-15";
+    let (keys, token, session) = session();
+    let store = example_store().with_sessions(Some(keys));
+    let settings = AuthSettings::default();
+    let date = AmzDate::from_system_time(now()).unwrap();
+    let signed = |service: Service, body: &[u8], secret: &str, more: &[(&'static str, &str)]| {
+        let mut parts = put("/");
+        set(&mut parts, "host", "gateway.example");
+        set(&mut parts, "x-amz-date", date.as_str());
+        for (name, value) in more {
+            set(&mut parts, name, value);
+        }
+        let id = match more {
+            [] => "AKIAIOSFODNN7EXAMPLE",
+            _ => session.claims.access_key_id.as_str(),
+        };
+        let signed_headers = match more {
+            [] => "host;x-amz-date",
+            _ => "host;x-amz-date;x-amz-security-token",
+        };
+        let hash = data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(body));
+        let request = CanonicalRequest {
+            method: "PUT",
+            path: "/",
+            query: "",
+            headers: &parts.headers,
+            host: "gateway.example",
+            signed_headers,
+            payload_hash: &hash,
+        };
+        let secret = SecretAccessKey::new(secret);
+        let key = SigningKey::derive_for(service, &secret, date.day(), "eu-north-1");
+        let scope = super::canonical::credential_scope_for(service, date.day(), "eu-north-1");
+        let signature = request.sign(&key, &date, &scope).unwrap().to_hex();
+        let text = format!(
+            "AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={signed_headers}, Signature={signature}"
+        );
+        set(&mut parts, "authorization", &text);
+        parts
+    };
+    let verify = |parts: &Parts, body: &[u8]| {
+        authenticate_sts(parts, body, &store, &settings, now())
+            .map(|caller| caller.identity.clone())
+    };
+    let good = signed(Service::Sts, body, SECRET, &[]);
+    assert_eq!(&*verify(&good, body).unwrap(), "example");
+    assert_eq!(
+        verify(&good, b"Action=GetSessionToken").unwrap_err(),
+        AuthError::SignatureDoesNotMatch
+    );
+    let of_s3 = signed(Service::S3, body, SECRET, &[]);
+    assert!(matches!(
+        verify(&of_s3, body).unwrap_err(),
+        AuthError::AuthorizationHeaderMalformed { .. }
+    ));
+    let header = [("x-amz-security-token", token.as_str())];
+    let by_session = signed(Service::Sts, body, &session.secret_access_key, &header);
+    assert_eq!(&*verify(&by_session, body).unwrap(), "app");
+    assert!(matches!(
+        verify(&put("/"), body).unwrap_err(),
+        AuthError::AccessDenied { .. }
+    ));
+    let mut late = good;
+    set(&mut late, "x-amz-date", "20260921T120000Z");
+    assert!(verify(&late, body).is_err());
 }
 
 #[test]

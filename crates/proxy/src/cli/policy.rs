@@ -255,12 +255,11 @@ fn principal<'a>(arguments: &'a TestArguments, config: &Config) -> anyhow::Resul
     let Some(name) = &arguments.identity else {
         return Ok(Principal::Anonymous);
     };
+    let mut identities = config.identities.iter();
+    let mut roles = config.short_lived.roles.iter();
     anyhow::ensure!(
-        config
-            .identities
-            .iter()
-            .any(|identity| identity.name == *name),
-        "there is no identity {name:?} in the configuration"
+        identities.any(|identity| identity.name == *name) || roles.any(|role| role.name == *name),
+        "there is no identity and no role {name:?} in the configuration"
     );
     Ok(Principal::Identity(name))
 }
@@ -283,6 +282,7 @@ fn circumstances(arguments: &TestArguments, action: Action) -> anyhow::Result<Ci
         tls: arguments.tls,
         certificates: Arc::from(arguments.certificates.clone()),
         grant: None,
+        session: None,
         prefix,
     })
 }

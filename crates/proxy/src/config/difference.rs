@@ -4,7 +4,7 @@
 use toml::{Table, Value};
 
 /// Keys that take effect while a gateway runs; a key below one of them does, too.
-const LIVE: [&str; 9] = [
+const LIVE: [&str; 12] = [
     "identity",
     "limits.concurrent_requests",
     "limits.per_address",
@@ -14,6 +14,9 @@ const LIVE: [&str; 9] = [
     "log.level",
     "admin.tls",
     "policy",
+    "role",
+    "sessions",
+    "web_identity_provider",
 ];
 
 /// Whether a change of this key takes effect while a gateway runs.

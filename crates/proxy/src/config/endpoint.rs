@@ -149,6 +149,18 @@ pub(super) fn read(
             "write scheme, host and port alone, such as \"https://s3.example.org\" or \"http://127.0.0.1:9000\"",
         );
     };
+    check_plaintext(table, value, &endpoint, allow_plaintext, has_ca_file)?;
+    Some(endpoint)
+}
+
+/// Refuses plaintext over a network, unless the table says `allow_plaintext = true`.
+pub(super) fn check_plaintext(
+    table: &Table<'_>,
+    value: &Value<'_>,
+    endpoint: &Endpoint,
+    allow_plaintext: bool,
+    has_ca_file: bool,
+) -> Option<()> {
     match endpoint.scheme {
         Scheme::Http if !endpoint.is_loopback() && !allow_plaintext => value.problem(
             "plaintext http to another machine",
@@ -160,7 +172,7 @@ pub(super) fn read(
         Scheme::Https if allow_plaintext => {
             table.problem("allow_plaintext = true contradicts an https endpoint", "remove allow_plaintext")
         }
-        _ => Some(endpoint),
+        _ => Some(()),
     }
 }
 

@@ -8,7 +8,7 @@ use super::*;
 const EXAMPLE: &str = include_str!("../../sealgate.example.toml");
 
 /// The files that the example names.
-const FILES: [&str; 20] = [
+const FILES: [&str; 22] = [
     "ca.pem",
     "gateway.pem",
     "gateway-key.pem",
@@ -27,6 +27,8 @@ const FILES: [&str; 20] = [
     "secrets/storage-session-token",
     "secrets/state",
     "secrets/app-2",
+    "secrets/session",
+    "ci-ca.pem",
     "libvendor-pkcs11.so",
     "secrets/pin",
 ];
@@ -36,8 +38,13 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("secrets")).unwrap();
     for file in FILES {
-        std::fs::write(directory.path().join(file), "secret-in-a-file\n").unwrap();
+        std::fs::write(
+            directory.path().join(file),
+            "a-secret-in-a-file-of-the-example\n",
+        )
+        .unwrap();
     }
+    std::fs::write(directory.path().join("cluster-jwks.json"), JWKS).unwrap();
     let policies = directory.path().join("policies");
     std::fs::create_dir(&policies).unwrap();
     let policy = "forbid (principal, action, resource) when { !context.tls };";
@@ -45,7 +52,7 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     let environment = |name: &str| {
         EXAMPLE
             .contains(&format!("\"env:{name}\""))
-            .then(|| format!("value of {name}"))
+            .then(|| format!("value of the variable {name}"))
     };
     let surroundings = Surroundings {
         directory: directory.path(),
@@ -80,6 +87,9 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     assert!(config.is_migrating("photos", "before-2026/a"));
     assert!(!config.is_migrating("photos", "a"));
 }
+
+/// A public key that nobody has the private one of any more.
+const JWKS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","use":"sig","alg":"EdDSA","kid":"1","x":"iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w"}]}"#;
 
 /// Every table there is, each with one key too many.
 const STRANGE: &str = r#"
@@ -123,6 +133,14 @@ strange = 1
 strange = 1
 limits = { strange = 1 }
 [[identity.credential]]
+strange = 1
+[sessions]
+strange = 1
+[[role]]
+strange = 1
+[[role.web_identity]]
+strange = 1
+[[web_identity_provider]]
 strange = 1
 [[anonymous]]
 strange = 1

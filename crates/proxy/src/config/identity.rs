@@ -165,7 +165,7 @@ fn read_certificates(value: &Value<'_>, listener: Option<&ListenerConfig>) -> Op
     (read.len() == names.len()).then_some(read)
 }
 
-fn read_groups(value: &Value<'_>) -> Option<Vec<String>> {
+pub(super) fn read_groups(value: &Value<'_>) -> Option<Vec<String>> {
     let items = value.texts()?;
     let names: Vec<_> = items
         .iter()
@@ -216,7 +216,7 @@ fn read_credential(
 }
 
 /// Names stand in logs and ids in `Credential=` of the Authorization header, between slashes and commas.
-fn checked_name(value: &Value<'_>, name: &str) -> Option<String> {
+pub(super) fn checked_name(value: &Value<'_>, name: &str) -> Option<String> {
     let legal =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'@' | b'+');
     if name.len() <= NAME_LIMIT && name.bytes().all(legal) {

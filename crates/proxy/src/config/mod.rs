@@ -24,9 +24,11 @@ mod rates;
 mod recovery;
 mod referenced;
 mod secret;
+mod sessions;
 mod table;
 mod upstream;
 mod vault;
+mod web_identity;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -59,11 +61,14 @@ pub use recovery::RecoveryConfig;
 pub use referenced::{Fingerprint, ReferencedFile};
 pub(crate) use secret::secret_of_reference;
 pub use secret::{Secret, Surroundings};
+pub(crate) use sessions::SHORTEST;
+pub use sessions::{RoleConfig, SessionsConfig, ShortLivedConfig};
 pub use upstream::{
     Addressing, ChecksumTrailer, CredentialSource, DEFAULT_LARGEST_COPY, StateConfig,
     StaticCredentials, UpstreamConfig, default_state_bucket,
 };
 pub use vault::{ClientCertificateFiles, VaultConfig, VaultLoginConfig};
+pub use web_identity::{JwksConfig, JwksUrl, TrustConfig, WebIdentityProviderConfig};
 
 /// Everything that a gateway is told at its start.
 #[derive(Clone, Debug)]
@@ -84,6 +89,8 @@ pub struct Config {
     pub key_services: Vec<KeyServiceConfig>,
     /// The clients, at least one.
     pub identities: Vec<IdentityConfig>,
+    /// Who gets credentials for a while.
+    pub short_lived: Arc<ShortLivedConfig>,
     /// What may be read without a signature; usually nothing.
     pub anonymous: Vec<AnonymousConfig>,
     /// Who may do what; without it, every identity may do everything.
@@ -290,11 +297,18 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         .unwrap_or_default();
     let sealing = domain::default_sealing(limits.as_ref(), key_service_names, &root);
     let identities = identity::read_all(&mut root, surroundings, listener.as_ref());
+    let short_lived = sessions::read(
+        &mut root,
+        deployment.as_deref(),
+        identities.as_deref().unwrap_or_default(),
+        surroundings,
+    );
     let anonymous = anonymous::read_all(&mut root);
     let policy = match root.take("policy") {
         Some(value) => policy::read(
             &value,
             identities.as_deref().unwrap_or_default(),
+            short_lived.as_ref().map_or(&[], |found| &found.roles),
             anonymous.as_ref().is_some_and(|rules| !rules.is_empty()),
             surroundings,
         )
@@ -340,6 +354,7 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         recovery: recovery?,
         sealing,
         identities: identities?,
+        short_lived: Arc::new(short_lived?),
         anonymous: anonymous?,
         policy: policy?,
         domains: domains?,

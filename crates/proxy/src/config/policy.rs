@@ -12,6 +12,7 @@ use time::{
 
 use super::identity::IdentityConfig;
 use super::secret::Surroundings;
+use super::sessions::RoleConfig;
 use super::table::{Table, Value};
 
 /// The most bytes of one file of policies.
@@ -36,6 +37,7 @@ const WEEKDAYS: [(&str, Weekday); 7] = [
 pub(super) fn read(
     value: &Value<'_>,
     identities: &[IdentityConfig],
+    roles: &[RoleConfig],
     has_anonymous: bool,
     surroundings: Surroundings<'_>,
 ) -> Option<Arc<Engine>> {
@@ -71,6 +73,9 @@ pub(super) fn read(
     let mut principals = Principals::default();
     for identity in identities {
         principals.add(identity.name.clone(), identity.groups.iter().cloned());
+    }
+    for role in roles {
+        principals.add(role.name.clone(), role.groups.iter().cloned());
     }
     rules.shrink_to_fit();
     match Engine::compile(&principals, &rules, &files) {

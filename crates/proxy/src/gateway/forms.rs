@@ -61,10 +61,10 @@ impl Gateway {
         let caller = self
             .caller_of_form(&live, &parts, &form.fields)
             .inspect_err(|error| note_failure(&live, connection.client, error))?;
-        line.identity = Some(Arc::clone(&caller.identity));
-        trail.identify(&caller.identity);
+        line.identity = Some(caller.label());
+        trail.identify(&caller);
         trail.ask(line.operation, bucket.as_str(), "", None);
-        live.check_certificate(&caller.identity, connection)?;
+        live.check(&caller, connection)?;
         let place = live.places.signed()?;
         place.inherit(&place_of_nobody);
         drop(place_of_nobody);
@@ -155,6 +155,7 @@ impl Gateway {
             credential: field("x-amz-credential"),
             date: &date,
             signature: field("x-amz-signature"),
+            token: fields.get("x-amz-security-token"),
         };
         let (credentials, settings) = (&live.credentials, &self.auth_settings);
         Ok(auth::authenticate_form(
@@ -211,9 +212,6 @@ fn checked_fields(fields: &Fields) -> Result<AmzDate, S3Error> {
     }
     if let Some(name) = SIGNING.iter().find(|name| fields.get(name).is_none()) {
         return Err(missing_field(name));
-    }
-    if fields.get("x-amz-security-token").is_some() {
-        return Err(auth::AuthError::InvalidToken.into());
     }
     let argument = |message, name, value: &str| {
         S3Error::invalid_argument(message)

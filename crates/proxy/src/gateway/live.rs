@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use sealgate_access::Engine;
+use sealgate_access::{Engine, token::Claims};
 
-use super::{Gateway, places::Places};
-use crate::auth::{Credential, CredentialStore, SecretAccessKey};
-use crate::config::{Config, LimitsConfig, RatesConfig};
+use super::{Gateway, key_sets::KeySet, places::Places};
+use crate::auth::{AuthError, Authenticated, Caller, Credential, CredentialStore, SecretAccessKey};
+use crate::config::{Config, LimitsConfig, RatesConfig, RoleConfig, SessionsConfig};
 use crate::error::S3Error;
 use crate::listener::ConnectionInfo;
 use crate::throttle::{Addresses, Share};
@@ -19,6 +19,12 @@ pub(super) struct Live {
     pub(super) places: Arc<Places>,
     /// Who may do what; without it, every identity may do everything.
     pub(super) policy: Option<Arc<Engine>>,
+    /// What makes and opens session tokens, if anything.
+    pub(super) sessions: Option<SessionsConfig>,
+    /// What identities and web identities may become, by name.
+    pub(super) roles: HashMap<String, RoleConfig>,
+    /// The public keys of identity providers, by name.
+    pub(super) key_sets: HashMap<String, Arc<KeySet>>,
     /// The names of certificates that an identity's requests must come with, where it lists some.
     certificates: HashMap<String, Vec<String>>,
     /// The bounds of each identity, by its name.
@@ -30,7 +36,29 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
         Ok(Self {
-            credentials: credentials(config)?,
+            credentials: credentials(config)?.with_sessions(
+                config
+                    .short_lived
+                    .sessions
+                    .as_ref()
+                    .map(|sessions| Arc::clone(&sessions.keys)),
+            ),
+            sessions: config.short_lived.sessions.clone(),
+            roles: config
+                .short_lived
+                .roles
+                .iter()
+                .map(|role| (role.name.clone(), role.clone()))
+                .collect(),
+            key_sets: config
+                .short_lived
+                .providers
+                .iter()
+                .map(|provider| {
+                    let keys = KeySet::new(provider.clone())?;
+                    Ok((provider.name.clone(), Arc::new(keys)))
+                })
+                .collect::<anyhow::Result<_>>()?,
             places: Arc::new(Places::new(&config.limits)),
             policy: config.policy.clone(),
             certificates: config
@@ -45,8 +73,16 @@ impl Live {
                 .iter()
                 .map(|identity| {
                     let rates = identity.limits.unwrap_or(config.limits.per_identity);
-                    (identity.name.clone(), (rates, Arc::new(Share::new(rates))))
+                    (identity.name.clone(), rates)
                 })
+                .chain(
+                    config
+                        .short_lived
+                        .roles
+                        .iter()
+                        .map(|role| (role.name.clone(), config.limits.per_identity)),
+                )
+                .map(|(name, rates)| (name, (rates, Arc::new(Share::new(rates)))))
                 .collect(),
             addresses: Arc::new(Addresses::new(config.limits.per_address)),
             limits: limits(&config.limits),
@@ -58,12 +94,61 @@ impl Live {
         self.shares.get(identity).map(|(_, share)| share)
     }
 
+    /// Whether a caller whose signature was verified may go on: by its connection, and as the session that it is.
+    ///
+    /// # Errors
+    /// `AccessDenied` and `InvalidToken`.
+    pub(super) fn check(
+        &self,
+        caller: &Authenticated<Caller>,
+        connection: &ConnectionInfo,
+    ) -> Result<(), S3Error> {
+        if let Some(claims) = &caller.session {
+            self.check_session(claims)?;
+        }
+        self.check_certificate(&caller.identity, connection)
+    }
+
+    /// What a session stands for may have been taken back since it was made: its identity is gone, or its role trusts whoever got it no more.
+    fn check_session(&self, claims: &Claims) -> Result<(), S3Error> {
+        let may = match self.roles.get(&claims.identity) {
+            None => claims.source.is_empty() && self.is_identity(&claims.identity),
+            Some(role) => match claims.source.split_once('/') {
+                Some((provider, subject)) => role
+                    .web_identities
+                    .iter()
+                    .any(|trust| trust.provider == provider && trust.matches(subject)),
+                None => self.may_assume(role, &claims.source),
+            },
+        };
+        if !may {
+            let detail = "what the session stands for was taken back";
+            return Err(S3Error::from(AuthError::InvalidToken).with_detail(detail));
+        }
+        if claims.grant.is_empty() {
+            return Ok(());
+        }
+        Err(S3Error::access_denied(
+            "The session carries a grant, and this gateway has no rules for grants.",
+        ))
+    }
+
+    /// Whether there is an identity of this name; a role is none.
+    fn is_identity(&self, name: &str) -> bool {
+        self.shares.contains_key(name) && !self.roles.contains_key(name)
+    }
+
+    /// Whether an identity may assume a role.
+    pub(super) fn may_assume(&self, role: &RoleConfig, identity: &str) -> bool {
+        self.is_identity(identity) && role.identities.iter().any(|name| name == identity)
+    }
+
     /// Whether the connection's certificate is one that this identity's requests must come with. It adds to the signature, which was verified
     /// before, and never stands for it.
     ///
     /// # Errors
     /// `AccessDenied`, with what the certificate says for the log alone.
-    pub(super) fn check_certificate(
+    fn check_certificate(
         &self,
         identity: &str,
         connection: &ConnectionInfo,
@@ -93,6 +178,13 @@ impl Live {
         }
         if next.addresses.config() == self.addresses.config() {
             next.addresses = Arc::clone(&self.addresses);
+        }
+        for (name, keys) in &mut next.key_sets {
+            if let Some(known) = self.key_sets.get(name)
+                && known.is_of(keys)
+            {
+                *keys = Arc::clone(known);
+            }
         }
         for (name, (rates, share)) in &mut next.shares {
             if let Some((before, known)) = self.shares.get(name)

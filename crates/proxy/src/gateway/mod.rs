@@ -14,6 +14,7 @@ pub mod gc;
 mod guarded;
 mod hoisted;
 mod key_services;
+mod key_sets;
 pub(crate) mod key_status;
 mod key_watch;
 mod live;
@@ -26,6 +27,7 @@ mod quorum;
 mod recovery_senders;
 pub(crate) mod rewrap;
 mod self_check;
+mod short_lived;
 #[cfg(test)]
 mod storage_tests;
 mod storage_watch;
@@ -165,6 +167,7 @@ impl Gateway {
             identity: None,
         };
         let resource = parts.uri.path().to_owned();
+        let is_sts = self.is_about_credentials(&parts);
         let question = self.question(&parts);
         let trail = Trail::new(self.audit.get().cloned(), &request_id, connection.client);
         let outcome = Arc::clone(&self)
@@ -172,6 +175,9 @@ impl Gateway {
             .await;
         let error = outcome.as_ref().err().cloned();
         let mut response = outcome.unwrap_or_else(|error| {
+            if is_sts {
+                return short_lived::error_response(&error, &request_id);
+            }
             error_response(&error, &resource, &request_id, &self.host_id, &line.method)
         });
         if let Some(question) = question {
@@ -240,11 +246,16 @@ impl Gateway {
         };
         let of_address = address.as_ref().map(|share| share.begin()).transpose();
         place.hold(self.within(of_address, "address")?.flatten());
+        let body = Counted::new(body, self.metrics.requests.received());
+        let body = body.map_err(Into::into).boxed();
+        if self.is_about_credentials(&parts) {
+            return self
+                .answer_about_credentials(parts, body, &connection, (&live, place), trail, line)
+                .await;
+        }
         if let Some(error) = self.misfit(&parts) {
             return Err(error);
         }
-        let body = Counted::new(body, self.metrics.requests.received());
-        let body = body.map_err(Into::into).boxed();
         if kind == Some(Unsigned::Form) {
             return self
                 .answer_form(
@@ -260,10 +271,10 @@ impl Gateway {
         let caller = self
             .caller(&live, &parts, kind)
             .inspect_err(|error| note_failure(&live, connection.client, error))?;
-        line.identity = Some(Arc::clone(&caller.identity));
+        line.identity = Some(caller.label());
         if !caller.is_anonymous {
-            trail.identify(&caller.identity);
-            live.check_certificate(&caller.identity, &connection)?;
+            trail.identify(&caller);
+            live.check(&caller, &connection)?;
         }
         let identity = self.admit_identity(&live, &caller, &place)?;
         let pace = Pace::new(address.into_iter().chain(identity));
@@ -303,7 +314,7 @@ impl Gateway {
         if caller.is_anonymous {
             policy::permit_anonymous(&self.config.anonymous, &operation, &path, &query)?;
             policy::strip_anonymous(&mut headers);
-            trail.identify(&caller.identity);
+            trail.identify(&caller);
         }
         let mut rights = rights(&live, &caller, &connection);
         policy::recorded(
@@ -385,6 +396,7 @@ fn rights(live: &Live, caller: &Authenticated<Caller>, connection: &ConnectionIn
         tls: connection.tls,
         certificates: connection.certificate.clone().unwrap_or_default(),
         grant: None,
+        session: caller.session.as_deref().map(short_lived::facts),
         prefix: None,
     };
     Rights::of(live.policy.as_ref(), caller, circumstances)

@@ -56,9 +56,12 @@ impl Gateway {
     }
 }
 
-/// Counts a signature that was wrong, or of an access key that nobody has.
+/// Counts a signature that was wrong, or of an access key or a session that nobody has.
 pub(super) fn note_failure(live: &Live, address: IpAddr, error: &S3Error) {
-    if matches!(&*error.code, "InvalidAccessKeyId" | "SignatureDoesNotMatch") {
+    if matches!(
+        &*error.code,
+        "InvalidAccessKeyId" | "InvalidIdentityToken" | "InvalidToken" | "SignatureDoesNotMatch"
+    ) {
         live.addresses.failed(address);
     }
 }

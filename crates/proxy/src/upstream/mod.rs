@@ -26,6 +26,7 @@ pub use limits::{MAX_DOCUMENT_LENGTH, Timeouts};
 pub use local::{LocalBody, LocalRequest, LocalStorage};
 pub use memory::{DocumentMemory, DocumentMemoryExhausted, DocumentShare, HeldDocument};
 pub use target::{Addressing, Target};
+pub(crate) use tls::client_config;
 pub use trailer::{TrailerBody, Verification};
 
 use std::error::Error as StdError;

@@ -18,7 +18,7 @@ use crate::config::ClientCertificateFiles;
 /// # Errors
 ///
 /// When a file cannot be read or holds nothing of use, or the system has no roots.
-pub(super) fn client_config(
+pub(crate) fn client_config(
     ca_file: Option<&Path>,
     certificate: Option<&ClientCertificateFiles>,
 ) -> anyhow::Result<ClientConfig> {

@@ -31,6 +31,7 @@ mod write;
 
 use thiserror::Error;
 
+pub(crate) use write::ElementWriter;
 pub use write::{Document, XML_DECLARATION};
 
 /// Longest document read, in bytes. A listing of 1,000 versions with keys of 1,024 bytes, each byte escaped, stays below 8 MiB; a

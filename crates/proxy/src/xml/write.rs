@@ -28,7 +28,7 @@ impl Document {
 
 /// Writes elements into a document. Names come from this crate, never from a peer.
 #[derive(Debug, Default)]
-pub(super) struct ElementWriter {
+pub(crate) struct ElementWriter {
     text: String,
     reader: Reader,
 }
@@ -47,7 +47,7 @@ enum Reader {
 
 impl ElementWriter {
     /// Writes an answer with this root, in this namespace if any.
-    pub(super) fn document(
+    pub(crate) fn document(
         root: &str,
         namespace: Option<&str>,
         write_content: impl FnOnce(&mut Self),
@@ -88,7 +88,7 @@ impl ElementWriter {
     }
 
     /// Writes an element with children.
-    pub(super) fn element(&mut self, name: &str, write_content: impl FnOnce(&mut Self)) {
+    pub(crate) fn element(&mut self, name: &str, write_content: impl FnOnce(&mut Self)) {
         self.text.push('<');
         self.text.push_str(name);
         self.text.push('>');
@@ -97,7 +97,7 @@ impl ElementWriter {
     }
 
     /// Writes an element with text, escaped.
-    pub(super) fn leaf(&mut self, name: &str, text: &str) {
+    pub(crate) fn leaf(&mut self, name: &str, text: &str) {
         let reader = self.reader;
         self.element(name, |writer| escape_into(&mut writer.text, text, reader));
     }
@@ -115,7 +115,7 @@ impl ElementWriter {
     }
 
     /// Writes an element with a time, in UTC and to the millisecond, as S3 does.
-    pub(super) fn time(&mut self, name: &str, time: OffsetDateTime) {
+    pub(crate) fn time(&mut self, name: &str, time: OffsetDateTime) {
         let time = time.to_offset(time::UtcOffset::UTC);
         let (year, month, day) = time.to_calendar_date();
         let (hour, minute, second, millisecond) = time.to_hms_milli();

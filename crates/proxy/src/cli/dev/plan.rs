@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 
@@ -122,6 +123,7 @@ impl Plan {
         Ok(Config {
             anonymous: Vec::new(),
             policy: None,
+            short_lived: Arc::default(),
             deployment: self.deployment.clone(),
             mode: Mode::default(),
             listener: ListenerConfig::at(self.listen),

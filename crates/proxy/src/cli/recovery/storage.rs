@@ -139,6 +139,7 @@ impl StorageArguments {
             identities: Vec::new(),
             anonymous: Vec::new(),
             policy: None,
+            short_lived: Arc::default(),
             domains: domains.into_iter().collect(),
             migrating: Vec::new(),
             audit: None,
