@@ -93,9 +93,11 @@ impl Mirror {
         directory.create().map_err(failed)?;
         let lock = lock(&directory)?;
         let (mut recovered, checkpoint) = recover(&directory, &key)?;
+        recovered.remove_empty()?;
         if recovered.frontier.size() > recovered.signed {
             cut(&directory, recovered.signed).map_err(failed)?;
             recovered = recover(&directory, &key)?.0;
+            recovered.remove_empty()?;
         }
         Ok(Self {
             frontier: recovered.frontier,

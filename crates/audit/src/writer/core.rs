@@ -63,6 +63,7 @@ impl Core {
     /// Opens the log: cuts off what was being written when an earlier process ended, and records the start.
     pub(super) fn open(settings: Settings, disk: Box<dyn Disk>) -> Result<Self, OpenError> {
         let (recovered, _) = recover(&settings.directory, settings.key.public())?;
+        recovered.remove_empty()?;
         let failed = |cause| OpenError::Io {
             path: settings.directory.root().to_owned(),
             cause,
@@ -74,6 +75,7 @@ impl Core {
             history_length,
             segment,
             cut_bytes,
+            empty: _,
         } = recovered;
         let history = disk
             .open(&settings.directory.checkpoints(), history_length)

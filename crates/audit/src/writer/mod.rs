@@ -30,7 +30,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-pub use self::recovery::OpenError;
+pub use self::recovery::{OpenError, inspect};
 pub(crate) use self::recovery::{first_line, recover};
 use self::{
     core::{Core, Settings},
@@ -126,6 +126,8 @@ type Answer = Result<Range<u64>, RecordError>;
 
 struct Job {
     events: Vec<Prepared>,
+    /// How many they were.
+    count: u64,
     answer: Option<oneshot::Sender<Answer>>,
     _places: Option<OwnedSemaphorePermit>,
 }
@@ -145,7 +147,11 @@ struct Shared {
     queue_length: usize,
     /// Events that were not recorded, and not yet told of.
     lost: AtomicU64,
+    /// Events that were not recorded since the start.
+    lost_ever: AtomicU64,
     failure: Mutex<Option<String>>,
+    /// Since when the thread is at the disk, while it is.
+    writing_since: Mutex<Option<Instant>>,
     position: watch::Sender<Position>,
 }
 
@@ -198,7 +204,9 @@ impl Log {
             patience: options.patience,
             queue_length: options.queue.max(MAX_EVENTS),
             lost: AtomicU64::new(0),
+            lost_ever: AtomicU64::new(0),
             failure: Mutex::new(None),
+            writing_since: Mutex::new(None),
             position: watch::Sender::new(core.position()),
         });
         let thread = thread::Builder::new()
@@ -241,6 +249,7 @@ impl Log {
             let (answer, answered) = oneshot::channel();
             self.shared.push(Job {
                 events,
+                count: u64::from(count),
                 answer: Some(answer),
                 _places: Some(places),
             })?;
@@ -260,6 +269,7 @@ impl Log {
         }
         let job = self.prepare(vec![event]).map(|events| Job {
             events,
+            count: 1,
             answer: None,
             _places: None,
         });
@@ -270,12 +280,22 @@ impl Log {
 
     /// Counts events that were not recorded; the log says how many, once it can.
     pub fn lose(&self, count: u64) {
-        self.shared.lost.fetch_add(count, Ordering::Relaxed);
+        self.shared.lose(count);
     }
 
-    /// Why nothing can be recorded at the moment.
+    /// Events that were not recorded since the log was opened.
+    pub fn lost(&self) -> u64 {
+        self.shared.lost_ever.load(Ordering::Relaxed)
+    }
+
+    /// Why nothing can be recorded at the moment: the disk refuses, or does not answer for longer than callers wait.
     pub fn failure(&self) -> Option<String> {
-        lock_of(&self.shared.failure).clone()
+        let failure = lock_of(&self.shared.failure).clone();
+        failure.or_else(|| {
+            let writing = lock_of(&self.shared.writing_since).map(|since| since.elapsed())?;
+            (writing > self.shared.patience)
+                .then(|| format!("the disk has not answered for {} s", writing.as_secs()))
+        })
     }
 
     /// How long the log is.
@@ -325,6 +345,11 @@ impl Drop for Log {
 }
 
 impl Shared {
+    fn lose(&self, count: u64) {
+        self.lost.fetch_add(count, Ordering::Relaxed);
+        self.lost_ever.fetch_add(count, Ordering::Relaxed);
+    }
+
     fn push(&self, job: Job) -> Result<(), RecordError> {
         let mut queue = lock_of(&self.queue);
         if queue.is_closed {
@@ -373,6 +398,7 @@ impl Writer {
         loop {
             let wake = failed_at.map_or(self.core.due(), |at| Some(at + REOPEN_AFTER));
             let (jobs, is_closed) = self.wait(wake);
+            *lock_of(&self.shared.writing_since) = Some(Instant::now());
             if let Some(at) = failed_at
                 && (at.elapsed() >= REOPEN_AFTER || is_closed)
             {
@@ -383,6 +409,7 @@ impl Writer {
             } else {
                 self.refuse(jobs);
             }
+            *lock_of(&self.shared.writing_since) = None;
             self.shared.position.send_replace(self.core.position());
             if is_closed {
                 break;
@@ -441,14 +468,14 @@ impl Writer {
         let mut jobs = jobs;
         let before = events.len() as u64;
         for job in &mut jobs {
-            events.append(&mut job.events.clone());
+            events.append(&mut job.events);
         }
         if !events.is_empty() {
             match self.core.commit(&events) {
                 Ok(first) => {
                     let mut next = first + before;
                     for job in jobs {
-                        let end = next + job.events.len() as u64;
+                        let end = next + job.count;
                         if let Some(answer) = job.answer {
                             // Nobody waits where the caller gave up.
                             let _ = answer.send(Ok(next..end));
@@ -497,8 +524,7 @@ impl Writer {
             if let Some(answer) = job.answer {
                 let _ = answer.send(Err(RecordError::Disk(failure.clone())));
             } else {
-                let count = job.events.len() as u64;
-                self.shared.lost.fetch_add(count, Ordering::Relaxed);
+                self.shared.lose(job.count);
             }
         }
     }

@@ -30,13 +30,13 @@ pub enum OpenError {
     Locked(PathBuf),
     /// What is there is not what was signed.
     #[error(
-        "the log in {directory} is damaged: {what}; nothing is appended to it. `sealgate audit verify` says more; to go on, move it away, and start another log with a new key",
+        "the audit log in {directory} is not what it signed: {what}. Nothing is appended to it. `sealgate audit verify {directory} --key PUBLIC_KEY` names every file and record that is wrong, and the receiver has a copy. To go on: move {directory} away and keep it, make a key of another name with `sealgate audit keygen`, name it and a new directory in the configuration, and give its public key to the receiver",
         directory = .directory.display()
     )]
     Damaged {
         /// The log.
         directory: PathBuf,
-        /// What was found.
+        /// What was found, and in which file.
         what: String,
     },
 }
@@ -55,9 +55,35 @@ pub(crate) struct Recovered {
     pub(crate) segment: Option<(Segment, u64)>,
     /// Bytes of lines that were being written.
     pub(crate) cut_bytes: u64,
+    /// Segments without one whole line: whoever goes on with the log removes them.
+    pub(crate) empty: Vec<PathBuf>,
 }
 
-/// Reads the end of a log and decides what counts. Changes nothing but that it removes segments without one whole line.
+impl Recovered {
+    /// Removes what was begun and holds nothing, before anything is appended.
+    pub(crate) fn remove_empty(&self) -> Result<(), OpenError> {
+        for path in &self.empty {
+            fs::remove_file(path).map_err(failed(path.clone()))?;
+        }
+        Ok(())
+    }
+}
+
+/// How many records a log has, and whether they are what its checkpoints sign. Reads the end of it, changes nothing, and may be asked while
+/// somebody writes.
+///
+/// # Errors
+/// [`OpenError`], as opening it for writing would say.
+pub fn inspect(directory: &Directory, key: &VerifyingKey) -> Result<u64, OpenError> {
+    let is_begun = directory.segments_directory().exists() || directory.checkpoints().exists();
+    if !is_begun {
+        return Ok(0);
+    }
+    let (recovered, _) = recover(directory, key)?;
+    Ok(recovered.frontier.size())
+}
+
+/// Reads the end of a log and decides what counts. Changes nothing.
 pub(crate) fn recover(
     directory: &Directory,
     key: &VerifyingKey,
@@ -73,11 +99,15 @@ pub(crate) fn recover(
         .segments()
         .map_err(failed(directory.segments_directory()))?;
     let mut cut_bytes = cut_history;
+    let mut empty = Vec::new();
+    let history = directory.checkpoints();
     loop {
         let Some(segment) = segments.pop() else {
             if signed > 0 {
                 return Err(damaged(format!(
-                    "a checkpoint of {signed} lines was signed, and there is no line"
+                    "{} has a signed checkpoint of {signed} records, and {} has no file with one",
+                    history.display(),
+                    directory.segments_directory().display()
                 )));
             }
             let recovered = Recovered {
@@ -87,6 +117,7 @@ pub(crate) fn recover(
                 history_length,
                 segment: None,
                 cut_bytes,
+                empty,
             };
             return Ok((recovered, note));
         };
@@ -95,15 +126,24 @@ pub(crate) fn recover(
         cut_bytes += read.cut_bytes;
         let Some((frontier, last)) = read.end else {
             if segment.first < signed {
-                return Err(damaged(format!("{} is empty", segment.path.display())));
+                return Err(damaged(format!(
+                    "{} {}, and {} has a signed checkpoint of {signed} records",
+                    segment.path.display(),
+                    read.stopped.as_deref().unwrap_or("is empty"),
+                    history.display()
+                )));
             }
-            fs::remove_file(&segment.path).map_err(failed(segment.path.clone()))?;
+            empty.push(segment.path);
             continue;
         };
         if frontier.size() < signed {
-            let (size, path) = (frontier.size(), segment.path.display());
+            let (missing, path) = (signed - frontier.size(), segment.path.display());
+            let what = read.stopped.unwrap_or_else(|| {
+                format!("ends with record {}", frontier.size().saturating_sub(1))
+            });
             return Err(damaged(format!(
-                "a checkpoint of {signed} lines was signed, and {path} ends after line {size}"
+                "{path} {what}, and {} has a signed checkpoint of {signed} records: the last {missing} are missing or altered",
+                history.display()
             )));
         }
         let recovered = Recovered {
@@ -113,6 +153,7 @@ pub(crate) fn recover(
             history_length,
             segment: Some((segment, read.length)),
             cut_bytes,
+            empty,
         };
         return Ok((recovered, note));
     }
@@ -148,6 +189,8 @@ struct ReadSegment {
     /// Bytes of lines that count.
     length: u64,
     cut_bytes: u64,
+    /// What is wrong with the first line that does not count, if there is one: the end of a sentence that begins with the file.
+    stopped: Option<String>,
 }
 
 /// Reads a segment up to the first line that does not count. `Err` inside: what is wrong with lines that a checkpoint covers.
@@ -160,13 +203,19 @@ fn read_segment(
     let mut lines = Lines::open(&segment.path)?;
     let mut end: Option<(Frontier, Hash)> = None;
     let mut length = 0;
+    let mut stopped = None;
     let path = segment.path.display();
     while let Some(raw) = lines.next_line()? {
         if !raw.is_whole || raw.is_long {
+            stopped = Some(format!("has no whole record in line {}", raw.number));
             break;
         }
-        let Ok((header, event)) = line::read(&raw.bytes) else {
-            break;
+        let (header, event) = match line::read(&raw.bytes) {
+            Ok(read) => read,
+            Err(error) => {
+                stopped = Some(format!("has no record in line {}: {error}", raw.number));
+                break;
+            }
         };
         let next = match &end {
             None => first_line(segment, header.seq, event.kind, event.tree.as_deref()),
@@ -174,7 +223,13 @@ fn read_segment(
                 && header.prev == last.to_base64())
             .then(|| frontier.clone()),
         };
-        let Some(mut frontier) = next else { break };
+        let Some(mut frontier) = next else {
+            stopped = Some(format!(
+                "has in line {} a record that does not follow the one before",
+                raw.number
+            ));
+            break;
+        };
         if end.is_none() && frontier.size() == signed && frontier.root() != root {
             return Ok(Err(format!(
                 "{path} begins with another tree than the checkpoint of {signed} lines signs"
@@ -194,7 +249,9 @@ fn read_segment(
     Ok(Ok(ReadSegment {
         end,
         length,
-        cut_bytes: total - length,
+        // While somebody writes, more may have come since.
+        cut_bytes: total.saturating_sub(length),
+        stopped,
     }))
 }
 

@@ -22,6 +22,8 @@ struct Failing {
     writes: Arc<AtomicBool>,
     syncs: Arc<AtomicBool>,
     synced: Arc<AtomicUsize>,
+    /// While it is on, syncs do not return.
+    stalls: Arc<AtomicBool>,
 }
 
 struct FailingFile {
@@ -51,6 +53,7 @@ impl Output for FailingFile {
         if self.disk.syncs.load(Ordering::SeqCst) {
             return Err(io::Error::other("the disk is gone"));
         }
+        until(|| !self.disk.stalls.load(Ordering::SeqCst));
         self.disk.synced.fetch_add(1, Ordering::SeqCst);
         self.inner.sync()
     }
@@ -107,6 +110,15 @@ fn checked(place: &Path) -> Vec<Event> {
     events
 }
 
+/// Waits for what another thread does.
+fn until(holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_mins(1), "it does not come");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 fn kinds(events: &[Event]) -> Vec<Kind> {
     events.iter().map(|event| event.kind).collect()
 }
@@ -146,19 +158,24 @@ async fn many_callers_share_syncs() {
         ..options(place.path())
     };
     let log = Arc::new(Log::open_on(options, Box::new(disk.clone())).unwrap());
+    let before = disk.synced.load(Ordering::SeqCst);
+    disk.stalls.store(true, Ordering::SeqCst);
     let tasks: Vec<_> = (0..200)
         .map(|number| {
             let log = Arc::clone(&log);
             tokio::spawn(async move { log.record(vec![intent(&number.to_string())]).await })
         })
         .collect();
+    until(|| log.waiting() == 200);
+    disk.stalls.store(false, Ordering::SeqCst);
     let mut sequences = Vec::new();
     for task in tasks {
         sequences.push(task.await.unwrap().unwrap().start);
     }
     sequences.sort_unstable();
     assert_eq!(sequences, (2..202).collect::<Vec<_>>());
-    assert!(disk.synced.load(Ordering::SeqCst) < 150);
+    // Those that the thread found when it came to the first sync, and everybody else.
+    assert!(disk.synced.load(Ordering::SeqCst) - before <= 2);
     drop(log);
     assert_eq!(checked(place.path()).len(), 203);
 }
@@ -284,11 +301,11 @@ async fn a_disk_that_fails_refuses_and_nothing_that_was_refused_is_in_the_log() 
             assert!(matches!(error, RecordError::Disk(_)), "{error}");
             assert!(log.failure().is_some());
             log.submit(Event::outcome(Outcome::default()));
+            until(|| log.lost() == round + 1);
             let error = log.record(vec![intent("refused")]).await.unwrap_err();
             assert!(matches!(error, RecordError::Disk(_)), "{round} {error}");
             switch.store(false, Ordering::SeqCst);
-            tokio::time::sleep(REOPEN_AFTER + Duration::from_millis(300)).await;
-            assert_eq!(log.failure(), None);
+            until(|| log.failure().is_none());
         }
         log.record(vec![intent("good")]).await.unwrap();
         log.close();
@@ -308,21 +325,93 @@ async fn a_disk_that_fails_refuses_and_nothing_that_was_refused_is_in_the_log() 
 
 #[tokio::test]
 async fn a_queue_that_is_full_makes_callers_wait_and_then_refuses() {
-    let place = tempfile::tempdir().unwrap();
-    let options = LogOptions {
-        patience: Duration::from_millis(200),
-        queue: MAX_EVENTS,
-        ..options(place.path())
+    let fill = async |patience| {
+        let place = tempfile::tempdir().unwrap();
+        let options = LogOptions {
+            patience,
+            queue: MAX_EVENTS,
+            ..options(place.path())
+        };
+        let log = Log::open(options).unwrap();
+        let held = Arc::clone(&log.shared.places);
+        let all = u32::try_from(MAX_EVENTS).unwrap();
+        (place, log, held.acquire_many_owned(all).await.unwrap())
     };
-    let log = Log::open(options).unwrap();
-    let held = Arc::clone(&log.shared.places);
-    let held = held
-        .acquire_many_owned(u32::try_from(MAX_EVENTS).unwrap())
-        .await
-        .unwrap();
+    let (_place, log, _held) = fill(Duration::from_millis(50)).await;
     assert_eq!(log.record(vec![intent("a")]).await, Err(RecordError::Slow));
-    drop(held);
-    assert!(log.record(vec![intent("b")]).await.is_ok());
     let many = vec![intent("c"); MAX_EVENTS + 1];
     assert_eq!(log.record(many).await, Err(RecordError::Many));
+    let (_place, log, held) = fill(Duration::from_mins(1)).await;
+    let (recorded, ()) = tokio::join!(log.record(vec![intent("b")]), async { drop(held) });
+    assert!(recorded.is_ok());
+}
+
+#[tokio::test]
+async fn a_disk_that_does_not_answer_refuses_at_once_until_it_does() {
+    let place = tempfile::tempdir().unwrap();
+    let disk = Failing::default();
+    let options = LogOptions {
+        patience: Duration::from_millis(50),
+        checkpoint_interval: Duration::from_hours(1),
+        ..options(place.path())
+    };
+    let log = Log::open_on(options, Box::new(disk.clone())).unwrap();
+    disk.stalls.store(true, Ordering::SeqCst);
+    assert_eq!(log.record(vec![intent("a")]).await, Err(RecordError::Slow));
+    until(|| log.failure().is_some());
+    let error = log.record(vec![intent("b")]).await.unwrap_err();
+    assert!(error.to_string().contains("has not answered"), "{error}");
+    disk.stalls.store(false, Ordering::SeqCst);
+    until(|| log.failure().is_none());
+    // What its caller gave up on is in the log all the same, and what was refused is not.
+    log.close();
+    let events = checked(place.path());
+    let named = |name: &str| events.iter().any(|e| e.request.as_deref() == Some(name));
+    assert!(named("a") && !named("b"));
+}
+
+#[test]
+fn what_is_wrong_with_a_log_names_the_file_the_line_and_the_way_out() {
+    let place = tempfile::tempdir().unwrap();
+    Log::open(options(place.path())).unwrap().close();
+    let directory = Directory::new(place.path());
+    assert_eq!(inspect(&directory, key().public()).unwrap(), 3);
+    let segment = directory.segments().unwrap()[0].path.clone();
+    let good = fs::read_to_string(&segment).unwrap();
+    let lines: Vec<_> = good.split_inclusive('\n').collect();
+    let cut = lines[..2].concat();
+    let garbled = [lines[0], "{\"seq\":1}\n", lines[2]].concat();
+    let moved = [lines[0], lines[2], lines[1]].concat();
+    for (bad, said) in [
+        (cut, "ends with record 1, and"),
+        (garbled, "has no record in line 2: not a record"),
+        (moved, "has in line 2 a record that does not follow"),
+        (String::new(), "is empty"),
+    ] {
+        fs::write(&segment, bad).unwrap();
+        for error in [
+            Log::open(options(place.path())).unwrap_err(),
+            inspect(&directory, key().public()).unwrap_err(),
+        ] {
+            let error = error.to_string();
+            let named = format!("{} {said}", segment.display());
+            assert!(error.contains(&named), "{error}");
+            assert!(error.contains("audit keygen"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn who_only_looks_changes_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = Directory::new(place.path());
+    assert_eq!(inspect(&directory, key().public()).unwrap(), 0);
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+    let log = Log::open(options(place.path())).unwrap();
+    // A segment that somebody is about to begin.
+    let begun = directory.segment(2).path;
+    fs::write(&begun, b"{").unwrap();
+    assert_eq!(inspect(&directory, key().public()).unwrap(), 2);
+    assert!(begun.exists());
+    log.close();
 }
