@@ -11,6 +11,7 @@
 //! A record is durable before [`Log::record`] returns. Checkpoints are signed notes (C2SP tlog-checkpoint) over the tree of RFC 6962, so other
 //! people's tools verify them. What a file holds is written down in docs/audit.md.
 
+pub mod cef;
 pub mod checkpoint;
 pub mod directory;
 pub mod event;

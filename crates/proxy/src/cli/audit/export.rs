@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use sealgate_audit::{
-    Directory, ocsf,
+    Directory, cef, ocsf,
     search::{Entries, Query},
 };
 
@@ -12,11 +12,11 @@ use super::{super::output, places};
 
 /// Write records to standard output, for a SIEM or an archive
 ///
-/// OCSF events (schema 1.9.0, class API Activity, 6003) are of intents and outcomes; JSON lines are the records as they
-/// are, those about the log itself too.
+/// OCSF events (schema 1.9.0, class API Activity, 6003) and CEF lines (ArcSight, version 0) are of intents and outcomes;
+/// JSON lines are the records as they are, those about the log itself too.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sealgate audit export audit --since 2026-01-31 > audit.jsonl\n  sealgate audit export audit --format ocsf --log audit.example.com/replica-1 --from 4711"
+    after_help = "Examples:\n  sealgate audit export audit --since 2026-01-31 > audit.jsonl\n  sealgate audit export audit --format ocsf --log audit.example.com/replica-1 --from 4711\n  sealgate audit export audit --format cef --log audit.example.com/replica-1 | logger --server siem.example.com"
 )]
 pub(super) struct ExportArguments {
     /// The directory of the log
@@ -27,7 +27,7 @@ pub(super) struct ExportArguments {
     #[arg(long, value_enum, default_value = "json")]
     format: Format,
 
-    /// The name of the log, for OCSF
+    /// The name of the log, for OCSF and CEF
     #[arg(long, value_name = "NAME", default_value = "sealgate")]
     log: String,
 
@@ -48,6 +48,7 @@ pub(super) struct ExportArguments {
 enum Format {
     Json,
     Ocsf,
+    Cef,
 }
 
 pub(super) fn run(arguments: &ExportArguments) -> anyhow::Result<()> {
@@ -63,6 +64,11 @@ pub(super) fn run(arguments: &ExportArguments) -> anyhow::Result<()> {
         }
         match arguments.format {
             Format::Json => output::line(String::from_utf8_lossy(&entry.bytes).trim_end())?,
+            Format::Cef => {
+                if let Some(line) = cef::line(&arguments.log, &entry.header, &entry.event) {
+                    output::line(&line)?;
+                }
+            }
             Format::Ocsf => {
                 if let Some(event) = ocsf::event(&arguments.log, &entry.header, &entry.event) {
                     output::line(&event.to_string())?;
