@@ -8,13 +8,19 @@
 //! Without `[audit]` a trail records nothing, and decisions are log lines (policy).
 
 mod body;
+mod delivery;
+mod health;
+pub mod preflight;
 mod pusher;
 pub mod receiver;
 mod trail;
 mod wire;
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -24,10 +30,11 @@ use http::StatusCode;
 use sealgate_audit::{
     Directory, Event, Log, LogOptions, ObjectNames, Position, Purpose, SigningKey,
 };
+use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
-use self::pusher::{Pusher, Waiting};
 pub use self::trail::{DECRYPT, ENCRYPT, Trail};
+use self::{delivery::Delivery, pusher::Pusher};
 use crate::{
     config::{AuditConfig, OnFailure},
     error::S3Error,
@@ -39,6 +46,9 @@ const REFUSALS_A_SECOND: u64 = 100;
 /// For the receiver to get the last records when the gateway ends. What it does not get waits for the next start.
 const LAST_PUSH: Duration = Duration::from_secs(3);
 
+/// How long a command waits for the receiver to have its record.
+const ANNOUNCE_LIMIT: Duration = Duration::from_secs(30);
+
 /// The log of a gateway, and what happens where it can't be written.
 #[derive(Debug)]
 pub struct Audit {
@@ -48,8 +58,13 @@ pub struct Audit {
     full: ArcSwapOption<String>,
     /// Why nothing may be recorded any more: the receiver says that the log is not what it was.
     fork: ArcSwapOption<String>,
-    waiting: Arc<Waiting>,
-    refusals: std::sync::Mutex<(u64, u64)>,
+    delivery: Arc<Delivery>,
+    has_receiver: bool,
+    /// Requests that were refused because they could not be recorded.
+    refused: AtomicU64,
+    refusals: Mutex<(u64, u64)>,
+    /// What sends to the receiver.
+    pusher: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What is known of a request when it ends.
@@ -101,14 +116,12 @@ impl Audit {
             on_failure: config.on_failure,
             full: ArcSwapOption::empty(),
             fork: ArcSwapOption::empty(),
-            waiting: Arc::default(),
-            refusals: std::sync::Mutex::new((0, 0)),
+            delivery: Arc::default(),
+            has_receiver: config.receiver.is_some(),
+            refused: AtomicU64::new(0),
+            refusals: Mutex::new((0, 0)),
+            pusher: Mutex::new(None),
         }))
-    }
-
-    /// Why nothing can be recorded at the moment; then requests are refused, or let through unrecorded, as `on_failure` says.
-    pub fn failure(&self) -> Option<String> {
-        self.held().or_else(|| self.log.failure())
     }
 
     fn held(&self) -> Option<String> {
@@ -122,13 +135,44 @@ impl Audit {
     }
 
     /// The receiver says that the log is not what it was.
-    fn fork(&self, what: String) {
+    pub(crate) fn fork(&self, what: String) {
         self.fork.store(Some(Arc::new(what)));
     }
 
     /// Bytes of records that wait for the receiver.
     pub fn waiting_bytes(&self) -> u64 {
-        self.waiting.bytes(self.position().written)
+        self.delivery.bytes(self.position().written)
+    }
+
+    /// Records that wait for the receiver.
+    pub fn waiting_records(&self) -> u64 {
+        let size = self.position().size;
+        size.saturating_sub(self.delivery.acknowledged())
+    }
+
+    /// How old the oldest record is that waits for the receiver.
+    pub fn lag(&self) -> Duration {
+        self.delivery.lag()
+    }
+
+    /// How long ago the receiver last answered as it should, or else the log was opened.
+    pub fn silence(&self) -> Duration {
+        self.delivery.silence()
+    }
+
+    /// Whether records are sent to a receiver.
+    pub fn has_receiver(&self) -> bool {
+        self.has_receiver
+    }
+
+    /// Requests that were refused because they could not be recorded.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Records that could not be written.
+    pub fn lost(&self) -> u64 {
+        self.log.lost()
     }
 
     /// Sends records to the receiver of the configuration from now on, if it names one.
@@ -142,16 +186,57 @@ impl Audit {
         let key = signing_key(config.key.expose())?.public().clone();
         let directory = Directory::new(&config.directory);
         let pusher = Pusher::new(self, directory, key, receiver).context("[audit.receiver]")?;
-        tokio::spawn(pusher.run());
-        tokio::spawn(pusher::watch(Arc::downgrade(self), receiver.spool));
+        let pusher = tokio::spawn(pusher.run());
+        *self.pusher.lock().unwrap_or_else(PoisonError::into_inner) = Some(pusher);
         Ok(())
     }
 
+    /// Records events of a command, and returns once they are durable here and at the receiver, where there is one.
+    ///
+    /// Cancel safety: when the future is dropped, the events may be recorded all the same.
+    ///
+    /// # Errors
+    /// Where they are not, with the cause.
+    pub async fn announce(&self, events: Vec<Event>) -> anyhow::Result<()> {
+        let recorded = self.log.record(events).await?;
+        let deadline = Instant::now() + ANNOUNCE_LIMIT;
+        while self.has_receiver && self.delivery.acknowledged() < recorded.end {
+            if let Some(what) = self.fork.load_full() {
+                anyhow::bail!("ALARM: the receiver refuses the log: {what}");
+            }
+            if Instant::now() >= deadline {
+                let cause = self.delivery.trouble();
+                anyhow::bail!(
+                    "the receiver has not acknowledged the record within {} s: {}",
+                    ANNOUNCE_LIMIT.as_secs(),
+                    cause.as_deref().unwrap_or("it is slow")
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+
+    /// As [`Self::close`], and nothing is sent any more when it returns: another process may write the log then.
+    pub async fn finish(&self) {
+        self.close().await;
+        let pusher = self
+            .pusher
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(pusher) = pusher {
+            pusher.abort();
+            // It ended by itself, or was ended.
+            let _ = pusher.await;
+        }
+    }
+
     /// Ends the log in order, and gives the receiver a moment to get the rest.
-    pub async fn close(&self, has_receiver: bool) {
+    pub async fn close(&self) {
         tokio::task::block_in_place(|| self.log.close());
         let deadline = Instant::now() + LAST_PUSH;
-        while has_receiver && self.waiting_bytes() > 0 && Instant::now() < deadline {
+        while self.has_receiver && self.waiting_bytes() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -175,7 +260,10 @@ impl Audit {
             return Ok(true);
         };
         match self.on_failure {
-            OnFailure::Deny => Err(unrecorded(&cause)),
+            OnFailure::Deny => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Err(unrecorded(&cause))
+            }
             OnFailure::Allow => {
                 self.log.lose(count);
                 tracing::error!(%cause, "a decision was not recorded, and its request goes on because audit.on_failure is \"allow\"");
@@ -204,10 +292,7 @@ impl Audit {
             .elapsed()
             .unwrap_or(Duration::ZERO)
             .as_secs();
-        let mut window = self
-            .refusals
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut window = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         if window.0 != second {
             *window = (second, 0);
         }

@@ -1,11 +1,8 @@
-//! Sends the log to its receiver: whatever was signed, in order, through outages; and says when too much waits.
+//! Sends the log to its receiver: whatever was signed, in order, through outages.
 
 use std::{
     fs,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -30,6 +27,7 @@ use sealgate_audit::{
 
 use super::{
     Audit,
+    delivery::Delivery,
     wire::{self, Answer, path_name},
 };
 use crate::config::AuditReceiverConfig;
@@ -40,36 +38,33 @@ const EXCHANGE_LIMIT: Duration = Duration::from_secs(30);
 /// Between attempts while it is away: at first, and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
-/// How often it is looked whether too much waits.
-const LOOK: Duration = Duration::from_millis(200);
+/// While nothing is to be sent, how often the receiver is asked whether it is there: else an outage would show only when there is something to
+/// send.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// Segments that are never removed: the one that is written, and the one before.
 const KEPT_SEGMENTS: usize = 2;
 
-/// How much of a log waits for its receiver.
-#[derive(Debug, Default)]
-pub(super) struct Waiting {
-    /// Bytes of lines in the files at the start that the receiver had not.
-    before: AtomicU64,
-    /// Bytes of lines that it has taken since.
-    taken: AtomicU64,
-}
-
-impl Waiting {
-    /// Bytes that wait, where so many were written since the start.
-    pub(super) fn bytes(&self, written: u64) -> u64 {
-        let all = self.before.load(Ordering::Relaxed) + written;
-        all.saturating_sub(self.taken.load(Ordering::Relaxed))
-    }
-}
-
 pub(super) struct Pusher {
     audit: Weak<Audit>,
-    waiting: Arc<Waiting>,
+    delivery: Arc<Delivery>,
     directory: Directory,
+    link: Link,
+}
+
+/// The way to a receiver, for one log.
+pub(super) struct Link {
     key: VerifyingKey,
     config: AuditReceiverConfig,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+/// Why a receiver does not say what it has.
+pub(super) enum Unpublished {
+    /// It can't be reached now.
+    Away(String),
+    /// It and the configuration contradict each other.
+    Contradiction(String),
 }
 
 /// Why an exchange ended.
@@ -93,6 +88,129 @@ impl Pusher {
         key: VerifyingKey,
         config: &AuditReceiverConfig,
     ) -> anyhow::Result<Self> {
+        let link = Link::new(key, config)?;
+        let delivery = Arc::clone(&audit.delivery);
+        let acknowledged = link.acknowledged(&directory);
+        let waiting = bytes_from(&directory, acknowledged)?;
+        delivery.begin(
+            acknowledged,
+            waiting.saturating_sub(audit.position().written),
+        );
+        Ok(Self {
+            audit: Arc::downgrade(audit),
+            delivery,
+            directory,
+            link,
+        })
+    }
+
+    /// Runs until the log is closed.
+    pub(super) async fn run(self) {
+        let mut pause = BACK_OFF.0;
+        let mut is_away = false;
+        loop {
+            let Some(mut positions) = self.audit.upgrade().map(|audit| audit.log.positions())
+            else {
+                return;
+            };
+            let outcome = self.follow(&mut positions, &mut pause, &mut is_away).await;
+            let Some(audit) = self.audit.upgrade() else {
+                return;
+            };
+            match outcome {
+                Ok(()) => return,
+                Err(Trouble::Fork(what)) => {
+                    self.delivery
+                        .fail(format!("ALARM: the receiver refuses the log: {what}"));
+                    tracing::error!(%what, "ALARM: the receiver refuses the audit log, because it is not what it was: nothing more is recorded until that is settled. docs/audit.md says how");
+                    audit.fork(what);
+                    pause = BACK_OFF.1;
+                }
+                Err(Trouble::Other(error)) => {
+                    let error = format!("{error:#}");
+                    if !is_away {
+                        tracing::warn!(
+                            error,
+                            "the receiver of the audit log is away; records wait for it"
+                        );
+                    }
+                    is_away = true;
+                    self.delivery.fail(error);
+                }
+            }
+            drop(audit);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(BACK_OFF.1);
+        }
+    }
+
+    /// Sends everything, and then what comes. Returns where the log is closed.
+    async fn follow(
+        &self,
+        positions: &mut tokio::sync::watch::Receiver<sealgate_audit::Position>,
+        pause: &mut Duration,
+        is_away: &mut bool,
+    ) -> Result<(), Trouble> {
+        let mut size = self.hello().await?;
+        let mut reader = tokio::task::block_in_place(|| {
+            Reader::new(self.directory.clone(), self.link.key.clone(), size)
+        })?;
+        loop {
+            while let Some(push) = tokio::task::block_in_place(|| reader.next_push())? {
+                self.push(&push).await?;
+                size = push.size;
+            }
+            if std::mem::take(is_away) {
+                tracing::info!("the receiver of the audit log is back and has everything");
+            }
+            *pause = BACK_OFF.0;
+            let signed = positions.borrow_and_update().signed;
+            let grown = positions.wait_for(|position| position.signed > signed);
+            let is_open = async { grown.await.is_ok() };
+            match tokio::time::timeout(IDLE, is_open).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(_) => {
+                    let has = self.hello().await?;
+                    if has != size {
+                        let what = format!("the receiver has {has} records, and took {size}");
+                        return Err(anyhow::anyhow!(what).into());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Says how far the log is, and learns how much of it the receiver has.
+    async fn hello(&self) -> Result<u64, Trouble> {
+        let newest = tokio::task::block_in_place(|| newest_checkpoint(&self.directory))?;
+        let text = self.link.exchange("hello", newest.into_bytes()).await?;
+        let answer: Answer = serde_json::from_str(&text)?;
+        let size = answer
+            .size
+            .context("the receiver does not say what it has")?;
+        self.delivery.acknowledge(size, 0);
+        Ok(size)
+    }
+
+    async fn push(&self, push: &Push) -> Result<(), Trouble> {
+        let text = self.link.exchange("push", push.text.clone()).await?;
+        let checkpoint = self.link.countersigned(&text)?;
+        if checkpoint.size != push.size {
+            return Err(anyhow::anyhow!("the receiver countersigned another checkpoint").into());
+        }
+        self.delivery.acknowledge(push.size, push.records_length);
+        tokio::task::block_in_place(|| {
+            replace_file(&self.directory.countersigned(), text.as_bytes())?;
+            prune(&self.directory, push.size, self.link.config.keep)
+        })?;
+        Ok(())
+    }
+}
+
+impl Link {
+    /// Reads the files of the configuration. Nobody is contacted.
+    pub(super) fn new(key: VerifyingKey, config: &AuditReceiverConfig) -> anyhow::Result<Self> {
         let roots = if let Some(path) = &config.ca_file {
             wire::authorities(path)?
         } else {
@@ -113,118 +231,69 @@ impl Pusher {
             .https_only()
             .enable_http1()
             .build();
-        let waiting = Arc::clone(&audit.waiting);
-        let acknowledged = acknowledged(&directory, &key, &config.public_key);
-        waiting.before.store(
-            bytes_from(&directory, acknowledged)?.saturating_sub(audit.position().written),
-            Ordering::Relaxed,
-        );
         Ok(Self {
-            audit: Arc::downgrade(audit),
-            waiting,
-            directory,
             key,
             config: config.clone(),
             client: Client::builder(TokioExecutor::new()).build(connector),
         })
     }
 
-    /// Runs until the log is closed.
-    pub(super) async fn run(self) {
-        let mut pause = BACK_OFF.0;
-        let mut is_away = false;
-        loop {
-            let Some(mut positions) = self.audit.upgrade().map(|audit| audit.log.positions())
-            else {
-                return;
-            };
-            let outcome = self.follow(&mut positions, &mut pause, &mut is_away).await;
-            let Some(audit) = self.audit.upgrade() else {
-                return;
-            };
-            match outcome {
-                Ok(()) => return,
-                Err(Trouble::Fork(what)) => {
-                    tracing::error!(%what, "ALARM: the receiver refuses the audit log, because it is not what it was: nothing more is recorded until that is settled. docs/audit.md says how");
-                    audit.fork(what);
-                    pause = BACK_OFF.1;
-                }
-                Err(Trouble::Other(error)) => {
-                    if !is_away {
-                        tracing::warn!(
-                            error = format!("{error:#}"),
-                            "the receiver of the audit log is away; records wait for it"
-                        );
-                    }
-                    is_away = true;
-                }
-            }
-            drop(audit);
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(BACK_OFF.1);
-        }
-    }
-
-    /// Sends everything, and then what comes. Returns where the log is closed.
-    async fn follow(
-        &self,
-        positions: &mut tokio::sync::watch::Receiver<sealgate_audit::Position>,
-        pause: &mut Duration,
-        is_away: &mut bool,
-    ) -> Result<(), Trouble> {
-        let size = self.hello().await?;
-        let mut reader = tokio::task::block_in_place(|| {
-            Reader::new(self.directory.clone(), self.key.clone(), size)
-        })?;
-        loop {
-            while let Some(push) = tokio::task::block_in_place(|| reader.next_push())? {
-                self.push(&push).await?;
-            }
-            if std::mem::take(is_away) {
-                tracing::info!("the receiver of the audit log is back and has everything");
-            }
-            *pause = BACK_OFF.0;
-            let signed = positions.borrow_and_update().signed;
-            if positions
-                .wait_for(|position| position.signed > signed)
-                .await
-                .is_err()
-            {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Says how far the log is, and learns how much of it the receiver has.
-    async fn hello(&self) -> Result<u64, Trouble> {
-        let newest = tokio::task::block_in_place(|| newest_checkpoint(&self.directory))?;
-        let text = self.exchange("hello", newest.into_bytes()).await?;
-        let answer: Answer = serde_json::from_str(&text)?;
-        Ok(answer
-            .size
-            .context("the receiver does not say what it has")?)
-    }
-
-    async fn push(&self, push: &Push) -> Result<(), Trouble> {
-        let text = self.exchange("push", push.text.clone()).await?;
-        let note = Note::parse(&text)?;
+    /// A checkpoint of the log that the receiver has signed, too.
+    fn countersigned(&self, text: &str) -> anyhow::Result<Checkpoint> {
+        let note = Note::parse(text)?;
         note.verify(&self.config.public_key)
             .context("the receiver's answer")?;
-        let checkpoint = Checkpoint::verify(&note, &self.key)?;
-        if checkpoint.size != push.size {
-            return Err(anyhow::anyhow!("the receiver countersigned another checkpoint").into());
+        Ok(Checkpoint::verify(&note, &self.key)?)
+    }
+
+    /// Up to which size the receiver is known to have the log.
+    pub(super) fn acknowledged(&self, directory: &Directory) -> u64 {
+        let text = fs::read_to_string(directory.countersigned());
+        let checkpoint = text.ok().and_then(|text| self.countersigned(&text).ok());
+        checkpoint.map_or(0, |checkpoint| checkpoint.size)
+    }
+
+    /// How many records of the log the receiver has, by its own signature; nothing is sent.
+    ///
+    /// # Errors
+    /// Where it can't be reached, does not take this log, or is another one than its public key says.
+    pub(super) async fn published(&self) -> Result<u64, Unpublished> {
+        let away = |error: anyhow::Error| Unpublished::Away(format!("{error:#}"));
+        let asked = self.ask(Method::GET, "checkpoint", Vec::new()).await;
+        let (status, text) = asked.map_err(away)?;
+        if status == StatusCode::OK {
+            let checkpoint = self.countersigned(&text);
+            return checkpoint
+                .map(|checkpoint| checkpoint.size)
+                .map_err(|error| Unpublished::Contradiction(format!("{error:#}")));
         }
-        self.waiting
-            .taken
-            .fetch_add(push.records_length, Ordering::Relaxed);
-        tokio::task::block_in_place(|| {
-            replace_file(&self.directory.countersigned(), text.as_bytes())?;
-            prune(&self.directory, push.size, self.config.keep)
-        })?;
-        Ok(())
+        let answer: Answer = serde_json::from_str(&text).unwrap_or_default();
+        match answer.malformed.as_deref() {
+            Some(wire::NOTHING_YET) => Ok(0),
+            Some(what) => Err(Unpublished::Contradiction(what.to_owned())),
+            None => Err(Unpublished::Away(format!("it answers {status}"))),
+        }
     }
 
     async fn exchange(&self, verb: &str, body: Vec<u8>) -> Result<String, Trouble> {
+        let (status, text) = self.ask(Method::POST, verb, body).await?;
+        if status == StatusCode::OK {
+            return Ok(text);
+        }
+        let answer: Answer = serde_json::from_str(&text).unwrap_or_default();
+        if let Some(fork) = answer.fork {
+            return Err(Trouble::Fork(fork));
+        }
+        let what = answer.malformed.or(answer.failed).unwrap_or_default();
+        Err(anyhow::anyhow!("the receiver answers {status}: {what}").into())
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        verb: &str,
+        body: Vec<u8>,
+    ) -> anyhow::Result<(StatusCode, String)> {
         let endpoint = self.config.endpoint.to_string();
         let uri = format!(
             "{}/v1/logs/{}/{verb}",
@@ -232,7 +301,7 @@ impl Pusher {
             path_name(self.key.name())
         );
         let request = Request::builder()
-            .method(Method::POST)
+            .method(method)
             .uri(uri.parse::<Uri>()?)
             .body(Full::new(Bytes::from(body)))?;
         let exchange = async {
@@ -245,58 +314,12 @@ impl Pusher {
         let (status, body) = tokio::time::timeout(EXCHANGE_LIMIT, exchange)
             .await
             .context("the receiver takes too long")??;
-        let text = String::from_utf8(body.to_vec())?;
-        if status == StatusCode::OK {
-            return Ok(text);
-        }
-        let answer: Answer = serde_json::from_str(&text).unwrap_or_default();
-        if let Some(fork) = answer.fork {
-            return Err(Trouble::Fork(fork));
-        }
-        let what = answer.malformed.or(answer.failed).unwrap_or_default();
-        Err(anyhow::anyhow!("the receiver answers {status}: {what}").into())
+        Ok((status, String::from_utf8(body.to_vec())?))
     }
-}
-
-/// Holds decisions back while more waits than may, and lets them go on when it does not any more.
-pub(super) async fn watch(audit: Weak<Audit>, spool: u64) {
-    let mut is_full = false;
-    loop {
-        let Some(audit) = audit.upgrade() else { return };
-        let waits = audit.waiting_bytes();
-        if is_full != (waits > spool) {
-            is_full = !is_full;
-            if is_full {
-                tracing::error!(
-                    waits,
-                    spool,
-                    "the audit log waits for its receiver, and the spool is full"
-                );
-            } else {
-                tracing::warn!("the spool of the audit log has room again");
-            }
-            audit.fill(is_full.then(|| {
-                format!("{waits} bytes wait for the receiver, and audit.receiver.spool is {spool}")
-            }));
-        }
-        drop(audit);
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// Up to which size the receiver is known to have the log.
-fn acknowledged(directory: &Directory, log: &VerifyingKey, receiver: &VerifyingKey) -> u64 {
-    let read = || {
-        let text = fs::read_to_string(directory.countersigned()).ok()?;
-        let note = Note::parse(&text).ok()?;
-        note.verify(receiver).ok()?;
-        Checkpoint::verify(&note, log).ok()
-    };
-    read().map_or(0, |checkpoint| checkpoint.size)
 }
 
 /// Bytes of the lines from this sequence on.
-fn bytes_from(directory: &Directory, size: u64) -> std::io::Result<u64> {
+pub(super) fn bytes_from(directory: &Directory, size: u64) -> std::io::Result<u64> {
     let segments = directory.segments()?;
     let mut bytes = 0;
     for (position, segment) in segments.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     fs::OpenOptions,
-    io::Write as _,
+    io::{ErrorKind, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -31,6 +31,7 @@ use serde_json::json;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    time::error::Elapsed,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -152,12 +153,40 @@ impl Receiver {
             let (acceptor, shared) = (self.acceptor.clone(), Arc::clone(&self.shared));
             tokio::spawn(async move {
                 if let Err(error) = connection(stream, acceptor, shared).await {
-                    tracing::info!(%peer, %error, "a connection ended");
+                    if is_usual(&*error) {
+                        tracing::debug!(%peer, %error, "a connection ended");
+                    } else {
+                        tracing::info!(%peer, %error, "a connection ended");
+                    }
                 }
                 drop(place);
             });
         }
     }
+}
+
+/// Whether a connection ended as connections do that nobody needs any more: gateways keep theirs open while there is nothing to send, and
+/// probes of load balancers say nothing at all.
+fn is_usual(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<Elapsed>() {
+            return true;
+        }
+        if let Some(error) = error.downcast_ref::<hyper::Error>()
+            && (error.is_timeout() || error.is_incomplete_message())
+        {
+            return true;
+        }
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return matches!(
+                error.kind(),
+                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+            );
+        }
+        next = error.source();
+    }
+    false
 }
 
 async fn connection(
@@ -192,7 +221,10 @@ impl Shared {
             .split('/');
         let (name, verb) = (parts.next().unwrap_or_default(), parts.next());
         let (Some(mirror), None) = (self.logs.get(name).map(Arc::clone), parts.next()) else {
-            return malformed(StatusCode::NOT_FOUND, "no log of this receiver");
+            return malformed(
+                StatusCode::NOT_FOUND,
+                "no log of this receiver: it takes those that --log names",
+            );
         };
         match (request.method(), verb) {
             (&Method::GET, Some("checkpoint")) => published(&mirror),
@@ -369,7 +401,7 @@ fn published(mirror: &Mutex<Mirror>) -> Response<Full<Bytes>> {
     };
     match std::fs::read_to_string(path) {
         Ok(text) => text_answer(text),
-        Err(_) => malformed(StatusCode::NOT_FOUND, "nothing was countersigned yet"),
+        Err(_) => malformed(StatusCode::NOT_FOUND, wire::NOTHING_YET),
     }
 }
 

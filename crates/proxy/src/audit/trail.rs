@@ -11,6 +11,7 @@ use sealgate_audit::{
     Decision, Event, Outcome, Verdict,
     limits::{MAX_EVENTS, MAX_KEY_IDS},
 };
+use sealgate_envelope::WorkingKeyId;
 
 use super::{Audit, Standing, body::Followed};
 use crate::{auth::Caller, error::S3Error, operation::ResponseBody};
@@ -41,7 +42,7 @@ struct State {
     facts: Facts,
     recorded: Vec<(Option<&'static str>, String, String)>,
     has_intents: bool,
-    key_ids: Vec<String>,
+    key_ids: Vec<WorkingKeyId>,
     status: Option<u16>,
     error: Option<String>,
     bytes: u64,
@@ -205,13 +206,13 @@ impl Trail {
     }
 
     /// A working key was opened, or sealed with.
-    pub fn used_key(&self, id: &str) {
+    pub fn used_key(&self, id: WorkingKeyId) {
         if !self.is_recorded() {
             return;
         }
         let mut state = self.state();
-        if state.key_ids.len() <= MAX_KEY_IDS && !state.key_ids.iter().any(|known| known == id) {
-            state.key_ids.push(id.to_owned());
+        if state.key_ids.len() <= MAX_KEY_IDS && !state.key_ids.contains(&id) {
+            state.key_ids.push(id);
         }
     }
 
@@ -251,7 +252,7 @@ impl Drop for Trail {
             error: state.error,
             bytes: state.bytes,
             complete: state.is_complete,
-            key_ids: state.key_ids,
+            key_ids: state.key_ids.iter().map(ToString::to_string).collect(),
         });
         // Where nothing was decided before, the outcome says who asked for what as well.
         let event = if state.has_intents {

@@ -36,6 +36,9 @@ pub(crate) struct Answer {
     pub(crate) failed: Option<String>,
 }
 
+/// What is said of the checkpoint of a log of which nothing was taken yet.
+pub(crate) const NOTHING_YET: &str = "nothing was countersigned yet";
+
 /// The longest answer, in bytes: a note.
 pub(crate) const MAX_ANSWER: usize = sealgate_audit::limits::MAX_NOTE;
 

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::output;
 use super::service::runtime;
+use crate::audit::preflight;
 use crate::config::{Config, ConfigError, KeyServiceConfig, Problem};
 use crate::gateway::probe::Finding;
 use crate::gateway::{Gateway, RecoverySenders, open_local};
@@ -57,7 +58,14 @@ fn check(arguments: &CheckArguments, config: Config) -> anyhow::Result<bool> {
     let config = Arc::new(config);
     let mut findings = local_findings(&config);
     if !arguments.offline {
-        findings.extend(runtime()?.block_on(remote_findings(config)));
+        findings.extend(runtime()?.block_on(async {
+            let mut findings = match &config.audit {
+                Some(audit) => preflight::remote_findings(audit).await,
+                None => Vec::new(),
+            };
+            findings.extend(remote_findings(config).await);
+            findings
+        }));
     }
     let works = findings
         .iter()
@@ -92,6 +100,9 @@ fn local_findings(config: &Arc<Config>) -> Vec<Finding> {
             "recovery: the sender key can be used",
             RecoverySenders::of(config).err(),
         ));
+    }
+    if let Some(audit) = &config.audit {
+        findings.extend(preflight::local_findings(audit));
     }
     for table in &config.migrating {
         findings.push(Finding {

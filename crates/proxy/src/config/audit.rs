@@ -31,6 +31,32 @@ pub struct AuditConfig {
     pub checkpoint_interval: Duration,
     /// The other machine that has a copy, if there is one.
     pub receiver: Option<AuditReceiverConfig>,
+    /// The log of commands that open keys; without it, they refuse to.
+    pub commands: Option<AuditCommandsConfig>,
+}
+
+/// The log of commands, which is another one than the gateway's because a log has one writer.
+#[derive(Clone, Debug)]
+pub struct AuditCommandsConfig {
+    /// The directory of its files.
+    pub directory: PathBuf,
+    /// The key that signs its checkpoints.
+    pub key: Secret,
+}
+
+impl AuditConfig {
+    /// The configuration of the log of commands: all but its place is as for the gateway's.
+    pub fn for_commands(&self) -> Option<Self> {
+        let commands = self.commands.as_ref()?;
+        Some(Self {
+            directory: commands.directory.clone(),
+            key: commands.key.clone(),
+            commands: None,
+            // A command waits until the receiver has its record, and only what is signed is sent.
+            checkpoint_interval: Duration::from_millis(10),
+            ..self.clone()
+        })
+    }
 }
 
 /// Where records are sent.
@@ -110,8 +136,22 @@ pub(super) fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Opti
             .map(Some),
         None => Some(None),
     };
+    let commands = match table.take("commands") {
+        Some(value) => value.table().and_then(|table| {
+            let own = read_commands(table, surroundings)?;
+            if Some(&own.directory) == directory.as_ref() {
+                return value.problem(
+                    "the directory of the gateway's own log",
+                    "name another directory: a log has one writer",
+                );
+            }
+            Some(Some(own))
+        }),
+        None => Some(None),
+    };
     table.finish();
     Some(AuditConfig {
+        commands: commands?,
         directory: directory?,
         key: key?,
         name_key: name_key?,
@@ -119,6 +159,26 @@ pub(super) fn read(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Opti
         segment_size: segment_size?,
         checkpoint_interval: checkpoint_interval?,
         receiver: receiver?,
+    })
+}
+
+fn read_commands(
+    mut table: Table<'_>,
+    surroundings: Surroundings<'_>,
+) -> Option<AuditCommandsConfig> {
+    let directory = table
+        .require_text("directory", "directory = \"audit-commands\"")
+        .and_then(|value| value.text().map(|text| surroundings.path(text)));
+    let key = table
+        .require_text(
+            "key",
+            "key = \"file:audit-commands.key\"; `sealgate audit keygen` makes one",
+        )
+        .and_then(|value| surroundings.secret(&value));
+    table.finish();
+    Some(AuditCommandsConfig {
+        directory: directory?,
+        key: key?,
     })
 }
 

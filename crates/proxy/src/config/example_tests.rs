@@ -8,11 +8,12 @@ use super::*;
 const EXAMPLE: &str = include_str!("../../sealgate.example.toml");
 
 /// The files that the example names.
-const FILES: [&str; 22] = [
+const FILES: [&str; 23] = [
     "ca.pem",
     "gateway.pem",
     "gateway-key.pem",
     "audit.key",
+    "audit-commands.key",
     "server.pem",
     "server-key.pem",
     "clients-ca.pem",
@@ -161,6 +162,8 @@ strange = 1
 [audit]
 strange = 1
 [audit.receiver]
+strange = 1
+[audit.commands]
 strange = 1
 "#;
 

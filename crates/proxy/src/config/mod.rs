@@ -42,7 +42,7 @@ use self::table::Table;
 
 pub use admin::AdminConfig;
 pub use anonymous::{AnonymousAction, AnonymousConfig};
-pub use audit::{AuditConfig, AuditReceiverConfig, OnFailure};
+pub use audit::{AuditCommandsConfig, AuditConfig, AuditReceiverConfig, OnFailure};
 pub use binding::{ClientAuthorities, TlsFiles};
 pub use difference::{differing_keys, is_live};
 pub use domain::{CipherSuite, DomainConfig, DomainRule};

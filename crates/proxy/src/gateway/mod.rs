@@ -132,6 +132,8 @@ impl Gateway {
         if let Some(config) = &self.config.audit {
             let audit = Audit::open(config)?;
             audit.send(config)?;
+            audit.watch(config, &self.health);
+            self.metrics.watch_audit(Arc::clone(&audit))?;
             anyhow::ensure!(
                 self.audit.set(audit).is_ok(),
                 "the audit log is open already"
@@ -142,8 +144,8 @@ impl Gateway {
 
     /// Ends the audit log in order.
     pub(crate) async fn close_audit(&self) {
-        if let (Some(audit), Some(config)) = (self.audit.get(), &self.config.audit) {
-            audit.close(config.receiver.is_some()).await;
+        if let Some(audit) = self.audit.get() {
+            audit.close().await;
         }
     }
 
@@ -420,7 +422,7 @@ fn check_header_section(headers: &HeaderMap) -> Result<(), S3Error> {
 }
 
 /// 16 random hexadecimal digits.
-fn new_request_id() -> String {
+pub(crate) fn new_request_id() -> String {
     let mut bytes = [0_u8; 8];
     // A request id is no secret: without randomness the time has to do.
     if getrandom::fill(&mut bytes).is_err() {

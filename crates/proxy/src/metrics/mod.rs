@@ -4,6 +4,7 @@
 //! many there are, and nobody learns from them what is stored. A request costs a handful of atomic additions; what is only known elsewhere
 //! (the keyring, the process) is read when somebody asks.
 
+mod audit;
 mod body;
 mod certificates;
 mod key_service;
@@ -22,6 +23,7 @@ use sealgate_envelope::key_service::KeyService;
 use sealgate_envelope::keyring::Keyring;
 
 use crate::admin::Health;
+use crate::audit::Audit;
 
 pub(crate) use self::body::{Counted, Measured};
 pub(crate) use self::certificates::CertificateMetrics;
@@ -119,6 +121,14 @@ impl Metrics {
     /// If that was done before.
     pub(crate) fn watch_health(&self, health: Arc<Health>) -> prometheus::Result<()> {
         self.add(HealthCollector::new(health)?)
+    }
+
+    /// Tells of the audit log from now on.
+    ///
+    /// # Errors
+    /// If that was done before.
+    pub(crate) fn watch_audit(&self, audit: Arc<Audit>) -> prometheus::Result<()> {
+        self.add(audit::AuditCollector::new(audit)?)
     }
 
     /// Adds what somebody else counts.

@@ -154,8 +154,7 @@ impl Exchange {
 
     /// Notes for the audit log under which key an object is.
     pub(crate) fn opened(&self, object: &SealedObject) {
-        self.trail
-            .used_key(&object.header.working_key_id().to_string());
+        self.trail.used_key(object.header.working_key_id());
     }
 
     /// A request header that is text.

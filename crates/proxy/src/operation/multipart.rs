@@ -157,7 +157,13 @@ pub(super) async fn open(
         Err(error) if error.code == "NoSuchUpload" => Err(missing_bucket(exchange)
             .await
             .unwrap_or_else(|| error.with_element("UploadId", upload_id))),
-        opened => opened,
+        Ok(opened) => {
+            exchange
+                .trail
+                .used_key(opened.record.header.working_key_id());
+            Ok(opened)
+        }
+        Err(error) => Err(error),
     }
 }
 

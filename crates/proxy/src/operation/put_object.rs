@@ -247,7 +247,9 @@ pub(super) async fn sealing_key(
     {
         return Err(missing);
     }
-    Ok(keyring.sealing_key_under(policy, domain).await?)
+    let key = keyring.sealing_key_under(policy, domain).await?;
+    exchange.trail.used_key(key.id());
+    Ok(key)
 }
 
 /// A working key of the keyring, as a header takes it.

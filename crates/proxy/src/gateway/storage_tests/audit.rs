@@ -104,6 +104,9 @@ async fn each_request_leaves_its_decisions_and_its_outcome() {
         (Some(200), Some(7), Some(true))
     );
     assert_eq!(read.key_ids.len(), 1);
+    for writes in ["PutObject", "CopyObject"] {
+        assert_eq!(outcome_of(writes).key_ids, read.key_ids, "{writes}");
+    }
     let missing = events
         .iter()
         .rfind(|event| event.kind == Kind::Outcome)
@@ -164,6 +167,60 @@ async fn what_cannot_be_recorded_is_not_done() {
     assert_eq!(rig.storage.take_seen().len(), 0, "the storage was asked");
     audit.fill(None);
     assert_eq!(rig.get("a").await, "content");
+}
+
+#[tokio::test]
+async fn a_gateway_that_cannot_record_is_not_ready_and_says_why() {
+    for (more, required) in [("", true), ("on_failure = 'allow'\n", false)] {
+        let rig = rig(more).await;
+        let audit = rig.gateway.audit.get().unwrap();
+        let shown = || {
+            let (_, document) = rig.gateway.health.readiness(&[]);
+            let checks = document["checks"].as_array().unwrap().clone();
+            checks
+                .into_iter()
+                .find(|check| check["name"] == "audit")
+                .unwrap()
+        };
+        let check = shown();
+        assert_eq!(
+            (&check["ok"], &check["required"]),
+            (&true.into(), &required.into())
+        );
+        // What a receiver that refuses the log leads to.
+        audit.fork("it was rolled back".to_owned());
+        for _ in 0..100 {
+            if shown()["ok"] == false {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let check = shown();
+        assert!(
+            check["cause"]
+                .as_str()
+                .unwrap()
+                .contains("it was rolled back"),
+            "{check}"
+        );
+        assert!(
+            check["fix"].as_str().unwrap().contains("docs/audit.md"),
+            "{check}"
+        );
+        assert_eq!(rig.put("a", "content").await.is_err(), required);
+        let text = String::from_utf8(rig.gateway.metrics.render().unwrap()).unwrap();
+        let count = usize::from(required);
+        for line in [
+            format!("sealgate_audit_refused_requests_total {count}"),
+            "sealgate_audit_unsigned_records ".to_owned(),
+        ] {
+            assert!(text.contains(&line), "{line}: {text}");
+        }
+        assert!(
+            !text.contains("sealgate_audit_waiting"),
+            "there is no receiver"
+        );
+    }
 }
 
 #[tokio::test]
