@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::output;
 use super::pace::{PaceArguments, PartArguments};
-use super::{files, output};
+use super::recorded::{Deed, run_recorded};
 use crate::config::Config;
 use crate::logging;
+use crate::migration::PermitIssuer;
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct BucketArguments {
@@ -39,11 +41,13 @@ pub(super) struct BucketArguments {
 }
 
 impl BucketArguments {
-    /// Runs a command with the configuration, until its end or until a signal, of which `interrupted` says what it leaves.
+    /// Records that a command of this name runs, and runs it with the configuration, until its end or until a signal, of which `interrupted`
+    /// says what it leaves.
     pub(super) fn run<F>(
         &self,
+        name: &'static str,
         interrupted: &'static str,
-        command: impl FnOnce(Config) -> F,
+        command: impl FnOnce(Config, PermitIssuer) -> F,
     ) -> anyhow::Result<()>
     where
         F: Future<Output = anyhow::Result<()>>,
@@ -51,7 +55,8 @@ impl BucketArguments {
         let config = Config::load(&self.config)?;
         config.require_decryption()?;
         logging::start_for_command(config.log)?;
-        files::run_until_stopped(command(config), interrupted)
+        let deed = Deed::within(name, std::slice::from_ref(&self.bucket), &self.prefix);
+        run_recorded(config, &deed, interrupted, command)
     }
 
     /// Prints a report as it was asked for.

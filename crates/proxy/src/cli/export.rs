@@ -9,12 +9,12 @@ use serde_json::json;
 
 use super::bucket::BucketArguments;
 use super::pace::{PaceArguments, tell};
-use super::permit;
 use crate::config::{
     Addressing, ChecksumTrailer, Config, CredentialSource, DEFAULT_LARGEST_COPY, Endpoint,
     UpstreamConfig,
 };
 use crate::gateway::{self, Gateway};
+use crate::migration::PermitIssuer;
 use crate::migration::export::{Bucket, Destination, Export, ExportReport, ExportSettings};
 use crate::upstream::DocumentMemory;
 
@@ -96,10 +96,16 @@ pub(super) fn run(arguments: &ExportArguments) -> anyhow::Result<()> {
     let interrupted = "interrupted: what is complete stays, and another run goes on";
     arguments
         .of
-        .run(interrupted, |config| export(arguments, config))
+        .run("sealgate export", interrupted, |config, permit| {
+            export(arguments, config, permit)
+        })
 }
 
-async fn export(arguments: &ExportArguments, config: Config) -> anyhow::Result<()> {
+async fn export(
+    arguments: &ExportArguments,
+    config: Config,
+    permit: PermitIssuer,
+) -> anyhow::Result<()> {
     let settings = ExportSettings {
         bucket: arguments.of.bucket.clone(),
         prefix: arguments.of.prefix.clone(),
@@ -112,7 +118,7 @@ async fn export(arguments: &ExportArguments, config: Config) -> anyhow::Result<(
     };
     let destination = destination(arguments, &config).await?;
     let gateway = Gateway::start(Arc::new(config)).await?;
-    let report = carry_out(gateway, settings, destination, &arguments.of.pace).await?;
+    let report = carry_out(gateway, settings, destination, &arguments.of.pace, permit).await?;
     arguments.of.print(
         || as_json(&arguments.of.bucket, arguments.dry_run, &report),
         || as_text(arguments.dry_run, &report),
@@ -126,9 +132,10 @@ pub(super) async fn carry_out(
     settings: ExportSettings,
     destination: Destination,
     pace: &PaceArguments,
+    permit: PermitIssuer,
 ) -> anyhow::Result<ExportReport> {
     let (pace, progress) = pace.start(&settings.bucket);
-    let export = Export::prepare(gateway, settings, destination, pace, permit::for_command).await?;
+    let export = Export::prepare(gateway, settings, destination, pace, permit).await?;
     let report = export.run(|entry, failure| {
         let (cause, fix) = (&failure.cause, failure.fix);
         tell(

@@ -8,10 +8,9 @@ use serde_json::json;
 
 use super::bucket::BucketArguments;
 use super::pace::tell;
-use super::permit;
 use crate::config::Config;
 use crate::gateway::Gateway;
-use crate::migration::{Migration, Mode, Report, Settings, Versioning};
+use crate::migration::{Migration, Mode, PermitIssuer, Report, Settings, Versioning};
 
 /// Seal what is in a bucket in the clear, in place
 ///
@@ -54,10 +53,16 @@ pub(super) fn run(arguments: &MigrateArguments) -> anyhow::Result<()> {
     let interrupted = "interrupted: what is done stays, and another run goes on";
     arguments
         .of
-        .run(interrupted, |config| migrate(arguments, config))
+        .run("sealgate migrate", interrupted, |config, permit| {
+            migrate(arguments, config, permit)
+        })
 }
 
-async fn migrate(arguments: &MigrateArguments, config: Config) -> anyhow::Result<()> {
+async fn migrate(
+    arguments: &MigrateArguments,
+    config: Config,
+    permit: PermitIssuer,
+) -> anyhow::Result<()> {
     let mode = match (arguments.check, arguments.dry_run) {
         (true, _) => Mode::Check,
         (false, true) => Mode::DryRun,
@@ -75,7 +80,7 @@ async fn migrate(arguments: &MigrateArguments, config: Config) -> anyhow::Result
     };
     let gateway = Gateway::start(Arc::new(config)).await?;
     let (pace, progress) = arguments.of.pace.start(&arguments.of.bucket);
-    let migration = Migration::prepare(gateway, settings, pace, permit::for_command).await?;
+    let migration = Migration::prepare(gateway, settings, pace, permit).await?;
     let report = migration.run(|entry, outcome| {
         if let Err(failure) = outcome {
             let (cause, fix) = (&failure.cause, failure.fix);

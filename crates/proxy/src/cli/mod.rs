@@ -15,6 +15,7 @@ mod keys;
 mod kms;
 mod migrate;
 mod open;
+mod operator;
 mod output;
 mod pace;
 mod passphrase;
@@ -22,6 +23,7 @@ mod permit;
 mod policy;
 #[cfg(target_os = "linux")]
 mod process_memory;
+mod recorded;
 mod recovery;
 mod reload;
 mod seal;

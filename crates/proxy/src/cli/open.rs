@@ -54,7 +54,7 @@ async fn open(arguments: OpenArguments) -> anyhow::Result<()> {
     let keyring = arguments.keys.keyring().await?;
     let header = sealed.header();
     let working_key = keyring
-        .opening_key(&permit::for_command("sealgate open"), header.working_key_id(), header.wraps(), &domain)
+        .opening_key(&permit::for_own_file(), header.working_key_id(), header.wraps(), &domain)
         .await
         .with_context(|| format!("the key of {name} can't be had; check that key and --domain are those it was sealed with"))?;
     let mut reader = files::blocking({

@@ -7,7 +7,6 @@ use clap::Args;
 use serde_json::json;
 
 use super::pace::tell;
-use super::permit;
 use super::service::StopSignals;
 use super::walk::WalkArguments;
 use crate::config::Config;
@@ -56,23 +55,23 @@ struct Report {
 }
 
 pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<()> {
-    arguments
-        .of
-        .run(|config, signals| verify(arguments, config, signals))
+    arguments.of.run(
+        arguments.deep.then_some("sealgate verify --deep"),
+        |config, signals, permit| verify(arguments, config, signals, permit),
+    )
 }
 
 async fn verify(
     arguments: &VerifyArguments,
     config: Config,
     mut signals: StopSignals,
+    permit: Option<PermitIssuer>,
 ) -> anyhow::Result<()> {
     if arguments.deep {
         config.require_decryption()?;
     }
     let gateway = Gateway::observer(config).await?;
     let (pace, progress) = arguments.of.start("verify");
-    let issuer: PermitIssuer = permit::for_command;
-    let permit = arguments.deep.then_some(issuer);
     let verification = Verification::prepare(Arc::clone(&gateway), permit, Arc::clone(&pace));
     let mut report = Report {
         deep: arguments.deep,

@@ -3,15 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::bail;
 use clap::Args;
 
 use super::files::Progress;
 use super::output;
 use super::pace::PaceArguments;
+use super::recorded::{Deed, Record};
 use super::service::{StopSignals, runtime};
 use crate::config::Config;
 use crate::logging;
-use crate::migration::Pace;
+use crate::migration::{Pace, PermitIssuer};
 use crate::scan::Walk;
 
 #[derive(Clone, Debug, Args)]
@@ -58,15 +60,21 @@ impl WalkArguments {
         (Arc::new(pace), Progress::uncounted(message))
     }
 
+    fn deed(&self, name: &'static str) -> Deed {
+        Deed::within(name, &self.buckets, &self.prefix)
+    }
+
     /// Whether everything that is stored is asked for, and not only a piece of it.
     pub(super) fn is_everything(&self) -> bool {
         self.buckets.is_empty() && self.prefix.is_empty() && self.resume_from.is_none()
     }
 
-    /// Runs a command with the configuration. It is told of a signal by its second argument, and then reports what it has seen.
+    /// Runs a command with the configuration. It is told of a signal by its second argument, and then reports what it has seen. One that opens
+    /// keys is recorded under its name first, and gets permits by that.
     pub(super) fn run<F>(
         &self,
-        command: impl FnOnce(Config, StopSignals) -> F,
+        recorded_as: Option<&'static str>,
+        command: impl FnOnce(Config, StopSignals, Option<PermitIssuer>) -> F,
     ) -> anyhow::Result<()>
     where
         F: Future<Output = anyhow::Result<()>>,
@@ -74,7 +82,20 @@ impl WalkArguments {
         let config = Config::load(&self.config)?;
         logging::start_for_command(config.log)?;
         let runtime = runtime()?;
-        let outcome = runtime.block_on(async { command(config, StopSignals::catch()?).await });
+        let outcome = runtime.block_on(async {
+            let mut signals = StopSignals::catch()?;
+            let Some(name) = recorded_as else {
+                return command(config, signals, None).await;
+            };
+            let deed = self.deed(name);
+            let record = tokio::select! {
+                record = Record::begin(&config, &deed) => record?,
+                () = signals.received() => bail!("interrupted; nothing was opened"),
+            };
+            let outcome = command(config, signals, Some(record.permit())).await;
+            record.end(&outcome).await;
+            outcome
+        });
         // What was begun only reads.
         runtime.shutdown_background();
         outcome

@@ -13,12 +13,14 @@ use sealgate_envelope::key_service::recovery::RecoveryKey;
 
 use self::proof::{Opener, Report};
 use self::sample::Sample;
-use super::files::{self, Progress};
+use super::files::Progress;
 use super::output;
 use super::passphrase::PassphraseArgument;
+use super::recorded::{Deed, run_recorded};
 use crate::config::Config;
 use crate::gateway::{self, Gateway};
 use crate::logging;
+use crate::migration::PermitIssuer;
 
 /// Prove on a sample of real data that every way to the keys works
 ///
@@ -80,13 +82,17 @@ pub(super) fn run(arguments: &DrillArguments) -> anyhow::Result<()> {
     config.require_decryption()?;
     logging::start_for_command(config.log)?;
     let interrupted = "interrupted: nothing was shown, and nothing was written";
-    files::run_until_stopped(drill(arguments, config, recovery), interrupted)
+    let deed = Deed::within("sealgate drill", &arguments.bucket, &arguments.prefix);
+    run_recorded(config, &deed, interrupted, |config, permit| {
+        drill(arguments, config, recovery, permit)
+    })
 }
 
 async fn drill(
     arguments: &DrillArguments,
     config: Config,
     recovery: Option<RecoveryKey>,
+    permit: PermitIssuer,
 ) -> anyhow::Result<()> {
     if let Some(key) = &recovery {
         ensure!(
@@ -117,7 +123,7 @@ async fn drill(
     }
     let steps = (openers.len() + 1) * sample.objects.len() + openers.len() * sample.records.len();
     let progress = Progress::counting("drill", steps);
-    let report = Report::of(&all, &sample, &openers, &progress).await;
+    let report = Report::of(&all, &sample, &openers, permit, &progress).await;
     progress.finish();
     output::line(&if arguments.json {
         serde_json::to_string_pretty(&report.as_json(&arguments.bucket))?

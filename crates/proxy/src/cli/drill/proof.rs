@@ -15,11 +15,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::sample::{ChosenObject, Sample};
 use crate::cli::files::Progress;
-use crate::cli::permit;
 use crate::config::{Config, RecoveryConfig};
 use crate::gateway::Gateway;
-use crate::migration::Pace;
 use crate::migration::export::{Destination, Export, ExportSettings};
+use crate::migration::{Pace, PermitIssuer};
 
 /// Failures that are named for each way; more are only counted.
 const MAXIMUM_NAMED_FAILURES: usize = 20;
@@ -155,6 +154,7 @@ impl Report {
         all: &Arc<Gateway>,
         sample: &Sample,
         openers: &[Opener],
+        permit: PermitIssuer,
         progress: &Progress,
     ) -> Self {
         let started = Instant::now();
@@ -162,7 +162,7 @@ impl Report {
         let mut expected = Vec::new();
         let mut bytes = 0;
         for object in &sample.objects {
-            let content = read(all, object).await;
+            let content = read(all, object, permit).await;
             progress.advance(1);
             if let Ok(content) = &content {
                 bytes += content.length;
@@ -178,11 +178,11 @@ impl Report {
             let started = Instant::now();
             let (mut records, mut objects) = (Tally::default(), Tally::default());
             for id in &sample.records {
-                records.add(&id.to_string(), open_record(opener, *id).await);
+                records.add(&id.to_string(), open_record(opener, *id, permit).await);
                 progress.advance(1);
             }
             for expected in &expected {
-                let outcome = open_object(opener, expected).await;
+                let outcome = open_object(opener, expected, permit).await;
                 objects.add(&expected.object.to_string(), outcome);
                 progress.advance(1);
             }
@@ -294,7 +294,11 @@ fn milliseconds(duration: Duration) -> u64 {
 }
 
 /// Opens one record's working key by this way alone, and verifies the record. False where it is not to open it.
-async fn open_record(opener: &Opener, id: WorkingKeyId) -> anyhow::Result<bool> {
+async fn open_record(
+    opener: &Opener,
+    id: WorkingKeyId,
+    permit: PermitIssuer,
+) -> anyhow::Result<bool> {
     let gateway = &opener.gateway;
     let bytes = gateway
         .state
@@ -312,7 +316,7 @@ async fn open_record(opener: &Opener, id: WorkingKeyId) -> anyhow::Result<bool> 
     if !opener.is_asked_for(domain.as_str(), &policy) {
         return Ok(false);
     }
-    let permit = permit::for_command("sealgate drill");
+    let permit = permit("sealgate drill");
     let key = gateway
         .keyring
         .opening_key(&permit, id, record.wraps(), &domain)
@@ -325,7 +329,11 @@ async fn open_record(opener: &Opener, id: WorkingKeyId) -> anyhow::Result<bool> 
 }
 
 /// Reads one object by this way alone, and compares. False where it is not to open it.
-async fn open_object(opener: &Opener, expected: &Expected) -> anyhow::Result<bool> {
+async fn open_object(
+    opener: &Opener,
+    expected: &Expected,
+    permit: PermitIssuer,
+) -> anyhow::Result<bool> {
     let object = &expected.object;
     let rule = opener
         .gateway
@@ -334,7 +342,7 @@ async fn open_object(opener: &Opener, expected: &Expected) -> anyhow::Result<boo
     if !opener.is_asked_for(&rule.name, &rule.sealing) {
         return Ok(false);
     }
-    let content = read(&opener.gateway, object).await?;
+    let content = read(&opener.gateway, object, permit).await?;
     ensure!(
         content == expected.content,
         "it is another content than the configuration reads; was it overwritten meanwhile?"
@@ -343,7 +351,11 @@ async fn open_object(opener: &Opener, expected: &Expected) -> anyhow::Result<boo
 }
 
 /// Every byte of an object, verified.
-async fn read(gateway: &Arc<Gateway>, object: &ChosenObject) -> anyhow::Result<Content> {
+async fn read(
+    gateway: &Arc<Gateway>,
+    object: &ChosenObject,
+    permit: PermitIssuer,
+) -> anyhow::Result<Content> {
     let nowhere = tempfile::tempdir()?;
     let settings = ExportSettings {
         bucket: object.bucket.clone(),
@@ -360,14 +372,7 @@ async fn read(gateway: &Arc<Gateway>, object: &ChosenObject) -> anyhow::Result<C
         overwrite: false,
     };
     let pace = Pace::new(None, None, Arc::new(|_| {}));
-    let export = Export::prepare(
-        Arc::clone(gateway),
-        settings,
-        destination,
-        pace,
-        permit::for_command,
-    )
-    .await?;
+    let export = Export::prepare(Arc::clone(gateway), settings, destination, pace, permit).await?;
     let mut hash = Hash(Sha256::new());
     let length = export
         .stream(&object.key, &mut hash)

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde_json::json;
 
 use super::super::pace::tell;
-use super::super::permit;
 use super::super::service::StopSignals;
 use super::super::walk::WalkArguments;
 use crate::config::Config;
 use crate::gateway::Gateway;
+use crate::migration::PermitIssuer;
 use crate::scan::{Dependence, Kind, Retirement, Walked};
 
 /// Examples of what depends on the key that a report names, of each kind.
@@ -66,21 +66,21 @@ struct Report {
 pub(super) fn run(arguments: &RetireArguments) -> anyhow::Result<()> {
     arguments
         .of
-        .run(|config, signals| retire(arguments, config, signals))
+        .run(Some("sealgate keys retire"), |config, signals, permit| {
+            retire(arguments, config, signals, permit)
+        })
 }
 
 async fn retire(
     arguments: &RetireArguments,
     config: Config,
     mut signals: StopSignals,
+    permit: Option<PermitIssuer>,
 ) -> anyhow::Result<()> {
+    let permit = permit.context("the command was not recorded")?;
     let gateway = Gateway::observer(config).await?;
-    let retirement = Retirement::prepare(
-        Arc::clone(&gateway),
-        &arguments.key_service,
-        permit::for_command,
-    )
-    .await?;
+    let retirement =
+        Retirement::prepare(Arc::clone(&gateway), &arguments.key_service, permit).await?;
     let (pace, progress) = arguments.of.start("retire");
     let mut report = Report {
         key: retirement.reference(),

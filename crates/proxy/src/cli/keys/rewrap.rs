@@ -10,13 +10,15 @@ use sealgate_envelope::WorkingKeyId;
 use serde_json::json;
 
 use super::super::files::Progress;
+use super::super::output;
 use super::super::pace::tell;
+use super::super::recorded::{Deed, Record};
 use super::super::service::runtime;
-use super::super::{output, permit};
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::gateway::rewrap::{RewrapSettings, Rewrapped};
 use crate::logging;
+use crate::migration::PermitIssuer;
 
 /// Wrap every working key by each key service that its domain asks for
 ///
@@ -72,7 +74,12 @@ pub(super) fn run(arguments: &RewrapArguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config)?;
     config.require_decryption()?;
     logging::start_for_command(config.log)?;
-    let report = runtime()?.block_on(rewrap(config, arguments))?;
+    let report = runtime()?.block_on(async {
+        let record = Record::begin(&config, &Deed::everywhere("sealgate keys rewrap")).await?;
+        let report = Box::pin(rewrap(config, arguments, record.permit())).await;
+        record.end(&report).await;
+        report
+    })?;
     output::line(&if arguments.json {
         serde_json::to_string_pretty(&report.as_json(arguments.dry_run))?
     } else {
@@ -85,7 +92,11 @@ pub(super) fn run(arguments: &RewrapArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn rewrap(config: Config, arguments: &RewrapArguments) -> anyhow::Result<Report> {
+async fn rewrap(
+    config: Config,
+    arguments: &RewrapArguments,
+    permit: PermitIssuer,
+) -> anyhow::Result<Report> {
     let gateway = if arguments.dry_run {
         Gateway::observer(config).await?
     } else {
@@ -93,7 +104,7 @@ async fn rewrap(config: Config, arguments: &RewrapArguments) -> anyhow::Result<R
     };
     let ids = gateway.working_keys(arguments.after).await?;
     let progress = Progress::counting("rewrap", ids.len());
-    let permit = permit::for_command("sealgate keys rewrap");
+    let permit = permit("sealgate keys rewrap");
     let settings = RewrapSettings {
         renews: arguments.renew,
         dry_run: arguments.dry_run,

@@ -12,6 +12,7 @@ use crate::cli::export;
 use crate::cli::files;
 use crate::cli::output;
 use crate::cli::pace::PaceArguments;
+use crate::cli::permit;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::logging;
@@ -138,9 +139,15 @@ async fn copy_bucket(
         overwrite: false,
     };
     let gateway = Gateway::without_keys(config).await?;
-    export::carry_out(gateway, settings, destination, &arguments.pace)
-        .await
-        .with_context(|| format!("the bucket {bucket}"))
+    export::carry_out(
+        gateway,
+        settings,
+        destination,
+        &arguments.pace,
+        permit::for_no_keys,
+    )
+    .await
+    .with_context(|| format!("the bucket {bucket}"))
 }
 
 fn as_text(bucket: &str, report: &ExportReport) -> String {

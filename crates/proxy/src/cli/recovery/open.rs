@@ -11,14 +11,14 @@ use sealgate_envelope::key_service::recovery::RecoveryKey;
 
 use super::storage::StorageArguments;
 use crate::cli::export;
-use crate::cli::files;
 use crate::cli::output;
 use crate::cli::pace::PaceArguments;
 use crate::cli::passphrase::PassphraseArgument;
-use crate::cli::permit;
+use crate::cli::recorded::{Deed, run_recorded};
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::logging;
+use crate::migration::PermitIssuer;
 use crate::migration::copied::CopiedStorage;
 use crate::migration::export::{Destination, Export, ExportSettings};
 
@@ -96,13 +96,24 @@ pub(super) fn run(arguments: &OpenArguments) -> anyhow::Result<()> {
     let config = config(arguments, &key)?;
     logging::start_for_command(config.log)?;
     let interrupted = "interrupted: what is complete stays, and another run goes on";
-    files::run_until_stopped(restore(arguments, config, key), interrupted)
+    let deed = match &arguments.to_stdout {
+        Some(object) => Deed::of_object("sealgate recovery open", &arguments.bucket, object),
+        None => Deed::within(
+            "sealgate recovery open",
+            std::slice::from_ref(&arguments.bucket),
+            &arguments.prefix,
+        ),
+    };
+    run_recorded(config, &deed, interrupted, |config, permit| {
+        restore(arguments, config, key, permit)
+    })
 }
 
 async fn restore(
     arguments: &OpenArguments,
     config: Config,
     key: RecoveryKey,
+    permit: PermitIssuer,
 ) -> anyhow::Result<()> {
     let service: Arc<dyn KeyService> = Arc::new(key);
     let mut incomplete = Vec::new();
@@ -129,7 +140,8 @@ async fn restore(
             path: arguments.to_directory.clone().unwrap_or_default(),
             overwrite: arguments.overwrite,
         };
-        let report = export::carry_out(gateway, settings, destination, &arguments.pace).await?;
+        let report =
+            export::carry_out(gateway, settings, destination, &arguments.pace, permit).await?;
         output::line(&if arguments.json {
             let document = export::as_json(&arguments.bucket, false, &report);
             serde_json::to_string_pretty(&document)?
@@ -157,7 +169,7 @@ async fn restore(
         overwrite: false,
     };
     let (pace, progress) = arguments.pace.start(object);
-    let export = Export::prepare(gateway, settings, destination, pace, permit::for_command).await?;
+    let export = Export::prepare(gateway, settings, destination, pace, permit).await?;
     let mut stdout = io::stdout().lock();
     let streamed = export.stream(object, &mut stdout).await;
     progress.finish();

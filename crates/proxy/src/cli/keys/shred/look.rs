@@ -75,7 +75,7 @@ pub(super) async fn look(
     }
     looked.compare(order);
 
-    let permit = permit::for_command;
+    let permit = permit::for_shredding;
     let trial = Trial::new(&gateway.key_services, &looked.plan.names, &places, permit);
     let trial = Arc::new(trial);
     looked.buckets(gateway, config, &order.buckets).await?;

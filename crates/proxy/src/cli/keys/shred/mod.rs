@@ -42,6 +42,7 @@ use self::orders::{Ending, Lock, Orders, Stored};
 use self::plan::{Plan, PlannedKey};
 use self::signing::{PublicKey, SigningKey};
 use super::super::output;
+use super::super::recorded::{Deed, Record};
 use super::super::service::runtime;
 use crate::config::Config;
 use crate::gateway::Gateway;
@@ -75,11 +76,11 @@ pub(super) fn run(arguments: &ShredArguments) -> anyhow::Result<()> {
         config,
     };
     match (&arguments.domain, &arguments.cancel) {
-        (Some(domain), _) if arguments.dry_run => run.dry_run(domain),
-        (Some(domain), _) => run.shred(domain),
+        (Some(domain), _) if arguments.dry_run => run.recorded(|| run.dry_run(domain)),
+        (Some(domain), _) => run.recorded(|| run.shred(domain)),
         (None, Some(domain)) => run.cancel(domain),
         (None, None) if arguments.list => run.list(),
-        (None, None) => run.due(),
+        (None, None) => run.recorded(|| run.due()),
     }
 }
 
@@ -92,6 +93,15 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Does what opens keys, to show that they opened and open no more, between two records in the audit log.
+    fn recorded(&self, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let deed = Deed::everywhere("sealgate keys shred");
+        let record = runtime()?.block_on(Record::begin(&self.config, &deed))?;
+        let outcome = work();
+        runtime()?.block_on(record.end(&outcome));
+        outcome
+    }
+
     /// The orders that are there, for what only looks at them or goes on with them: nothing is made.
     fn existing(&self) -> anyhow::Result<(Lock, SigningKey)> {
         let lock = self.orders.lock()?;

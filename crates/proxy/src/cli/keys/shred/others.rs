@@ -73,7 +73,7 @@ pub(super) async fn look_at_others(
         &gateway.key_services,
         &plan.names,
         &places,
-        permit::for_command,
+        permit::for_shredding,
     );
     let mut nothing = Reservoir::new(0);
     let census = look::census(gateway, &Arc::new(trial), &plan.buckets, pace, &mut nothing).await?;

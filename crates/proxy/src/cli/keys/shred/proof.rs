@@ -64,7 +64,7 @@ async fn attempt(gateway: &Arc<Gateway>, object: &StoredVersion) -> anyhow::Resu
     };
     let header = SealedHead::read(&answer, version)?.header;
     let rule = gateway.config.domain_for(&object.bucket, &object.key);
-    let permit = permit::for_command(COMMAND);
+    let permit = permit::for_shredding(COMMAND);
     let id = header.working_key_id();
     let mut unknown = None;
     for name in std::iter::once(&rule.name).chain(&rule.former) {
@@ -214,7 +214,7 @@ async fn kept_wraps_open(
 ) -> anyhow::Result<bool> {
     let domain = Domain::new(object.domain.as_str())?;
     let context = EncryptionContext::new(domain, object.working_key.parse()?);
-    let permit = permit::for_command(COMMAND);
+    let permit = permit::for_shredding(COMMAND);
     let mut tried = 0;
     for kept in &object.wraps {
         let wrap: Wrap = kept.wrap()?;

@@ -88,7 +88,7 @@ async fn opened(
     id: WorkingKeyId,
     versions: &RecordVersions,
 ) -> anyhow::Result<WorkingKey> {
-    let permit = permit::for_command("sealgate keys shred");
+    let permit = permit::for_shredding("sealgate keys shred");
     let mut away = None;
     for (_, record) in &versions.own {
         let context = EncryptionContext::new(record.claimed_domain().clone(), id);
