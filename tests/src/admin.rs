@@ -47,9 +47,18 @@ impl AdminEndpoint {
     pub fn table(&self) -> String {
         let tls = self.tls.as_ref().map_or_else(String::new, |files| {
             let (certificate, key) = (files.certificate.display(), files.key.display());
-            format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\" }}\n")
+            format!(
+                "tls = {{ certificate = \"{certificate}\", key = \"{key}\"{} }}\n",
+                files.more
+            )
         });
         format!("\n[admin]\naddress = \"127.0.0.1:{}\"\n{tls}\n", self.port)
+    }
+
+    /// The URL of what it answers.
+    pub fn url(&self, target: &str) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://localhost:{}{target}", self.port)
     }
 
     /// One GET over a connection of its own.

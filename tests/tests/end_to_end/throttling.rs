@@ -235,3 +235,87 @@ async fn overload_is_answered_and_nothing_collapses() -> Result<()> {
     .await
     .with_context(|| servers.gateway.process.last_words())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_address_may_have_is_shared_by_its_identities_and_others_have_their_own()
+-> Result<()> {
+    // The address of a client is that which its proxy names.
+    let bounds = "[limits.per_address]\nrequests_per_second = 5\nconcurrent_requests = 0\n";
+    let servers = start("", bounds)?;
+    bounded(LIMIT, async {
+        let first = &servers.gateway.endpoint;
+        first.s3()?.create_bucket().bucket(BUCKET).send().await?;
+        let second = second(&servers);
+        let answers = join_all(
+            (0..40).map(|number| head_bucket(if number % 2 == 0 { first } else { &second })),
+        )
+        .await;
+        let answers: Vec<_> = answers.into_iter().collect::<Result<_>>()?;
+        let good = answers.iter().filter(|answer| answer.status == 200).count();
+        ensure!((1..25).contains(&good), "{good} were answered");
+        ensure!(
+            answers
+                .iter()
+                .all(|answer| answer.status == 200 || is_slow_down(answer))
+        );
+        // Another address of this machine.
+        let elsewhere = join_all((0..4).map(|_| head_bucket_from(first, "127.0.0.2"))).await;
+        for status in elsewhere {
+            ensure!(status? == 200, "another address is slowed down");
+        }
+        ensure!(throttled(&servers, "bound=\"requests_per_second\",client=\"address\"").await?);
+        Ok(())
+    })
+    .await
+    .with_context(|| servers.gateway.process.last_words())
+}
+
+/// The status of one request over a connection from this address.
+async fn head_bucket_from(endpoint: &Endpoint, address: &str) -> Result<u16> {
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.bind(format!("{address}:0").parse()?)?;
+    let mut stream = socket.connect(endpoint.authority().parse()?).await?;
+    let request = RawRequest::new("GET", &format!("/{BUCKET}?list-type=2&max-keys=1"))
+        .sign(endpoint, Payload::Signed(b""), SystemTime::now())?
+        .to_bytes(endpoint);
+    stream.write_all(&request).await?;
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).await?;
+    let text = String::from_utf8_lossy(&received);
+    let status = text.split(' ').nth(1).context("no answer")?;
+    Ok(status.parse()?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_and_requests_at_once_of_one_address_are_bounded() -> Result<()> {
+    let bounds = "[limits.per_address]\nbytes_per_second = \"2 MiB\"\nconcurrent_requests = 1\n";
+    let servers = start("", bounds)?;
+    bounded(LIMIT, async {
+        let endpoint = &servers.gateway.endpoint;
+        let client = endpoint.s3()?;
+        client.create_bucket().bucket(BUCKET).send().await?;
+        let body = pattern(5, 6 << 20);
+        let started = Instant::now();
+        put(&client, BUCKET, "key", &body).await?;
+        let took = started.elapsed();
+        ensure!(took >= Duration::from_millis(1_800), "{took:?}");
+        // While an answer is under way, there is no place for a second request of this address.
+        let reading = tokio::spawn({
+            let client = client.clone();
+            async move { get(&client, BUCKET, "key").await }
+        });
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !is_slow_down(&head_bucket(endpoint).await?) {
+            ensure!(Instant::now() < deadline, "there is always a place");
+        }
+        ensure!(
+            head_bucket_from(endpoint, "127.0.0.2").await? == 200,
+            "another address has no place"
+        );
+        ensure!(reading.await??.len() == body.len());
+        ensure!(throttled(&servers, "bound=\"concurrent_requests\",client=\"address\"").await?);
+        Ok(())
+    })
+    .await
+    .with_context(|| servers.gateway.process.last_words())
+}

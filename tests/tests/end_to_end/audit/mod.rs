@@ -1,5 +1,8 @@
 //! The audit log with real processes: a gateway, a receiver over mutual TLS, outages, full spools, failing disks, and whoever tampers.
 
+mod commands;
+mod health;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -10,6 +13,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use aws_sdk_s3::Client;
 use sealgate_tests::{
+    admin::{AdminEndpoint, check},
     certificates, environment,
     process::{self, Process},
     rig::{bounded, get, put},
@@ -35,6 +39,7 @@ struct Place {
     files: TlsFiles,
     port: u16,
     log_key: String,
+    commands_key: String,
     receiver_key: String,
     storage: Devstore,
     key_server: KeyServer,
@@ -51,12 +56,14 @@ impl Place {
             Ok(public.trim().to_owned())
         };
         let log_key = keygen("example.com/one", "audit.key", &[])?;
+        let commands_key = keygen("example.com/commands", "commands.key", &[])?;
         let receiver_key = keygen("example.com/receiver", "receiver.key", &["--receiver"])?;
         fs::create_dir(path("published"))?;
         Ok(Self {
             files: certificates::make(directory.path())?,
             port: process::free_port()?,
             log_key,
+            commands_key,
             receiver_key,
             storage: Devstore::start(directory.path())?,
             key_server: KeyServer::start(directory.path(), None)?,
@@ -72,7 +79,7 @@ impl Place {
         let (listen, files) = (format!("127.0.0.1:{}", self.port), &self.files);
         let mut command = sealgate(&["audit", "receive", "--listen", &listen])?;
         command
-            .args(["--log", &self.log_key])
+            .args(["--log", &self.log_key, "--log", &self.commands_key])
             .arg("--directory")
             .arg(self.path("copies"))
             .arg("--key")
@@ -116,6 +123,15 @@ impl Place {
             more: tables,
             ..GatewaySettings::new(&self.storage.endpoint, &self.key_server.endpoint)
         }
+    }
+
+    /// `[audit.commands]`.
+    fn commands_table(&self) -> String {
+        format!(
+            "[audit.commands]\ndirectory = \"{}\"\nkey = \"file:{}\"\n",
+            self.path("audit-commands").display(),
+            self.path("commands.key").display()
+        )
     }
 
     fn gateway(&self, more: &str) -> Result<Gateway> {
@@ -242,7 +258,17 @@ async fn the_receivers_copy_is_the_log_and_whatever_is_done_to_a_file_is_found()
                 .all(|line| line.contains("\"class_uid\":6003")),
             "{exported}"
         );
-        ensure!(exported.lines().count() > 30);
+        let count = exported.lines().count();
+        ensure!(count > 30);
+        let export = ["audit", "export", text(&audit), "--format", "cef"];
+        let exported = process::run_successfully(&mut sealgate(&export)?, LIMIT)?;
+        ensure!(
+            exported.lines().count() == count
+                && exported
+                    .lines()
+                    .all(|line| line.starts_with("CEF:0|sealgate|")),
+            "{exported}"
+        );
         let tail = process::run_successfully(
             &mut sealgate(&["audit", "tail", text(&audit), "--lines", "3"])?,
             LIMIT,
@@ -298,7 +324,8 @@ async fn a_log_that_was_rolled_back_is_refused_and_nothing_is_served() -> Result
         for (name, content) in backup {
             fs::write(place.path("audit").join(name), content)?;
         }
-        let gateway = place.gateway("")?;
+        let admin = AdminEndpoint::new(None)?;
+        let gateway = place.gateway(&admin.table())?;
         let client = gateway.endpoint.s3()?;
         let start = Instant::now();
         while get(&client, BUCKET, "object 1").await.is_ok() {
@@ -308,6 +335,12 @@ async fn a_log_that_was_rolled_back_is_refused_and_nothing_is_served() -> Result
             );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+        let document = admin.until_ready(false, LIMIT).await?;
+        let cause = check(&document, "audit")["cause"].to_string();
+        ensure!(
+            cause.contains("ALARM") && cause.contains("rolled back"),
+            "{document:#}"
+        );
         ensure!(
             gateway.process.logged()?.contains("ALARM"),
             "no alarm at the gateway"
