@@ -1,0 +1,328 @@
+"""What the audit log and the policy cost: CPU of the gateway for each request, and the time that the durable intent adds.
+
+    python benches/audit/measure.py [--programs target/release] [--rounds 10] [--requests 4000] [--connections 16] [--large-rounds 6]
+
+Starts an embedded store, a key server, an audit receiver, and two gateways of one deployment in a directory of its own: one as `sealgate init`
+leaves it, one with [audit], a receiver over TLS, and policies where this version has them. Rounds alternate between the two, so that whatever
+else the machine does meets both. Requests are presigned URLs over connections that stay open, the cheapest that a gateway is ever asked: beside
+anything that an SDK sends, the share of the audit log is smaller. CPU is the process's own clock (user and system, all threads).
+
+Prints Markdown tables. Exits 1 where 4 KiB requests cost more than --share of CPU more, or where the difference at 64 MiB is more than three
+standard errors and more than a hundredth. Needs boto3, openssl, Linux, and 2 GB of disk.
+"""
+
+import argparse
+import contextlib
+import os
+import pathlib
+import secrets
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+
+import boto3
+from botocore.config import Config
+
+BUCKET = "audit-measurement"
+SMALL, LARGE = 4 << 10, 64 << 20
+STORE = {"AWS_ACCESS_KEY_ID": "store", "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
+KEYS = ("AKIAKEYSERVER", secrets.token_hex(16))
+CLIENT = ("SGMEASURE", secrets.token_hex(16))
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def cpu_seconds(pid):
+    """The CPU clock of a process (clock_getcpuclockid(3)): nanoseconds, threads that have ended included."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+class Servers:
+    """Everything that runs, ended in the end."""
+
+    def __init__(self, programs, place):
+        self.programs, self.place, self.running = programs, place, []
+
+    def run(self, *arguments):
+        return subprocess.run([str(argument) for argument in arguments], check=True, capture_output=True, text=True, cwd=self.place).stdout
+
+    def start(self, name, *arguments, environment=None):
+        """Starts a program that says `ready URL`, and returns its process and the URL."""
+        log = open(self.place / f"{name}.log", "w")
+        command = [str(self.programs / arguments[0]), *(str(argument) for argument in arguments[1:])]
+        process = subprocess.Popen(
+            command, cwd=self.place, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **(environment or {})}
+        )
+        self.running.append(process)
+        for line in process.stdout:
+            if line.startswith("ready "):
+                threading.Thread(target=process.stdout.read, daemon=True).start()
+                return process, line.split()[1]
+        raise RuntimeError(f"{name} is not ready: {(self.place / f'{name}.log').read_text()}")
+
+    def close(self):
+        for process in reversed(self.running):
+            process.terminate()
+        for process in self.running:
+            process.wait(20)
+
+    def certificates(self):
+        """An authority, and a certificate for everybody on this machine."""
+        (self.place / "extensions").write_text("subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        self.run("openssl", "req", "-x509", *curve, "-days", 2, "-subj", "/CN=measurement", "-keyout", "ca-key.pem", "-out", "ca.pem",
+                 "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        self.run("openssl", "req", *curve, "-subj", "/CN=here", "-keyout", "key.pem", "-out", "request.pem")
+        self.run("openssl", "x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-days", 2,
+                 "-extfile", "extensions", "-out", "certificate.pem")
+
+    def has_policies(self):
+        return subprocess.run([self.programs / "sealgate", "policy", "--help"], capture_output=True).returncode == 0
+
+
+def configuration(store, key_server, more):
+    return f"""deployment = "measurement"
+[listener]
+address = "127.0.0.1:0"
+[upstream]
+endpoint = "{store}"
+region = "us-east-1"
+credentials = {{ access_key_id = "{STORE['AWS_ACCESS_KEY_ID']}", secret_access_key = "env:STORE_SECRET" }}
+[[key_service]]
+type = "aws-kms"
+key = "alias/measurement"
+region = "us-east-1"
+endpoint = "{key_server}"
+credentials = {{ access_key_id = "{KEYS[0]}", secret_access_key = "env:KEY_SECRET" }}
+[[identity]]
+name = "app"
+[[identity.credential]]
+access_key_id = "{CLIENT[0]}"
+secret_access_key = "env:CLIENT_SECRET"
+{more}"""
+
+
+POLICY = f"""[policy]
+[[policy.rule]]
+id = "app"
+identities = ["app"]
+allow = ["reader", "writer", "operator"]
+buckets = ["{BUCKET}"]
+[[policy.rule]]
+id = "sealed-drawer"
+identities = ["*"]
+deny = ["decrypt"]
+prefixes = ["drawer/"]
+[[policy.rule]]
+id = "buckets"
+identities = ["app"]
+allow = ["admin"]
+"""
+
+
+def deployment(servers):
+    """Starts everything. Returns the two gateways: process, URL."""
+    place = servers.place
+    servers.certificates()
+    program = servers.programs / "sealgate"
+    log = servers.run(program, "audit", "keygen", "measurement/gateway", "--output", "audit.key").strip()
+    receiver = servers.run(program, "audit", "keygen", "measurement/receiver", "--receiver", "--output", "receiver.key").strip()
+    _, store = servers.start("devstore", "sealgate-devstore", "--dir", "store", environment=STORE)
+    _, key_server = servers.start(
+        "kms", "sealgate-kms-mock", "--listen", "127.0.0.1:0", "--state-dir", "kms",
+        "--principal", f"name=gateway,access-key-id={KEYS[0]},secret=env:KEY_SECRET,operations=*", "--create-alias", "alias/measurement",
+        environment={"KEY_SECRET": KEYS[1]},
+    )
+    port = free_port()
+    servers.start(
+        "receiver", "sealgate", "audit", "receive", "--listen", f"127.0.0.1:{port}", "--directory", "copies", "--key", "receiver.key",
+        "--log", log, "--certificate", "certificate.pem", "--certificate-key", "key.pem", "--client-ca", "ca.pem",
+    )
+    audit = f"""[audit]
+directory = "audit"
+key = "file:audit.key"
+[audit.receiver]
+endpoint = "https://127.0.0.1:{port}"
+ca_file = "ca.pem"
+client_certificate = {{ certificate = "certificate.pem", key = "key.pem" }}
+public_key = "{receiver}"
+"""
+    if servers.has_policies():
+        audit += POLICY
+    environment = {"STORE_SECRET": STORE["AWS_SECRET_ACCESS_KEY"], "KEY_SECRET": KEYS[1], "CLIENT_SECRET": CLIENT[1]}
+    gateways = {}
+    for name, more in (("off", ""), ("on", audit)):
+        (place / f"{name}.toml").write_text(configuration(store, key_server, more))
+        gateways[name] = servers.start(f"gateway-{name}", "sealgate", "serve", "--config", f"{name}.toml", environment=environment)
+    return gateways
+
+
+class Load:
+    """Presigned requests to one gateway, over connections that stay open."""
+
+    def __init__(self, url):
+        self.address = urllib.parse.urlsplit(url).netloc.split(":")
+        self.client = boto3.client(
+            "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id=CLIENT[0], aws_secret_access_key=CLIENT[1],
+            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, request_checksum_calculation="when_required"),
+        )
+        self.sockets = []
+
+    def message(self, method, key, body=b""):
+        operation = {"GET": "get_object", "PUT": "put_object"}[method]
+        url = urllib.parse.urlsplit(self.client.generate_presigned_url(operation, Params={"Bucket": BUCKET, "Key": key}, ExpiresIn=86_400))
+        length = f"content-length: {len(body)}\r\n" if method == "PUT" else ""
+        return f"{method} {url.path}?{url.query} HTTP/1.1\r\nhost: {url.netloc}\r\n{length}\r\n".encode() + body
+
+    def connect(self, count):
+        while len(self.sockets) < count:
+            connection = socket.create_connection((self.address[0], int(self.address[1])))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.sockets.append(connection)
+        return self.sockets[:count]
+
+    def send(self, messages, count, connections):
+        """Sends `count` requests, the messages in turn. Returns how long each took, in seconds."""
+        left, lock, times, failures = iter(range(count)), threading.Lock(), [], []
+
+        def work(connection):
+            buffer = bytearray(1 << 20)
+            own = []
+            with contextlib.suppress(StopIteration):
+                while True:
+                    with lock:
+                        number = next(left)
+                    started = time.perf_counter()
+                    connection.sendall(messages[number % len(messages)])
+                    answer(connection, buffer)
+                    own.append(time.perf_counter() - started)
+            with lock:
+                times.extend(own)
+
+        def guarded(connection):
+            try:
+                work(connection)
+            except Exception as error:  # told by the caller
+                failures.append(error)
+
+        threads = [threading.Thread(target=guarded, args=(connection,)) for connection in self.connect(connections)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise failures[0]
+        return times
+
+
+def answer(connection, buffer):
+    """Reads one answer, which must be a 200, and forgets it."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        piece = connection.recv(64 << 10)
+        if not piece:
+            raise RuntimeError(f"cut off: {head!r}")
+        head += piece
+    head, _, rest = head.partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise RuntimeError((head + b"\n" + rest).decode(errors="replace"))
+    lines = (line.partition(b":") for line in head.lower().split(b"\r\n")[1:])
+    length = next((int(value) for name, _, value in lines if name == b"content-length"), 0)
+    left = length - len(rest)
+    while left > 0:
+        received = connection.recv_into(buffer, min(left, len(buffer)))
+        if not received:
+            raise RuntimeError("cut off")
+        left -= received
+
+
+def alternate(gateways, loads, messages, count, connections, rounds):
+    """CPU seconds for each request of each round, and all times, by gateway."""
+    cpu, times = {"off": [], "on": []}, {"off": [], "on": []}
+    for number in range(rounds + 1):
+        order = ("off", "on") if number % 2 == 0 else ("on", "off")
+        for name in order:
+            before = cpu_seconds(gateways[name][0].pid)
+            took = loads[name].send(messages[name], count, connections)
+            seconds = (cpu_seconds(gateways[name][0].pid) - before) / count
+            # The first round warms up: connections, keys in memory, files.
+            if number > 0:
+                cpu[name].append(seconds)
+                times[name].extend(took)
+    return cpu, times
+
+
+def quantile(values, share):
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--programs", type=pathlib.Path, default=pathlib.Path("target/release"))
+    parser.add_argument("--directory", type=pathlib.Path, help="where everything is kept meanwhile: its disk is what is synced")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--requests", type=int, default=4_000, help="of 4 KiB in each round")
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--large-rounds", type=int, default=6)
+    parser.add_argument("--large-requests", type=int, default=6, help="of 64 MiB in each round")
+    parser.add_argument("--share", type=float, default=0.10)
+    arguments = parser.parse_args()
+    failures = []
+    with tempfile.TemporaryDirectory(dir=arguments.directory) as place:
+        servers = Servers(arguments.programs.resolve(), pathlib.Path(place))
+        try:
+            gateways = deployment(servers)
+            loads = {name: Load(url) for name, (_, url) in gateways.items()}
+            loads["off"].client.create_bucket(Bucket=BUCKET)
+            bodies = {SMALL: os.urandom(SMALL), LARGE: os.urandom(LARGE)}
+            kind = "audit log and policy" if servers.has_policies() else "audit log, no policy in this version"
+            print(f"on: {kind}\n")
+            print("| requests | at once | CPU off | CPU on | difference | p50 off | p50 on | p99 off | p99 on |")
+            print("|---|---|---|---|---|---|---|---|---|")
+            plan = [
+                (SMALL, "4 KiB", arguments.connections, arguments.requests, arguments.rounds),
+                (SMALL, "4 KiB", 1, arguments.requests // 8, arguments.rounds),
+                (LARGE, "64 MiB", 1, arguments.large_requests, arguments.large_rounds),
+            ]
+            for size, label, connections, count, rounds in plan:
+                for method in ("PUT", "GET"):
+                    keys = range(1 if size == LARGE else 64)
+                    body = bodies[size] if method == "PUT" else b""
+                    messages = {
+                        name: [load.message(method, f"{label}/{key}", body) for key in keys] for name, load in loads.items()
+                    }
+                    cpu, times = alternate(gateways, loads, messages, count, connections, rounds)
+                    differences = [on / off - 1 for on, off in zip(cpu["on"], cpu["off"])]
+                    share, error = statistics.median(differences), 0.0
+                    if len(differences) > 1:
+                        error = statistics.stdev(differences) / len(differences) ** 0.5
+                    off, on = (statistics.median(cpu[name]) * 1e6 for name in ("off", "on"))
+                    p50 = [quantile(times[name], 0.5) * 1e3 for name in ("off", "on")]
+                    p99 = [quantile(times[name], 0.99) * 1e3 for name in ("off", "on")]
+                    print(
+                        f"| {method} {label} | {connections} | {off:.0f} µs | {on:.0f} µs | {share:+.1%} ± {error:.1%} | "
+                        f"{p50[0]:.2f} ms | {p50[1]:.2f} ms | {p99[0]:.2f} ms | {p99[1]:.2f} ms |",
+                        flush=True,
+                    )
+                    if size == SMALL and connections > 1 and share > arguments.share:
+                        failures.append(f"{method} of 4 KiB costs {share:.1%} more CPU, over {arguments.share:.0%}")
+                    if size == LARGE and share > max(0.01, 3 * error):
+                        failures.append(f"{method} of 64 MiB costs {share:.1%} more CPU, which is measurable")
+        finally:
+            servers.close()
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
