@@ -217,6 +217,8 @@ pub struct KeyDescription {
     /// The full names of other keys that open what this one wrapped, and the other way round: a multi-Region key of AWS in
     /// its other Regions.
     pub related_keys: Vec<String>,
+    /// The serial number of the token that holds it, as a PKCS#11 URI writes it: two tokens may have one label.
+    pub serial: Option<String>,
 }
 
 impl KeyDescription {
@@ -226,6 +228,7 @@ impl KeyDescription {
             key_reference,
             availability,
             related_keys: Vec::new(),
+            serial: None,
         }
     }
 }

@@ -325,6 +325,13 @@ impl RecoveryKey {
         secret_file::overwrite(&RECOVERY_KEY, path.as_ref(), |found| found == labels)
     }
 
+    /// Whether the file is a whole one with this key's labels. Blocks.
+    #[must_use]
+    pub fn is_in_file(&self, path: impl AsRef<Path>) -> bool {
+        let labels = self.to_file().labels;
+        secret_file::is_of(&RECOVERY_KEY, path.as_ref(), |found| found == labels)
+    }
+
     fn new(private: PrivateKey, deployment: &str, sender: RecoveryPublicKey) -> Result<Self> {
         if !is_deployment(deployment) {
             return Err(Error::misuse(

@@ -103,14 +103,46 @@ pub(crate) fn overwrite(
             "has another key than the one that is to be destroyed; nothing was done",
         ));
     }
-    OpenOptions::new()
-        .write(true)
-        .open(path)
-        .and_then(|mut file| {
-            file.write_all(&vec![0; line.len()])?;
-            file.sync_all()
-        })
-        .map_err(fault)
+    write_zeros(path, line.len()).map_err(fault)
+}
+
+/// Writes the zeros of a file that holds nothing else once more, and waits until they are on disk: whoever finds them does not
+/// know whether they ever left the memory of the system, which shows them also after a disk has refused them. Blocks.
+///
+/// # Errors
+///
+/// [`Error::Misuse`] where it holds something else, or cannot be written.
+pub fn overwrite_again(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    if remains(path)? != Remains::Overwritten {
+        return Err(Error::misuse(format!(
+            "{} holds other things than zeros; nothing was done",
+            path.display()
+        )));
+    }
+    let written = fs::metadata(path).and_then(|metadata| {
+        let length = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+        write_zeros(path, length.min(MAXIMUM_LINE_LENGTH + 1))
+    });
+    written.map_err(|error| failed(path, "overwritten", &error))
+}
+
+/// Whether the file is a whole one of this kind with the labels that are meant.
+pub(crate) fn is_of(kind: &Kind, path: &Path, is_meant: impl Fn(&[String]) -> bool) -> bool {
+    let Ok(line) = read_line(kind, path) else {
+        return false;
+    };
+    match line::parse(kind, &line) {
+        Ok(Content::Clear(file)) => is_meant(&file.labels),
+        Ok(Content::Sealed(sealed)) => is_meant(sealed.labels()),
+        Err(_) => false,
+    }
+}
+
+fn write_zeros(path: &Path, length: usize) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.write_all(&vec![0; length])?;
+    file.sync_all()
 }
 
 fn failed(path: &Path, what: &str, error: &io::Error) -> Error {
@@ -138,6 +170,19 @@ mod tests {
         assert_eq!(remains(&path).unwrap(), Remains::Overwritten);
         remove_overwritten(&path).unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn zeros_are_written_again_and_nothing_else_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.key");
+        assert!(overwrite_again(&path).is_err() && !path.exists());
+        fs::write(&path, "\0\0sealgate").unwrap();
+        assert!(overwrite_again(&path).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"\0\0sealgate");
+        fs::write(&path, [0; 90]).unwrap();
+        overwrite_again(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), [0; 90]);
     }
 
     #[cfg(unix)]

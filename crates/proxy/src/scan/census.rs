@@ -82,6 +82,10 @@ pub(crate) struct Census {
     pub(crate) clear: Found,
     /// Nobody can tell whose it is, or by whom it is wrapped.
     pub(crate) unknown: Found,
+    /// Those of them that are not known to lie inside.
+    pub(crate) unknown_outside: Found,
+    /// Versions of registry records that could not be read.
+    pub(crate) unread: Found,
     /// Versions of objects inside.
     pub(crate) objects_inside: u64,
     /// And outside.
@@ -115,7 +119,11 @@ impl Census {
                 };
                 for key in keys {
                     if side.len() >= MAXIMUM_KEYS && !side.contains_key(&key) {
-                        self.unknown.add(&format!("{name}: one key of too many"));
+                        let shown = format!("{name}: one key of too many");
+                        self.unknown.add(&shown);
+                        if !is_inside {
+                            self.unknown_outside.add(&shown);
+                        }
                         continue;
                     }
                     side.entry(key).or_default().add(name);
@@ -126,7 +134,13 @@ impl Census {
             }
             Seen::Clear if is_inside => self.clear.add(name),
             Seen::Clear | Seen::Nothing => {}
-            Seen::Unknown(cause) => self.unknown.add(&format!("{name}: {cause}")),
+            Seen::Unknown(cause) => {
+                let shown = format!("{name}: {cause}");
+                self.unknown.add(&shown);
+                if !is_inside {
+                    self.unknown_outside.add(&shown);
+                }
+            }
         }
     }
 
@@ -169,7 +183,10 @@ impl Census {
                 Ok(Some(bytes)) => {
                     RegistryRecord::parse(&bytes, id).map_err(|error| error.detail().to_owned())
                 }
-                Err(error) => Err(error.to_string()),
+                Err(error) => {
+                    self.unread.add(&format!("{}: {error}", version.name));
+                    Err(error.to_string())
+                }
             };
             let name = version.name.clone();
             let versions = all.entry(id).or_default();
@@ -201,6 +218,7 @@ impl Census {
             for version in gateway.state.versions(registry_prefix()).await? {
                 if vanished.contains(&(version.name.clone(), version.version_id)) {
                     let cause = "the storage lists it, and says that it is not there";
+                    self.unread.add(&format!("{}: {cause}", version.name));
                     self.add(false, &version.name, Seen::Unknown(cause.to_owned()));
                 }
             }

@@ -44,11 +44,14 @@ pub(crate) struct Trial {
     /// The names of the domain that is to go.
     own: Vec<String>,
     permit: PermitIssuer,
-    tried: Cache<[u8; 32], bool>,
+    /// By the place of the key that was asked, too: two keys may have one name.
+    tried: Cache<(usize, [u8; 32]), bool>,
 }
 
 struct Candidate {
     key: KnownKey,
+    /// Its place in the configuration.
+    place: usize,
     /// Whether it is to be destroyed.
     goes: bool,
 }
@@ -67,6 +70,7 @@ impl Trial {
             keys: keys
                 .map(|(place, key)| Candidate {
                     key,
+                    place,
                     goes: going.contains(&place),
                 })
                 .collect(),
@@ -173,7 +177,7 @@ impl Trial {
                 // One that stays, or is gone, and does not tell its name. The wrap is taken at its word.
                 Ok(false) | Err(_) => continue,
             }
-            match self.opens(&candidate.key, id, wrap, domains).await {
+            match self.opens(candidate, is_inside, id, wrap, domains).await {
                 Ok(false) => is_refused = true,
                 Err(error) if candidate.goes => return Err(error),
                 // A key that stays is not ours to use, perhaps. Then it is taken at the wrap's word.
@@ -185,18 +189,20 @@ impl Trial {
 
     async fn opens(
         &self,
-        key: &KnownKey,
+        candidate: &Candidate,
+        is_inside: bool,
         id: WorkingKeyId,
         wrap: &Wrap,
         domains: &[Domain],
     ) -> Result<bool, S3Error> {
         for domain in domains {
-            let digest = known_keys::digest(id, domain, wrap);
-            let opened = if let Some(opened) = self.tried.get(&digest) {
+            let trial = (candidate.place, known_keys::digest(id, domain, wrap));
+            let opened = if let Some(opened) = self.tried.get(&trial) {
                 opened
             } else {
-                let opened = self.attempt(key, id, wrap, domain).await?;
-                self.tried.insert(digest, opened);
+                let key = &candidate.key;
+                let opened = self.attempt(key, is_inside, id, wrap, domain).await?;
+                self.tried.insert(trial, opened);
                 opened
             };
             if opened {
@@ -209,6 +215,7 @@ impl Trial {
     async fn attempt(
         &self,
         key: &KnownKey,
+        is_inside: bool,
         id: WorkingKeyId,
         wrap: &Wrap,
         domain: &Domain,
@@ -219,8 +226,13 @@ impl Trial {
         let Err(error) = opened else { return Ok(true) };
         match failure_of(&error) {
             Some(KeyServiceFailure::Refused) => Ok(false),
-            // AWS KMS says so of a ciphertext of another key; Vault of a version that may come back.
-            Some(KeyServiceFailure::WrapWithdrawn) if key.provider == Provider::AwsKms => Ok(false),
+            // AWS KMS says so of a ciphertext of another key, and also where a policy or a grant keeps us from using ours in
+            // this context; Vault of a version that may come back. What lies outside must not be lost by that.
+            Some(KeyServiceFailure::WrapWithdrawn)
+                if is_inside && key.provider == Provider::AwsKms =>
+            {
+                Ok(false)
+            }
             _ => Err(S3Error::from(error)),
         }
     }

@@ -192,17 +192,92 @@ impl KeyService for Nameless {
 }
 
 #[tokio::test]
-async fn a_ciphertext_of_another_key_of_aws_is_not_its() {
+async fn a_ciphertext_that_aws_does_not_let_us_open_is_disowned_inside_and_nobodys_to_tell_outside() {
     let wrap = Wrap::new(
         Provider::AwsKms,
         KeyReference::from_bytes(REFERENCE),
         vec![1],
     )
     .unwrap();
-    let services = [failing(Provider::AwsKms, KeyServiceFailure::WrapWithdrawn)];
-    let named = trial(&services, &[0])
-        .of_wraps(false, id(1), &[wrap], &[domain("bob")])
-        .await
-        .unwrap();
+    let services = [failing(Provider::AwsKms, WrapWithdrawn)];
+    let (trial, wraps) = (trial(&services, &[0]), std::slice::from_ref(&wrap));
+    let alice = [domain("alice")];
+    let named = trial.of_wraps(true, id(1), wraps, &alice).await.unwrap();
     assert_eq!(named.disowned.len(), 1);
+    // A policy that lets us use the key for alice alone says the same of a genuine wrap of somebody else.
+    let told = trial.of_wraps(false, id(2), wraps, &[domain("bob")]).await;
+    assert!(told.is_err());
+}
+
+/// A key that has the name of another one, as with Vault and tokens, whose references name no server.
+#[derive(Debug)]
+struct Namesake(LocalKeyService);
+
+#[async_trait::async_trait]
+impl KeyService for Namesake {
+    fn provider(&self) -> Provider {
+        Provider::Local
+    }
+
+    async fn key_reference(&self) -> Result<KeyReference> {
+        Ok(KeyReference::from_bytes(REFERENCE))
+    }
+
+    async fn generate(&self, context: &EncryptionContext) -> Result<(WorkingKey, Wrap)> {
+        let (key, wrap) = self.0.generate(context).await?;
+        let name = KeyReference::from_bytes(REFERENCE);
+        Ok((key, Wrap::new(Provider::Local, name, wrap.blob().to_vec())?))
+    }
+
+    async fn wrap(&self, context: &EncryptionContext, key: &WorkingKey) -> Result<Wrap> {
+        self.0.wrap(context, key).await
+    }
+
+    async fn unwrap(
+        &self,
+        permit: &UnwrapPermit,
+        context: &EncryptionContext,
+        wrap: &Wrap,
+    ) -> Result<WorkingKey> {
+        let own = self.0.key_reference().await?;
+        let wrap = Wrap::new(Provider::Local, own, wrap.blob().to_vec())?;
+        self.0.unwrap(permit, context, &wrap).await
+    }
+
+    async fn rewrap(&self, _: &EncryptionContext, _: &Wrap, _: RewrapSource<'_>) -> Result<Wrap> {
+        Err(key_service_error(Refused, "x"))
+    }
+
+    async fn describe(&self) -> Result<KeyDescription> {
+        self.0.describe().await
+    }
+}
+
+#[tokio::test]
+async fn of_two_keys_of_one_name_each_is_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = |name: &str| {
+        Namesake(LocalKeyService::create(directory.path().join(name)).unwrap())
+    };
+    let (new, old) = (key("new"), key("old"));
+    let context = EncryptionContext::new(domain("bob"), id(1));
+    let (_, wrap) = old.generate(&context).await.unwrap();
+    let orders: [[Arc<dyn KeyService>; 2]; 2] = [
+        [Arc::new(new), Arc::new(old)],
+        [Arc::new(key("third")), Arc::new(key("fourth"))],
+    ];
+    let [services, strangers] = orders;
+    let reversed = [Arc::clone(&services[1]), Arc::clone(&services[0])];
+    let wraps = std::slice::from_ref(&wrap);
+    for services in [services, reversed] {
+        let trial = trial(&services, &[0, 1]);
+        // Twice: also what is remembered is remembered of each.
+        for _ in 0..2 {
+            let named = trial.of_wraps(false, id(1), wraps, &[domain("bob")]).await;
+            assert_eq!(named.unwrap().keys.len(), 1, "bob would lose it");
+        }
+    }
+    let trial = trial(&strangers, &[0, 1]);
+    let named = trial.of_wraps(false, id(1), wraps, &[domain("bob")]).await;
+    assert_eq!(named.unwrap().disowned.len(), 1);
 }

@@ -154,6 +154,14 @@ impl LocalKeyService {
         })
     }
 
+    /// Whether the file holds the key that has this identifier, whole. Blocks.
+    #[must_use]
+    pub fn is_in_file(path: impl AsRef<Path>, key_id: &str) -> bool {
+        secret_file::is_of(&LOCAL_KEY, path.as_ref(), |labels| {
+            labels.first().is_some_and(|label| label == key_id)
+        })
+    }
+
     fn from_file(file: &SecretFile, path: &Path) -> Result<Self> {
         let key_id = file.labels.first().cloned().unwrap_or_default();
         Ok(Self {

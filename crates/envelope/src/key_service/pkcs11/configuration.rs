@@ -16,6 +16,11 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
+/// As the value of an attribute of such a URI.
+pub(super) fn escaped(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
 /// The longest label of a token (PKCS#11, `CK_TOKEN_INFO`).
 const TOKEN_LABEL_LIMIT: usize = 32;
 
@@ -82,8 +87,8 @@ impl Pkcs11Configuration {
     pub(super) fn key_name(&self) -> String {
         format!(
             "pkcs11:token={};object={}",
-            utf8_percent_encode(&self.token, RESERVED),
-            utf8_percent_encode(&self.key, RESERVED)
+            escaped(&self.token),
+            escaped(&self.key)
         )
     }
 

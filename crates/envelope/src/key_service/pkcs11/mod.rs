@@ -323,8 +323,8 @@ impl KeyService for Pkcs11Token {
     }
 
     async fn describe(&self) -> Result<KeyDescription> {
-        let availability = self
-            .with_key(|_, session, key| {
+        let (availability, serial) = self
+            .with_key(|inner, session, key| {
                 let asked = [AttributeType::Encrypt, AttributeType::Decrypt];
                 let attributes = session.get_attributes(key, &asked)?;
                 let disabled = |attribute: &Attribute| {
@@ -333,18 +333,21 @@ impl KeyService for Pkcs11Token {
                         Attribute::Encrypt(false) | Attribute::Decrypt(false)
                     )
                 };
-                Ok(if attributes.iter().any(disabled) {
+                let availability = if attributes.iter().any(disabled) {
                     KeyAvailability::Disabled
                 } else {
                     KeyAvailability::Enabled
-                })
+                };
+                Ok((availability, Token::serial(&inner.configuration)?))
             })
             .await?;
-        Ok(KeyDescription::new(
+        let mut described = KeyDescription::new(
             self.inner.key_name.clone(),
             self.inner.key_reference,
             availability,
-        ))
+        );
+        described.serial = Some(serial);
+        Ok(described)
     }
 
     /// At once: a token knows no waiting period.

@@ -11,7 +11,7 @@ use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 
 use super::classification::{failed, loses_sessions, refuses_the_pin};
-use super::configuration::Pkcs11Configuration;
+use super::configuration::{Pkcs11Configuration, escaped};
 use crate::error::{Error, KeyServiceFailure, Result};
 use crate::key_service::key_service_error;
 
@@ -85,6 +85,16 @@ impl Token {
             Fault::Ours(error) => error,
             Fault::Module(error) => failed(&configuration.key_name(), &error),
         })
+    }
+
+    /// The serial number of the token of this label.
+    pub(super) fn serial(configuration: &Pkcs11Configuration) -> Result<String> {
+        let name = configuration.key_name();
+        let module = module(&configuration.module).map_err(|error| failed(&name, &error))?;
+        let slot = slot(&module, configuration)?;
+        let information = module.get_token_info(slot);
+        let information = information.map_err(|error| failed(&name, &error))?;
+        Ok(escaped(information.serial_number().trim_end()))
     }
 
     fn finish<T>(

@@ -166,6 +166,7 @@ impl KeyService for FaultyService {
     async fn describe(&self) -> Result<KeyDescription> {
         Ok(KeyDescription {
             related_keys: Vec::new(),
+            serial: None,
             key_name: "test".to_owned(),
             key_reference: self.reference,
             availability: KeyAvailability::Enabled,

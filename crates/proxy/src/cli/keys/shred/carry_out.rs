@@ -19,6 +19,7 @@ use anyhow::{Context as _, bail, ensure};
 use sealgate_envelope::key_service::KeyService;
 use sealgate_envelope::key_service::local::LocalKeyService;
 use sealgate_envelope::key_service::recovery::RecoveryKey;
+use sealgate_envelope::secret_file::overwrite_again;
 
 use super::super::command;
 use super::certificate::{Certificate, GatewaysFlushed, ObjectsTried, RecordsDeleted};
@@ -34,6 +35,7 @@ use super::others;
 use super::plan::{KeyState, Plan, PlannedKey};
 use super::proof::{self, Proof};
 use super::records;
+use super::report;
 use super::signing::SigningKey;
 use crate::cli::pace::PaceArguments;
 use crate::cli::passphrase::PassphraseArgument;
@@ -49,6 +51,10 @@ const FLUSH_LIMIT: Duration = Duration::from_mins(2);
 
 /// How long a key service may go on opening after it has taken a deletion: AWS KMS is eventually consistent.
 const SETTLING: Duration = Duration::from_mins(3);
+
+/// How long AWS KMS itself has to refuse without an interruption before gateways drop what they have cached. Its documentation
+/// says of changes of a key's state that they reach all of it within seconds, or a few minutes.
+const CONSISTENCY: Duration = Duration::from_mins(5);
 
 /// The pause between attempts meanwhile.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -82,9 +88,16 @@ impl Work<'_> {
         recovery: Option<RecoveryKey>,
     ) -> anyhow::Result<Ended> {
         let mut recovery = recovery;
+        if let Some(written) = Certificate::written(order, self.key)? {
+            self.orders.end(order, Ending::CarriedOut, self.key)?;
+            return Ok(Ended::Done(Box::new(written)));
+        }
         if order.is_begun() {
             order.plan()?.check_places(self.config)?;
-        } else {
+            self.find_out(order).await?;
+        }
+        let was_begun = order.is_begun();
+        if !was_begun {
             document::try_place(&order.certificate).context("the certificate")?;
             let plan = match looked {
                 Some(plan) => plan,
@@ -100,18 +113,14 @@ impl Work<'_> {
             self.save(order)?;
         }
         let gateway = self.gateway(order).await?;
-        if order.is_begun() {
+        if was_begun {
             let refusals = others::look_at_others(&gateway, self.config, order, self.pace).await?;
             if !refusals.is_empty() {
                 return Ok(Ended::Refused(refusals));
             }
         }
         self.destroy_keys(order, &gateway, recovery).await?;
-        self.settle(order).await?;
-        self.flush(order).await?;
-        self.prove(order).await?;
-        self.delete_records(order).await?;
-        self.try_again(order).await?;
+        self.show(order).await?;
         if order.progress.completed.is_none() {
             order.progress.completed = Some(Moment::now());
             self.save(order)?;
@@ -120,6 +129,23 @@ impl Work<'_> {
         let certificate = certificate.write(&order.certificate, self.key)?;
         self.orders.end(order, Ending::CarriedOut, self.key)?;
         Ok(Ended::Done(Box::new(certificate)))
+    }
+
+    /// From the keys to what follows from them; once more from the beginning where a key could be used meanwhile.
+    async fn show(&self, order: &mut Order) -> anyhow::Result<()> {
+        for _ in 0..ROUNDS {
+            self.settle(order).await?;
+            self.flush(order).await?;
+            if self.prove(order).await? {
+                self.delete_records(order).await?;
+                if self.try_again(order).await? {
+                    return Ok(());
+                }
+            }
+        }
+        bail!(
+            "somebody takes the deletion back in the key service and gives it again, all the time; find out who, and run this again"
+        )
     }
 
     async fn look(
@@ -142,7 +168,7 @@ impl Work<'_> {
     }
 
     /// With fresh clients of the key services, as a gateway that starts now has them.
-    async fn gateway(&self, order: &Order) -> anyhow::Result<Arc<Gateway>> {
+    pub(super) async fn gateway(&self, order: &Order) -> anyhow::Result<Arc<Gateway>> {
         let services = known::key_services(self.config, order.progress.plan.as_ref()).await?;
         Gateway::reader(self.config.clone(), services).await
     }
@@ -151,7 +177,7 @@ impl Work<'_> {
         self.orders.save(order, self.key)
     }
 
-    fn set(&self, order: &mut Order, place: usize, state: KeyState) -> anyhow::Result<()> {
+    pub(super) fn set(&self, order: &mut Order, place: usize, state: KeyState) -> anyhow::Result<()> {
         order.planned(place)?.state = state;
         self.save(order)
     }
@@ -175,7 +201,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn ask_to_destroy(
+    pub(super) async fn ask_to_destroy(
         &self,
         order: &mut Order,
         place: usize,
@@ -187,7 +213,8 @@ impl Work<'_> {
         let service = names.iter().position(|known| known == name);
         let service = service.and_then(|place| gateway.key_services.get(place));
         let service: &dyn KeyService = service.context("no such key service")?.as_ref();
-        let was_asked = key.state == KeyState::Asked;
+        // Of another state of which it was asked for before, too.
+        let was_asked = key.may_be_gone();
         self.set(order, place, KeyState::Asked)?;
         match destroy::end(service, &key.chosen, order.waiting_days, was_asked).await {
             Attempt::Destroyed(destroyed) => {
@@ -198,12 +225,12 @@ impl Work<'_> {
                 bail!("{}", refused(order, name, &cause));
             }
             Attempt::Unknown(error) => Err(error).with_context(|| {
-                format!("whether the key of key service {name} is destroyed is not known, since its answer got lost; run this again to find out and to go on")
+                format!("whether the key of key service {name} is destroyed is not known, since its answer got lost; run this again to find out: if the key can be used, everything is looked at again")
             }),
         }
     }
 
-    fn destroy_file(
+    pub(super) fn destroy_file(
         &self,
         order: &mut Order,
         place: usize,
@@ -217,7 +244,7 @@ impl Work<'_> {
                 return self.set(order, place, KeyState::Stated);
             }
             FileStep::Missing => bail!(
-                "{shown} is not there, and nothing shows that its key was destroyed: bring back the medium that it lies on, and run this again; if the key is destroyed, with all copies, say so: --destroyed '{}'",
+                "{shown} is not there, or holds no key, and nothing shows that its key was destroyed: bring back the medium that it lies on, and run this again; if the key is destroyed, with all copies, say so: --destroyed '{}'",
                 key.chosen.key
             ),
             FileStep::Overwrite => {
@@ -227,10 +254,17 @@ impl Work<'_> {
                     None => Some(self.recovery(file, &key, recovery.take())?),
                 };
                 self.set(order, place, KeyState::Asked)?;
-                let overwritten = destroy::overwritten(file, || match &opened {
-                    Some(recovery) => recovery.overwrite_file(file),
-                    None => LocalKeyService::overwrite_file(file, &key.chosen.full_name),
-                });
+                let id = &key.chosen.full_name;
+                let overwritten = match &opened {
+                    Some(recovery) => destroy::overwritten(
+                        || recovery.is_in_file(file),
+                        || recovery.overwrite_file(file),
+                    ),
+                    None => destroy::overwritten(
+                        || LocalKeyService::is_in_file(file, id),
+                        || LocalKeyService::overwrite_file(file, id),
+                    ),
+                };
                 let state = overwritten.with_context(|| {
                     format!("whether {shown} is overwritten is not known; run this again")
                 })?;
@@ -238,6 +272,12 @@ impl Work<'_> {
                 if let KeyState::Refused(cause) = state {
                     bail!("{}", refused(order, &name, &cause));
                 }
+            }
+            FileStep::OverwriteAgain => {
+                overwrite_again(file)
+                    .map_err(|error| destroy::detailed(&error))
+                    .with_context(|| format!("{shown} holds zeros, and whether they are on disk is not known; run this again"))?;
+                self.set(order, place, KeyState::Overwritten)?;
             }
             FileStep::Remove => self.set(order, place, KeyState::Overwritten)?,
         }
@@ -266,14 +306,28 @@ impl Work<'_> {
         Ok(recovery)
     }
 
-    /// Until each key service refuses.
+    /// Until each key service refuses, and has done so for as long as it may take to be told everywhere.
     async fn settle(&self, order: &mut Order) -> anyhow::Result<()> {
-        if order.progress.settled.is_none() {
-            self.until_shown(order).await?;
-            order.progress.settled = Some(Moment::now());
-            self.save(order)?;
+        if order.progress.settled.is_some() {
+            return Ok(());
         }
-        Ok(())
+        let needed = consistency(order.plan()?);
+        if !needed.is_zero() {
+            report::tell(&format!(
+                "waiting for {} s while AWS KMS tells all of its servers that the key is to go",
+                needed.as_secs()
+            ));
+        }
+        let mut since = None;
+        loop {
+            match self.until_shown(order).await? {
+                Some(_) if since.get_or_insert_with(Instant::now).elapsed() >= needed => break,
+                Some(_) => tokio::time::sleep(PAUSE).await,
+                None => since = None,
+            }
+        }
+        order.progress.settled = Some(Moment::now());
+        self.save(order)
     }
 
     async fn flush(&self, order: &mut Order) -> anyhow::Result<()> {
@@ -308,13 +362,16 @@ impl Work<'_> {
         self.save(order)
     }
 
-    /// While the records are there still: what opens no more then does so for want of the keys.
-    async fn prove(&self, order: &mut Order) -> anyhow::Result<()> {
+    /// While the records are there still: what opens no more then does so for want of the keys. Whether that stands.
+    async fn prove(&self, order: &mut Order) -> anyhow::Result<bool> {
         if order.progress.objects.is_none() {
-            order.progress.objects = Some(self.until_shown(order).await?);
+            let Some(objects) = self.until_shown(order).await? else {
+                return Ok(false);
+            };
+            order.progress.objects = Some(objects);
             self.save(order)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Deletes the domain's records until a listing shows none.
@@ -347,30 +404,47 @@ impl Work<'_> {
         )
     }
 
-    async fn try_again(&self, order: &mut Order) -> anyhow::Result<()> {
-        if order.progress.tried_again.is_none() {
-            let objects = self.until_shown(order).await?;
-            order.progress.objects = Some(objects);
-            order.progress.tried_again = Some(Moment::now());
-            self.save(order)?;
-        }
-        Ok(())
+    /// In each run that comes so far: one that was killed here may be gone on with weeks later. Whether it stands.
+    async fn try_again(&self, order: &mut Order) -> anyhow::Result<bool> {
+        let Some(objects) = self.until_shown(order).await? else {
+            return Ok(false);
+        };
+        order.progress.objects = Some(objects);
+        order.progress.tried_again = Some(Moment::now());
+        self.save(order)?;
+        Ok(true)
     }
 
-    /// Tries until nothing opens, or until it takes too long. The dates of deletions are saved.
-    async fn until_shown(&self, order: &mut Order) -> anyhow::Result<ObjectsTried> {
+    /// Tries until nothing opens, or until it takes too long. The dates of deletions are taken anew; none where one has changed
+    /// since the key services refused, so that everything behind that is to be done again.
+    async fn until_shown(&self, order: &mut Order) -> anyhow::Result<Option<ObjectsTried>> {
         let deadline = Instant::now() + SETTLING;
         let has_settled = order.progress.settled.is_some();
         loop {
             let gateway = self.gateway(order).await?;
             let days = order.waiting_days;
             let plan = order.progress.plan.as_mut().context("nothing is planned")?;
+            let dates = plan.dates();
             let error = match proof::tried(&gateway, plan, days).await {
-                Ok(Proof::Shown(tried)) => return Ok(tried),
-                Ok(Proof::Alive(cause)) if has_settled => bail!(
-                    "{cause}, and it could not when the keys were destroyed: somebody has taken the deletion back in the key service. Either take the order back, too, with --cancel {}, or have the key deleted there and run this again",
-                    order.domain
-                ),
+                Ok(Proof::Shown(_)) if plan.dates() != dates => {
+                    if has_settled {
+                        report::tell(
+                            "the date of a deletion has changed: somebody has taken it back in the key service and given it again. What gateways may have cached meanwhile is dropped once more",
+                        );
+                        order.progress.unsettle();
+                    }
+                    self.save(order)?;
+                    return Ok(None);
+                }
+                Ok(Proof::Shown(tried)) => return Ok(Some(tried)),
+                Ok(Proof::Alive(cause)) if has_settled => {
+                    order.progress.unsettle();
+                    self.save(order)?;
+                    bail!(
+                        "{cause}, and it could not when the keys were destroyed: somebody has taken the deletion back in the key service. Either take the order back, too, with --cancel {}, or have the key deleted there and run this again",
+                        order.domain
+                    )
+                }
                 Ok(Proof::Alive(cause)) => anyhow::Error::msg(cause),
                 Err(error) => error,
             };
@@ -380,6 +454,22 @@ impl Work<'_> {
             tracing::debug!(error = %format!("{error:#}"), "not shown yet");
             tokio::time::sleep(PAUSE).await;
         }
+    }
+}
+
+/// How long the key services of these keys have to refuse without an interruption. AWS KMS is eventually consistent, and each
+/// of its servers by itself: one that refuses us may not be the one that a gateway asks.
+fn consistency(plan: &Plan) -> Duration {
+    let is_at_aws = |key: &PlannedKey| match &key.state {
+        KeyState::Destroyed(destroyed) => {
+            destroyed.key.to_string().starts_with("aws-kms ") && destroyed.not_covered.is_none()
+        }
+        _ => false,
+    };
+    if plan.keys.iter().any(is_at_aws) {
+        CONSISTENCY
+    } else {
+        Duration::ZERO
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::document;
 use super::moment::Moment;
 use super::order::Order;
-use super::plan::{KeyState, Plan};
+use super::plan::{KeyState, Plan, PlannedKey};
 use super::signing::{PublicKey, SigningKey};
 use crate::scan::key_name::KeyName;
 
@@ -99,12 +99,18 @@ pub(super) struct Certificate {
     completed: Moment,
     completed_by: String,
     keys: Vec<DestroyedKey>,
+    /// Keys whose destruction is not confirmed by anybody: it was planned, and could not be found out.
+    #[serde(default)]
+    not_confirmed: Vec<String>,
     /// Keys that the operator has said to be destroyed; nothing here has shown it.
     destroyed_as_the_operator_states: Vec<KeyName>,
     /// The buckets that were looked at.
     buckets: Vec<String>,
     registry: RecordsDeleted,
     gateways: GatewaysFlushed,
+    /// The operator has said that no gateway runs.
+    #[serde(default)]
+    no_gateway_as_the_operator_states: bool,
     objects: ObjectsTried,
     /// When nothing opened, for the last time: with the keys, the caches and the records gone.
     tried_again: Moment,
@@ -129,6 +135,10 @@ impl Certificate {
             objects.refused_after == objects.opened_before,
             "some objects were not shown to be refused"
         );
+        let gateways = progress.flushed.clone().context("no gateway was flushed")?;
+        // What was destroyed here needs no statement.
+        let mut stated = order.stated.clone();
+        stated.retain(|stated| !keys.iter().any(|key| key.key == *stated));
         let mut not_covered: Vec<String> = LIMITS.map(str::to_owned).to_vec();
         not_covered.extend(plan.notes.iter().cloned());
         if objects.refused_after == 0 {
@@ -148,13 +158,16 @@ impl Certificate {
             completed,
             completed_by: completed_by.to_owned(),
             keys,
-            destroyed_as_the_operator_states: order.stated.clone(),
+            not_confirmed: not_confirmed(plan),
+            destroyed_as_the_operator_states: stated,
             buckets: plan.buckets.clone(),
             registry: progress
                 .records
                 .clone()
                 .context("the registry still has records")?,
-            gateways: progress.flushed.clone().context("no gateway was flushed")?,
+            no_gateway_as_the_operator_states: order.without_gateways
+                && gateways.gateways.is_empty(),
+            gateways,
             objects,
             tried_again: progress.tried_again.context("it was not tried once more")?,
             not_covered,
@@ -180,6 +193,15 @@ impl Certificate {
                 path.display()
             ),
         }
+    }
+
+    /// That of this order, where it was written already and the run was killed before the order was ended.
+    pub(super) fn written(order: &Order, key: &SigningKey) -> anyhow::Result<Option<Self>> {
+        if order.progress.completed.is_none() || !order.certificate.exists() {
+            return Ok(None);
+        }
+        let written = Self::read(&order.certificate, &key.public()?);
+        Ok(written.ok().filter(|written| written.order == order.id))
     }
 
     /// Reads one whose signature verifies.
@@ -211,6 +233,12 @@ impl Certificate {
             self.completed,
             self.completed_by
         );
+        if !self.not_confirmed.is_empty() {
+            text.push_str("\nNOT CONFIRMED for every key: the date is that of those that are");
+        }
+        for key in &self.not_confirmed {
+            let _ = write!(text, "\nnot confirmed: {key}");
+        }
         for key in &self.keys {
             // Writing to a String never fails.
             let _ = write!(
@@ -241,6 +269,9 @@ impl Certificate {
             self.objects.deleted,
             self.tried_again
         );
+        if self.no_gateway_as_the_operator_states {
+            text.push_str("\nno gateway runs, as the operator states: none was asked to drop its keys");
+        }
         let survivors = self.keys.iter().filter_map(|key| key.not_covered.as_ref());
         for limit in self.not_covered.iter().chain(survivors) {
             let _ = write!(text, "\nnot covered: {limit}");
@@ -261,6 +292,18 @@ fn destroyed(order: &Order, plan: &Plan) -> anyhow::Result<Vec<DestroyedKey>> {
         }
     }
     Ok(keys)
+}
+
+/// What is said of keys of which nobody knows what has become.
+fn not_confirmed(plan: &Plan) -> Vec<String> {
+    let stated = plan.keys.iter().filter(|key| key.state == KeyState::Stated);
+    let said = stated.map(|PlannedKey { chosen, .. }| {
+        format!(
+            "{}: {} ({}) at {}: its destruction was planned, nothing has shown what became of it, and the operator states that it is destroyed, with all copies. That objects were refused shows nothing of what this key has wrapped",
+            chosen.service(), chosen.full_name, chosen.key, chosen.place
+        )
+    });
+    said.collect()
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! One key, destroyed: what its service answered, and what follows from that.
 
+use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
-use sealgate_envelope::key_service::{KeyAvailability, KeyService, failure_of};
+use sealgate_envelope::key_service::{KeyAvailability, KeyDescription, KeyService, failure_of};
 use sealgate_envelope::secret_file::{Remains, remains, remove_overwritten};
 use sealgate_envelope::{KeyServiceFailure, Result as EnvelopeResult};
 
@@ -28,28 +29,35 @@ pub(super) fn detailed(error: &sealgate_envelope::Error) -> anyhow::Error {
     anyhow!("{}", error.detail().to_owned())
 }
 
-/// Asks a key service to end its key. `was_asked` says that an earlier attempt has no known answer.
+/// The full name of a key, with what tells it from one of the same name elsewhere.
+pub(super) fn full_name(described: &KeyDescription) -> String {
+    let name = &described.key_name;
+    match &described.serial {
+        Some(serial) => format!("{name};serial={serial}"),
+        None => name.clone(),
+    }
+}
+
+/// Asks a key service to end exactly this key. `was_asked` says that an earlier attempt has no known answer.
 pub(super) async fn end(
     service: &dyn KeyService,
     chosen: &ChosenKey,
     waiting_days: u8,
     was_asked: bool,
 ) -> Attempt {
-    // Behind an alias there may be another key by now.
-    let asked = match service.key_reference().await {
-        Ok(reference) => {
-            let found = KeyName::new(service.provider(), reference);
-            if found != chosen.key {
-                return Attempt::Refused(format!(
-                    "it is {found} now, and {} was to be destroyed",
-                    chosen.key
-                ));
-            }
-            service.schedule_deletion(waiting_days).await
-        }
-        Err(error) => Err(error),
+    // Under its name there may be another key by now. Until this is told, nothing is asked for.
+    let other = match service.describe().await {
+        Ok(described) => another(service, &described, chosen),
+        Err(error) => Some(error.detail().to_owned()),
     };
-    let error = match asked {
+    if let Some(cause) = other {
+        return if was_asked {
+            Attempt::Unknown(anyhow!(cause))
+        } else {
+            Attempt::Refused(cause)
+        };
+    }
+    let error = match service.schedule_deletion(waiting_days).await {
         Ok(deletion) => {
             return Attempt::Destroyed(destroyed(
                 chosen,
@@ -60,44 +68,103 @@ pub(super) async fn end(
         }
         Err(error) => error,
     };
-    let failure = failure_of(&error);
-    if was_asked && failure == Some(KeyServiceFailure::NotFound) {
-        // At the same place, which the plan pins, and after an attempt of ours that may have been heard.
-        return Attempt::Destroyed(destroyed(
-            chosen,
-            "gone, after an attempt of this order whose answer was lost",
-            Moment::now(),
-            Some("backups of the key from before"),
-        ));
-    }
-    let is_alive = is_alive(service, chosen).await;
-    let is_definite = match failure {
+    let is_refusal = matches!(
+        failure_of(&error),
         Some(
             KeyServiceFailure::Denied
-            | KeyServiceFailure::NotFound
-            | KeyServiceFailure::KeyUnusable
-            | KeyServiceFailure::Misconfigured
-            | KeyServiceFailure::Refused,
-        ) => is_alive == Some(true) || (is_alive.is_none() && !was_asked),
-        // Not heard, or not to the end: it may still take effect.
-        _ => false,
-    };
+                | KeyServiceFailure::KeyUnusable
+                | KeyServiceFailure::Misconfigured
+                | KeyServiceFailure::Refused
+        )
+    );
+    let is_definite = is_refusal
+        && match condition(service, chosen).await {
+            Condition::Usable => true,
+            Condition::Unknown(_) => !was_asked,
+            Condition::Going | Condition::Zeros | Condition::Missing => false,
+        };
     if is_definite {
         Attempt::Refused(error.detail().to_owned())
     } else {
+        // Not heard, or not to the end: it may still take effect.
         Attempt::Unknown(detailed(&error))
     }
 }
 
-/// Whether a service says that its key can still be used, or be enabled; none where it does not say.
-pub(super) async fn is_alive(service: &dyn KeyService, chosen: &ChosenKey) -> Option<bool> {
-    let described = service.describe().await.ok()?;
-    let name = KeyName::new(service.provider(), described.key_reference);
-    let is_usable = matches!(
-        described.availability,
-        KeyAvailability::Enabled | KeyAvailability::Disabled
-    );
-    (name == chosen.key).then_some(is_usable)
+/// Where a service has another key than the one that is meant, which.
+fn another(
+    service: &dyn KeyService,
+    described: &KeyDescription,
+    chosen: &ChosenKey,
+) -> Option<String> {
+    let found = KeyName::new(service.provider(), described.key_reference);
+    let name = full_name(described);
+    (found != chosen.key || name != chosen.full_name).then(|| {
+        format!(
+            "it is {name} ({found}) now, and {} ({}) was to be destroyed",
+            chosen.full_name, chosen.key
+        )
+    })
+}
+
+/// What a key shows of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// It can be used, or be enabled.
+    Usable,
+    /// Its service says that it is going to be deleted.
+    Going,
+    /// Its file holds zeros.
+    Zeros,
+    /// There is no such key. That shows nothing: it may be another account, another token, or a medium that is away.
+    Missing,
+    /// Nobody can tell; with the cause.
+    Unknown(String),
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Usable => "it can be used",
+            Self::Going => "its deletion is scheduled",
+            Self::Zeros => "its file holds zeros",
+            Self::Missing => "there is no such key",
+            Self::Unknown(cause) => cause,
+        })
+    }
+}
+
+/// What a service says of its key.
+pub(super) async fn condition(service: &dyn KeyService, chosen: &ChosenKey) -> Condition {
+    let described = match service.describe().await {
+        Ok(described) => described,
+        Err(error) if failure_of(&error) == Some(KeyServiceFailure::NotFound) => {
+            return Condition::Missing;
+        }
+        Err(error) => return Condition::Unknown(error.detail().to_owned()),
+    };
+    if let Some(cause) = another(service, &described, chosen) {
+        return Condition::Unknown(cause);
+    }
+    match described.availability {
+        KeyAvailability::Enabled | KeyAvailability::Disabled => Condition::Usable,
+        KeyAvailability::PendingDeletion => Condition::Going,
+        _ => Condition::Unknown("it cannot be used now, for another reason".to_owned()),
+    }
+}
+
+/// The same of a key file, where `is_there` says whether it holds the key.
+pub(super) fn condition_of_file(path: &Path, is_there: impl FnOnce() -> bool) -> Condition {
+    match remains(path) {
+        Ok(Remains::Overwritten) => Condition::Zeros,
+        Ok(Remains::Missing) => Condition::Missing,
+        Ok(Remains::Present) if is_there() => Condition::Usable,
+        Ok(Remains::Present) => Condition::Unknown(format!(
+            "{} holds neither that key nor zeros alone, so it may be half overwritten",
+            path.display()
+        )),
+        Err(error) => Condition::Unknown(error.detail().to_owned()),
+    }
 }
 
 /// What is to be done with a key file next.
@@ -105,7 +172,9 @@ pub(super) async fn is_alive(service: &dyn KeyService, chosen: &ChosenKey) -> Op
 pub(super) enum FileStep {
     /// The attempt is to be written down, and then the file overwritten.
     Overwrite,
-    /// The zeros are on disk: that is to be written down, and then the file removed.
+    /// It holds zeros that may never have reached the disk: they are to be written again first.
+    OverwriteAgain,
+    /// The zeros are on disk, as was written down: the file is to be removed.
     Remove,
     /// Nothing shows what has become of it.
     Missing,
@@ -121,24 +190,23 @@ pub(super) fn next_step(path: &Path, state: &KeyState) -> anyhow::Result<FileSte
         return Ok(FileStep::Remove);
     }
     Ok(match (remains(path)?, state) {
-        // Killed between the zeros and the note of them.
-        (Remains::Overwritten, KeyState::Asked) => FileStep::Remove,
-        (Remains::Missing, _) => FileStep::Missing,
-        _ => FileStep::Overwrite,
+        // Killed between the zeros and the note of them, or the disk refused them.
+        (Remains::Overwritten, KeyState::Asked) => FileStep::OverwriteAgain,
+        // Zeros of which nobody knows who wrote them say as little as no file.
+        (Remains::Overwritten | Remains::Missing, _) => FileStep::Missing,
+        (Remains::Present, _) => FileStep::Overwrite,
     })
 }
 
-/// Overwrites a key file. The state that follows; where it failed and the file is as it was, that nothing was done.
+/// Overwrites a key file. The state that follows; where it failed and the file holds the key whole, that nothing was done.
 pub(super) fn overwritten(
-    path: &Path,
+    is_there: impl FnOnce() -> bool,
     overwrite: impl FnOnce() -> EnvelopeResult<()>,
 ) -> Result<KeyState, anyhow::Error> {
     match overwrite() {
         Ok(()) => Ok(KeyState::Overwritten),
-        Err(error) => match remains(path) {
-            Ok(Remains::Present) => Ok(KeyState::Refused(error.detail().to_owned())),
-            _ => Err(detailed(&error)),
-        },
+        Err(error) if is_there() => Ok(KeyState::Refused(error.detail().to_owned())),
+        Err(error) => Err(detailed(&error)),
     }
 }
 

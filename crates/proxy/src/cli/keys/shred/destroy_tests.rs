@@ -65,6 +65,7 @@ impl KeyService for Fake {
         let directory = tempfile::tempdir().unwrap();
         let some = LocalKeyService::create(directory.path().join("some")).unwrap();
         let mut description = some.describe().await?;
+        "arn".clone_into(&mut description.key_name);
         description.key_reference = KeyReference::from_bytes(self.reference);
         description.availability = availability;
         Ok(description)
@@ -109,44 +110,73 @@ async fn attempt(
 
 #[tokio::test]
 async fn a_definite_refusal_is_told_from_an_answer_that_got_lost() {
-    for failure in [Denied, Misconfigured, NotFound] {
-        // The deletion is denied, and so is the question about the key.
-        assert_eq!(attempt(failure, Err(Denied), false).await, "refused");
+    for failure in [Denied, Misconfigured] {
         assert_eq!(attempt(failure, Ok(Enabled), false).await, "refused");
+        assert_eq!(attempt(failure, Ok(Disabled), true).await, "refused");
     }
-    for failure in [Unavailable, Throttled, Malformed] {
-        for described in [Ok(Enabled), Err(Unavailable)] {
-            assert_eq!(attempt(failure, described, false).await, "unknown");
-        }
+    for failure in [Unavailable, Throttled, Malformed, NotFound] {
+        assert_eq!(attempt(failure, Ok(Enabled), false).await, "unknown");
     }
     // An earlier attempt was heard after all.
     assert_eq!(attempt(Denied, Ok(PendingDeletion), false).await, "unknown");
     assert_eq!(attempt(Denied, Ok(PendingDeletion), true).await, "unknown");
-    // It was not, as the service says, or nobody can tell.
-    assert_eq!(attempt(Denied, Ok(Disabled), true).await, "refused");
-    assert_eq!(attempt(Denied, Err(Denied), true).await, "unknown");
 }
 
 #[tokio::test]
-async fn what_is_not_there_counts_as_destroyed_only_after_an_attempt_whose_answer_got_lost() {
-    assert_eq!(attempt(NotFound, Err(NotFound), false).await, "refused");
-    assert_eq!(attempt(NotFound, Err(NotFound), true).await, "destroyed");
+async fn a_key_that_is_not_told_is_not_asked_for() {
+    for described in [Denied, NotFound, Unavailable] {
+        // Nothing was asked of it, so nothing was done.
+        assert_eq!(attempt(Denied, Err(described), false).await, "refused");
+        assert_eq!(attempt(Denied, Err(described), true).await, "unknown");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_never_taken_for_destroyed() {
+    for was_asked in [false, true] {
+        let came = attempt(NotFound, Err(NotFound), was_asked).await;
+        assert_ne!(came, "destroyed", "{was_asked}");
+    }
+    let service = fake(Err(NotFound));
+    assert_eq!(condition(&service, &chosen()).await, Condition::Missing);
+}
+
+fn fake(described: Result<KeyAvailability, KeyServiceFailure>) -> Fake {
+    Fake {
+        reference: REFERENCE,
+        deletion: Unavailable,
+        described,
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_usable_only_if_it_is_the_one_that_is_meant() {
+    let usable = fake(Ok(Disabled));
+    assert_eq!(condition(&usable, &chosen()).await, Condition::Usable);
+    let going = fake(Ok(PendingDeletion));
+    assert_eq!(condition(&going, &chosen()).await, Condition::Going);
+    // A token of the same label, with another serial number.
+    let mut other = chosen();
+    other.full_name = "arn;serial=2".to_owned();
+    let found = condition(&usable, &other).await;
+    assert!(matches!(found, Condition::Unknown(_)), "{found:?}");
+    assert!(matches!(end(&usable, &other, 7, false).await, Attempt::Refused(_)));
 }
 
 #[tokio::test]
 async fn another_key_behind_the_same_service_is_not_touched() {
     let service = Fake {
         reference: [2; 8],
-        deletion: Unavailable,
-        described: Ok(Enabled),
+        ..fake(Ok(Enabled))
     };
-    for was_asked in [false, true] {
-        let refused = end(&service, &chosen(), 7, was_asked).await;
-        assert!(
-            matches!(&refused, Attempt::Refused(cause) if cause.contains("was to be destroyed")),
-            "{refused:?}"
-        );
-    }
+    let refused = end(&service, &chosen(), 7, false).await;
+    assert!(
+        matches!(&refused, Attempt::Refused(cause) if cause.contains("was to be destroyed")),
+        "{refused:?}"
+    );
+    // The one that was asked for may be going all the same.
+    let unknown = end(&service, &chosen(), 7, true).await;
+    assert!(matches!(unknown, Attempt::Unknown(_)), "{unknown:?}");
 }
 
 #[test]
@@ -160,35 +190,54 @@ fn a_missing_file_is_destroyed_only_if_its_zeros_were_noted() {
     let noted = next_step(&path, &KeyState::Overwritten).unwrap();
     assert_eq!(noted, FileStep::Remove);
     let key_id = LocalKeyService::create(&path).unwrap().key_id().to_owned();
+    let is_there = || LocalKeyService::is_in_file(&path, &key_id);
     for state in [&KeyState::Planned, &asked, &refused] {
         assert_eq!(next_step(&path, state).unwrap(), FileStep::Overwrite);
     }
+    assert_eq!(condition_of_file(&path, is_there), Condition::Usable);
     // Another key there: nothing is done, and that is a refusal.
     let other = "0".repeat(32);
-    let state = overwritten(&path, || LocalKeyService::overwrite_file(&path, &other));
+    assert!(!LocalKeyService::is_in_file(&path, &other));
+    let state = overwritten(is_there, || LocalKeyService::overwrite_file(&path, &other));
     assert!(matches!(state.unwrap(), KeyState::Refused(_)));
     // Noted, and the file has a key: it was put back, and is not removed as if it were zeros.
     assert!(removed(&path, &chosen()).is_err() && path.exists());
-    let state = overwritten(&path, || LocalKeyService::overwrite_file(&path, &key_id));
+    let state = overwritten(is_there, || LocalKeyService::overwrite_file(&path, &key_id));
     assert_eq!(state.unwrap(), KeyState::Overwritten);
-    // Killed before it was noted.
-    assert_eq!(next_step(&path, &asked).unwrap(), FileStep::Remove);
+    assert_eq!(condition_of_file(&path, is_there), Condition::Zeros);
+    // Killed before it was noted: the zeros may be in memory alone.
+    assert_eq!(next_step(&path, &asked).unwrap(), FileStep::OverwriteAgain);
+    // Nobody has asked for it: then they are not ours.
+    assert_eq!(next_step(&path, &KeyState::Planned).unwrap(), FileStep::Missing);
     assert_eq!(
         removed(&path, &chosen()).unwrap().manner,
         "file overwritten and removed"
     );
     assert!(!path.exists());
+    assert_eq!(condition_of_file(&path, is_there), Condition::Missing);
     // Killed between removal and note.
     removed(&path, &chosen()).unwrap();
 }
 
 #[test]
-fn a_file_that_is_gone_while_it_is_overwritten_may_be_anything() {
+fn a_file_that_holds_neither_the_key_nor_zeros_may_be_anything() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.key");
-    let state = overwritten(&path, || LocalKeyService::overwrite_file(&path, "x"));
-    assert!(state.is_err());
-    fs::write(&path, [0; 3]).unwrap();
-    let state = overwritten(&path, || Err(Error::misuse("the disk is full")));
+    let key_id = LocalKeyService::create(&path).unwrap().key_id().to_owned();
+    let is_there = || LocalKeyService::is_in_file(&path, &key_id);
+    // Half of it was overwritten, and then the disk refused.
+    let mut bytes = fs::read(&path).unwrap();
+    let half = bytes.len() / 2;
+    bytes[..half].fill(0);
+    fs::write(&path, &bytes).unwrap();
+    let state = overwritten(is_there, || Err(Error::misuse("the disk is full")));
+    assert!(state.is_err(), "nothing was done, it says: {state:?}");
+    let found = condition_of_file(&path, is_there);
+    assert!(
+        matches!(&found, Condition::Unknown(cause) if cause.contains("half overwritten")),
+        "{found:?}"
+    );
+    fs::remove_file(&path).unwrap();
+    let state = overwritten(is_there, || LocalKeyService::overwrite_file(&path, "x"));
     assert!(state.is_err());
 }

@@ -9,6 +9,7 @@ use sealgate_envelope::keyring::SealingPolicy;
 use sealgate_envelope::{KeyReference, Provider};
 
 use super::names::only_name;
+use super::plan::place_of;
 use crate::config::{Config, DomainConfig};
 use crate::scan::census::{Census, Found};
 use crate::scan::key_name::KeyName;
@@ -82,6 +83,40 @@ pub(super) fn chosen(config: &Config, domain: &str, also: &[String]) -> Vec<usiz
     (0..names.len())
         .filter(|place| {
             own.contains(place) || names.get(*place).is_some_and(|name| also.contains(name))
+        })
+        .collect()
+}
+
+/// What is said of other key services whose keys have the name of one that goes. Wraps name no server and no token, so nobody
+/// could tell whose they are: those of a key that stays would pass for those of the one that goes, and the other way round.
+pub(super) fn namesakes(
+    config: &Config,
+    known: &[KnownKey],
+    going: &[usize],
+    place: usize,
+) -> Vec<Refusal> {
+    let (Some(key), Some(service)) = (known.get(place), config.key_services.get(place)) else {
+        return Vec::new();
+    };
+    let others = known.iter().zip(&config.key_services).enumerate();
+    let others = others.filter(|(other, (found, _))| *other != place && found.key == key.key);
+    others
+        .filter_map(|(other, (found, other_service))| {
+            let (own, other_name) = (&key.service, &found.service);
+            let its_place = place_of(other_service);
+            if going.contains(&other) {
+                return None;
+            }
+            if place_of(service) == its_place {
+                return Some(Refusal::new(
+                    format!("the key services {own} and {other_name} have one and the same key, at {its_place}"),
+                    format!("run this with a configuration that names it once, without the [[key_service]] {other_name}"),
+                ));
+            }
+            Some(Refusal::new(
+                format!("the key of key service {other_name}, at {its_place}, has the same name as that of {own}, which goes: wraps do not tell which of the two has made them"),
+                format!("if it is the domain's alone, too (a copy of the file, a server before a move), have both destroyed: --also {other_name}; else run this with a configuration without it, once nothing of the domain needs it any more"),
+            ))
         })
         .collect()
 }
@@ -169,7 +204,7 @@ pub(super) fn refusals(
             "delete these objects, or seal them with `sealgate migrate`: no key keeps anybody from them",
         ));
     }
-    refusals.extend(unknown(census));
+    refusals.extend(unknown(&census.unknown));
     refusals
 }
 
@@ -182,13 +217,10 @@ pub(super) fn wraps_for_others(key: &KeyName, found: &Found) -> Refusal {
 }
 
 /// What is said of what nobody can tell about.
-pub(super) fn unknown(census: &Census) -> Option<Refusal> {
-    (census.unknown.count > 0).then(|| {
+pub(super) fn unknown(found: &Found) -> Option<Refusal> {
+    (found.count > 0).then(|| {
         Refusal::new(
-            format!(
-                "nobody can tell by which key this is wrapped: {}",
-                census.unknown
-            ),
+            format!("nobody can tell by which key this is wrapped: {found}"),
             "mend or delete it (`sealgate verify` says more), see that the key services can be reached, and run this again",
         )
     })

@@ -370,3 +370,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_key_of_the_same_name_that_stays_is_refused_wherever_it_lies() {
+    let config = tenants();
+    let mut known = known();
+    let alice = going(&config, &[])[0];
+    assert_eq!(namesakes(&config, &known, &[alice], alice), []);
+    // Another server has a key of the same name, as after a move; `old` stays.
+    known[3].key = key(alice);
+    let refused = namesakes(&config, &known, &[alice], alice);
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].fix.contains("four"), "{refused:?}");
+    let both = going(&config, &["four"]);
+    assert_eq!(namesakes(&config, &known, &both, alice), []);
+}

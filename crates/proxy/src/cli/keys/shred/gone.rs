@@ -1,4 +1,4 @@
-//! What stands in the place of a key file that is destroyed: nothing that opens.
+//! What stands in the place of a key that is destroyed: nothing that opens.
 
 use async_trait::async_trait;
 use sealgate_envelope::key_service::{
@@ -11,6 +11,7 @@ use sealgate_envelope::{
 /// A key that is no more.
 #[derive(Debug)]
 pub(super) struct GoneKey {
+    provider: Provider,
     reference: KeyReference,
 }
 
@@ -18,19 +19,28 @@ impl GoneKey {
     /// A local key of this id.
     pub(super) fn local(id: &str) -> Result<Self> {
         Ok(Self {
+            provider: Provider::Local,
             reference: KeyReference::of(Provider::Local, id)?,
+        })
+    }
+
+    /// The key of this service.
+    pub(super) async fn of(service: &dyn KeyService) -> Result<Self> {
+        Ok(Self {
+            provider: service.provider(),
+            reference: service.key_reference().await?,
         })
     }
 }
 
 fn gone() -> Error {
-    key_service_error(KeyServiceFailure::NotFound, "the key file was destroyed")
+    key_service_error(KeyServiceFailure::NotFound, "the key was destroyed")
 }
 
 #[async_trait]
 impl KeyService for GoneKey {
     fn provider(&self) -> Provider {
-        Provider::Local
+        self.provider
     }
 
     async fn key_reference(&self) -> Result<KeyReference> {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use sealgate_envelope::KeyReference;
+use sealgate_envelope::key_service::local::LocalKeyService;
 use sealgate_envelope::key_service::recovery::RecoveryKey;
 use sealgate_envelope::key_service::{KeyAvailability, KeyService};
-use sealgate_envelope::secret_file::{Remains, remains};
 
+use super::destroy;
 use super::exclusivity::{self, KnownKey, Refusal};
 use super::gone::GoneKey;
 use super::plan::{ChosenKey, KeyState, Plan, place_of, place_of_file};
@@ -60,28 +61,48 @@ pub(super) fn open_recovery(
     Ok(key)
 }
 
-/// The clients of all key services. A key file of the plan that may be overwritten already, and is not there with its key,
-/// has one that opens nothing.
+/// The clients of all key services. A key of the plan that has a full name of its own in its service is asked by that: an alias
+/// may be pointed at another key, and other credentials may find another one under it. A key file of the plan that does not
+/// hold its key, whether it is overwritten or away, has a client that opens
+/// nothing, and so has a key of which the operator has said that it is destroyed.
 pub(super) async fn key_services(
     config: &Config,
     plan: Option<&Plan>,
 ) -> anyhow::Result<Vec<Arc<dyn KeyService>>> {
     let mut services: Vec<Arc<dyn KeyService>> = Vec::new();
     for (service, name) in config.key_services.iter().zip(&config.key_service_names) {
-        // By its place, since it may have two names.
-        let place = place_of(service);
-        let begun = plan.and_then(|plan| {
+        let key = plan.and_then(|plan| {
             let mut keys = plan.keys.iter();
-            keys.find(|key| key.chosen.place == place && key.may_be_gone())
+            keys.find(|key| key.chosen.key_service.as_ref() == Some(name))
+                .or_else(|| {
+                    // One key file by two names goes once.
+                    let place = matches!(service, KeyServiceConfig::Local { .. }).then(|| place_of(service))?;
+                    plan.keys.iter().find(|key| key.chosen.place == place)
+                })
         });
-        if let (KeyServiceConfig::Local { file, .. }, Some(begun)) = (service, begun)
-            && (begun.state == KeyState::Overwritten || remains(file)? != Remains::Present)
-        {
-            services.push(Arc::new(GoneKey::local(&begun.chosen.full_name)?));
-            continue;
-        }
-        let service = gateway::key_service(service).await;
-        services.push(service.with_context(|| format!("[[key_service]] {name}"))?);
+        let planned = key.map(|key| &key.chosen);
+        let service = match (service, planned) {
+            (KeyServiceConfig::Local { file, .. }, Some(planned))
+                if !LocalKeyService::is_in_file(file, &planned.full_name) =>
+            {
+                services.push(Arc::new(GoneKey::local(&planned.full_name)?));
+                continue;
+            }
+            (KeyServiceConfig::AwsKms(config), Some(planned)) => {
+                let mut config = config.clone();
+                config.key.clone_from(&planned.full_name);
+                gateway::key_service(&KeyServiceConfig::AwsKms(config)).await
+            }
+            (service, _) => gateway::key_service(service).await,
+        };
+        let service = service.with_context(|| format!("[[key_service]] {name}"))?;
+        // Its service may be gone, too, and would never answer.
+        let is_stated = key.is_some_and(|key| key.state == KeyState::Stated);
+        services.push(if is_stated {
+            Arc::new(GoneKey::of(service.as_ref()).await?)
+        } else {
+            service
+        });
     }
     Ok(services)
 }
@@ -117,7 +138,7 @@ pub(super) async fn known_keys(
         known.push(KnownKey {
             service: name.clone(),
             key: KeyName::new(provider, described.key_reference),
-            full_name: described.key_name,
+            full_name: destroy::full_name(&described),
             is_enabled: described.availability == KeyAvailability::Enabled,
             related,
         });

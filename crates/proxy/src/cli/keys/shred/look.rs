@@ -135,8 +135,8 @@ impl Looked {
 
     /// The keys of the key services in these places go.
     fn choose(&mut self, config: &Config, known: &[KnownKey], places: &[usize]) {
-        for place in places {
-            let (Some(key), Some(service)) = (known.get(*place), config.key_services.get(*place))
+        for number in places {
+            let (Some(key), Some(service)) = (known.get(*number), config.key_services.get(*number))
             else {
                 continue;
             };
@@ -146,6 +146,8 @@ impl Looked {
                     "schedule the deletion of the replicas of a multi-Region key in their Regions, and run this for the primary key when DescribeKey names them no more",
                 ));
             }
+            self.refusals
+                .extend(exclusivity::namesakes(config, known, places, *number));
             let place = place_of(service);
             // One key by two names goes once. One of the same name at another place is another key.
             let mut chosen = self.plan.keys.iter().map(|planned| &planned.chosen);

@@ -22,10 +22,12 @@ mod plan;
 mod proof;
 mod records;
 mod report;
+mod resume;
 mod signing;
 #[cfg(test)]
 mod test_configuration;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
@@ -37,9 +39,10 @@ use self::certificate::Certificate;
 use self::known::RecoveryFile;
 use self::look::Looked;
 use self::moment::Moment;
-use self::order::Order;
+use self::destroy::Condition;
+use self::order::{Order, Stage};
 use self::orders::{Ending, Lock, Orders, Stored};
-use self::plan::{Plan, PlannedKey};
+use self::plan::{KeyState, Plan, PlannedKey};
 use self::signing::{PublicKey, SigningKey};
 use super::super::output;
 use super::super::recorded::{Deed, Record};
@@ -125,33 +128,48 @@ impl Run<'_> {
             Stored::Order(order) => order,
             Stored::Ended(ended, path) => bail!("{}", report::ended(&ended, &path)),
         };
-        if order.is_begun() {
+        if order.stage() != Stage::Waiting {
             runtime()?.block_on(self.check_alive(&order))?;
         }
         self.orders.end(&order, Ending::TakenBack, &key)?;
-        let text = format!("the order for {domain} is taken back; none of its keys is destroyed");
+        let mut text =
+            format!("the order for {domain} is taken back; none of its keys is destroyed");
+        if order.is_begun() {
+            text.push_str(", as their services say now; ask them again in some minutes (`sealgate check`)");
+        }
+        let deleted = order.progress.deleting.len();
+        if deleted > 0 {
+            // Writing to a String never fails.
+            let _ = write!(
+                text,
+                ". The records of {deleted} working keys are deleted, and do not come back: objects whose headers carry no wrap by a key of today are lost; copy the others onto themselves, which gives them working keys with a record"
+            );
+        }
         self.print(&report::cancelled(domain), &text)
     }
 
-    /// That each key which may be gone can be used, or be enabled.
+    /// That each key which was ever asked for can be used, or be enabled.
     async fn check_alive(&self, order: &Order) -> anyhow::Result<()> {
         let plan = order.plan()?;
         plan.check_places(&self.config)?;
-        let services = known::key_services(&self.config, Some(plan)).await?;
-        for key in plan.keys.iter().filter(|key| key.may_be_gone()) {
-            let name = key.chosen.key_service.as_ref();
-            let mut named = self.config.key_service_names.iter().zip(&services);
-            let service = named.find(|(known, _)| Some(*known) == name);
-            let is_alive = match service {
-                Some((_, service)) => destroy::is_alive(service.as_ref(), &key.chosen).await,
-                None => None,
-            };
+        let passphrase = &self.arguments.passphrase;
+        let services = known::key_services(&self.config, Some(&plan.as_planned())).await?;
+        for key in &plan.keys {
+            if key.state == KeyState::Planned {
+                continue;
+            }
+            let found =
+                resume::condition_of(&self.config, passphrase, order, &services, key).await;
+            // What was refused once for all, and cannot be asked about, was not done.
+            let is_alive = found == Condition::Usable
+                || (!key.may_be_gone() && !matches!(found, Condition::Going | Condition::Zeros));
             ensure!(
-                is_alive == Some(true),
-                "keys of {} may be destroyed already, so the order cannot be taken back: {} ({}). Within the waiting period of AWS KMS, `aws kms cancel-key-deletion` takes back what it scheduled; then --cancel works again",
+                is_alive,
+                "keys of {} may be destroyed already, so the order cannot be taken back: {} ({}): {found}. Within the waiting period of AWS KMS, `aws kms cancel-key-deletion` takes back what it scheduled; then --cancel works again. Else let it come to its end: run this again with --domain, and, for a key of which nobody can tell, --destroyed '{}', which the certificate calls not confirmed",
                 order.domain,
                 key.chosen.service(),
-                key.chosen.full_name
+                key.chosen.full_name,
+                key.chosen.key
             );
         }
         Ok(())

@@ -65,6 +65,19 @@ pub(super) struct Progress {
     pub(super) completed: Option<Moment>,
 }
 
+impl Progress {
+    /// Begins again with what follows from the keys: one of them could be used again meanwhile, so whatever was cached, made
+    /// or shown since then has to be dropped, deleted and shown again.
+    pub(super) fn unsettle(&mut self) {
+        self.settled = None;
+        self.flushed = None;
+        self.objects = None;
+        self.records = None;
+        self.tried_again = None;
+        self.completed = None;
+    }
+}
+
 /// How far an order came, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {

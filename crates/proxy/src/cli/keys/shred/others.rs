@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
+use http::{Method, StatusCode};
 use sealgate_envelope::{KeyReference, Provider};
 
 use super::exclusivity::{self, KnownKey, Refusal};
@@ -13,7 +14,8 @@ use crate::cli::pace::PaceArguments;
 use crate::cli::permit;
 use crate::config::Config;
 use crate::gateway::Gateway;
-use crate::scan::{Reservoir, Trial};
+use crate::scan::{Reservoir, Trial, listed_buckets};
+use crate::upstream::{Target, UpstreamRequest};
 
 /// What speaks against the keys that are still to go, when others of the same order are gone already: whatever the domain
 /// itself has can be looked at no more, but what others have can.
@@ -33,55 +35,69 @@ pub(super) async fn look_at_others(
     if left.is_empty() {
         return Ok(refusals);
     }
-    let (mut places, mut known) = (Vec::new(), Vec::new());
-    for (place, (service, name)) in gateway
-        .key_services
-        .iter()
-        .zip(&config.key_service_names)
-        .enumerate()
-    {
+    // Those that live still; a key that is gone is nobody's, and would only stand in the way of telling.
+    let (mut living, mut places, mut known, mut names) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (service, name) in gateway.key_services.iter().zip(&config.key_service_names) {
         let is_its = |key: &&PlannedKey| key.chosen.key_service.as_ref() == Some(name);
-        if left.iter().copied().any(|key| is_its(&key)) {
-            places.push(place);
-        }
+        let is_gone = plan
+            .keys
+            .iter()
+            .any(|key| is_its(&key) && key.may_be_gone());
         known.push(match service.key_reference().await {
             Ok(reference) => KnownKey::new(name, service.provider(), reference),
-            // One that is gone is nobody's.
-            Err(_)
-                if plan
-                    .keys
-                    .iter()
-                    .any(|key| is_its(&key) && key.may_be_gone()) =>
-            {
+            Err(_) if is_gone => {
                 KnownKey::new(name, Provider::Local, KeyReference::from_bytes([0; 8]))
             }
             Err(error) => bail!(
-                "the key service {name} does not tell its key, so nobody can tell whose it is: {}",
+                "the key service {name} does not tell its key, so nobody can tell whose it is: {}. If it is gone, run this with a configuration without its [[key_service]]",
                 error.detail()
             ),
         });
-    }
-    for place in &places {
-        if let Some(key) = known.get(*place) {
-            refusals.extend(exclusivity::shared(config, &order.domain, &known, key));
+        if is_gone {
+            continue;
         }
+        if left.iter().copied().any(|key| is_its(&key)) {
+            places.push(living.len());
+            names.push(name);
+        }
+        living.push(Arc::clone(service));
+    }
+    for key in known.iter().filter(|key| names.contains(&&key.service)) {
+        refusals.extend(exclusivity::shared(config, &order.domain, &known, key));
     }
     for key in left.iter().filter(|key| key.chosen.key_service.is_none()) {
         exclusivity::shared_recovery(config, &order.domain, &key.chosen.key, &mut refusals);
     }
-    let trial = Trial::new(
-        &gateway.key_services,
-        &plan.names,
-        &places,
-        permit::for_shredding,
-    );
+    let trial = Trial::new(&living, &plan.names, &places, permit::for_shredding);
     let mut nothing = Reservoir::new(0);
-    let census = look::census(gateway, &Arc::new(trial), &plan.buckets, pace, &mut nothing).await?;
+    let buckets = buckets_of_today(gateway, &plan.buckets).await?;
+    let census = look::census(gateway, &Arc::new(trial), &buckets, pace, &mut nothing).await?;
     for key in left {
         if let Some(found) = census.outside.get(&key.chosen.key) {
             refusals.push(exclusivity::wraps_for_others(&key.chosen.key, found));
         }
     }
-    refusals.extend(exclusivity::unknown(&census));
+    refusals.extend(exclusivity::unknown(&census.unknown_outside));
     Ok(refusals)
+}
+
+/// The buckets that the storage lists today, and those of the first look that are there still.
+async fn buckets_of_today(gateway: &Gateway, earlier: &[String]) -> anyhow::Result<Vec<String>> {
+    let mut buckets = listed_buckets(gateway).await?;
+    for bucket in earlier {
+        if buckets.contains(bucket) {
+            continue;
+        }
+        let request = UpstreamRequest::new(Method::HEAD, Target::bucket(bucket.as_str()));
+        match gateway.upstream.call(request).await {
+            // What is gone is nobody's.
+            Err(error) if error.status == StatusCode::NOT_FOUND => {}
+            answer => {
+                answer.with_context(|| format!("the bucket {bucket}"))?;
+                buckets.push(bucket.clone());
+            }
+        }
+    }
+    Ok(buckets)
 }

@@ -8,6 +8,7 @@ use sealgate_envelope::{Provider, Wrap};
 use serde::{Deserialize, Serialize};
 
 use super::certificate::DestroyedKey;
+use super::moment::Moment;
 use crate::config::{Config, KeyServiceConfig};
 use crate::scan::key_name::KeyName;
 
@@ -136,6 +137,24 @@ impl Plan {
     /// The keys that go, by name.
     pub(super) fn has(&self, key: &KeyName) -> bool {
         self.keys.iter().any(|planned| planned.chosen.key == *key)
+    }
+
+    /// The same before anything was asked for.
+    pub(super) fn as_planned(&self) -> Self {
+        let keys = self.keys.iter().map(|key| key.chosen.clone());
+        Self {
+            keys: keys.map(PlannedKey::new).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// From when the destruction of each key is final.
+    pub(super) fn dates(&self) -> Vec<Moment> {
+        let destroyed = self.keys.iter().filter_map(|key| match &key.state {
+            KeyState::Destroyed(destroyed) => Some(destroyed.final_from),
+            _ => None,
+        });
+        destroyed.collect()
     }
 
     /// Whether any key may be gone.

@@ -7,19 +7,18 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use http::{Method, StatusCode};
-use sealgate_envelope::key_service::{EncryptionContext, KeyAvailability, KeyService, failure_of};
+use sealgate_envelope::key_service::{EncryptionContext, KeyService, failure_of};
 use sealgate_envelope::records::{MAXIMUM_RECORD_LENGTH, RegistryRecord, registry_name};
-use sealgate_envelope::{Domain, KeyServiceFailure, Place, Wrap};
+use sealgate_envelope::{Domain, KeyServiceFailure, Place, Provider, Wrap};
 
 use super::certificate::{DestroyedKey, ObjectsTried};
-use super::destroy::detailed;
+use super::destroy::{self, Condition, detailed};
 use super::moment::Moment;
-use super::plan::{KeptWrap, KeyState, Plan, PlannedKey, SampledObject, StoredVersion};
+use super::plan::{ChosenKey, KeptWrap, KeyState, Plan, PlannedKey, SampledObject, StoredVersion};
 use crate::cli::permit;
 use crate::gateway::Gateway;
 use crate::object::{SealedHead, version_query};
 use crate::object_key::ObjectKey;
-use crate::scan::key_name::KeyName;
 use crate::upstream::{Target, UpstreamRequest};
 
 /// What the permits of this command say.
@@ -174,31 +173,39 @@ async fn ask_again(
         .position(|known| known == name);
     let service = place.and_then(|place| gateway.key_services.get(place));
     let service = service.with_context(|| format!("no key service {name}"))?;
-    still_going(service.as_ref(), destroyed, waiting_days).await
+    // A key file has been looked at by who destroys it.
+    if service.provider() == Provider::Local {
+        return Ok(None);
+    }
+    still_going(service.as_ref(), &key.chosen, destroyed, waiting_days).await
 }
 
 async fn still_going(
     service: &dyn KeyService,
+    chosen: &ChosenKey,
     destroyed: &mut DestroyedKey,
     waiting_days: u8,
 ) -> anyhow::Result<Option<String>> {
-    let name = destroyed.key_service.clone().unwrap_or_default();
-    let described = match service.describe().await {
-        Err(error) if failure_of(&error) == Some(KeyServiceFailure::NotFound) => return Ok(None),
-        described => described
-            .map_err(|error| detailed(&error))
-            .with_context(|| format!("what has become of the key of {name} cannot be found out"))?,
-    };
-    let found = KeyName::new(service.provider(), described.key_reference);
-    ensure!(
-        found == destroyed.key,
-        "the key service {name} has the key {found} now, and {} was destroyed",
-        destroyed.key
-    );
-    if described.availability != KeyAvailability::PendingDeletion {
-        return Ok(Some(format!(
-            "the key service {name} says that its key can still be used"
-        )));
+    let name = chosen.service();
+    match destroy::condition(service, chosen).await {
+        Condition::Going => {}
+        // Its service has confirmed to us that it deleted exactly this key. AWS KMS keeps it until the date.
+        Condition::Missing if service.provider() != Provider::AwsKms => return Ok(None),
+        Condition::Missing if destroyed.final_from <= Moment::now() => return Ok(None),
+        Condition::Missing => bail!(
+            "the key service {name} has no key {}, and AWS KMS keeps one whose deletion is scheduled until the date, {}: these credentials, or the endpoint, are of another place. Nothing is shown by that; run this again with those that it began with",
+            chosen.full_name,
+            destroyed.final_from
+        ),
+        Condition::Usable => {
+            return Ok(Some(format!(
+                "the key service {name} says that its key can still be used"
+            )));
+        }
+        Condition::Zeros => bail!("a key service with a file"),
+        Condition::Unknown(cause) => {
+            bail!("what has become of the key of {name} cannot be found out: {cause}")
+        }
     }
     // Of a key whose deletion is scheduled this only tells the date.
     let deletion = service.schedule_deletion(waiting_days).await;
