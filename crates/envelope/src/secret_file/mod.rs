@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
-pub(crate) use self::destruction::{is_of, overwrite};
 pub use self::destruction::{Remains, overwrite_again, remains, remove_overwritten};
+pub(crate) use self::destruction::{is_of, overwrite};
 pub use self::passphrase::{MAXIMUM_PASSPHRASE_LENGTH, MINIMUM_PASSPHRASE_LENGTH, Passphrase};
 pub use self::sealing::{
     MAXIMUM_ARGON2_LANES, MAXIMUM_ARGON2_MEMORY, MAXIMUM_ARGON2_PASSES, PassphraseCost,

@@ -192,7 +192,8 @@ impl KeyService for Nameless {
 }
 
 #[tokio::test]
-async fn a_ciphertext_that_aws_does_not_let_us_open_is_disowned_inside_and_nobodys_to_tell_outside() {
+async fn a_ciphertext_that_aws_does_not_let_us_open_is_disowned_inside_and_nobodys_to_tell_outside()
+{
     let wrap = Wrap::new(
         Provider::AwsKms,
         KeyReference::from_bytes(REFERENCE),
@@ -256,9 +257,7 @@ impl KeyService for Namesake {
 #[tokio::test]
 async fn of_two_keys_of_one_name_each_is_asked() {
     let directory = tempfile::tempdir().unwrap();
-    let key = |name: &str| {
-        Namesake(LocalKeyService::create(directory.path().join(name)).unwrap())
-    };
+    let key = |name: &str| Namesake(LocalKeyService::create(directory.path().join(name)).unwrap());
     let (new, old) = (key("new"), key("old"));
     let context = EncryptionContext::new(domain("bob"), id(1));
     let (_, wrap) = old.generate(&context).await.unwrap();

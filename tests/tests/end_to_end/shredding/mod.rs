@@ -5,6 +5,7 @@ mod hostile;
 mod key_kinds;
 mod killed;
 mod leaving;
+mod lost_answers;
 mod orders;
 mod resuming;
 mod sharing;

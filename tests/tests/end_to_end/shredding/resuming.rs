@@ -141,7 +141,7 @@ async fn a_refusal_of_the_key_service_leaves_an_order_that_looks_again_and_can_b
 }
 
 /// Carries out an order until the keys are destroyed and the key service refuses, and kills it while a gateway is silent.
-async fn kill_at_the_flush(
+pub(super) async fn kill_at_the_flush(
     rig: &sealgate_tests::rig::Rig,
     gateway: &Gateway,
     key: &str,

@@ -28,7 +28,7 @@ use crate::scan::key_name::KeyName;
     reason = "each is a flag of the command line"
 )]
 #[command(
-    group = ArgGroup::new("what").required(true).args(["domain", "list", "due", "cancel"]),
+    group = ArgGroup::new("what").required(true).args(["domain", "list", "due", "cancel", "new_ended_list"]),
     after_help = "Examples:\n  sealgate keys shred --domain acme/alice --dry-run\n  sealgate keys shred --domain acme/alice --confirm acme/alice --certificate acme-alice.json\n  sealgate keys shred --domain acme/alice --after 30d --certificate acme-alice.json\n  sealgate keys shred --due          # from a timer: carries out what is due, and goes on with what was interrupted\n  sealgate keys shred --cancel acme/alice"
 )]
 pub(in crate::cli::keys) struct ShredArguments {
@@ -98,6 +98,11 @@ pub(in crate::cli::keys) struct ShredArguments {
     /// Take back an order for which nothing was destroyed yet, or of which every key can be used again
     #[arg(long, value_name = "NAME")]
     pub(super) cancel: Option<String>,
+
+    /// Begin another list of ended orders where it was lost: orders of which something may be destroyed are gone on with, the
+    /// others count as taken back
+    #[arg(long)]
+    pub(super) new_ended_list: bool,
 
     /// The key that signs orders and certificates; the first order makes it. The list of ended orders lies beside it
     #[arg(long, value_name = "FILE", default_value = "shred-signing.key")]

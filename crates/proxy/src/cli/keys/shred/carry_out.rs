@@ -19,6 +19,7 @@ use anyhow::{Context as _, bail, ensure};
 use sealgate_envelope::key_service::KeyService;
 use sealgate_envelope::key_service::local::LocalKeyService;
 use sealgate_envelope::key_service::recovery::RecoveryKey;
+use sealgate_envelope::records::MAXIMUM_RECORD_LENGTH;
 use sealgate_envelope::secret_file::overwrite_again;
 
 use super::super::command;
@@ -44,6 +45,7 @@ use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::scan::Trial;
 use crate::scan::census::Census;
+use crate::scan::key_name::KeyName;
 use crate::state::control::Order as Command;
 
 /// How long gateways may take to drop their keys.
@@ -121,12 +123,12 @@ impl Work<'_> {
         }
         self.destroy_keys(order, &gateway, recovery).await?;
         self.show(order).await?;
-        if order.progress.completed.is_none() {
-            order.progress.completed = Some(Moment::now());
-            self.save(order)?;
-        }
+        order.progress.completed = Some(Moment::now());
+        self.save(order)?;
         let certificate = Certificate::of(order, self.operator)?;
-        let certificate = certificate.write(&order.certificate, self.key)?;
+        let certificate = certificate.write(&order.certificate, self.key).with_context(|| {
+            format!("everything was done, and the certificate is not written; run this again, with --domain {} and another --certificate FILE if it cannot be written there", order.domain)
+        })?;
         self.orders.end(order, Ending::CarriedOut, self.key)?;
         Ok(Ended::Done(Box::new(certificate)))
     }
@@ -177,7 +179,12 @@ impl Work<'_> {
         self.orders.save(order, self.key)
     }
 
-    pub(super) fn set(&self, order: &mut Order, place: usize, state: KeyState) -> anyhow::Result<()> {
+    pub(super) fn set(
+        &self,
+        order: &mut Order,
+        place: usize,
+        state: KeyState,
+    ) -> anyhow::Result<()> {
         order.planned(place)?.state = state;
         self.save(order)
     }
@@ -380,14 +387,14 @@ impl Work<'_> {
             return Ok(());
         }
         let gateway = self.gateway(order).await?;
-        let names = &order.plan()?.names;
-        // The keys are gone, so nobody can be asked.
-        let trial = Trial::new(&[], names, &[], permit::for_shredding);
+        let (living, living_keys) = self.living(order, &gateway).await?;
+        let trial = Trial::new(&living, &order.plan()?.names, &[], permit::for_shredding);
         for _ in 0..ROUNDS {
             let mut census = Census::default();
-            census.of_records(&gateway, &trial).await?;
-            let versions = records::to_delete(&census, order.plan()?, &order.stated)?;
-            if versions.is_empty() {
+            census.of_registry(&gateway, &trial).await?;
+            let found = records::to_delete(&census, order.plan()?, &order.stated, &living_keys)?;
+            if found.versions.is_empty() {
+                self.note_missing(order, &gateway, &found.left).await?;
                 let deleted = &order.progress.deleting;
                 order.progress.records = Some(RecordsDeleted {
                     working_keys: deleted.len() as u64,
@@ -395,13 +402,77 @@ impl Work<'_> {
                 });
                 return self.save(order);
             }
-            records::note(&mut order.progress.deleting, &versions);
+            records::note(&mut order.progress.deleting, &found.versions);
             self.save(order)?;
-            gateway.state.delete_versions(&versions).await?;
+            gateway.state.delete_versions(&found.versions).await?;
         }
         bail!(
             "new registry records of the domain come all the time; stop the gateway that writes them, and run this again"
         )
+    }
+
+    /// The key services whose keys are not those of the order, and the names of these keys.
+    async fn living(
+        &self,
+        order: &Order,
+        gateway: &Gateway,
+    ) -> anyhow::Result<(Vec<Arc<dyn KeyService>>, Vec<KeyName>)> {
+        let plan = order.plan()?;
+        let (mut living, mut keys) = (Vec::new(), Vec::new());
+        let named = gateway
+            .key_services
+            .iter()
+            .zip(&self.config.key_service_names);
+        for (service, name) in named {
+            let is_its = |key: &PlannedKey| key.chosen.key_service.as_ref() == Some(name);
+            if plan.keys.iter().any(is_its) {
+                continue;
+            }
+            living.push(Arc::clone(service));
+            if let Ok(reference) = service.key_reference().await {
+                keys.push(KeyName::new(service.provider(), reference));
+            }
+        }
+        Ok((living, keys))
+    }
+
+    /// What the certificate says of records that did not go as they were found.
+    async fn note_missing(
+        &self,
+        order: &mut Order,
+        gateway: &Gateway,
+        left: &[String],
+    ) -> anyhow::Result<()> {
+        let missing = records::never_seen(order.plan()?, &order.progress.deleting)?;
+        for name in &missing {
+            let kept = gateway.state.get(name, MAXIMUM_RECORD_LENGTH).await?;
+            ensure!(
+                kept.is_none(),
+                "the storage has {name} and does not list it; find out what is wrong with it, and run this again"
+            );
+        }
+        let plan = order.progress.plan.as_mut().context("nothing is planned")?;
+        let mut note = |text: String| {
+            if !plan.notes.contains(&text) {
+                plan.notes.push(text);
+            }
+        };
+        if !missing.is_empty() {
+            note(format!(
+                "{} of the {} registry records that were verified were not there any more when they were to be deleted: somebody else has deleted them, or hides them",
+                missing.len(),
+                plan.records.len()
+            ));
+        }
+        if !left.is_empty() {
+            let shown: Vec<&str> = left.iter().take(5).map(String::as_str).collect();
+            note(format!(
+                "{} registry records that claim the domain came since it was looked at, and not only the destroyed keys are named by them; they were left: {}",
+                left.len(),
+                shown.join(", ")
+            ));
+        }
+        Ok(())
     }
 
     /// In each run that comes so far: one that was killed here may be gone on with weeks later. Whether it stands.

@@ -78,7 +78,7 @@ pub(super) struct ObjectsTried {
     /// How many of these were refused afterwards, for want of the key: by every wrap that they had before, whatever the storage
     /// shows by then.
     pub(super) refused_after: u64,
-    /// How many of them the storage does not have any more.
+    /// How many of them the storage does not have any more as they were.
     pub(super) deleted: u64,
 }
 
@@ -270,7 +270,9 @@ impl Certificate {
             self.tried_again
         );
         if self.no_gateway_as_the_operator_states {
-            text.push_str("\nno gateway runs, as the operator states: none was asked to drop its keys");
+            text.push_str(
+                "\nno gateway runs, as the operator states: none was asked to drop its keys",
+            );
         }
         let survivors = self.keys.iter().filter_map(|key| key.not_covered.as_ref());
         for limit in self.not_covered.iter().chain(survivors) {

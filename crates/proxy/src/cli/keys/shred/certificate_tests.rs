@@ -125,7 +125,27 @@ fn a_key_that_is_only_said_to_be_destroyed_is_called_so() {
     let text = certificate.as_text();
     assert!(
         text.contains("aws-kms 0000000000000002: destroyed, as the operator states")
-            && !text.contains("arn:2"),
+            && text.contains("NOT CONFIRMED")
+            && text.contains("not confirmed: service-2: arn:2"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_was_destroyed_here_needs_no_statement() {
+    let mut order = carried_out();
+    order.stated = vec!["aws-kms 0000000000000002".parse().unwrap()];
+    let text = Certificate::of(&order, "me").unwrap().as_text();
+    assert!(!text.contains("as the operator states"), "{text}");
+    assert!(!text.contains("NOT CONFIRMED"), "{text}");
+    order.without_gateways = true;
+    let text = Certificate::of(&order, "me").unwrap().as_text();
+    assert!(!text.contains("no gateway runs"), "some answered: {text}");
+    let flushed = order.progress.flushed.as_mut().unwrap();
+    flushed.gateways.clear();
+    let text = Certificate::of(&order, "me").unwrap().as_text();
+    assert!(
+        text.contains("no gateway runs, as the operator states"),
         "{text}"
     );
 }

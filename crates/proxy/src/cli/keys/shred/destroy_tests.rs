@@ -160,7 +160,10 @@ async fn a_key_is_usable_only_if_it_is_the_one_that_is_meant() {
     other.full_name = "arn;serial=2".to_owned();
     let found = condition(&usable, &other).await;
     assert!(matches!(found, Condition::Unknown(_)), "{found:?}");
-    assert!(matches!(end(&usable, &other, 7, false).await, Attempt::Refused(_)));
+    assert!(matches!(
+        end(&usable, &other, 7, false).await,
+        Attempt::Refused(_)
+    ));
 }
 
 #[tokio::test]
@@ -208,7 +211,10 @@ fn a_missing_file_is_destroyed_only_if_its_zeros_were_noted() {
     // Killed before it was noted: the zeros may be in memory alone.
     assert_eq!(next_step(&path, &asked).unwrap(), FileStep::OverwriteAgain);
     // Nobody has asked for it: then they are not ours.
-    assert_eq!(next_step(&path, &KeyState::Planned).unwrap(), FileStep::Missing);
+    assert_eq!(
+        next_step(&path, &KeyState::Planned).unwrap(),
+        FileStep::Missing
+    );
     assert_eq!(
         removed(&path, &chosen()).unwrap().manner,
         "file overwritten and removed"

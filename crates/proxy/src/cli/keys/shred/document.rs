@@ -72,9 +72,14 @@ pub(super) fn write_with_signature(
 /// That a document can be written there, and its signature: nothing is there yet, and a file can be made.
 pub(super) fn try_place(path: &Path) -> anyhow::Result<()> {
     ensure!(!path.exists(), "{} exists", path.display());
-    NamedTempFile::new_in(directory_of(path))
-        .map(drop)
-        .with_context(|| format!("{} could not be written", path.display()))
+    // As it is written later: where files cannot be linked, that fails, and must not fail only then.
+    let trial = NamedTempFile::new_in(directory_of(path)).and_then(|file| {
+        let trial = beside(file.path(), ".trial");
+        file.persist_noclobber(&trial)
+            .map_err(|error| error.error)?;
+        fs::remove_file(&trial)
+    });
+    trial.with_context(|| format!("{} could not be written", path.display()))
 }
 
 /// The bytes of a document whose signature beside it verifies.
@@ -144,6 +149,8 @@ mod tests {
         let (key, _) = SigningKey::open_or_create(&directory.path().join("key")).unwrap();
         let public = key.public().unwrap();
         try_place(&path).unwrap();
+        let left = fs::read_dir(directory.path()).unwrap().count();
+        assert_eq!(left, 2, "the signing key and its public part alone");
         assert!(try_place(&directory.path().join("missing/c.json")).is_err());
         write_with_signature(&path, b"first", &key).unwrap();
         assert!(try_place(&path).is_err());

@@ -150,10 +150,19 @@ fn a_domain_without_a_table_of_its_own_is_refused() {
 
 #[test]
 fn a_domain_whose_name_others_had_before_is_refused() {
-    for former in ["alice", "al{bucket}"] {
+    let names = |former: &str, bucket: &str| {
         let bob = BOB.replace("name =", &format!("former = [\"{former}\"], name ="));
-        let config = config(&format!("{ALICE}, {bob}, {REST}"), "");
-        let refused = own_names(&config, "alice").unwrap_err();
+        let bob = bob.replace("\"data\"", &format!("\"{bucket}\""));
+        own_names(&config(&format!("{ALICE}, {bob}, {REST}"), ""), "alice")
+    };
+    // No bucket of bob gives it.
+    assert_eq!(names("al{bucket}", "data").unwrap(), ["alice"]);
+    for (former, bucket) in [
+        ("alice", "data"),
+        ("al{bucket}", "ice"),
+        ("al{bucket}", "i*"),
+    ] {
+        let refused = names(former, bucket).unwrap_err();
         assert!(
             refused.cause.contains("bob had the name alice"),
             "{refused:?}"
@@ -174,6 +183,9 @@ fn former_names_are_its_own_where_nobody_else_has_them() {
     assert_eq!(names(&format!("{alice}, {bob}")), ["alice"]);
     let whole = "{ buckets = [\"data\"], name = \"alice\", former = [\"rig/data\"], key_services = [\"one\"] }";
     assert_eq!(names(whole), ["alice", "rig/data"]);
+    // With the placeholder, it is that of the table's own buckets.
+    let template = whole.replace("rig/data", "rig/{bucket}");
+    assert_eq!(names(&template), ["alice", "rig/data"]);
 }
 
 #[test]

@@ -76,7 +76,8 @@ pub(super) async fn key_services(
             keys.find(|key| key.chosen.key_service.as_ref() == Some(name))
                 .or_else(|| {
                     // One key file by two names goes once.
-                    let place = matches!(service, KeyServiceConfig::Local { .. }).then(|| place_of(service))?;
+                    let place = matches!(service, KeyServiceConfig::Local { .. })
+                        .then(|| place_of(service))?;
                     plan.keys.iter().find(|key| key.chosen.place == place)
                 })
         });

@@ -231,7 +231,9 @@ impl Looked {
                     self.refusals
                         .push(does_not_open(&version, "its keys refuse"));
                 }
-                Opening::Unknown(cause) => self.refusals.push(does_not_open(&version, &cause)),
+                Opening::Unknown(cause) | Opening::Replaced(cause) => {
+                    self.refusals.push(does_not_open(&version, &cause));
+                }
             }
         }
         if self.plan.objects > 0 && self.plan.sample.is_empty() && self.refusals.is_empty() {

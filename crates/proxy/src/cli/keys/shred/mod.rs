@@ -29,6 +29,7 @@ mod test_configuration;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use sealgate_envelope::key_service::recovery::RecoveryKey;
@@ -36,13 +37,13 @@ use sealgate_envelope::key_service::recovery::RecoveryKey;
 pub(super) use self::arguments::ShredArguments;
 use self::carry_out::{Ended, Work};
 use self::certificate::Certificate;
+use self::destroy::Condition;
 use self::known::RecoveryFile;
 use self::look::Looked;
 use self::moment::Moment;
-use self::destroy::Condition;
-use self::order::{Order, Stage};
+use self::order::Order;
 use self::orders::{Ending, Lock, Orders, Stored};
-use self::plan::{KeyState, Plan, PlannedKey};
+use self::plan::{Plan, PlannedKey};
 use self::signing::{PublicKey, SigningKey};
 use super::super::output;
 use super::super::recorded::{Deed, Record};
@@ -50,6 +51,10 @@ use super::super::service::runtime;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::logging;
+use crate::scan::key_name::KeyName;
+
+/// How old what is shown may be when it is confirmed.
+const CONFIRMATION_LIMIT: Duration = Duration::from_mins(10);
 
 /// A certificate whose signature verifies, as text or as it stands in its file.
 pub(super) fn verified(file: &Path, public_key: &Path, json: bool) -> anyhow::Result<String> {
@@ -83,6 +88,7 @@ pub(super) fn run(arguments: &ShredArguments) -> anyhow::Result<()> {
         (Some(domain), _) => run.recorded(|| run.shred(domain)),
         (None, Some(domain)) => run.cancel(domain),
         (None, None) if arguments.list => run.list(),
+        (None, None) if arguments.new_ended_list => run.new_ended_list(),
         (None, None) => run.recorded(|| run.due()),
     }
 }
@@ -121,6 +127,13 @@ impl Run<'_> {
         Ok(())
     }
 
+    fn new_ended_list(&self) -> anyhow::Result<()> {
+        let (_lock, key) = self.existing()?;
+        self.orders.begin_again(&key)?;
+        let (json, text, _) = report::listing(self.orders.all(&key.public()?)?);
+        self.print(&json, &text)
+    }
+
     fn cancel(&self, domain: &str) -> anyhow::Result<()> {
         let (_lock, key) = self.existing()?;
         let stored = self.orders.load(domain, &key.public()?)?;
@@ -128,14 +141,16 @@ impl Run<'_> {
             Stored::Order(order) => order,
             Stored::Ended(ended, path) => bail!("{}", report::ended(&ended, &path)),
         };
-        if order.stage() != Stage::Waiting {
+        if order.progress.plan.is_some() {
             runtime()?.block_on(self.check_alive(&order))?;
         }
         self.orders.end(&order, Ending::TakenBack, &key)?;
         let mut text =
             format!("the order for {domain} is taken back; none of its keys is destroyed");
         if order.is_begun() {
-            text.push_str(", as their services say now; ask them again in some minutes (`sealgate check`)");
+            text.push_str(
+                ", as their services say now; ask them again in some minutes (`sealgate check`)",
+            );
         }
         let deleted = order.progress.deleting.len();
         if deleted > 0 {
@@ -151,15 +166,17 @@ impl Run<'_> {
     /// That each key which was ever asked for can be used, or be enabled.
     async fn check_alive(&self, order: &Order) -> anyhow::Result<()> {
         let plan = order.plan()?;
-        plan.check_places(&self.config)?;
+        if order.is_begun() {
+            plan.check_places(&self.config)?;
+        }
         let passphrase = &self.arguments.passphrase;
-        let services = known::key_services(&self.config, Some(&plan.as_planned())).await?;
+        let services = match known::key_services(&self.config, Some(&plan.as_planned())).await {
+            // Nothing was done, whatever the configuration is by now.
+            Err(_) if !order.is_begun() => return Ok(()),
+            services => services?,
+        };
         for key in &plan.keys {
-            if key.state == KeyState::Planned {
-                continue;
-            }
-            let found =
-                resume::condition_of(&self.config, passphrase, order, &services, key).await;
+            let found = resume::condition_of(&self.config, passphrase, order, &services, key).await;
             // What was refused once for all, and cannot be asked about, was not done.
             let is_alive = found == Condition::Usable
                 || (!key.may_be_gone() && !matches!(found, Condition::Going | Condition::Zeros));
@@ -276,7 +293,13 @@ impl Run<'_> {
         }
         let chosen = looked.plan.keys.iter().map(|key| key.chosen.clone());
         order.keys = chosen.collect();
+        let shown = Instant::now();
         self.confirm(&order, &looked.plan)?;
+        ensure!(
+            shown.elapsed() < CONFIRMATION_LIMIT,
+            "nothing was done: the confirmation came {} minutes after what was shown, and what others have may be another thing by now; run this again",
+            shown.elapsed().as_secs() / 60
+        );
         let (_lock, key) = match held {
             Some((lock, key)) => {
                 self.orders.begin(&key)?;
@@ -285,7 +308,7 @@ impl Run<'_> {
             None => self.make(domain)?,
         };
         if let Some(earlier) = earlier {
-            self.orders.end(&earlier, Ending::Replaced, &key)?;
+            self.orders.replace(&earlier, &order, &key)?;
         }
         if self.arguments.after.is_some() {
             self.orders.save(&order, &key)?;
@@ -307,17 +330,67 @@ impl Run<'_> {
             "going on with the order of {}, as it was given",
             order.ordered
         ));
-        order.without_gateways |= self.arguments.without_gateways;
-        for stated in &self.arguments.stated {
-            if !order.stated.contains(stated) {
-                order.stated.push(stated.clone());
-            }
-        }
+        runtime()?.block_on(self.take_words(&mut order))?;
         let plan = order.plan()?.clone();
         self.confirm(&order, &plan)?;
         let work = self.work(key);
         let ended = runtime()?.block_on(work.carry_out(&mut order, None, None))?;
         self.finish(&order, ended)
+    }
+
+    /// What may be said anew of an order that is begun: where things lie now, and what the operator states.
+    async fn take_words(&self, order: &mut Order) -> anyhow::Result<()> {
+        let arguments = self.arguments;
+        order.without_gateways |= arguments.without_gateways;
+        self.take_statements(order).await?;
+        let certificate = arguments.certificate.as_ref();
+        if let Some(certificate) = certificate.map(std::path::absolute).transpose()?
+            && certificate != order.certificate
+        {
+            document::try_place(&certificate).context("--certificate")?;
+            order.certificate = certificate;
+        }
+        let recovery_key = arguments.recovery_key.as_ref();
+        if let Some(path) = recovery_key.map(std::path::absolute).transpose()?
+            && Some(&path) != order.recovery_key.as_ref()
+        {
+            let key = known::open_recovery(&path, &arguments.passphrase, &self.config)?;
+            order.move_recovery_key(&path, &RecoveryFile::of(&key)?)?;
+        }
+        if !arguments.also.is_empty() || !arguments.buckets.is_empty() || arguments.after.is_some()
+        {
+            report::tell(
+                "--also, --bucket and --after are those that the order was given with; what this command line says of them is passed over, and so are --waiting-days and --sample",
+            );
+        }
+        Ok(())
+    }
+
+    /// That a key which the configuration has is not stated to be destroyed, unless it is one of the order: what has become of
+    /// such a one is found out first.
+    async fn take_statements(&self, order: &mut Order) -> anyhow::Result<()> {
+        let new: Vec<_> = self
+            .arguments
+            .stated
+            .iter()
+            .filter(|key| !order.stated.contains(key))
+            .cloned()
+            .collect();
+        let plan = order.plan()?;
+        if new.iter().any(|key| !plan.has(key)) {
+            let services = known::key_services(&self.config, Some(&plan.as_planned())).await?;
+            for (service, name) in services.iter().zip(&self.config.key_service_names) {
+                let reference = service.key_reference().await;
+                let reference = reference.map_err(|error| destroy::detailed(&error))?;
+                let key = KeyName::new(service.provider(), reference);
+                ensure!(
+                    plan.has(&key) || !new.contains(&key),
+                    "{key} is said to be destroyed, and the key service {name} of the configuration has it: leave it out of --destroyed"
+                );
+            }
+        }
+        order.stated.extend(new);
+        Ok(())
     }
 
     /// The directory of orders and the signing key, at first use.

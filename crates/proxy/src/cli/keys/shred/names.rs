@@ -25,7 +25,7 @@ pub(super) fn own_names(config: &Config, domain: &str) -> Result<Vec<String>, Re
     // By a former name others read what lies in their places, with the keys of this domain.
     let heir = config.domains.iter().find(|rule| {
         only_name(config, rule).as_deref() != Some(domain)
-            && rule.former.iter().any(|name| may_resolve_to(name, domain))
+            && rule.former.iter().any(|name| may_give(rule, name, domain))
     });
     if let Some(heir) = heir {
         let who = heir.name.clone();
@@ -38,11 +38,12 @@ pub(super) fn own_names(config: &Config, domain: &str) -> Result<Vec<String>, Re
         ));
     }
     let mut names = vec![domain.to_owned()];
-    for former in own.iter().flat_map(|rule| &rule.former) {
+    for former in own.iter().flat_map(|rule| former_names(rule)) {
+        let former = &former;
         let of_others = config.domains.iter().any(|rule| {
             only_name(config, rule).as_deref() != Some(domain)
                 && (may_be_named(config, rule, former)
-                    || rule.former.iter().any(|name| may_resolve_to(name, former)))
+                    || rule.former.iter().any(|name| may_give(rule, name, former)))
         });
         let default_bucket = former
             .strip_prefix(&config.deployment)
@@ -76,7 +77,32 @@ pub(super) fn only_name(config: &Config, rule: &DomainConfig) -> Option<String> 
 
 fn may_be_named(config: &Config, rule: &DomainConfig, name: &str) -> bool {
     let default = format!("{}/{{bucket}}", config.deployment);
-    may_resolve_to(rule.name.as_ref().unwrap_or(&default), name)
+    may_give(rule, rule.name.as_ref().unwrap_or(&default), name)
+}
+
+/// The former names of a table's places: with the placeholder, that of each bucket which it names whole.
+fn former_names(rule: &DomainConfig) -> Vec<String> {
+    let mut names = Vec::new();
+    for former in &rule.former {
+        if former.contains("{bucket}") {
+            let whole = rule.buckets.iter().filter(|bucket| !bucket.contains('*'));
+            names.extend(whole.map(|bucket| former.replace("{bucket}", bucket)));
+        } else {
+            names.push(former.clone());
+        }
+    }
+    names
+}
+
+/// Whether a table's template may become this name, for one of its buckets.
+fn may_give(rule: &DomainConfig, template: &str, name: &str) -> bool {
+    rule.buckets.iter().any(|bucket| {
+        if bucket.contains('*') {
+            may_resolve_to(template, name)
+        } else {
+            template.replace("{bucket}", bucket) == name
+        }
+    })
 }
 
 /// Whether a name with the placeholder may become this one. It says yes where it is not sure.

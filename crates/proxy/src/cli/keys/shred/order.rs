@@ -1,13 +1,14 @@
 //! What an operator has ordered for one domain, and how far it came.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use super::certificate::{GatewaysFlushed, ObjectsTried, RecordsDeleted};
+use super::known::RecoveryFile;
 use super::moment::Moment;
 use super::plan::{ChosenKey, KeyState, Plan, PlannedKey};
 use crate::scan::key_name::KeyName;
@@ -156,6 +157,37 @@ impl Order {
 
     pub(super) fn plan(&self) -> anyhow::Result<&Plan> {
         self.progress.plan.as_ref().context("nothing is planned")
+    }
+
+    /// Notes that the file of the recovery key, which is to be destroyed, lies elsewhere now.
+    ///
+    /// # Errors
+    ///
+    /// Where the order is for another recovery key, or none.
+    pub(super) fn move_recovery_key(
+        &mut self,
+        path: &Path,
+        found: &RecoveryFile,
+    ) -> anyhow::Result<()> {
+        let chosen = found.chosen(path);
+        let plan = self.progress.plan.as_mut().context("nothing is planned")?;
+        let key = plan
+            .keys
+            .iter_mut()
+            .find(|key| key.chosen.key == chosen.key);
+        let key = key.with_context(|| {
+            format!(
+                "{} holds the recovery key {}, and the order is not for it",
+                path.display(),
+                chosen.key
+            )
+        })?;
+        key.chosen = chosen.clone();
+        if let Some(ordered) = self.keys.iter_mut().find(|key| key.key == chosen.key) {
+            *ordered = chosen;
+        }
+        self.recovery_key = Some(path.to_owned());
+        Ok(())
     }
 
     pub(super) fn planned(&mut self, place: usize) -> anyhow::Result<&mut PlannedKey> {

@@ -66,6 +66,9 @@ pub(super) struct Ended {
 #[serde(deny_unknown_fields)]
 struct EndedList {
     r#type: String,
+    /// Where an earlier list was lost: which of the orders from before had ended is not known.
+    #[serde(default)]
+    since: Option<Moment>,
     ended: Vec<Ended>,
 }
 
@@ -138,9 +141,24 @@ impl Orders {
     /// Makes the list of ended orders, if there is none and no order that could stand in it.
     pub(super) fn begin(&self, key: &SigningKey) -> anyhow::Result<()> {
         if !self.ended.exists() && !self.are_any()? {
-            self.write_ended(Vec::new(), key)?;
+            self.write_ended(None, Vec::new(), key)?;
         }
         Ok(())
+    }
+
+    /// Makes a new list of ended orders where it was lost. Orders from before of which nothing is destroyed count as taken back
+    /// from then on, since any of them may have been; those of which something may be are gone on with.
+    ///
+    /// # Errors
+    ///
+    /// Where there is a list.
+    pub(super) fn begin_again(&self, key: &SigningKey) -> anyhow::Result<()> {
+        ensure!(
+            !self.ended.exists(),
+            "there is a list of ended orders, {}; if it is that of another signing key, move it away",
+            self.ended.display()
+        );
+        self.write_ended(Some(Moment::now()), Vec::new(), key)
     }
 
     /// Whether there is any order.
@@ -191,13 +209,17 @@ impl Orders {
     pub(super) fn load(&self, domain: &str, key: &PublicKey) -> anyhow::Result<Option<Stored>> {
         let path = self.path(domain);
         if !path.exists() {
+            // An order that cannot be ended is not to be begun.
+            if self.ended.exists() || self.are_any()? {
+                self.ended(key)?;
+            }
             return Ok(None);
         }
         let ended = self.ended(key)?;
         self.read(&path, &ended, key).map(Some)
     }
 
-    fn read(&self, path: &Path, ended: &[Ended], key: &PublicKey) -> anyhow::Result<Stored> {
+    fn read(&self, path: &Path, list: &EndedList, key: &PublicKey) -> anyhow::Result<Stored> {
         let order: Order = document::read_signed(path, key)?;
         let shown = path.display();
         ensure!(
@@ -215,7 +237,19 @@ impl Orders {
             "{shown} is about the domain {}: it was copied from elsewhere",
             order.domain
         );
-        Ok(match ended.iter().find(|ended| ended.id == order.id) {
+        if let Some(since) = list.since
+            && order.ordered <= since
+            && !order.is_begun()
+        {
+            let ended = Ended {
+                id: order.id,
+                domain: order.domain,
+                how: Ending::TakenBack,
+                at: since,
+            };
+            return Ok(Stored::Ended(ended, path.to_owned()));
+        }
+        Ok(match list.ended.iter().find(|ended| ended.id == order.id) {
             Some(ended) => Stored::Ended(ended.clone(), path.to_owned()),
             None => Stored::Order(Box::new(order)),
         })
@@ -259,11 +293,11 @@ impl Orders {
     /// # Errors
     ///
     /// Where there is none: then nobody can tell which of the orders that are there ended.
-    fn ended(&self, key: &PublicKey) -> anyhow::Result<Vec<Ended>> {
+    fn ended(&self, key: &PublicKey) -> anyhow::Result<EndedList> {
         let shown = self.ended.display();
         ensure!(
             self.ended.exists(),
-            "the list of ended orders {shown} is missing, so nobody can tell which of the orders in {} were taken back or carried out: put it back beside the signing key, or remove the orders and give them anew",
+            "the list of ended orders {shown} is missing, so nobody can tell which of the orders in {} were taken back or carried out: put it back beside the signing key. If it is lost, `sealgate keys shred --new-ended-list` begins another one: orders of which something may be destroyed are gone on with, and the others count as taken back",
             self.directory.display()
         );
         let list: EndedList = document::read_signed(&self.ended, key)?;
@@ -271,12 +305,18 @@ impl Orders {
             list.r#type == ENDED_TYPE,
             "{shown} is signed, and no list of ended orders"
         );
-        Ok(list.ended)
+        Ok(list)
     }
 
-    fn write_ended(&self, ended: Vec<Ended>, key: &SigningKey) -> anyhow::Result<()> {
+    fn write_ended(
+        &self,
+        since: Option<Moment>,
+        ended: Vec<Ended>,
+        key: &SigningKey,
+    ) -> anyhow::Result<()> {
         let list = EndedList {
             r#type: ENDED_TYPE.to_owned(),
+            since,
             ended,
         };
         document::write_signed(&self.ended, &list, key)
@@ -284,26 +324,44 @@ impl Orders {
 
     /// Ends an order: it is remembered first, and then its file goes.
     pub(super) fn end(&self, order: &Order, how: Ending, key: &SigningKey) -> anyhow::Result<()> {
-        let mut ended = self.ended(&key.public()?)?;
+        self.remember(order, how, key)?;
+        let path = self.path(&order.domain);
+        fs::remove_file(&path)
+            .and_then(|()| File::open(&self.directory)?.sync_all())
+            .with_context(|| format!("{} cannot be removed", path.display()))
+    }
+
+    /// Puts an order in the place of an earlier one for the same domain: at any time there is one of the two.
+    pub(super) fn replace(
+        &self,
+        earlier: &Order,
+        order: &Order,
+        key: &SigningKey,
+    ) -> anyhow::Result<()> {
+        self.save(order, key)?;
+        self.remember(earlier, Ending::Replaced, key)
+    }
+
+    fn remember(&self, order: &Order, how: Ending, key: &SigningKey) -> anyhow::Result<()> {
+        let EndedList {
+            since, mut ended, ..
+        } = self.ended(&key.public()?)?;
+        if ended.iter().any(|ended| ended.id == order.id) {
+            return Ok(());
+        }
         if ended.len() >= MAXIMUM_ENDED {
             bail!(
                 "{} remembers {MAXIMUM_ENDED} orders, and takes no more: give further orders with another signing key",
                 self.ended.display()
             );
         }
-        if !ended.iter().any(|ended| ended.id == order.id) {
-            ended.push(Ended {
-                id: order.id.clone(),
-                domain: order.domain.clone(),
-                how,
-                at: Moment::now(),
-            });
-            self.write_ended(ended, key)?;
-        }
-        let path = self.path(&order.domain);
-        fs::remove_file(&path)
-            .and_then(|()| File::open(&self.directory)?.sync_all())
-            .with_context(|| format!("{} cannot be removed", path.display()))
+        ended.push(Ended {
+            id: order.id.clone(),
+            domain: order.domain.clone(),
+            how,
+            at: Moment::now(),
+        });
+        self.write_ended(since, ended, key)
     }
 }
 

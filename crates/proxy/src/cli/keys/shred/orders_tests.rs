@@ -1,3 +1,4 @@
+use super::super::plan::{ChosenKey, KeyState, Plan, PlannedKey};
 use super::*;
 
 struct Place {
@@ -126,4 +127,74 @@ fn without_the_list_of_ended_orders_none_is_carried_out() {
     let refused = orders.load("acme/alice", public).unwrap_err().to_string();
     assert!(refused.contains("is missing"), "{refused}");
     assert!(orders.all(public).is_err());
+}
+
+fn begun(domain: &str) -> Order {
+    let mut order = order(domain);
+    let mut key = PlannedKey::new(ChosenKey {
+        key_service: Some("one".to_owned()),
+        key: "aws-kms 0000000000000001".parse().unwrap(),
+        full_name: "arn:1".to_owned(),
+        place: "AWS KMS in eu-1".to_owned(),
+    });
+    key.state = KeyState::Asked;
+    order.progress.plan = Some(Plan {
+        keys: vec![key],
+        ..Plan::default()
+    });
+    order
+}
+
+#[test]
+fn an_order_that_could_not_be_ended_is_not_begun() {
+    let place = Place::new();
+    let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
+    let _lock = orders.create(key).unwrap();
+    orders.save(&order("acme/alice"), key).unwrap();
+    assert_eq!(orders.load("acme/bob", public).unwrap(), None);
+    fs::remove_file(&orders.ended).unwrap();
+    let refused = orders.load("acme/bob", public).unwrap_err().to_string();
+    assert!(refused.contains("--new-ended-list"), "{refused}");
+}
+
+#[test]
+fn when_the_list_was_lost_what_is_begun_goes_on_and_what_waits_does_not() {
+    let place = Place::new();
+    let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
+    let _lock = orders.create(key).unwrap();
+    let (waiting, going) = (order("acme/alice"), begun("acme/bob"));
+    orders.save(&waiting, key).unwrap();
+    orders.save(&going, key).unwrap();
+    let refused = orders.begin_again(key).unwrap_err().to_string();
+    assert!(refused.contains("there is a list"), "{refused}");
+    fs::remove_file(&orders.ended).unwrap();
+    orders.begin_again(key).unwrap();
+    let found = orders.load("acme/alice", public).unwrap();
+    assert!(matches!(found, Some(Stored::Ended(..))), "{found:?}");
+    let stored = Stored::Order(Box::new(going.clone()));
+    assert_eq!(orders.load("acme/bob", public).unwrap(), Some(stored));
+    orders.end(&going, Ending::CarriedOut, key).unwrap();
+    // One that is given now is of the new list.
+    let mut late = order("acme/alice");
+    late.ordered = Moment::now().after(std::time::Duration::from_secs(5));
+    orders.save(&late, key).unwrap();
+    let stored = Stored::Order(Box::new(late));
+    assert_eq!(orders.load("acme/alice", public).unwrap(), Some(stored));
+}
+
+#[test]
+fn an_order_takes_the_place_of_another_one_without_a_gap() {
+    let place = Place::new();
+    let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
+    let _lock = orders.create(key).unwrap();
+    let (first, second) = (order("acme/alice"), order("acme/alice"));
+    orders.save(&first, key).unwrap();
+    let file = orders.path("acme/alice");
+    let earlier = fs::read(&file).unwrap();
+    orders.replace(&first, &second, key).unwrap();
+    let stored = Stored::Order(Box::new(second));
+    assert_eq!(orders.load("acme/alice", public).unwrap(), Some(stored));
+    fs::write(&file, earlier).unwrap();
+    let found = orders.load("acme/alice", public).unwrap();
+    assert!(matches!(found, Some(Stored::Ended(..))), "{found:?}");
 }

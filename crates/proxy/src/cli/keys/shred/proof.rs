@@ -33,6 +33,8 @@ pub(super) enum Opening {
     Refused,
     /// It is not there any more.
     Deleted,
+    /// Something else is there: it has no header of ours.
+    Replaced(String),
     /// Nobody can tell; with the cause.
     Unknown(String),
 }
@@ -61,7 +63,10 @@ async fn attempt(gateway: &Arc<Gateway>, object: &StoredVersion) -> anyhow::Resu
         }
         answer => answer?,
     };
-    let header = SealedHead::read(&answer, version)?.header;
+    let header = match SealedHead::read(&answer, version) {
+        Ok(head) => head.header,
+        Err(error) => return Ok(Opening::Replaced(error.to_string())),
+    };
     let rule = gateway.config.domain_for(&object.bucket, &object.key);
     let permit = permit::for_shredding(COMMAND);
     let id = header.working_key_id();
@@ -141,7 +146,8 @@ pub(super) async fn tried(
         refused += 1;
         match open(gateway, &object.version).await {
             Opening::Refused => {}
-            Opening::Deleted => deleted += 1,
+            // The wraps that it had refuse, whatever is put in its place.
+            Opening::Deleted | Opening::Replaced(_) => deleted += 1,
             Opening::Opened(_) => return Ok(Proof::Alive(format!("{shown} still opens"))),
             Opening::Unknown(cause) => {
                 bail!("whether {shown} still opens cannot be found out: {cause}")

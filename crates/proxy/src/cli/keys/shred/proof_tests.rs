@@ -1,7 +1,7 @@
+use sealgate_envelope::key_service::local::LocalKeyService;
 use sealgate_envelope::key_service::{
     KeyDescription, RewrapSource, UnwrapPermit, key_service_error,
 };
-use sealgate_envelope::key_service::local::LocalKeyService;
 use sealgate_envelope::{KeyReference, WorkingKey};
 
 use super::super::gone::GoneKey;
@@ -77,11 +77,7 @@ impl KeyService for Nowhere {
         not_found()
     }
 
-    async fn wrap(
-        &self,
-        _: &EncryptionContext,
-        _: &WorkingKey,
-    ) -> sealgate_envelope::Result<Wrap> {
+    async fn wrap(&self, _: &EncryptionContext, _: &WorkingKey) -> sealgate_envelope::Result<Wrap> {
         not_found()
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{bail, ensure};
 use sealgate_envelope::key_service::{EncryptionContext, KeyService, failure_of, serves_cached};
-use sealgate_envelope::records::UnverifiedRegistryRecord;
+use sealgate_envelope::records::{UnverifiedRegistryRecord, registry_name};
 use sealgate_envelope::{KeyServiceFailure, WorkingKey, WorkingKeyId};
 
 use super::destroy::detailed;
@@ -122,48 +122,75 @@ async fn opened(
     }
 }
 
-/// The versions that are to be deleted now, as a census after the keys are gone shows them.
+/// What a census after the keys are gone shows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// These versions are to be deleted.
+    pub(super) versions: Vec<RecordVersion>,
+    /// These records claim the domain, came since the look, and are left: nobody can tell whose they are.
+    pub(super) left: Vec<String>,
+}
+
+/// The versions that are to be deleted now, as a census after the keys are gone shows them. `living` are the keys that the
+/// configuration still has. Nobody who can write there is to keep an order from its end: what is not known to be the domain's
+/// stays, and is named in the certificate.
 ///
 /// # Errors
 ///
-/// Where something is in the way that nobody can tell to be the domain's alone.
+/// Where a version cannot be read, or a key that lives has wrapped one.
 pub(super) fn to_delete(
     census: &Census,
     plan: &Plan,
     stated: &[KeyName],
-) -> anyhow::Result<Vec<RecordVersion>> {
+    living: &[KeyName],
+) -> anyhow::Result<Found> {
     ensure!(
-        census.unknown.count == 0,
+        census.unread.count == 0,
         "the keys are destroyed; whether registry records are the domain's cannot be told: {}. Mend or delete them, and run this again",
-        census.unknown
+        census.unread
     );
     let is_gone = |key: &KeyName| plan.has(key) || stated.contains(key);
-    if let Some((key, found)) = census.inside.iter().find(|(key, _)| !is_gone(key)) {
+    let mut inside = census.inside.iter();
+    if let Some((key, found)) = inside.find(|(key, _)| !is_gone(key) && living.contains(key)) {
         bail!(
-            "meanwhile {found} was wrapped by {key}, which is not destroyed: a gateway has another configuration. Correct it, take the wrap away, and run this again"
+            "meanwhile {found} was wrapped by {key}, which is not destroyed: a gateway has another configuration. Correct that; {DELETE_IT}"
         );
     }
     let verified: BTreeSet<&str> = plan.records.iter().map(String::as_str).collect();
-    let mut versions = Vec::new();
+    let mut all = Found::default();
     for (id, found) in &census.records {
-        ensure!(
-            found.foreign.count == 0,
-            "the keys are destroyed, and meanwhile versions of registry/{id} claim {}, too: {DELETE_IT}",
-            found.foreign
-        );
-        // One that a gateway made since the look. No wrap of it opens any more, whosever it says to be.
         let by_gone_keys = |record: &UnverifiedRegistryRecord| {
             let mut wraps = record.wraps().iter();
             wraps.all(|wrap| is_gone(&KeyName::of(wrap)))
         };
-        ensure!(
-            verified.contains(id.to_string().as_str())
-                || found.own.iter().all(|(_, record)| by_gone_keys(record)),
-            "the keys are destroyed, and meanwhile there is registry/{id}, which not only they have wrapped: {DELETE_IT}"
-        );
-        versions.extend(found.own.iter().map(|(version, _)| version.clone()));
+        // One that a gateway made since the look: no wrap of it opens any more, whosever it says to be.
+        let is_late = || {
+            let mut own = found.own.iter();
+            found.foreign.count == 0 && own.all(|(_, record)| by_gone_keys(record))
+        };
+        if verified.contains(id.to_string().as_str()) || is_late() {
+            all.versions
+                .extend(found.own.iter().map(|(version, _)| version.clone()));
+        } else {
+            all.left.push(registry_name(*id));
+        }
     }
-    Ok(versions)
+    Ok(all)
+}
+
+/// The records that were verified and never came to be deleted: they were gone by then, or the listing leaves them out.
+pub(super) fn never_seen(
+    plan: &Plan,
+    deleting: &BTreeMap<String, BTreeSet<String>>,
+) -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for id in &plan.records {
+        let name = registry_name(id.parse()?);
+        if !deleting.contains_key(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 /// Notes what is to be deleted. What was noted by an earlier run counts once.

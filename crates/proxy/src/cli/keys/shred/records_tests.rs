@@ -132,32 +132,57 @@ async fn nothing_is_deleted_by_a_claim_alone() {
     let (alice, late) = (made(&own, "alice", 1).await, made(&own, "alice", 3).await);
     let plan = plan(&own, &[alice.id]);
     let of = |made: &Made| Some(record(made, "alice", &made.key));
-    let names = |census: &Census| {
-        let versions = to_delete(census, &plan, &[]);
-        versions
-            .map(|versions| versions.len())
-            .map_err(|error| error.to_string())
+    let living = [other.name.clone()];
+    let found = |census: &Census| {
+        let found = to_delete(census, &plan, &[], &living).unwrap();
+        (found.versions.len(), found.left)
     };
     // One that a gateway made since: only the keys that are gone have wrapped it.
-    let found = [
+    let late_too = [
         (alice.id, "1", of(&alice)),
         (alice.id, "2", of(&alice)),
         (late.id, "1", of(&late)),
     ];
-    assert_eq!(names(&census(&found)), Ok(3));
+    assert_eq!(found(&census(&late_too)), (3, Vec::new()));
 
+    // Planted, under the id of bob's working key or a new one: left, and the order comes to its end.
     let bob = made(&other, "bob", 2).await;
     let forged = Some(record(&bob, "alice", &bob.key));
-    let kept = names(&census(&[(bob.id, "2", forged)])).unwrap_err();
-    assert!(kept.contains("not only they have wrapped"), "{kept}");
+    let planted = census(&[(bob.id, "2", forged), (alice.id, "1", of(&alice))]);
+    assert_eq!(found(&planted), (1, vec![registry_name(bob.id)]));
+    let claims_bob = [(late.id, "2", of(&late)), (late.id, "1", None)];
+    assert_eq!(
+        found(&census(&claims_bob)),
+        (0, vec![registry_name(late.id)])
+    );
+    // Of a record that was verified, the versions that claim the domain go, whatever else was put there since.
     let mixed = [(alice.id, "2", of(&alice)), (alice.id, "1", None)];
-    let kept = names(&census(&mixed)).unwrap_err();
-    assert!(kept.contains("claim bob, too"), "{kept}");
+    assert_eq!(found(&census(&mixed)), (1, Vec::new()));
+
+    let mut by_bob = census(&[(alice.id, "1", of(&alice))]);
+    let seen = crate::scan::census::Seen::Sealed(vec![other.name.clone()].into());
+    by_bob.add(true, "registry/1", seen);
+    let kept = to_delete(&by_bob, &plan, &[], &living).unwrap_err();
+    assert!(kept.to_string().contains("another configuration"), "{kept}");
 
     let mut unreadable = census(&[]);
-    unreadable.unknown.add("registry/1: 503");
-    let kept = names(&unreadable).unwrap_err();
-    assert!(kept.contains("registry/1: 503"), "{kept}");
+    unreadable.unread.add("registry/1: 503");
+    let kept = to_delete(&unreadable, &plan, &[], &living).unwrap_err();
+    assert!(kept.to_string().contains("registry/1: 503"), "{kept}");
+}
+
+#[tokio::test]
+async fn a_record_that_was_verified_and_is_not_listed_any_more_is_asked_for() {
+    let (_directory, own, _) = keys().await;
+    let (one, two) = (
+        WorkingKeyId::from_bytes([1; 16]),
+        WorkingKeyId::from_bytes([2; 16]),
+    );
+    let plan = plan(&own, &[one, two]);
+    let mut deleting = BTreeMap::new();
+    deleting.insert(registry_name(one), BTreeSet::new());
+    let missing = never_seen(&plan, &deleting).unwrap();
+    assert_eq!(missing, [registry_name(two)]);
 }
 
 #[test]

@@ -1,0 +1,197 @@
+//! Deletions of which nobody has heard what came, and what is lost or planted while an order is under way.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use aws_sdk_kms::types::KeyState;
+use sealgate_tests::{
+    rig::{Rig, get, put, state_bucket, with_rig},
+    servers::Gateway,
+};
+use serde_json::{Value, json};
+
+use super::{
+    BUCKET, LIMIT, all_known, destroy, gateway, kms_table, new_key, resuming::kill_at_the_flush,
+    shred, state_of, tenant, verify,
+};
+
+/// Has the destruction of alice's key asked for, without an answer. The name of the key, as reports have it.
+fn ask_in_vain(rig: &Rig, gateway: &Gateway, key: &str) -> Result<String> {
+    rig.key_server.set_faults(&json!([{
+        "operations": ["ScheduleKeyDeletion"],
+        "keys": [key],
+        "then": { "error": "KMSInternalException" },
+    }]))?;
+    let (done, _, said) = shred(rig, gateway, &destroy("acme/alice", "alice.json"))?;
+    ensure!(!done && said.contains("its answer got lost"), "{said}");
+    rig.key_server.set_faults(&json!([]))?;
+    let (_, orders, _) = shred(rig, gateway, &["--list"])?;
+    let state = orders.pointer("/orders/0/state");
+    ensure!(state.is_some_and(|state| state == "begun"), "{orders}");
+    let name = orders.pointer("/orders/0/keys/0").and_then(Value::as_str);
+    Ok(name.context("no key")?.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_outage_everything_is_looked_at_again_before_the_key_goes() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        rig.clients(BUCKET).await?;
+        let kms = rig.key_server.endpoint.kms();
+        let (alice, bob) = (new_key(&kms).await?, new_key(&kms).await?);
+        let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "bob", &bob);
+        let own = [
+            tenant("alice", "\"alice\"", ""),
+            tenant("bob", "\"bob\"", ""),
+        ];
+        let first = gateway(rig, &services, &own)?;
+        let through = first.endpoint.s3()?;
+        for key in ["alice/a", "bob/a"] {
+            put(&through, BUCKET, key, b"content").await?;
+        }
+        all_known(&first, 2).await?;
+        ask_in_vain(rig, &first, &alice)?;
+
+        // Weeks later bob has the key, too.
+        let both = [
+            tenant("alice", "\"alice\"", ""),
+            tenant("bob", "\"bob\", \"alice\"", ""),
+        ];
+        let second = gateway(rig, &services, &both)?;
+        let (done, due, said) = shred(rig, &second, &["--due"])?;
+        let refused = due["orders"][0]["refused"].to_string();
+        ensure!(
+            !done && refused.contains("also that of the domain acme/bob"),
+            "{due} {said}"
+        );
+        ensure!(state_of(&kms, &alice).await? == KeyState::Enabled);
+        let (cancelled, _, said) = shred(rig, &second, &["--cancel", "acme/alice"])?;
+        ensure!(cancelled, "{said}");
+        ensure!(get(&through, BUCKET, "alice/a").await? == b"content");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_whose_answer_got_lost_is_found_and_not_taken_back() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        rig.clients(BUCKET).await?;
+        let kms = rig.key_server.endpoint.kms();
+        let alice = new_key(&kms).await?;
+        let services = kms_table(rig, "alice", &alice);
+        let gateway = gateway(rig, &services, &[tenant("alice", "\"alice\"", "")])?;
+        put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
+        all_known(&gateway, 2).await?;
+        ask_in_vain(rig, &gateway, &alice)?;
+        // It was heard.
+        let heard = kms.schedule_key_deletion().key_id(&alice);
+        heard.pending_window_in_days(30).send().await?;
+        let (cancelled, _, said) = shred(rig, &gateway, &["--cancel", "acme/alice"])?;
+        ensure!(
+            !cancelled && said.contains("cannot be taken back"),
+            "{said}"
+        );
+        let (done, due, said) = shred(rig, &gateway, &["--due"])?;
+        ensure!(done && due["orders"][0]["shredded"] == true, "{due} {said}");
+        ensure!(verify(rig, "alice.json")?.1.contains(&alice));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_not_found_is_never_certified_as_destroyed() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        rig.clients(BUCKET).await?;
+        let kms = rig.key_server.endpoint.kms();
+        let alice = new_key(&kms).await?;
+        let services = kms_table(rig, "alice", &alice);
+        let gateway = gateway(rig, &services, &[tenant("alice", "\"alice\"", "")])?;
+        put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
+        all_known(&gateway, 2).await?;
+        let name = ask_in_vain(rig, &gateway, &alice)?;
+        // Credentials of another account.
+        let elsewhere = |operations: Value| {
+            rig.key_server.set_faults(&json!([{
+                "operations": operations,
+                "keys": [alice],
+                "then": { "error": "NotFoundException" },
+            }]))
+        };
+        elsewhere(json!(["DescribeKey", "Decrypt", "ScheduleKeyDeletion"]))?;
+        for _ in 0..2 {
+            let (done, due, _) = shred(rig, &gateway, &["--due"])?;
+            let failed = due["orders"][0]["failed"].to_string();
+            ensure!(!done && failed.contains("--destroyed"), "{due}");
+            ensure!(!rig.directory().join("alice.json").exists(), "certified");
+        }
+        let (cancelled, _, said) = shred(rig, &gateway, &["--cancel", "acme/alice"])?;
+        ensure!(!cancelled && said.contains("not confirmed"), "{said}");
+        ensure!(state_of_directly(rig, &alice).await? == KeyState::Enabled);
+
+        // The way out, in the operator's name.
+        elsewhere(json!([
+            "DescribeKey",
+            "Decrypt",
+            "ScheduleKeyDeletion",
+            "GenerateDataKey"
+        ]))?;
+        let arguments = destroy("acme/alice", "alice.json");
+        let stated = [&arguments[..], &["--destroyed", &name]].concat();
+        let (done, result, said) = shred(rig, &gateway, &stated)?;
+        ensure!(done, "{result} {said}");
+        let (genuine, said) = verify(rig, "alice.json")?;
+        ensure!(genuine && said.contains("NOT CONFIRMED"), "{said}");
+        ensure!(result["certificate"]["keys"] == json!([]), "{result}");
+        Ok(())
+    })
+    .await
+}
+
+async fn state_of_directly(rig: &Rig, key: &str) -> Result<KeyState> {
+    rig.key_server.set_faults(&json!([]))?;
+    state_of(&rig.key_server.endpoint.kms(), key).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_a_planted_record_nor_a_lost_list_keeps_an_order_from_its_end() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        let (_, bare) = rig.clients(BUCKET).await?;
+        let state = state_bucket(&bare).await?;
+        let kms = rig.key_server.endpoint.kms();
+        let alice = new_key(&kms).await?;
+        let services = kms_table(rig, "alice", &alice);
+        let gateway = gateway(rig, &services, &[tenant("alice", "\"alice\"", "")])?;
+        put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
+        all_known(&gateway, 2).await?;
+        let arguments = destroy("acme/alice", "alice.json");
+        kill_at_the_flush(rig, &gateway, &alice, &arguments).await?;
+        all_known(&gateway, 2).await?;
+        let hash = "0".repeat(64);
+        put(
+            &bare,
+            &state,
+            &format!("uploads/{hash}/record"),
+            b"no record",
+        )
+        .await?;
+        let id = "0".repeat(32);
+        put(&bare, &state, &format!("registry/{id}"), b"no record").await?;
+
+        fs::remove_file(rig.directory().join("shred-signing.key.ended"))?;
+        for arguments in [&["--due"][..], &["--cancel", "acme/alice"]] {
+            let (done, _, said) = shred(rig, &gateway, arguments)?;
+            ensure!(!done && said.contains("--new-ended-list"), "{said}");
+        }
+        let (begun, orders, said) = shred(rig, &gateway, &["--new-ended-list"])?;
+        ensure!(
+            begun && orders["orders"][0]["state"] == "begun",
+            "{orders} {said}"
+        );
+        let (done, due, said) = shred(rig, &gateway, &["--due"])?;
+        ensure!(done && due["orders"][0]["shredded"] == true, "{due} {said}");
+        ensure!(verify(rig, "alice.json")?.0);
+        Ok(())
+    })
+    .await
+}
