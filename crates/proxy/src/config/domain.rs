@@ -185,7 +185,7 @@ pub(super) fn matches_pattern(pattern: &str, text: &str) -> bool {
 const DOMAIN_LIMIT: usize = 255;
 
 /// The longest bucket name, which `{bucket}` may become.
-const BUCKET_NAME_LIMIT: usize = 63;
+pub(super) const BUCKET_NAME_LIMIT: usize = 63;
 
 /// What holds for domains that say nothing of their own.
 pub(super) fn default_sealing(
@@ -513,7 +513,7 @@ fn hides(earlier: &DomainConfig, later: &DomainConfig) -> bool {
 }
 
 /// Whether every bucket that `pattern` stands for is one of the table's, as far as is plain to see.
-fn covers(table: &DomainConfig, pattern: &str) -> bool {
+pub(super) fn covers(table: &DomainConfig, pattern: &str) -> bool {
     // A pattern taken as a text: what matches the text `a*b` matches all that `a*b` stands for.
     table
         .buckets

@@ -1,7 +1,7 @@
 //! Which `[[domain]]` a domain's name comes from: what a record in the key registry, which names its domain and no object,
 //! is held to.
 
-use super::domain::{BUCKET_PLACEHOLDER, DomainConfig, matches_pattern};
+use super::domain::{BUCKET_NAME_LIMIT, BUCKET_PLACEHOLDER, DomainConfig, covers, matches_pattern};
 
 /// Where the name of a domain comes from.
 #[derive(Clone, Copy, Debug)]
@@ -35,9 +35,7 @@ pub(super) fn origin_of<'a>(
     if let Some((_, rule)) = present {
         return Some(Origin::Table(rule));
     }
-    let default_bucket = name
-        .strip_prefix(deployment)
-        .and_then(|rest| rest.strip_prefix('/'));
+    let default_bucket = default_bucket(deployment, name);
     let is_default = |bucket: &str| !rules.iter().any(|rule| rule.has_all(bucket, ""));
     if default_bucket.is_some_and(is_default) {
         return Some(Origin::Default);
@@ -55,7 +53,9 @@ pub(super) fn origin_of<'a>(
         return default_bucket.map(|_| Origin::Default);
     };
     let is_the_widest = rules.iter().filter(had).all(|rule| {
-        let is_narrower = rule.prefix.starts_with(&widest.prefix) && rule.prefix != widest.prefix;
+        let is_narrower = rule.prefix.starts_with(&widest.prefix)
+            && rule.prefix != widest.prefix
+            && rule.buckets.iter().all(|bucket| covers(widest, bucket));
         is_narrower || rule.has_keys_of(widest)
     });
     Some(if is_the_widest {
@@ -108,9 +108,25 @@ fn bucket_of<'a>(template: &str, name: &'a str) -> Named<'a> {
     let fixed = template.len() - placeholders * BUCKET_PLACEHOLDER.len();
     let length = name.len().saturating_sub(fixed) / placeholders;
     match name.get(start..start + length) {
-        Some(bucket) if template.replace(BUCKET_PLACEHOLDER, bucket) == name => Named::For(bucket),
+        Some(bucket)
+            if may_be_a_bucket(bucket) && template.replace(BUCKET_PLACEHOLDER, bucket) == name =>
+        {
+            Named::For(bucket)
+        }
         _ => Named::Never,
     }
+}
+
+/// The bucket of a default name, `DEPLOYMENT/BUCKET`.
+pub(crate) fn default_bucket<'a>(deployment: &str, name: &'a str) -> Option<&'a str> {
+    name.strip_prefix(deployment)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .filter(|bucket| may_be_a_bucket(bucket))
+}
+
+/// Whether a bucket may have this name. `DEPLOYMENT/data/alice`, which a `[[domain]]` may give, is no default name of a bucket `data/alice`.
+pub(crate) fn may_be_a_bucket(text: &str) -> bool {
+    (1..=BUCKET_NAME_LIMIT).contains(&text.len()) && !text.contains('/')
 }
 
 #[cfg(test)]
@@ -194,6 +210,12 @@ mod tests {
             rule(2, "data", "", Some("acme/rest"), &["rig/{bucket}"]),
         ];
         assert_eq!(origin(&tenants, "rig/data"), "2");
+        // One that has other buckets is not the widest of these.
+        let apart = [
+            rule(0, "data", "alice/", Some("acme/alice"), &["old"]),
+            rule(1, "logs", "", Some("acme/logs"), &["old"]),
+        ];
+        assert_eq!(origin(&apart, "old"), "default");
         // What two tenants alone had is neither's.
         let rest = rule(2, "data", "", Some("acme/rest"), &[]);
         let [alice, bob, _] = tenants;
@@ -211,6 +233,22 @@ mod tests {
         assert_eq!(origin(&rules, "acme/us-1/us-1"), "1");
         assert_eq!(origin(&rules, "acme/us-1/us-2"), "none");
         assert_eq!(origin(&rules, "acme/cn-1/cn-1"), "none");
+        // No bucket has a slash in its name.
+        let rules = [
+            rule(0, "*", "tmp/", None, &[]),
+            rule(1, "data", "alice/", Some("rig/{bucket}/alice"), &[]),
+            rule(2, "data", "bob/", Some("acme/bob"), &["rig/{bucket}/bob"]),
+            rule(3, "*", "", None, &[]),
+        ];
+        assert_eq!(origin(&rules, "rig/data/alice"), "1");
+        assert_eq!(origin(&rules, "rig/data/bob"), "2");
+        assert_eq!(origin(&rules, "rig/data"), "0");
+        assert_eq!(origin(&rules, "rig/data/carol"), "none");
+        let rules = [
+            rule(0, "eu-*", "", Some("acme/{bucket}/{bucket}"), &[]),
+            rule(2, "us-*", "", Some("acme/{bucket}/{bucket}"), &[]),
+            rule(3, "us-*", "never/", Some("acme/{bucket}"), &[]),
+        ];
         // The table before it has all of these buckets.
         assert_eq!(origin(&rules, "acme/us-1"), "none");
         assert_eq!(origin(&rules, "acme/"), "none");

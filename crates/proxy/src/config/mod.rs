@@ -46,6 +46,7 @@ pub use audit::{AuditCommandsConfig, AuditConfig, AuditReceiverConfig, OnFailure
 pub use binding::{ClientAuthorities, TlsFiles};
 pub use difference::{differing_keys, is_live};
 pub use domain::{CipherSuite, DomainConfig, DomainRule};
+pub(crate) use domain_origin::{default_bucket, may_be_a_bucket};
 pub use endpoint::{Endpoint, Scheme};
 pub use identity::{ClientCredential, IdentityConfig};
 pub use key_service::{AwsKmsConfig, KeyServiceConfig, KeyServiceTimeouts, Pkcs11Config};

@@ -1,7 +1,7 @@
 //! By which names a domain is one domain's alone, as the configuration says.
 
 use super::exclusivity::Refusal;
-use crate::config::{Config, DomainConfig};
+use crate::config::{Config, DomainConfig, default_bucket, may_be_a_bucket};
 
 /// The names that are the domain's alone: its own, and former ones that no other place has or had.
 ///
@@ -45,9 +45,7 @@ pub(super) fn own_names(config: &Config, domain: &str) -> Result<Vec<String>, Re
                 && (may_be_named(config, rule, former)
                     || rule.former.iter().any(|name| may_give(rule, name, former)))
         });
-        let default_bucket = former
-            .strip_prefix(&config.deployment)
-            .and_then(|rest| rest.strip_prefix('/'));
+        let default_bucket = default_bucket(&config.deployment, former);
         let is_default_of_others =
             default_bucket.is_some_and(|bucket| config.domain_for(bucket, "").name != domain);
         if !of_others && !is_default_of_others && !names.contains(former) {
@@ -111,9 +109,11 @@ fn may_resolve_to(template: &str, name: &str) -> bool {
         None => template == name,
         Some((before, after)) => {
             let end = after.rsplit("{bucket}").next().unwrap_or_default();
-            name.len() >= before.len() + end.len()
-                && name.starts_with(before)
-                && name.ends_with(end)
+            let middle = name
+                .strip_prefix(before)
+                .and_then(|rest| rest.strip_suffix(end));
+            let is_alone = !after.contains("{bucket}");
+            middle.is_some_and(|middle| !is_alone || may_be_a_bucket(middle))
         }
     }
 }
