@@ -152,6 +152,11 @@ impl Rights {
         Ok(())
     }
 
+    /// Whether there is a policy that decides at all.
+    pub fn decide(&self) -> bool {
+        self.asker.is_some()
+    }
+
     /// Whether the caller may read the content of an object, and so be told what is computed from it.
     pub fn may_decrypt(&self, bucket: &str, key: &str) -> bool {
         let place = Place {
