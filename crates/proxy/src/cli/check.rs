@@ -43,14 +43,7 @@ pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
         Ok(config) => check(arguments, config),
         Err(error) => report_problems(arguments, &error).map(|()| false),
     };
-    match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            output::error(&error);
-            ExitCode::FAILURE
-        }
-    }
+    output::exit_code(outcome)
 }
 
 /// Whether a gateway would work.

@@ -25,6 +25,7 @@ mod policy;
 mod process_memory;
 mod recorded;
 mod recovery;
+mod recovery_key;
 mod reload;
 mod seal;
 mod serve;

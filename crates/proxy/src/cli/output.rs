@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 
@@ -48,6 +49,18 @@ pub(super) fn error(error: &anyhow::Error) {
         "sealgate: {}",
         printable(&describe(error), true)
     );
+}
+
+/// The exit status of a command that finds something right or wrong, or could not find out, which is told.
+pub(super) fn exit_code(outcome: anyhow::Result<bool>) -> ExitCode {
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            self::error(&error);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Writes a warning to standard error.

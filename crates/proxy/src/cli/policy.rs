@@ -113,14 +113,7 @@ pub(super) fn run(arguments: &PolicyArguments) -> ExitCode {
         PolicyCommand::Actions => output::line(&actions_text()).map(|()| true),
         PolicyCommand::Schema => output::line(schema_text().trim_end()).map(|()| true),
     };
-    match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            output::error(&error);
-            ExitCode::FAILURE
-        }
-    }
+    output::exit_code(outcome)
 }
 
 fn check(arguments: &CheckArguments) -> anyhow::Result<()> {

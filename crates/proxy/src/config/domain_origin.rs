@@ -45,14 +45,11 @@ pub(super) fn origin_of<'a>(
             .iter()
             .any(|former| rule.gives(former, name, |_| true))
     };
-    let widest = rules
-        .iter()
-        .filter(had)
-        .min_by_key(|rule| rule.prefix.len());
-    let Some(widest) = widest else {
+    let heirs: Vec<_> = rules.iter().filter(had).collect();
+    let Some(&widest) = heirs.iter().min_by_key(|rule| rule.prefix.len()) else {
         return default_bucket.map(|_| Origin::Default);
     };
-    let is_the_widest = rules.iter().filter(had).all(|rule| {
+    let is_the_widest = heirs.iter().all(|rule| {
         let is_narrower = rule.prefix.starts_with(&widest.prefix)
             && rule.prefix != widest.prefix
             && rule.buckets.iter().all(|bucket| covers(widest, bucket));

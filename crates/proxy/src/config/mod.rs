@@ -213,6 +213,13 @@ impl Config {
         Ok(())
     }
 
+    /// The place of the `[[key_service]]` of this name among all of them.
+    pub(crate) fn key_service_place(&self, name: &str) -> Option<usize> {
+        self.key_service_names
+            .iter()
+            .position(|known| known == name)
+    }
+
     /// By whom the working keys of each `[[domain]]` are made, with a name for people, and those of what no table is about.
     pub(crate) fn sealing_policies(&self) -> impl Iterator<Item = (String, &Arc<SealingPolicy>)> {
         domain::sealing_policies(self)

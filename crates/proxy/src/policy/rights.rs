@@ -153,7 +153,7 @@ impl Rights {
     }
 
     /// Whether there is a policy that decides at all.
-    pub fn decide(&self) -> bool {
+    pub fn has_policy(&self) -> bool {
         self.asker.is_some()
     }
 

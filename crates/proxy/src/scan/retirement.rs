@@ -102,7 +102,7 @@ impl Retirement {
         permit: PermitIssuer,
     ) -> anyhow::Result<Arc<Self>> {
         let names = &gateway.config.key_service_names;
-        let Some(place) = names.iter().position(|name| name == key_service) else {
+        let Some(place) = gateway.config.key_service_place(key_service) else {
             anyhow::bail!(
                 "no [[key_service]] has the name {key_service}; there are {}",
                 names.join(", ")

@@ -6,7 +6,7 @@ mod sample;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use clap::Args;
 use sealgate_envelope::key_service::KeyService;
 use sealgate_envelope::key_service::recovery::RecoveryKey;
@@ -17,6 +17,7 @@ use super::files::Progress;
 use super::output;
 use super::passphrase::PassphraseArgument;
 use super::recorded::{Deed, run_recorded};
+use super::recovery_key;
 use crate::config::Config;
 use crate::gateway::{self, Gateway};
 use crate::logging;
@@ -71,12 +72,8 @@ pub(super) struct DrillArguments {
 }
 
 pub(super) fn run(arguments: &DrillArguments) -> anyhow::Result<()> {
-    let recovery = arguments.recovery_key.as_ref().map(|file| {
-        let passphrase = arguments
-            .passphrase
-            .of_file(file, RecoveryKey::is_sealed(file)?)?;
-        anyhow::Ok(RecoveryKey::open(file, passphrase.as_ref())?)
-    });
+    let recovery = arguments.recovery_key.as_ref();
+    let recovery = recovery.map(|file| recovery_key::open(file, &arguments.passphrase));
     let recovery = recovery.transpose()?;
     let config = Config::load(&arguments.config)?;
     config.require_decryption()?;
@@ -95,12 +92,7 @@ async fn drill(
     permit: PermitIssuer,
 ) -> anyhow::Result<()> {
     if let Some(key) = &recovery {
-        ensure!(
-            key.deployment() == config.deployment,
-            "the recovery key is of deployment {}, the configuration of {}",
-            key.deployment(),
-            config.deployment
-        );
+        recovery_key::require_deployment(key, &config)?;
     }
     let mut services = Vec::new();
     for service in &config.key_services {

@@ -15,6 +15,7 @@ use crate::cli::output;
 use crate::cli::pace::PaceArguments;
 use crate::cli::passphrase::PassphraseArgument;
 use crate::cli::recorded::{Deed, run_recorded};
+use crate::cli::recovery_key;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::logging;
@@ -87,12 +88,7 @@ pub(super) struct OpenArguments {
 }
 
 pub(super) fn run(arguments: &OpenArguments) -> anyhow::Result<()> {
-    let file = &arguments.recovery_key;
-    let passphrase = arguments
-        .passphrase
-        .of_file(file, RecoveryKey::is_sealed(file)?)?;
-    let key = RecoveryKey::open(file, passphrase.as_ref())?;
-    drop(passphrase);
+    let key = recovery_key::open(&arguments.recovery_key, &arguments.passphrase)?;
     let config = config(arguments, &key)?;
     logging::start_for_command(config.log)?;
     let interrupted = "interrupted: what is complete stays, and another run goes on";
@@ -193,11 +189,10 @@ fn config(arguments: &OpenArguments, key: &RecoveryKey) -> anyhow::Result<Config
     let storage = &arguments.storage;
     let (deployment, bucket) = (key.deployment(), arguments.bucket.as_str());
     match storage.load()? {
-        Some(config) if config.deployment != deployment => bail!(
-            "the recovery key is of deployment {deployment}, the configuration of {}",
-            config.deployment
-        ),
-        Some(config) => Ok(config),
+        Some(config) => {
+            recovery_key::require_deployment(key, &config)?;
+            Ok(config)
+        }
         None if arguments.from_directory.is_some() => {
             storage.of_copy(deployment, bucket, &arguments.domain)
         }

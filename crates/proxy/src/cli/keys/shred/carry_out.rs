@@ -216,9 +216,8 @@ impl Work<'_> {
         gateway: &Gateway,
     ) -> anyhow::Result<()> {
         let name = key.chosen.service();
-        let names = &self.config.key_service_names;
-        let service = names.iter().position(|known| known == name);
-        let service = service.and_then(|place| gateway.key_services.get(place));
+        let service = self.config.key_service_place(name);
+        let service = service.and_then(|at| gateway.key_services.get(at));
         let service: &dyn KeyService = service.context("no such key service")?.as_ref();
         // Of another state of which it was asked for before, too.
         let was_asked = key.may_be_gone();
@@ -424,8 +423,7 @@ impl Work<'_> {
             .iter()
             .zip(&self.config.key_service_names);
         for (service, name) in named {
-            let is_its = |key: &PlannedKey| key.chosen.key_service.as_ref() == Some(name);
-            if plan.keys.iter().any(is_its) {
+            if plan.keys.iter().any(|key| key.is_of(name)) {
                 continue;
             }
             living.push(Arc::clone(service));

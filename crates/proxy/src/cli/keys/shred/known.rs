@@ -14,6 +14,7 @@ use super::exclusivity::{self, KnownKey, Refusal};
 use super::gone::GoneKey;
 use super::plan::{ChosenKey, KeyState, Plan, place_of, place_of_file};
 use crate::cli::passphrase::PassphraseArgument;
+use crate::cli::recovery_key;
 use crate::config::{Config, KeyServiceConfig};
 use crate::gateway::{self, Gateway};
 use crate::scan::key_name::KeyName;
@@ -50,14 +51,8 @@ pub(super) fn open_recovery(
     passphrase: &PassphraseArgument,
     config: &Config,
 ) -> anyhow::Result<RecoveryKey> {
-    let passphrase = passphrase.of_file(path, RecoveryKey::is_sealed(path)?)?;
-    let key = RecoveryKey::open(path, passphrase.as_ref())?;
-    anyhow::ensure!(
-        key.deployment() == config.deployment,
-        "the recovery key is of deployment {}, the configuration of {}",
-        key.deployment(),
-        config.deployment
-    );
+    let key = recovery_key::open(path, passphrase)?;
+    recovery_key::require_deployment(&key, config)?;
     Ok(key)
 }
 
@@ -73,13 +68,12 @@ pub(super) async fn key_services(
     for (service, name) in config.key_services.iter().zip(&config.key_service_names) {
         let key = plan.and_then(|plan| {
             let mut keys = plan.keys.iter();
-            keys.find(|key| key.chosen.key_service.as_ref() == Some(name))
-                .or_else(|| {
-                    // One key file by two names goes once.
-                    let place = matches!(service, KeyServiceConfig::Local { .. })
-                        .then(|| place_of(service))?;
-                    plan.keys.iter().find(|key| key.chosen.place == place)
-                })
+            keys.find(|key| key.is_of(name)).or_else(|| {
+                // One key file by two names goes once.
+                let place =
+                    matches!(service, KeyServiceConfig::Local { .. }).then(|| place_of(service))?;
+                plan.keys.iter().find(|key| key.chosen.place == place)
+            })
         });
         let planned = key.map(|key| &key.chosen);
         let service = match (service, planned) {

@@ -1,8 +1,8 @@
 //! Who gives an order, or carries it out.
 
-use std::fmt::Write as _;
-
 use anyhow::ensure;
+
+use crate::cli::operator::{on_this_machine, user_name};
 
 /// The longest text that says who does it.
 const OPERATOR_LIMIT: usize = 200;
@@ -22,13 +22,7 @@ pub(super) fn operator(named: Option<&str>) -> anyhow::Result<String> {
 }
 
 fn user_and_machine() -> String {
-    let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-    let mut text = user(name.ok(), rustix::process::getuid().as_raw());
-    if let Ok(machine) = std::fs::read_to_string("/proc/sys/kernel/hostname") {
-        // Writing to a String never fails.
-        let _ = write!(text, " on {}", machine.trim_end());
-    }
-    text
+    on_this_machine(user(user_name(), rustix::process::getuid().as_raw()))
 }
 
 /// A timer has no name in its environment, and a number all the same.

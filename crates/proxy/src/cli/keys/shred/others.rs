@@ -9,7 +9,6 @@ use sealgate_envelope::{KeyReference, Provider};
 use super::exclusivity::{self, KnownKey, Refusal};
 use super::look;
 use super::order::Order;
-use super::plan::PlannedKey;
 use crate::cli::pace::PaceArguments;
 use crate::cli::permit;
 use crate::config::Config;
@@ -39,11 +38,10 @@ pub(super) async fn look_at_others(
     let (mut living, mut places, mut known, mut names) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (service, name) in gateway.key_services.iter().zip(&config.key_service_names) {
-        let is_its = |key: &&PlannedKey| key.chosen.key_service.as_ref() == Some(name);
         let is_gone = plan
             .keys
             .iter()
-            .any(|key| is_its(&key) && key.may_be_gone());
+            .any(|key| key.is_of(name) && key.may_be_gone());
         known.push(match service.key_reference().await {
             Ok(reference) => KnownKey::new(name, service.provider(), reference),
             Err(_) if is_gone => {
@@ -57,7 +55,7 @@ pub(super) async fn look_at_others(
         if is_gone {
             continue;
         }
-        if left.iter().copied().any(|key| is_its(&key)) {
+        if left.iter().any(|key| key.is_of(name)) {
             places.push(living.len());
             names.push(name);
         }

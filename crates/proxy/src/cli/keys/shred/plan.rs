@@ -97,6 +97,11 @@ impl PlannedKey {
         }
     }
 
+    /// Whether it is the key of the key service of this name.
+    pub(super) fn is_of(&self, key_service: &str) -> bool {
+        self.chosen.key_service.as_deref() == Some(key_service)
+    }
+
     /// Whether it may be gone.
     pub(super) fn may_be_gone(&self) -> bool {
         !matches!(self.state, KeyState::Planned | KeyState::Refused(_))
@@ -107,12 +112,17 @@ impl PlannedKey {
         let Some(name) = &self.chosen.key_service else {
             return recovery.cloned();
         };
-        let mut services = config.key_services.iter().zip(&config.key_service_names);
-        match services.find(|(_, known)| *known == name) {
-            Some((KeyServiceConfig::Local { file, .. }, _)) => Some(file.clone()),
+        match configured(config, name) {
+            Some(KeyServiceConfig::Local { file, .. }) => Some(file.clone()),
             _ => None,
         }
     }
+}
+
+fn configured<'a>(config: &'a Config, key_service: &str) -> Option<&'a KeyServiceConfig> {
+    config
+        .key_services
+        .get(config.key_service_place(key_service)?)
 }
 
 /// What is destroyed, as it was found before anything was.
@@ -172,9 +182,7 @@ impl Plan {
             let Some(name) = &chosen.key_service else {
                 continue;
             };
-            let mut services = config.key_services.iter().zip(&config.key_service_names);
-            let service = services.find(|(_, known)| *known == name);
-            let (service, _) = service.with_context(|| {
+            let service = configured(config, name).with_context(|| {
                 format!("no [[key_service]] has the name {name} any more; this run needs the configuration that it began with")
             })?;
             let place = place_of(service);

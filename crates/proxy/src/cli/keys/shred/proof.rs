@@ -172,11 +172,7 @@ async fn ask_again(
     else {
         return Ok(None);
     };
-    let place = gateway
-        .config
-        .key_service_names
-        .iter()
-        .position(|known| known == name);
+    let place = gateway.config.key_service_place(name);
     let service = place.and_then(|place| gateway.key_services.get(place));
     let service = service.with_context(|| format!("no key service {name}"))?;
     // A key file has been looked at by who destroys it.

@@ -32,10 +32,10 @@ pub(super) async fn condition_of(
                 .is_ok_and(|file| file.name == key.chosen.key),
         });
     }
-    let mut named = config.key_service_names.iter().zip(services);
-    let service = named.find(|(name, _)| Some(*name) == key.chosen.key_service.as_ref());
-    match service {
-        Some((_, service)) => destroy::condition(service.as_ref(), &key.chosen).await,
+    let place = key.chosen.key_service.as_deref();
+    let place = place.and_then(|name| config.key_service_place(name));
+    match place.and_then(|place| services.get(place)) {
+        Some(service) => destroy::condition(service.as_ref(), &key.chosen).await,
         None => Condition::Unknown("no key service of the configuration has its name".to_owned()),
     }
 }
