@@ -6,7 +6,7 @@ use sealgate_tests::rig::{get, put, with_rig};
 
 use super::{
     BUCKET, LIMIT, all_known, causes, destroy, gateway, kms_table, new_key, recovery_of, shred,
-    state_of, tenant, verify,
+    state_of, tenant, two_keys, verify,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -14,9 +14,7 @@ async fn a_key_that_the_storage_shows_is_named_and_goes_only_if_the_operator_say
 {
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
-        let kms = rig.key_server.endpoint.kms();
-        let (alice, old) = (new_key(&kms).await?, new_key(&kms).await?);
-        let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "old", &old);
+        let (kms, [alice, old], services) = two_keys(rig, ["alice", "old"]).await?;
         // One object that `old` has wrapped lies in the place of alice; nobody names `old` any more.
         let before = gateway(rig, &services, &[tenant("alice", "\"old\"", "")])?;
         put(&before.endpoint.s3()?, BUCKET, "alice/planted", b"content").await?;
@@ -91,9 +89,7 @@ async fn a_bucket_that_is_not_listed_was_not_looked_at() -> Result<()> {
 async fn the_recovery_key_of_somebody_else_is_not_destroyed() -> Result<()> {
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
-        let kms = rig.key_server.endpoint.kms();
-        let (alice, bob) = (new_key(&kms).await?, new_key(&kms).await?);
-        let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "bob", &bob);
+        let (kms, [alice, _], services) = two_keys(rig, ["alice", "bob"]).await?;
         let tenants = [
             tenant("alice", "\"alice\"", ", recovery = false"),
             tenant("bob", "\"bob\"", &recovery_of(rig, "bob")?),

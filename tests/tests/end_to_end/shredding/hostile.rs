@@ -16,21 +16,16 @@ use sealgate_tests::{
 use serde_json::json;
 
 use super::{
-    BUCKET, LIMIT, all_known, causes, destroy, gateway, gateway_at, is_of, keep_versions,
-    kms_table, new_key, shred, state_of, tenant, verify,
+    BUCKET, LIMIT, alice_and_bob, all_known, causes, destroy, gateway, gateway_at, is_of,
+    keep_versions, kms_table, new_key, shred, state_of, tenant, two_keys, verify,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_wrap_outside_does_not_keep_a_key_alive_and_an_outage_does() -> Result<()> {
     with_rig(LIMIT, async |rig| {
         let (_, bare) = rig.clients(BUCKET).await?;
-        let kms = rig.key_server.endpoint.kms();
-        let (alice, bob) = (new_key(&kms).await?, new_key(&kms).await?);
-        let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "bob", &bob);
-        let tenants = [
-            tenant("alice", "\"alice\"", ""),
-            tenant("bob", "\"bob\"", ""),
-        ];
+        let (kms, [alice, _], services) = two_keys(rig, ["alice", "bob"]).await?;
+        let tenants = alice_and_bob();
         let gateway = gateway(rig, &services, &tenants)?;
         let through = gateway.endpoint.s3()?;
         for key in ["alice/a", "bob/a"] {
@@ -98,13 +93,8 @@ async fn a_forged_version_does_not_have_the_record_of_somebody_else_deleted() ->
         let (_, bare) = rig.clients(BUCKET).await?;
         let state = state_bucket(&bare).await?;
         keep_versions(&bare, &state).await?;
-        let kms = rig.key_server.endpoint.kms();
-        let (alice, bob) = (new_key(&kms).await?, new_key(&kms).await?);
-        let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "bob", &bob);
-        let tenants = [
-            tenant("alice", "\"alice\"", ""),
-            tenant("bob", "\"bob\"", ""),
-        ];
+        let (kms, [alice, _], services) = two_keys(rig, ["alice", "bob"]).await?;
+        let tenants = alice_and_bob();
         let gateway = gateway(rig, &services, &tenants)?;
         let through = gateway.endpoint.s3()?;
         for key in ["alice/a", "bob/a"] {

@@ -12,8 +12,8 @@ use sealgate_tests::{
 use serde_json::json;
 
 use super::{
-    BUCKET, LIMIT, all_known, destroy, gateway, is_of, keep_versions, kms_table, new_key, records,
-    shred, state_of, status_of_put, tenant, verify,
+    BUCKET, LIMIT, alice_and_bob, all_known, destroy, gateway, is_of, keep_versions, records,
+    shred, state_of, status_of_put, two_keys, verify,
 };
 use crate::stored::{PART, upload_in_parts};
 
@@ -23,13 +23,8 @@ async fn a_tenant_that_leaves_is_gone_and_the_others_stay() -> Result<()> {
         let (_, bare) = rig.clients(BUCKET).await?;
         let state = state_bucket(&bare).await?;
         keep_versions(&bare, &state).await?;
-        let kms = rig.key_server.endpoint.kms();
-        let (alice, bob) = (new_key(&kms).await?, new_key(&kms).await?);
-        let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "bob", &bob);
-        let tenants = [
-            tenant("alice", "\"alice\"", ""),
-            tenant("bob", "\"bob\"", ""),
-        ];
+        let (kms, [alice, bob], services) = two_keys(rig, ["alice", "bob"]).await?;
+        let tenants = alice_and_bob();
         let first = gateway(rig, &services, &tenants)?;
         let second = gateway(rig, &services, &tenants)?;
         let (one, two) = (first.endpoint.s3()?, second.endpoint.s3()?);

@@ -11,8 +11,8 @@ use sealgate_tests::{
 use serde_json::{Value, json};
 
 use super::{
-    BUCKET, LIMIT, all_known, destroy, gateway, kms_table, new_key, resuming::kill_at_the_flush,
-    shred, state_of, tenant, verify,
+    BUCKET, LIMIT, alice_and_bob, all_known, destroy, gateway, kms_table, new_key,
+    resuming::kill_at_the_flush, shred, state_of, tenant, two_keys, verify,
 };
 
 /// Has the destruction of alice's key asked for, without an answer. The name of the key, as reports have it.
@@ -36,13 +36,8 @@ fn ask_in_vain(rig: &Rig, gateway: &Gateway, key: &str) -> Result<String> {
 async fn after_an_outage_everything_is_looked_at_again_before_the_key_goes() -> Result<()> {
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
-        let kms = rig.key_server.endpoint.kms();
-        let (alice, bob) = (new_key(&kms).await?, new_key(&kms).await?);
-        let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "bob", &bob);
-        let own = [
-            tenant("alice", "\"alice\"", ""),
-            tenant("bob", "\"bob\"", ""),
-        ];
+        let (kms, [alice, _], services) = two_keys(rig, ["alice", "bob"]).await?;
+        let own = alice_and_bob();
         let first = gateway(rig, &services, &own)?;
         let through = first.endpoint.s3()?;
         for key in ["alice/a", "bob/a"] {

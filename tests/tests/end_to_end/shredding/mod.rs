@@ -43,6 +43,26 @@ async fn new_key(kms: &aws_sdk_kms::Client) -> Result<String> {
     made.key_metadata.and_then(|key| key.arn).context("no ARN")
 }
 
+/// Two new keys, each in a `[[key_service]]` of its name: a client of their server, their ARNs, and the tables.
+async fn two_keys(
+    rig: &Rig,
+    names: [&str; 2],
+) -> Result<(aws_sdk_kms::Client, [String; 2], String)> {
+    let kms = rig.key_server.endpoint.kms();
+    let keys = [new_key(&kms).await?, new_key(&kms).await?];
+    let [first, second] = names;
+    let tables = kms_table(rig, first, &keys[0]) + &kms_table(rig, second, &keys[1]);
+    Ok((kms, keys, tables))
+}
+
+/// Two tenants, each with a key of its own.
+fn alice_and_bob() -> [String; 2] {
+    [
+        tenant("alice", "\"alice\"", ""),
+        tenant("bob", "\"bob\"", ""),
+    ]
+}
+
 async fn state_of(kms: &aws_sdk_kms::Client, key: &str) -> Result<KeyState> {
     let described = kms.describe_key().key_id(key).send().await?;
     let metadata = described.key_metadata.context("no metadata")?;

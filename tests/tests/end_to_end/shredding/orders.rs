@@ -8,21 +8,16 @@ use sealgate_tests::rig::{get, put, state_bucket, with_rig};
 use serde_json::json;
 
 use super::{
-    BUCKET, LIMIT, all_known, destroy, gateway, kms_table, new_key, order_file, shred, state_of,
-    tenant, verify,
+    BUCKET, LIMIT, alice_and_bob, all_known, destroy, gateway, order_file, shred, state_of, tenant,
+    two_keys, verify,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_waits_for_its_time_and_a_forged_one_destroys_nothing() -> Result<()> {
     with_rig(LIMIT, async |rig| {
         let (_, bare) = rig.clients(BUCKET).await?;
-        let kms = rig.key_server.endpoint.kms();
-        let (alice, bob) = (new_key(&kms).await?, new_key(&kms).await?);
-        let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "bob", &bob);
-        let tenants = [
-            tenant("alice", "\"alice\"", ""),
-            tenant("bob", "\"bob\"", ""),
-        ];
+        let (kms, [alice, bob], services) = two_keys(rig, ["alice", "bob"]).await?;
+        let tenants = alice_and_bob();
         let gateway = gateway(rig, &services, &tenants)?;
         let through = gateway.endpoint.s3()?;
         for key in ["alice/a", "bob/a"] {
@@ -109,9 +104,7 @@ async fn an_order_waits_for_its_time_and_a_forged_one_destroys_nothing() -> Resu
 async fn an_order_that_ended_stays_so_and_one_for_other_keys_is_refused() -> Result<()> {
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
-        let kms = rig.key_server.endpoint.kms();
-        let (alice, other) = (new_key(&kms).await?, new_key(&kms).await?);
-        let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "other", &other);
+        let (kms, [alice, other], services) = two_keys(rig, ["alice", "other"]).await?;
         let first = gateway(rig, &services, &[tenant("alice", "\"alice\"", "")])?;
         put(&first.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
         all_known(&first, 2).await?;

@@ -15,17 +15,15 @@ use sealgate_tests::{
 use serde_json::{Value, json};
 
 use super::{
-    BUCKET, LIMIT, SOON, all_known, causes, command, destroy, gateway, kms_table, new_key,
-    recovery_of, shred, signal, state_of, tenant, verify,
+    BUCKET, LIMIT, SOON, alice_and_bob, all_known, causes, command, destroy, gateway, kms_table,
+    new_key, recovery_of, shred, signal, state_of, tenant, two_keys, verify,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_failed_or_was_killed_is_gone_on_with_to_one_certificate() -> Result<()> {
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
-        let kms = rig.key_server.endpoint.kms();
-        let (alice, second) = (new_key(&kms).await?, new_key(&kms).await?);
-        let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "second", &second);
+        let (kms, [alice, second], services) = two_keys(rig, ["alice", "second"]).await?;
         let domains = [tenant("alice", "\"alice\", \"second\"", "")];
         let gateway = gateway(rig, &services, &domains)?;
         let through = gateway.endpoint.s3()?;
@@ -186,13 +184,8 @@ async fn a_deletion_that_was_taken_back_in_the_key_service_is_not_certified_with
 -> Result<()> {
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
-        let kms = rig.key_server.endpoint.kms();
-        let (alice, bob) = (new_key(&kms).await?, new_key(&kms).await?);
-        let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "bob", &bob);
-        let domains = [
-            tenant("alice", "\"alice\"", ""),
-            tenant("bob", "\"bob\"", ""),
-        ];
+        let (kms, [alice, bob], services) = two_keys(rig, ["alice", "bob"]).await?;
+        let domains = alice_and_bob();
         let gateway = gateway(rig, &services, &domains)?;
         let through = gateway.endpoint.s3()?;
         for key in ["alice/a", "bob/b"] {

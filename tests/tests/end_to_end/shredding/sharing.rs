@@ -9,20 +9,16 @@ use sealgate_tests::{
 use serde_json::json;
 
 use super::{
-    BUCKET, LIMIT, all_known, causes, destroy, gateway, kms_table, new_key, shred, state_of, tenant,
+    BUCKET, LIMIT, alice_and_bob, all_known, causes, destroy, gateway, kms_table, new_key, shred,
+    state_of, tenant, two_keys,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_shared_is_not_destroyed_and_who_shares_it_is_named() -> Result<()> {
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
-        let kms = rig.key_server.endpoint.kms();
-        let (alice, bob) = (new_key(&kms).await?, new_key(&kms).await?);
-        let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "bob", &bob);
-        let alone = [
-            tenant("alice", "\"alice\"", ""),
-            tenant("bob", "\"bob\"", ""),
-        ];
+        let (kms, [alice, bob], services) = two_keys(rig, ["alice", "bob"]).await?;
+        let alone = alice_and_bob();
         let honest = gateway(rig, &services, &alone)?;
         put(&honest.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
         let refused = |gateway: &Gateway, parts: &[&str]| -> Result<()> {
@@ -113,9 +109,7 @@ async fn a_key_that_is_shared_is_not_destroyed_and_who_shares_it_is_named() -> R
 async fn what_others_do_with_a_key_that_is_left_is_seen_before_it_goes() -> Result<()> {
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
-        let kms = rig.key_server.endpoint.kms();
-        let (alice, second) = (new_key(&kms).await?, new_key(&kms).await?);
-        let services = kms_table(rig, "alice", &alice) + &kms_table(rig, "second", &second);
+        let (kms, [alice, second], services) = two_keys(rig, ["alice", "second"]).await?;
         let domains = [tenant("alice", "\"alice\", \"second\"", "")];
         let gateway = gateway(rig, &services, &domains)?;
         put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
