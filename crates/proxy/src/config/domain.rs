@@ -10,7 +10,7 @@ use super::domain_origin::{Origin, origin_of};
 use super::limits::{LimitsConfig, WORKING_KEY_HARD_LIMITS, WORKING_KEY_LIFETIMES};
 use super::recovery::{self, RecoveryConfig};
 use super::secret::Surroundings;
-use super::table::{Table, Value};
+use super::table::{Table, Value, read_each};
 
 /// What domain an object belongs to. The storage has no say in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -322,10 +322,9 @@ fn read(
     };
     let name = table.take("name").map(|value| read_name(&value));
     let former = match table.take("former") {
-        Some(value) => value.texts().and_then(|values| {
-            let names: Vec<_> = values.iter().filter_map(read_name).collect();
-            (names.len() == values.len()).then_some(names)
-        }),
+        Some(value) => value
+            .texts()
+            .and_then(|values| read_each(&values, read_name)),
         None => Some(Vec::new()),
     };
     let suite = table.take("suite").map(|value| {
@@ -470,7 +469,7 @@ pub(super) fn read_patterns(value: &Value<'_>) -> Option<Vec<String>> {
     }
     let legal =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'*');
-    let read = patterns.iter().filter_map(|value| {
+    read_each(&patterns, |value| {
         let pattern = value.text()?;
         if pattern.len() <= BUCKET_NAME_LIMIT && pattern.bytes().all(legal) {
             return Some(pattern.to_owned());
@@ -479,9 +478,7 @@ pub(super) fn read_patterns(value: &Value<'_>) -> Option<Vec<String>> {
             "not a bucket name or a pattern of them",
             "use letters, digits, dots, hyphens and \"*\"",
         )
-    });
-    let read: Vec<_> = read.collect();
-    (read.len() == patterns.len()).then_some(read)
+    })
 }
 
 fn read_name(value: &Value<'_>) -> Option<String> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::listener::ListenerConfig;
 use super::rates::{self, RatesConfig};
 use super::secret::{Secret, Surroundings};
-use super::table::{Table, Value};
+use super::table::{Table, Value, read_each};
 use crate::listener::client_certificate;
 
 /// The longest name and the longest access key id, in bytes. Ids are part of every signature's text.
@@ -146,32 +146,23 @@ fn read_certificates(value: &Value<'_>, listener: Option<&ListenerConfig>) -> Op
             "add client_ca to listener.tls, or remove the key",
         );
     }
-    let read: Vec<String> = names
-        .iter()
-        .filter_map(|name| {
-            let text = name.text()?;
-            let has_form = client_certificate::FORMS
-                .iter()
-                .any(|form| text.len() > form.len() && text.starts_with(form));
-            if has_form {
-                return Some(text.to_owned());
-            }
-            name.problem(
+    read_each(&names, |name| {
+        let text = name.text()?;
+        let has_form = client_certificate::FORMS
+            .iter()
+            .any(|form| text.len() > form.len() && text.starts_with(form));
+        if has_form {
+            return Some(text.to_owned());
+        }
+        name.problem(
                 "not the name of a certificate",
                 "write the common name of its subject as \"CN=NAME\", or an alternative name as \"DNS:NAME\", \"URI:NAME\" or \"EMAIL:NAME\"",
             )
-        })
-        .collect();
-    (read.len() == names.len()).then_some(read)
+    })
 }
 
 pub(super) fn read_groups(value: &Value<'_>) -> Option<Vec<String>> {
-    let items = value.texts()?;
-    let names: Vec<_> = items
-        .iter()
-        .filter_map(|item| checked_name(item, item.text()?))
-        .collect();
-    (names.len() == items.len()).then_some(names)
+    read_each(&value.texts()?, |item| checked_name(item, item.text()?))
 }
 
 fn read_credential(

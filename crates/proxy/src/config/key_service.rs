@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::endpoint::{self, Endpoint};
 use super::secret::{Secret, Surroundings};
-use super::table::Table;
+use super::table::{Table, read_each};
 use super::upstream::{CredentialSource, read_ca_file, read_credentials, read_region};
 use super::vault::{self, VaultConfig};
 
@@ -215,10 +215,9 @@ fn read_aws_kms(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<
         }),
     };
     let related_regions = match table.take("related_regions") {
-        Some(value) => value.texts().and_then(|regions| {
-            let read: Vec<_> = regions.iter().filter_map(read_region).collect();
-            (read.len() == regions.len()).then_some(read)
-        }),
+        Some(value) => value
+            .texts()
+            .and_then(|regions| read_each(&regions, read_region)),
         None => Some(Vec::new()),
     };
     let credentials = read_credentials(&mut table, surroundings);

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::binding::{self, TlsFiles};
 use super::endpoint::{Scheme, parse_authority};
 use super::secret::Surroundings;
-use super::table::{Table, Value};
+use super::table::{Table, Value, read_each};
 
 /// Where clients connect.
 #[derive(Clone, Debug)]
@@ -132,7 +132,7 @@ fn read_networks(value: Option<Value<'_>>) -> Option<Vec<IpNet>> {
         return Some(Vec::new());
     };
     let networks = value.texts()?;
-    let read = networks.iter().filter_map(|value| {
+    read_each(&networks, |value| {
         let text = value.text()?;
         let network = text
             .parse::<IpNet>()
@@ -148,9 +148,7 @@ fn read_networks(value: Option<Value<'_>>) -> Option<Vec<IpNet>> {
                 "write an address such as \"10.0.0.5\", or a network such as \"10.0.0.0/8\" or \"fd00::/8\"",
             ),
         }
-    });
-    let read: Vec<IpNet> = read.collect();
-    (read.len() == networks.len()).then_some(read)
+    })
 }
 
 fn read_regions(value: &Value<'_>) -> Option<Vec<String>> {
@@ -179,20 +177,16 @@ fn read_hosts(value: Option<Value<'_>>, ports: PortRule) -> Option<Vec<String>> 
         return Some(Vec::new());
     };
     let hosts = value.texts()?;
-    let read = hosts
-        .iter()
-        .filter_map(|value| match parse_authority(value.text()?) {
-            Some((_, Some(_))) if ports == PortRule::Refused => value.problem(
-                "has a port",
-                "write the host's name alone, such as \"s3.example.org\"",
-            ),
-            Some((host, Some(port))) => Some(format!("{host}:{port}")),
-            Some((host, None)) => Some(host),
-            None => value.problem(
-                "not a host name",
-                "write a name such as \"s3.example.org\", without scheme or path",
-            ),
-        });
-    let read: Vec<String> = read.collect();
-    (read.len() == hosts.len()).then_some(read)
+    read_each(&hosts, |value| match parse_authority(value.text()?) {
+        Some((_, Some(_))) if ports == PortRule::Refused => value.problem(
+            "has a port",
+            "write the host's name alone, such as \"s3.example.org\"",
+        ),
+        Some((host, Some(port))) => Some(format!("{host}:{port}")),
+        Some((host, None)) => Some(host),
+        None => value.problem(
+            "not a host name",
+            "write a name such as \"s3.example.org\", without scheme or path",
+        ),
+    })
 }

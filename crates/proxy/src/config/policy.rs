@@ -13,7 +13,7 @@ use time::{
 use super::identity::IdentityConfig;
 use super::secret::Surroundings;
 use super::sessions::RoleConfig;
-use super::table::{Table, Value};
+use super::table::{Table, Value, read_each};
 
 /// The most bytes of one file of policies.
 const POLICY_FILE_LIMIT: u64 = 1024 * 1024;
@@ -222,8 +222,7 @@ fn each<'a, T>(
     if items.is_empty() {
         return value.problem("is empty", "name something, or remove the key");
     }
-    let read: Vec<_> = items.iter().filter_map(read).collect();
-    (read.len() == items.len()).then_some(read)
+    read_each(&items, read)
 }
 
 fn names(table: &mut Table<'_>, key: &'static str) -> Option<Vec<String>> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use sealgate_access::token::{SECRET_MINIMUM, TokenKeys};
 
 use super::identity::{IdentityConfig, checked_name, read_groups};
-use super::secret::{Secret, Surroundings};
-use super::table::{Table, Value};
+use super::secret::Surroundings;
+use super::table::{Table, Value, read_each};
 use super::web_identity::{self, TrustConfig, WebIdentityProviderConfig};
 
 /// The shortest that anything may last which somebody asks for, as AWS STS has it.
@@ -137,20 +137,16 @@ fn read_secrets(
             format!("name 1 to {SECRETS_LIMIT}: the first makes tokens, the others still open those of before"),
         );
     }
-    let secrets: Vec<Secret> = items
-        .iter()
-        .filter_map(|item| {
-            let secret = surroundings.secret(item)?;
-            if secret.expose().len() >= SECRET_MINIMUM {
-                return Some(secret);
-            }
-            item.problem(
-                "the secret is too short: whoever guesses it makes credentials for anybody",
-                format!("use at least {SECRET_MINIMUM} random characters: openssl rand -base64 48"),
-            )
-        })
-        .collect();
-    (secrets.len() == items.len()).then_some(())?;
+    let secrets = read_each(&items, |item| {
+        let secret = surroundings.secret(item)?;
+        if secret.expose().len() >= SECRET_MINIMUM {
+            return Some(secret);
+        }
+        item.problem(
+            "the secret is too short: whoever guesses it makes credentials for anybody",
+            format!("use at least {SECRET_MINIMUM} random characters: openssl rand -base64 48"),
+        )
+    })?;
     let bytes: Vec<&[u8]> = secrets
         .iter()
         .map(|secret| secret.expose().as_bytes())
@@ -206,18 +202,13 @@ fn read_role(
 }
 
 fn read_identities(value: &Value<'_>, known: &[IdentityConfig]) -> Option<Vec<String>> {
-    let items = value.texts()?;
-    let names: Vec<_> = items
-        .iter()
-        .filter_map(|item| {
-            let name = item.text()?;
-            if known.iter().any(|identity| identity.name == name) {
-                return Some(name.to_owned());
-            }
-            item.problem("there is no such identity", "name one of [[identity]]")
-        })
-        .collect();
-    (names.len() == items.len()).then_some(names)
+    read_each(&value.texts()?, |item| {
+        let name = item.text()?;
+        if known.iter().any(|identity| identity.name == name) {
+            return Some(name.to_owned());
+        }
+        item.problem("there is no such identity", "name one of [[identity]]")
+    })
 }
 
 #[cfg(test)]

@@ -195,6 +195,15 @@ impl<'a> Table<'a> {
     }
 }
 
+/// What each item of a list means; nothing where one of them means nothing. All are read before, so that every problem is told.
+pub(super) fn read_each<'a, T>(
+    items: &[Value<'a>],
+    read: impl FnMut(&Value<'a>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let read: Vec<T> = items.iter().filter_map(read).collect();
+    (read.len() == items.len()).then_some(read)
+}
+
 /// A value and its place.
 #[derive(Clone)]
 pub(super) struct Value<'a> {

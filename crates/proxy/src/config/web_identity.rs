@@ -10,7 +10,7 @@ use sealgate_access::web_identity::Provider;
 use super::endpoint::{self, Endpoint};
 use super::identity::checked_name;
 use super::secret::Surroundings;
-use super::table::{Table, Value};
+use super::table::{Table, Value, read_each};
 use super::upstream::read_ca_file;
 
 /// The longest file of keys, in bytes.
@@ -190,11 +190,7 @@ fn texts(value: &Value<'_>) -> Option<Vec<String>> {
             format!("name 1 to {COUNT_LIMIT}"),
         );
     }
-    let texts: Vec<_> = items
-        .iter()
-        .filter_map(|item| item.text().map(str::to_owned))
-        .collect();
-    (texts.len() == items.len()).then_some(texts)
+    read_each(&items, |item| item.text().map(str::to_owned))
 }
 
 fn read_file(
