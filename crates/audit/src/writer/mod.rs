@@ -51,6 +51,10 @@ const MAX_BATCH: usize = 4 << 20;
 /// Jobs that may wait before what nobody waits for is lost.
 const MAX_SUBMITTED: usize = 65_536;
 
+/// How long events that nobody waits for may wait for others, whose sync makes them durable as well: an outcome of its own would cost as much as
+/// the decision before it.
+const LINGER: Duration = Duration::from_millis(50);
+
 /// How long after a failure the files are tried again.
 const REOPEN_AFTER: Duration = Duration::from_secs(2);
 
@@ -135,7 +139,25 @@ struct Job {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    /// Jobs among them that callers wait for.
+    awaited: usize,
+    /// Since when there are jobs.
+    filled_at: Option<Instant>,
     is_closed: bool,
+}
+
+impl Queue {
+    /// When what waits is to be written: at once, if somebody waits for it.
+    fn due(&self) -> Option<Instant> {
+        if self.jobs.is_empty() {
+            return None;
+        }
+        let filled_at = self.filled_at?;
+        if self.awaited > 0 || self.is_closed {
+            return Some(filled_at);
+        }
+        Some(filled_at + LINGER)
+    }
 }
 
 struct Shared {
@@ -303,7 +325,7 @@ impl Log {
         *self.shared.position.borrow()
     }
 
-    /// Tells when the log grows or a checkpoint is signed.
+    /// Tells when a checkpoint is signed.
     pub fn positions(&self) -> watch::Receiver<Position> {
         self.shared.position.subscribe()
     }
@@ -345,6 +367,15 @@ impl Drop for Log {
 }
 
 impl Shared {
+    /// Whoever follows the log is woken for what is signed: nothing else is sent, and lines come thousands of times a second.
+    fn tell(&self, position: Position) {
+        self.position.send_if_modified(|known| {
+            let is_signed = known.signed != position.signed;
+            *known = position;
+            is_signed
+        });
+    }
+
     fn lose(&self, count: u64) {
         self.lost.fetch_add(count, Ordering::Relaxed);
         self.lost_ever.fetch_add(count, Ordering::Relaxed);
@@ -355,9 +386,18 @@ impl Shared {
         if queue.is_closed {
             return Err(RecordError::Closed);
         }
+        let is_awaited = job.answer.is_some();
+        queue.awaited += usize::from(is_awaited);
+        let is_first = queue.jobs.is_empty();
+        if is_first {
+            queue.filled_at = Some(Instant::now());
+        }
         queue.jobs.push_back(job);
         drop(queue);
-        self.filled.notify_one();
+        // Otherwise the thread wakes by itself in time.
+        if is_awaited || is_first {
+            self.filled.notify_one();
+        }
         Ok(())
     }
 }
@@ -410,13 +450,14 @@ impl Writer {
                 self.refuse(jobs);
             }
             *lock_of(&self.shared.writing_since) = None;
-            self.shared.position.send_replace(self.core.position());
+            self.shared.tell(self.core.position());
             if is_closed {
                 break;
             }
         }
         let mut queue = lock_of(&self.shared.queue);
         queue.is_closed = true;
+        queue.awaited = 0;
         queue.jobs.clear();
     }
 
@@ -424,13 +465,15 @@ impl Writer {
     fn wait(&self, wake: Option<Instant>) -> (Vec<Job>, bool) {
         let mut queue = lock_of(&self.shared.queue);
         loop {
-            if !queue.jobs.is_empty() {
+            let due = queue.due();
+            if due.is_some_and(|due| due <= Instant::now()) {
                 let mut length = 0;
                 let mut jobs = Vec::new();
                 while length < MAX_BATCH
                     && let Some(job) = queue.jobs.pop_front()
                 {
                     length += job.events.iter().map(Prepared::length).sum::<usize>();
+                    queue.awaited -= usize::from(job.answer.is_some());
                     jobs.push(job);
                 }
                 return (jobs, queue.is_closed && queue.jobs.is_empty());
@@ -438,12 +481,15 @@ impl Writer {
             if queue.is_closed {
                 return (Vec::new(), true);
             }
-            let Some(wake) = wake else {
+            let Some(wake) = wake.into_iter().chain(due).min() else {
                 queue = wait_on(&self.shared.filled, queue);
                 continue;
             };
             let left = wake.saturating_duration_since(Instant::now());
             if left.is_zero() {
+                if due == Some(wake) {
+                    continue;
+                }
                 return (Vec::new(), false);
             }
             queue = self

@@ -324,6 +324,28 @@ async fn a_disk_that_fails_refuses_and_nothing_that_was_refused_is_in_the_log() 
 }
 
 #[tokio::test]
+async fn what_nobody_waits_for_is_made_durable_by_the_next_sync_or_soon() {
+    let place = tempfile::tempdir().unwrap();
+    let disk = Failing::default();
+    let options = LogOptions {
+        checkpoint_interval: Duration::from_hours(1),
+        ..options(place.path())
+    };
+    let log = Log::open_on(options, Box::new(disk.clone())).unwrap();
+    let before = disk.synced.load(Ordering::SeqCst);
+    for _ in 0..20 {
+        log.record(vec![intent("a")]).await.unwrap();
+        log.submit(Event::outcome(Outcome::default()));
+    }
+    // One a decision; more only where the machine takes longer than an outcome may wait.
+    let synced = disk.synced.load(Ordering::SeqCst) - before;
+    assert!((20..30).contains(&synced), "{synced}");
+    until(|| log.position().size == 42);
+    log.close();
+    assert_eq!(checked(place.path()).len(), 43);
+}
+
+#[tokio::test]
 async fn a_queue_that_is_full_makes_callers_wait_and_then_refuses() {
     let fill = async |patience| {
         let place = tempfile::tempdir().unwrap();
