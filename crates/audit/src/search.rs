@@ -128,6 +128,8 @@ impl Entries {
 pub struct Query {
     /// The identity.
     pub identity: Option<String>,
+    /// The session: its access key id, or all that records have of it.
+    pub session: Option<String>,
     /// The grant.
     pub grant: Option<String>,
     /// The id of the request.
@@ -161,7 +163,13 @@ impl Query {
             let found = event.key.as_deref();
             found.is_some_and(|key| key.starts_with(prefix.as_str()))
         };
+        // Of a role, the record has the session's name and who got it behind the access key id.
+        let in_session = |wanted: &String| {
+            let found = event.session.as_deref().unwrap_or_default();
+            found == wanted || found.split(' ').next() == Some(wanted)
+        };
         is(&self.identity, &event.identity)
+            && self.session.as_ref().is_none_or(in_session)
             && is(&self.grant, &event.grant)
             && is(&self.request, &event.request)
             && is(&self.source, &event.source)
@@ -234,6 +242,27 @@ mod tests {
             key: Some(key.to_owned()),
             ..Decision::new(Verdict::Allow)
         })
+    }
+
+    #[test]
+    fn a_session_is_found_by_its_access_key_id_and_by_all_that_is_known_of_it() {
+        let mut event = intent("1", "backup", "a");
+        event.session = Some("SGT1 nightly alice".to_owned());
+        let fits = |session: &str| {
+            let query = Query {
+                session: Some(session.to_owned()),
+                ..Query::default()
+            };
+            query.fits(&event)
+        };
+        assert!(fits("SGT1") && fits("SGT1 nightly alice"));
+        assert!(!fits("SGT") && !fits("nightly") && !fits("SGT1 nightly"));
+        event.session = None;
+        let query = Query {
+            session: Some("SGT1".to_owned()),
+            ..Query::default()
+        };
+        assert!(!query.fits(&event));
     }
 
     #[tokio::test]

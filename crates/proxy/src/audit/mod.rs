@@ -33,7 +33,7 @@ use sealgate_audit::{
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
-pub use self::trail::{DECRYPT, ENCRYPT, Trail};
+pub use self::trail::{DECRYPT, Decided, ENCRYPT, Trail};
 use self::{delivery::Delivery, pusher::Pusher};
 use crate::{
     config::{AuditConfig, OnFailure},

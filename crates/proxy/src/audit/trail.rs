@@ -24,6 +24,19 @@ pub const ENCRYPT: &str = "encrypt";
 /// Objects of one request whose decisions are remembered, so that none is recorded twice: source and destination of a copy.
 const REMEMBERED: usize = 4;
 
+/// What was decided about one of many objects of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Decided<'a> {
+    /// The object's key.
+    pub key: &'a str,
+    /// Its version, where the request names one.
+    pub version: Option<&'a str>,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// By which policies.
+    pub policies: &'a [Arc<str>],
+}
+
 /// Who asks for what: known bit by bit.
 #[derive(Clone, Debug, Default)]
 struct Facts {
@@ -132,53 +145,66 @@ impl Trail {
         bucket: &str,
         key: &str,
     ) -> Result<(), S3Error> {
-        self.intend_all(action, bucket, [key]).await
+        let Some(audit) = &self.audit else {
+            return Ok(());
+        };
+        let event = {
+            let state = self.state();
+            let is_same = |(known, of, name): &(Option<&'static str>, String, String)| {
+                *known == action && of == bucket && name == key
+            };
+            if state.recorded.iter().any(is_same) {
+                return Ok(());
+            }
+            self.decision(&state.facts, Verdict::Allow, action, bucket, key)
+        };
+        if !audit.record(vec![event]).await? {
+            return Ok(());
+        }
+        // Not before it is durable: what was not recorded must not pass for recorded the next time.
+        let mut state = self.state();
+        if state.recorded.len() < REMEMBERED {
+            let subject = (action, bucket.to_owned(), key.to_owned());
+            state.recorded.push(subject);
+        }
+        state.has_intents = true;
+        Ok(())
     }
 
-    /// As [`Self::intend`], of many objects of one bucket at once.
+    /// Records what was decided about many objects of one bucket, for and against, and returns once all of it is durable.
     ///
     /// # Errors
     /// As [`Self::intend`].
-    pub async fn intend_all<'a>(
+    pub async fn intend_each<'a>(
         &self,
-        action: Option<&'static str>,
+        action: &'static str,
         bucket: &str,
-        keys: impl IntoIterator<Item = &'a str>,
+        decided: impl IntoIterator<Item = Decided<'a>>,
     ) -> Result<(), S3Error> {
         let Some(audit) = &self.audit else {
             return Ok(());
         };
-        let mut events = Vec::new();
-        let mut subjects = Vec::new();
-        {
-            let state = self.state();
-            for key in keys {
-                let subject = (action, bucket.to_owned(), key.to_owned());
-                if state.recorded.contains(&subject) {
-                    continue;
-                }
-                events.push(self.decision(&state.facts, Verdict::Allow, action, bucket, key));
-                if subjects.len() < REMEMBERED {
-                    subjects.push(subject);
-                }
-            }
-        }
+        let facts = self.state().facts.clone();
+        let of_one = |decided: Decided<'_>| {
+            let facts = Facts {
+                version: decided.version.map(str::to_owned),
+                policy: (!decided.policies.is_empty()).then(|| decided.policies.join(", ")),
+                ..facts.clone()
+            };
+            self.decision(&facts, decided.verdict, Some(action), bucket, decided.key)
+        };
+        let events: Vec<_> = decided.into_iter().map(of_one).collect();
         let mut events = events.into_iter();
         loop {
             let some: Vec<_> = events.by_ref().take(MAX_EVENTS).collect();
             if some.is_empty() {
-                break;
+                return Ok(());
             }
             if !audit.record(some).await? {
                 return Ok(());
             }
+            self.state().has_intents = true;
         }
-        // Not before they are durable: what was not recorded must not pass for recorded the next time.
-        let mut state = self.state();
-        let room = REMEMBERED.saturating_sub(state.recorded.len());
-        state.recorded.extend(subjects.into_iter().take(room));
-        state.has_intents = true;
-        Ok(())
     }
 
     fn decision(

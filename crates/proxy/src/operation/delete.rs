@@ -1,13 +1,18 @@
 //! DeleteObject and DeleteObjects: passed on, with the entity tags in conditions translated.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method, Response, StatusCode, header};
+use sealgate_audit::Verdict;
 use sealgate_envelope::layout;
 
 use super::{Exchange, ResponseBody, append_query, content_md5, empty, headers, named, whole};
 use crate::{
+    audit::Decided,
     entity_tag::TagCondition,
     error::S3Error,
     object_key::{MAX_KEY_BYTES, ObjectPathError},
+    policy::Refusal,
     upstream::{MAX_DOCUMENT_LENGTH, UpstreamRequest},
     xml::{
         XmlError,
@@ -59,17 +64,19 @@ pub(super) async fn delete_objects(
         })
         .into());
     }
-    let refused = refuse(&exchange, &mut request.objects).await;
+    let (allowed, refused) = decide(&exchange, std::mem::take(&mut request.objects)).await;
+    let decided = allowed.iter().map(Allowed::decided);
+    let decided = decided.chain(refused.iter().filter_map(Refused::decided));
+    exchange
+        .trail
+        .intend_each("delete", exchange.bucket(), decided)
+        .await?;
+    request.objects = allowed.into_iter().map(|allowed| allowed.object).collect();
     let refused: Vec<_> = refused.iter().map(Refused::as_answer).collect();
     if request.objects.is_empty() && !refused.is_empty() {
         let answer = delete_result::only_errors(&refused);
         return Ok(whole(StatusCode::OK, xml_headers(), answer));
     }
-    let keys = request.objects.iter().map(|object| object.key.as_str());
-    exchange
-        .trail
-        .intend_all(Some("delete"), exchange.bucket(), keys)
-        .await?;
     for object in &mut request.objects {
         if exchange
             .gateway
@@ -114,13 +121,41 @@ pub(super) async fn delete_objects(
     Ok(whole(StatusCode::OK, answer_headers, result))
 }
 
-/// An object that the caller may not delete.
+/// An object that the caller may delete, and by which policies.
+struct Allowed {
+    object: ObjectToDelete,
+    policies: Vec<Arc<str>>,
+}
+
+impl Allowed {
+    fn decided(&self) -> Decided<'_> {
+        Decided {
+            key: &self.object.key,
+            version: self.object.version_id.as_deref(),
+            verdict: Verdict::Allow,
+            policies: &self.policies,
+        }
+    }
+}
+
+/// An object that is not deleted.
 struct Refused {
     object: ObjectToDelete,
     error: S3Error,
+    /// By which policies; `None` where nothing was decided, because of what the key is.
+    policies: Option<Vec<Arc<str>>>,
 }
 
 impl Refused {
+    fn decided(&self) -> Option<Decided<'_>> {
+        Some(Decided {
+            key: &self.object.key,
+            version: self.object.version_id.as_deref(),
+            verdict: Verdict::Deny,
+            policies: self.policies.as_deref()?,
+        })
+    }
+
     fn as_answer(&self) -> NotDeleted<'_> {
         NotDeleted {
             key: &self.object.key,
@@ -134,11 +169,14 @@ impl Refused {
 /// How many objects are decided about before other requests get their turn.
 const DECISIONS_AT_ONCE: usize = 50;
 
-/// Takes out what the caller may not delete: each object is decided about for itself.
-async fn refuse(exchange: &Exchange, objects: &mut Vec<ObjectToDelete>) -> Vec<Refused> {
+/// Decides about each object for itself.
+async fn decide(
+    exchange: &Exchange,
+    objects: Vec<ObjectToDelete>,
+) -> (Vec<Allowed>, Vec<Refused>) {
     let mut refused = Vec::new();
     let mut allowed = Vec::with_capacity(objects.len());
-    for (count, object) in std::mem::take(objects).into_iter().enumerate() {
+    for (count, object) in objects.into_iter().enumerate() {
         if count % DECISIONS_AT_ONCE == DECISIONS_AT_ONCE - 1 {
             tokio::task::yield_now().await;
         }
@@ -146,7 +184,11 @@ async fn refuse(exchange: &Exchange, objects: &mut Vec<ObjectToDelete>) -> Vec<R
         if object.key.len() > MAX_KEY_BYTES {
             let length = object.key.len();
             let error = ObjectPathError::KeyTooLong { length }.into();
-            refused.push(Refused { object, error });
+            refused.push(Refused {
+                object,
+                error,
+                policies: None,
+            });
             continue;
         }
         let decision = exchange.rights.authorize_deletion(
@@ -156,12 +198,15 @@ async fn refuse(exchange: &Exchange, objects: &mut Vec<ObjectToDelete>) -> Vec<R
             &exchange.headers,
         );
         match decision {
-            Ok(()) => allowed.push(object),
-            Err(error) => refused.push(Refused { object, error }),
+            Ok(policies) => allowed.push(Allowed { object, policies }),
+            Err(Refusal { error, policies }) => refused.push(Refused {
+                object,
+                error,
+                policies: Some(policies),
+            }),
         }
     }
-    *objects = allowed;
-    refused
+    (allowed, refused)
 }
 
 fn xml_headers() -> HeaderMap {

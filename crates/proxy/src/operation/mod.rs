@@ -136,6 +136,10 @@ pub async fn run(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> 
 impl Exchange {
     /// Records what is about to be done, before anything of it is.
     pub(crate) async fn record_intent(&self) -> Result<(), S3Error> {
+        if self.operation == Operation::DeleteObjects {
+            // Nothing is decided yet: each key is, and recorded, once the body has been read.
+            return Ok(());
+        }
         let action = match &self.operation {
             Operation::GetObject | Operation::HeadObject | Operation::GetObjectAttributes => {
                 Some(DECRYPT)

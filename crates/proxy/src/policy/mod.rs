@@ -10,7 +10,7 @@ mod needs;
 mod rights;
 
 pub use anonymous::{conceal_absence, is_public, permit_anonymous, refusal, strip_anonymous};
-pub use rights::Rights;
+pub use rights::{Refusal, Rights};
 
 use sealgate_envelope::key_service::UnwrapPermit;
 
@@ -66,12 +66,11 @@ pub(crate) fn recorded(
     rights: &Rights,
     trail: &Trail,
 ) -> Result<(), S3Error> {
-    match &decision {
-        Err(_) => trail.refuse(),
-        Ok(()) if !rights.decided_by().is_empty() => {
-            trail.decided_by(rights.decided_by().join(", "));
-        }
-        Ok(()) => {}
+    if !rights.decided_by().is_empty() {
+        trail.decided_by(rights.decided_by().join(", "));
+    }
+    if decision.is_err() {
+        trail.refuse();
     }
     decision
 }

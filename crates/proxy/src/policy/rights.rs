@@ -14,7 +14,16 @@ use crate::{
     route::Operation,
 };
 
-/// Who asks, and under which circumstances; and by which policies the request was allowed.
+/// A decision against, with the names of the policies that forbade it: for the audit log, and never for the answer.
+#[derive(Debug)]
+pub struct Refusal {
+    /// What the client is told.
+    pub error: S3Error,
+    /// Which policies decided; none where no policy allows it.
+    pub policies: Vec<Arc<str>>,
+}
+
+/// Who asks, and under which circumstances; and by which policies the request was allowed or refused.
 ///
 /// Without a policy everything is allowed, and nothing is looked up.
 #[derive(Debug, Clone)]
@@ -85,8 +94,31 @@ impl Rights {
         headers: &HeaderMap,
         is_public: impl Fn(&str, &str) -> bool,
     ) -> Result<(), S3Error> {
+        match self.decide_all(operation, path, query, headers, is_public) {
+            Ok(mut policies) => {
+                policies.sort_unstable();
+                policies.dedup();
+                self.decided_by = policies;
+                Ok(())
+            }
+            Err(Refusal { error, policies }) => {
+                self.decided_by = policies;
+                Err(error)
+            }
+        }
+    }
+
+    /// The policies that allowed it all, in no order.
+    fn decide_all(
+        &mut self,
+        operation: &Operation,
+        path: &ObjectPath,
+        query: &QueryString,
+        headers: &HeaderMap,
+        is_public: impl Fn(&str, &str) -> bool,
+    ) -> Result<Vec<Arc<str>>, Refusal> {
         let Some(asker) = &mut self.asker else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         let place = Place {
             bucket: path.bucket().map(BucketName::as_str),
@@ -98,10 +130,14 @@ impl Rights {
             source,
         }) = needs::needs(operation, path, query, headers)
         else {
-            return Err(S3Error::access_denied("Access Denied").with_detail(format!(
+            let error = S3Error::access_denied("Access Denied").with_detail(format!(
                 "no action is known for {}, so no policy can allow it",
                 operation.name()
-            )));
+            ));
+            return Err(Refusal {
+                error,
+                policies: Vec::new(),
+            });
         };
         asker.circumstances.prefix = prefix;
         let mut decided_by = Vec::new();
@@ -110,7 +146,10 @@ impl Rights {
         }
         asker.circumstances.prefix = None;
         if *operation == Operation::DeleteObjects && !asker.may_delete_anything() {
-            return Err(asker.refusal(Action::DELETE_OBJECT, place));
+            return Err(Refusal {
+                error: asker.refusal(Action::DELETE_OBJECT, place),
+                policies: Vec::new(),
+            });
         }
         if let Some(source) = source {
             let is_public = matches!(place, Place { bucket: Some(bucket), key: Some(key) } if is_public(bucket, key));
@@ -121,35 +160,35 @@ impl Rights {
         } else if let (Some(bucket), Some(key)) = (place.bucket, place.key) {
             self.reads = Some((bucket.to_owned(), key.to_owned()));
         }
-        decided_by.sort_unstable();
-        decided_by.dedup();
-        self.decided_by = decided_by;
-        Ok(())
+        Ok(decided_by)
     }
 
-    /// Decides about one of the keys of DeleteObjects.
+    /// Decides about one of the keys of DeleteObjects, and tells which policies allowed it.
     ///
     /// # Errors
     ///
-    /// `AccessDenied`, as [`Self::authorize`].
+    /// [`Refusal`], with `AccessDenied` as [`Self::authorize`].
     pub fn authorize_deletion(
         &self,
         bucket: &str,
         key: &str,
         is_version: bool,
         headers: &HeaderMap,
-    ) -> Result<(), S3Error> {
+    ) -> Result<Vec<Arc<str>>, Refusal> {
         let Some(asker) = &self.asker else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         let place = Place {
             bucket: Some(bucket),
             key: Some(key),
         };
+        let mut policies = Vec::new();
         for action in needs::of_deletion(is_version, headers) {
-            asker.require(action, place)?;
+            policies.extend(asker.require(action, place)?);
         }
-        Ok(())
+        policies.sort_unstable();
+        policies.dedup();
+        Ok(policies)
     }
 
     /// Whether there is a policy that decides at all.
@@ -168,7 +207,7 @@ impl Rights {
             .is_none_or(|asker| asker.decide(Action::DECRYPT, place).is_allowed())
     }
 
-    /// The policies and rules that allowed the request, for the audit log; none where there is no policy.
+    /// The policies and rules that allowed or forbade the request, for the audit log; none where there is no policy, or none that allows it.
     pub fn decided_by(&self) -> &[Arc<str>] {
         &self.decided_by
     }
@@ -252,12 +291,16 @@ impl Asker {
             })
     }
 
-    fn require(&self, action: Action, place: Place<'_>) -> Result<Vec<Arc<str>>, S3Error> {
+    fn require(&self, action: Action, place: Place<'_>) -> Result<Vec<Arc<str>>, Refusal> {
         let decision = self.decide(action, place);
+        let policies = decision.policies().to_vec();
         if decision.is_allowed() {
-            return Ok(decision.policies().to_vec());
+            return Ok(policies);
         }
-        Err(self.refusal(action, place).with_detail(decision))
+        Err(Refusal {
+            error: self.refusal(action, place).with_detail(decision),
+            policies,
+        })
     }
 
     /// Decides about the source of a copy. The second is whether the caller may not see what is copied.
@@ -266,7 +309,7 @@ impl Asker {
         source: &Source,
         destination: Place<'_>,
         is_public: bool,
-    ) -> Result<(Vec<Arc<str>>, bool), S3Error> {
+    ) -> Result<(Vec<Arc<str>>, bool), Refusal> {
         let place = Place {
             bucket: Some(&source.bucket),
             key: Some(&source.key),

@@ -29,6 +29,10 @@ pub(super) struct SearchArguments {
     #[arg(long)]
     identity: Option<String>,
 
+    /// The session in which they asked: its access key id, or all that records have of it
+    #[arg(long, value_name = "SESSION")]
+    session: Option<String>,
+
     /// The grant that let them
     #[arg(long)]
     grant: Option<String>,
@@ -91,6 +95,7 @@ enum DecisionArgument {
 pub(super) fn run(arguments: SearchArguments) -> anyhow::Result<()> {
     let mut query = Query {
         identity: arguments.identity,
+        session: arguments.session,
         grant: arguments.grant,
         request: arguments.request,
         source: arguments.source,
