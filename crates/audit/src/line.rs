@@ -10,7 +10,11 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{CharEscape, Formatter, Serializer};
 
-use crate::{event::Event, limits::MAX_LINE, merkle::Hash};
+use crate::{
+    event::{Event, Kind},
+    limits::MAX_LINE,
+    merkle::Hash,
+};
 
 /// Where a line stands in its log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,10 +63,8 @@ impl Prepared {
     /// Appends the whole line to `buffer` and returns its leaf hash.
     pub(crate) fn write(&self, header: &Header, buffer: &mut Vec<u8>) -> Result<Hash, LineError> {
         let start = buffer.len();
-        buffer.extend(canonical(header)?);
         // `{"seq":…}` and `{"time":…}` become one object.
-        buffer.pop();
-        buffer.push(b',');
+        buffer.extend(beginning(header));
         buffer.extend_from_slice(self.0.get(1..).unwrap_or_default());
         buffer.push(b'\n');
         let line = buffer.get(start..).unwrap_or_default();
@@ -82,6 +84,26 @@ pub fn read_header(line: &[u8]) -> Result<Header, LineError> {
         return Err(LineError::Long);
     }
     serde_json::from_slice(line).map_err(|_| LineError::Form)
+}
+
+/// How the line that stands there begins.
+pub(crate) fn beginning(header: &Header) -> Vec<u8> {
+    // No header fails.
+    let mut bytes = canonical(header).unwrap_or_default();
+    bytes.pop();
+    bytes.push(b',');
+    bytes
+}
+
+/// What a line is about, without judging the rest.
+pub(crate) fn kind(line: &[u8]) -> Option<Kind> {
+    #[derive(Deserialize)]
+    struct About {
+        kind: Kind,
+    }
+    serde_json::from_slice::<About>(line)
+        .ok()
+        .map(|about| about.kind)
 }
 
 /// Reads a whole line. Members of later versions are left out of the event.

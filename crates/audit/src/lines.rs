@@ -52,6 +52,16 @@ impl Lines<BufReader<File>> {
         self.offset = offset;
         Ok(())
     }
+
+    /// Goes back before a line: what was read of it is read again, and what was written to it since.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn unread(&mut self, line: &RawLine) -> io::Result<()> {
+        self.seek(line.offset)?;
+        self.number = line.number - 1;
+        Ok(())
+    }
 }
 
 impl<R: BufRead> Lines<R> {

@@ -10,7 +10,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use std::{cmp::Ordering, io, path::PathBuf};
+use std::{cmp::Ordering, io, path::PathBuf, thread, time::Duration};
 
 use self::{
     chain::{Chain, Place},
@@ -19,11 +19,12 @@ use self::{
 };
 pub use self::{
     held::Held,
-    report::{Fault, Finding, Report},
+    report::{At, Fault, Finding, Report},
 };
 use crate::{
     checkpoint::Checkpoint,
     directory::{Directory, Segment},
+    event::Kind,
     key::VerifyingKey,
     line::{self, Header},
     lines::{Lines, RawLine},
@@ -51,7 +52,14 @@ pub struct Task {
     pub held: Vec<Held>,
     /// Whether the first segments may be missing, which a gateway removes once the receiver has them.
     pub may_be_pruned: bool,
+    /// Whether nobody writes the log any more: then nothing may be behind the last checkpoint.
+    pub is_closed: bool,
 }
+
+/// How often what is incomplete is read again, and how long after: whoever writes a log writes whole lines, and only a reader that comes in the
+/// middle of it sees half of one.
+const LOOKS: u32 = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 10 });
 
 /// Verifies a log.
 ///
@@ -77,6 +85,7 @@ pub fn verify(task: &Task) -> io::Result<Report> {
 struct Walk {
     report: Report,
     key: VerifyingKey,
+    is_closed: bool,
     past: Past,
     held: Vec<Verified>,
     chain: Chain,
@@ -89,6 +98,10 @@ struct Walk {
     good: u64,
     /// The sequence that is expected next.
     expected: u64,
+    /// The first line after the last checkpoint that was right.
+    unproven: Option<At>,
+    /// The record with which the log was closed, where no process has opened it since.
+    closed_by: Option<u64>,
     /// The last `signed` of a line that was found wrong, so that each is reported once.
     wrong_signed: Option<u64>,
     place: PathBuf,
@@ -101,6 +114,7 @@ impl Walk {
             report: Report::new(key.name()),
             past: Past::open(&task.directory)?,
             key,
+            is_closed: task.is_closed,
             held: Vec::new(),
             chain: Chain::default(),
             frontier: Frontier::new(),
@@ -108,6 +122,8 @@ impl Walk {
             is_lost: false,
             good: 0,
             expected: 0,
+            unproven: None,
+            closed_by: None,
             wrong_signed: None,
             place: task.directory.segments_directory(),
         })
@@ -169,9 +185,16 @@ impl Walk {
         }
         let mut lines = Lines::open(&segment.path)?;
         let mut is_begun = false;
+        let mut looks = LOOKS;
         while let Some(raw) = lines.next_line()? {
             if !raw.is_whole && is_last {
-                self.report.is_torn = true;
+                if looks > 0 {
+                    looks -= 1;
+                    thread::sleep(BETWEEN_LOOKS);
+                    lines.unread(&raw)?;
+                    continue;
+                }
+                self.unfinished(&raw);
                 break;
             }
             if is_begun {
@@ -191,6 +214,57 @@ impl Walk {
             self.is_lost = true;
         }
         Ok(())
+    }
+
+    /// What is behind the last line feed: the beginning of the next record, or bytes that nobody who writes the log has written.
+    fn unfinished(&mut self, raw: &RawLine) {
+        let begins = |last: Hash| {
+            let beginning = line::beginning(&Header {
+                seq: self.expected,
+                prev: last.to_base64(),
+                signed: self.past.last(),
+            });
+            beginning
+                .iter()
+                .zip(&raw.bytes)
+                .all(|(one, other)| one == other)
+        };
+        // Where the line before is not known, that is told already.
+        let is_beginning = !raw.is_long && (self.is_lost || self.last.is_none_or(begins));
+        let (sequence, offset, count) = (self.expected, raw.offset, raw.bytes.len());
+        self.report.is_torn = is_beginning;
+        if is_beginning && !self.is_closed {
+            let file = self.place.display();
+            self.report.remarks.push(format!(
+                "{file} ends with an unfinished record {sequence}, {count} bytes from byte {offset} on: it is being written, or a process was killed while it was; a gateway that opens the log cuts it off and says so"
+            ));
+            return;
+        }
+        let message = if is_beginning {
+            format!("an unfinished record, from byte {offset} on, in a log that nobody writes")
+        } else {
+            format!(
+                "{count} bytes from byte {offset} on that are not the beginning of the next record: added, or left by a power failure"
+            )
+        };
+        self.add(Fault::Added, Some(raw.number), Some(sequence), message);
+    }
+
+    /// Between the record that closes a log and whatever follows, a process opens it.
+    fn check_closed(&mut self, sequence: u64, raw: &RawLine) {
+        match line::kind(&raw.bytes) {
+            Some(Kind::Stop) => self.closed_by = Some(sequence),
+            Some(Kind::Start) => self.closed_by = None,
+            Some(Kind::Segment) => {}
+            _ => {
+                if let Some(end) = self.closed_by.take() {
+                    let message = format!(
+                        "the log was closed by record {end}, and no process has opened it again before this one"
+                    );
+                    self.add(Fault::Added, Some(raw.number), Some(sequence), message);
+                }
+            }
+        }
     }
 
     /// The first segments are not here.
@@ -270,6 +344,10 @@ impl Walk {
         match header.seq.cmp(&self.expected) {
             Ordering::Equal => {
                 self.link(&header, raw);
+                if !self.is_lost && header.signed > self.past.last() {
+                    // Signed since the line before was read.
+                    self.compare(self.frontier.size())?;
+                }
                 self.check_signed(&header, raw);
             }
             Ordering::Greater => self.missing(header.seq, raw.number),
@@ -287,11 +365,22 @@ impl Walk {
         }
         self.expected = header.seq + 1;
         self.last = Some(leaf);
+        self.check_closed(header.seq, raw);
         if self.is_lost {
             return Ok(());
         }
         self.frontier.append(leaf);
-        self.compare(self.frontier.size())
+        self.compare(self.frontier.size())?;
+        if self.good == self.frontier.size() {
+            self.unproven = None;
+        } else if self.unproven.is_none() {
+            self.unproven = Some(At {
+                file: self.place.clone(),
+                line: raw.number,
+                sequence: header.seq,
+            });
+        }
+        Ok(())
     }
 
     /// The tree is not known any more.
@@ -405,14 +494,11 @@ impl Walk {
         }
         self.report.signed = self.good;
         self.report.unsigned = size.saturating_sub(self.past.last().max(self.good));
-        let mut signed = 0;
-        while let Some((checkpoint, _)) =
-            self.past
-                .take_up_to(u64::MAX, &self.key, &mut self.report)?
-        {
-            self.meet(&checkpoint);
-            signed = signed.max(checkpoint.size);
+        if self.report.unsigned > 0 {
+            self.report.unsigned_from = self.unproven.take();
+            self.judge_unsigned();
         }
+        let signed = self.rest_of_history()?;
         if signed > size {
             let file = self.past.path().display();
             let message = format!(
@@ -430,6 +516,45 @@ impl Walk {
             );
         }
         Ok(self.report)
+    }
+
+    /// What no checkpoint covers may be there only while somebody writes.
+    fn judge_unsigned(&mut self) {
+        if let (true, Some(at)) = (self.is_closed, self.report.unsigned_from.clone()) {
+            self.report.add(Finding {
+                fault: Fault::Added,
+                file: at.file,
+                line: Some(at.line),
+                sequence: Some(at.sequence),
+                message: "no checkpoint covers this record and those after it, in a log that nobody writes".to_owned(),
+            });
+        }
+    }
+
+    /// Takes the checkpoints behind the last line; returns the largest size of those that were there before any line was read.
+    fn rest_of_history(&mut self) -> io::Result<u64> {
+        let mut signed = 0;
+        let mut looks = LOOKS;
+        loop {
+            while let Some((checkpoint, was_there)) =
+                self.past
+                    .take_up_to(u64::MAX, &self.key, &mut self.report)?
+            {
+                self.meet(&checkpoint);
+                if was_there {
+                    signed = signed.max(checkpoint.size);
+                }
+            }
+            if !self.past.is_torn() {
+                return Ok(signed);
+            }
+            if looks == 0 {
+                self.report.add(self.past.torn());
+                return Ok(signed);
+            }
+            looks -= 1;
+            thread::sleep(BETWEEN_LOOKS);
+        }
     }
 
     /// What a held checkpoint proves in the end.

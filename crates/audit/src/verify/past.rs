@@ -1,7 +1,7 @@
 //! The history of checkpoints, read in step with the lines that they are about.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufReader},
     path::PathBuf,
 };
@@ -15,17 +15,22 @@ use crate::{
 pub(super) struct Past {
     path: PathBuf,
     lines: Option<Lines<BufReader<File>>>,
-    next: Option<(Checkpoint, u64)>,
+    next: Option<(Checkpoint, bool)>,
     /// The size of the last one that counted.
     last: u64,
+    /// How long the file was before any line was read: those checkpoints are about lines that were there already. Later ones may be about
+    /// lines that a gateway has written since.
+    length_before: u64,
+    /// Whether the last line was incomplete when it was read.
+    is_torn: bool,
 }
 
 impl Past {
     pub(super) fn open(directory: &Directory) -> io::Result<Self> {
         let path = directory.checkpoints();
-        let lines = match Lines::open(&path) {
-            Ok(lines) => Some(lines),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        let (lines, length_before) = match Lines::open(&path) {
+            Ok(lines) => (Some(lines), fs::metadata(&path)?.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (None, 0),
             Err(error) => return Err(error),
         };
         Ok(Self {
@@ -33,6 +38,8 @@ impl Past {
             lines,
             next: None,
             last: 0,
+            length_before,
+            is_torn: false,
         })
     }
 
@@ -45,13 +52,29 @@ impl Past {
         self.last
     }
 
-    /// The next checkpoint of at most this size, and its line.
+    /// Whether the last line was incomplete when it was read the last time.
+    pub(super) fn is_torn(&self) -> bool {
+        self.is_torn
+    }
+
+    /// That the last line is incomplete, and stays so.
+    pub(super) fn torn(&self) -> Finding {
+        Finding {
+            fault: Fault::Truncated,
+            file: self.path.clone(),
+            line: None,
+            sequence: None,
+            message: "the last checkpoint is incomplete".to_owned(),
+        }
+    }
+
+    /// The next checkpoint of at most this size, and whether it was there before any line was read.
     pub(super) fn take_up_to(
         &mut self,
         size: u64,
         key: &VerifyingKey,
         report: &mut Report,
-    ) -> io::Result<Option<(Checkpoint, u64)>> {
+    ) -> io::Result<Option<(Checkpoint, bool)>> {
         if self.next.is_none() {
             self.next = self.read(key, report)?;
         }
@@ -67,7 +90,8 @@ impl Past {
         &mut self,
         key: &VerifyingKey,
         report: &mut Report,
-    ) -> io::Result<Option<(Checkpoint, u64)>> {
+    ) -> io::Result<Option<(Checkpoint, bool)>> {
+        self.is_torn = false;
         let Some(lines) = &mut self.lines else {
             return Ok(None);
         };
@@ -81,7 +105,7 @@ impl Past {
             };
             match history::read(&raw.bytes, key) {
                 Ok((checkpoint, _)) if checkpoint.size > self.last => {
-                    return Ok(Some((checkpoint, raw.number)));
+                    return Ok(Some((checkpoint, raw.offset < self.length_before)));
                 }
                 Ok((checkpoint, _)) => report.add(finding(
                     Fault::Misplaced,
@@ -90,10 +114,12 @@ impl Past {
                         checkpoint.size, self.last
                     ),
                 )),
-                Err(_) if !raw.is_whole => report.add(finding(
-                    Fault::Truncated,
-                    "the last checkpoint is incomplete".to_owned(),
-                )),
+                Err(_) if !raw.is_whole => {
+                    // The rest of it may come.
+                    self.is_torn = true;
+                    lines.unread(&raw)?;
+                    return Ok(None);
+                }
                 Err(error) => report.add(finding(
                     Fault::Altered,
                     format!("this checkpoint does not count: {error}"),

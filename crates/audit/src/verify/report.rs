@@ -14,6 +14,8 @@ pub enum Fault {
     Altered,
     /// Lines or checkpoints are not there.
     Missing,
+    /// There is something that nobody who writes the log has written.
+    Added,
     /// A line stands where another belongs.
     Misplaced,
     /// The log ends before what was signed.
@@ -43,6 +45,17 @@ pub struct Finding {
     pub message: String,
 }
 
+/// A record, by where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct At {
+    /// The file.
+    pub file: PathBuf,
+    /// The line of the file, from 1.
+    pub line: u64,
+    /// The sequence of the record.
+    pub sequence: u64,
+}
+
 /// What a verification found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -60,9 +73,11 @@ pub struct Report {
     pub held: Option<u64>,
     /// Lines after the last checkpoint, which nothing proves.
     pub unsigned: u64,
+    /// The first of them.
+    pub unsigned_from: Option<At>,
     /// Checkpoints in the history.
     pub checkpoints: u64,
-    /// Whether the last line is incomplete: it is being written, or a process ended while it was, or it was cut.
+    /// Whether the last line is unfinished: it is being written, or a process ended while it was, or it was cut.
     pub is_torn: bool,
     /// When the newest held checkpoint was countersigned, in seconds since 1970.
     pub countersigned_at: Option<u64>,
@@ -84,6 +99,7 @@ impl Report {
             signed: 0,
             held: None,
             unsigned: 0,
+            unsigned_from: None,
             checkpoints: 0,
             is_torn: false,
             countersigned_at: None,

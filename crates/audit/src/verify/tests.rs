@@ -67,6 +67,7 @@ fn task(place: &Path, held: Vec<Held>) -> Task {
         },
         held,
         may_be_pruned: false,
+        is_closed: false,
     }
 }
 
@@ -222,13 +223,154 @@ fn bytes_behind_the_last_record_are_told() {
     let (files, held) = sample();
     let mut files = files.clone();
     let (name, content) = files.last_mut().unwrap();
+    let name = name.clone();
     content.extend_from_slice(b"{\"seq\":");
     assert!(name.starts_with("segments/"));
     let report = verified(&files, vec![held.clone()]);
     assert!(report.is_clean() && report.is_torn, "{report:#?}");
+    let is_told = |remark: &String| remark.contains(name.as_str()) && remark.contains("unfinished");
+    assert!(report.remarks.iter().any(is_told), "{report:#?}");
     // Ended by a line feed, they pass for a record and are none.
     files.last_mut().unwrap().1.push(b'\n');
     assert!(!verified(&files, vec![held.clone()]).is_clean());
+}
+
+/// The only thing that is wrong.
+fn finding(report: &Report) -> &Finding {
+    assert_eq!(report.findings.len(), 1, "{report:#?}");
+    &report.findings[0]
+}
+
+#[test]
+fn bytes_that_are_not_the_beginning_of_the_next_record_were_added() {
+    let (files, held) = sample();
+    let size = verified(files, vec![held.clone()]).size;
+    let other = format!("{{\"seq\":{size},\"prev\":\"AAAA");
+    let longest = vec![b'{'; 2 * crate::limits::MAX_LINE];
+    for added in [b"x".as_slice(), b"\0\0\0", b" ", other.as_bytes(), &longest] {
+        let mut files = files.clone();
+        let (name, content) = files.last_mut().unwrap();
+        let name = name.clone();
+        content.extend_from_slice(added);
+        let report = verified(&files, vec![held.clone()]);
+        let finding = finding(&report);
+        assert_eq!(finding.fault, Fault::Added);
+        assert_eq!(finding.sequence, Some(size));
+        assert!(finding.file.ends_with(name.as_str()), "{finding:?}");
+    }
+}
+
+/// A log that a process left behind without closing it: the records of its last moments have no checkpoint.
+fn left_open(place: &Path) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let options = LogOptions {
+        checkpoint_interval: Duration::from_hours(1),
+        ..LogOptions::new(Directory::new(place), key())
+    };
+    let log = Log::open(options).unwrap();
+    let intent = || Event::intent(Decision::new(Verdict::Allow));
+    let recorded = runtime
+        .block_on(log.record(vec![intent(), intent()]))
+        .unwrap();
+    // As if it were killed here.
+    let directory = Directory::new(place);
+    let kept: Vec<_> = [directory.checkpoints(), directory.segment(0).path]
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .into();
+    log.close();
+    for (path, content) in kept {
+        fs::write(path, content).unwrap();
+    }
+    recorded.start
+}
+
+#[test]
+fn records_behind_the_last_checkpoint_are_named_and_wrong_where_nobody_writes() {
+    let place = tempfile::tempdir().unwrap();
+    let first = left_open(place.path());
+    let mut task = task(place.path(), vec![]);
+    let report = verify(&task).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    assert_eq!(report.unsigned, 2);
+    let at = report.unsigned_from.unwrap();
+    assert_eq!((at.sequence, at.line), (first, first + 1));
+    assert!(at.file.ends_with("00000000000000000000.jsonl"));
+    task.is_closed = true;
+    let report = verify(&task).unwrap();
+    let finding = finding(&report);
+    assert_eq!(
+        (finding.fault, finding.sequence),
+        (Fault::Added, Some(first))
+    );
+}
+
+#[test]
+fn a_record_behind_the_end_of_a_closed_log_is_found() {
+    let (files, held) = sample();
+    let mut files = files.clone();
+    let (_, content) = files.last_mut().unwrap();
+    let last = content.split_inclusive(|byte| *byte == b'\n').next_back();
+    let last = last.unwrap().to_vec();
+    let before = line::read_header(&last).unwrap();
+    let header = Header {
+        seq: before.seq + 1,
+        prev: Hash::leaf(&last).to_base64(),
+        signed: before.seq + 1,
+    };
+    // Right in everything that can be had without the key.
+    let event = Event::intent(Decision::new(Verdict::Allow));
+    let forged = crate::line::Prepared::new(event).unwrap();
+    forged.write(&header, content).unwrap();
+    let report = verified(&files, vec![held.clone()]);
+    let finding = finding(&report);
+    assert_eq!(finding.fault, Fault::Added, "{finding:?}");
+    assert_eq!(finding.sequence, Some(before.seq + 1));
+}
+
+#[test]
+fn a_log_that_is_written_meanwhile_is_not_called_damaged() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let place = tempfile::tempdir().unwrap();
+    let options = LogOptions {
+        segment_size: 20_000,
+        checkpoint_interval: Duration::from_millis(1),
+        ..LogOptions::new(Directory::new(place.path()), key())
+    };
+    let log = Log::open(options).unwrap();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let intent = || Event::intent(Decision::new(Verdict::Allow));
+            while !is_over.load(Ordering::Relaxed) {
+                runtime
+                    .block_on(log.record(vec![intent(), intent()]))
+                    .unwrap();
+            }
+        });
+        let task = task(place.path(), vec![]);
+        let mut sizes = Vec::new();
+        for _ in 0..200 {
+            let report = verify(&task).unwrap();
+            if !report.is_clean() {
+                is_over.store(true, Ordering::Relaxed);
+            }
+            assert!(report.is_clean(), "{report:#?}");
+            sizes.push(report.size);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        assert!(
+            sizes.is_sorted() && sizes.last() > sizes.first(),
+            "{sizes:?}"
+        );
+    });
 }
 
 #[test]
@@ -314,7 +456,7 @@ proptest! {
         let mut files = files.clone();
         let harmed = apply(&harm, &files[file].1);
         prop_assume!(harmed != files[file].1);
-        // What is behind the last line feed is no record yet: a log that is being written ends like this, and it is told as such.
+        // The beginning of the next record is none yet: a log that is being written ends like this, and it is told as such.
         let is_addition = harmed.starts_with(&files[file].1);
         files[file].1 = harmed;
         let report = verified(&files, vec![held.clone()]);

@@ -170,10 +170,7 @@ impl Refused {
 const DECISIONS_AT_ONCE: usize = 50;
 
 /// Decides about each object for itself.
-async fn decide(
-    exchange: &Exchange,
-    objects: Vec<ObjectToDelete>,
-) -> (Vec<Allowed>, Vec<Refused>) {
+async fn decide(exchange: &Exchange, objects: Vec<ObjectToDelete>) -> (Vec<Allowed>, Vec<Refused>) {
     let mut refused = Vec::new();
     let mut allowed = Vec::with_capacity(objects.len());
     for (count, object) in objects.into_iter().enumerate() {

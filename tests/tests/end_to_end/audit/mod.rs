@@ -1,6 +1,7 @@
 //! The audit log with real processes: a gateway, a receiver over mutual TLS, outages, full spools, failing disks, and whoever tampers.
 
 mod commands;
+mod decisions;
 mod health;
 
 use std::{

@@ -13,8 +13,9 @@ use super::{super::output, places};
 /// Find edits, gaps, reordering, truncation and forks, offline, from the files and public keys
 ///
 /// Without a checkpoint that was held elsewhere, a log that was rolled back as a whole, or written anew by whoever has
-/// its key, can't be told from a good one: keep the countersigned checkpoints that the receiver publishes. The exit
-/// status is 0 where nothing is wrong, 1 where something is.
+/// its key, can't be told from a good one: keep the countersigned checkpoints that the receiver publishes. It may run
+/// beside a gateway that writes: records that are not signed yet and one that is unfinished are told, and nothing is
+/// wrong with them; with --closed they are wrong, too. The exit status is 0 where nothing is wrong, 1 where something is.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  sealgate audit verify /var/lib/sealgate/audit --key audit.pub\n  sealgate audit verify logs/replica-1 --key 'audit.example.com/replica-1+1a2b3c4d+AZ…' --receiver-key receiver.pub --checkpoint replica-1.checkpoint"
@@ -39,6 +40,10 @@ pub(super) struct VerifyArguments {
     /// The gateway may have removed its first files, because the receiver has them
     #[arg(long)]
     pruned: bool,
+
+    /// Nobody writes the log any more, or it is a receiver's copy: then nothing may be behind the last checkpoint
+    #[arg(long)]
+    closed: bool,
 
     /// Print one JSON document instead of text
     #[arg(long)]
@@ -69,6 +74,7 @@ pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
             .map(held)
             .collect::<Result<_, _>>()?,
         may_be_pruned: arguments.pruned,
+        is_closed: arguments.closed,
     };
     let report = verify(&task).map_err(|error| {
         anyhow::anyhow!("{} can't be read: {error}", arguments.directory.display())
@@ -131,16 +137,17 @@ fn as_text(report: &Report) -> String {
         (None, _) => {}
     }
     if report.unsigned > 0 {
+        let place = report
+            .unsigned_from
+            .as_ref()
+            .map_or_else(String::new, |at| {
+                let (file, line, sequence) = (at.file.display(), at.line, at.sequence);
+                format!(", from record {sequence} on ({file}, line {line})")
+            });
         lines.push(format!(
-            "{} records are not signed yet: nothing proves them",
+            "{} records{place} are not signed yet, and nothing proves them: a gateway that runs signs them within its checkpoint_interval; where none runs, it was killed before that, or they were added",
             report.unsigned
         ));
-    }
-    if report.is_torn {
-        lines.push(
-            "the last line is incomplete: it is being written, or a process ended while it was"
-                .to_owned(),
-        );
     }
     lines.extend(
         report
