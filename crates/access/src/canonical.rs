@@ -33,6 +33,20 @@ pub(crate) fn write(document: &impl Serialize) -> Result<String, CanonicalError>
     serde_json::to_string(document).map_err(|error| CanonicalError::Malformed(error.to_string()))
 }
 
+/// Reads a document that is not signed itself, so that it may be written in any way.
+pub(crate) fn read_lenient<T: DeserializeOwned>(
+    text: &str,
+    limit: usize,
+) -> Result<T, CanonicalError> {
+    if text.len() > limit {
+        return Err(CanonicalError::TooLong {
+            length: text.len(),
+            limit,
+        });
+    }
+    serde_json::from_str(text).map_err(|error| CanonicalError::Malformed(error.to_string()))
+}
+
 /// Reads a document, which has to be what [`write`] would write.
 pub(crate) fn read<T: DeserializeOwned + Serialize>(
     text: &str,

@@ -8,14 +8,20 @@
 //!
 //! Everything is verified on every use; nothing that is stored anywhere can be edited to make a grant.
 
+mod record;
 mod request;
 mod revocation;
 #[cfg(test)]
 mod tests;
 mod verification;
 
-pub use request::{Approval, GRANT_NAMESPACE, Grant, GrantRequest, Scope};
-pub use revocation::{
-    REVOCATIONS_NAMESPACE, RevocationError, RevocationList, Revocations, SignedRevocationList,
+pub use record::{GrantRecord, RECORD_LIMIT, RecordError, Votes};
+pub use request::{
+    Approval, DENIAL_NAMESPACE, Denial, GRANT_NAMESPACE, Grant, GrantRequest, ID_ENTROPY, Scope,
+    id_of, is_id,
 };
-pub use verification::{Approver, GrantError, Rules, VerifiedGrant};
+pub use revocation::{
+    REVOCATIONS_NAMESPACE, RevocationError, RevocationList, Revocations, SIGNED_LIST_LIMIT,
+    SignedRevocationList,
+};
+pub use verification::{APPROVALS_LIMIT, Approver, GrantError, Rules, VerifiedGrant};

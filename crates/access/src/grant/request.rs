@@ -1,5 +1,6 @@
 //! What somebody asks for, and what others sign.
 
+use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -8,14 +9,31 @@ use crate::{
     signature::{PrivateKey, PublicKey, Signature, SignatureError},
 };
 
+use super::verification::GrantError;
+
 /// The namespace of signatures that approve: `ssh-keygen -Y sign -n sealgate-grant`.
 pub const GRANT_NAMESPACE: &str = "sealgate-grant";
+
+/// The namespace of signatures that deny: `ssh-keygen -Y sign -n sealgate-grant-denial`.
+pub const DENIAL_NAMESPACE: &str = "sealgate-grant-denial";
+
+/// The random bytes that an id takes.
+pub const ID_ENTROPY: usize = 16;
+
+/// Characters of an id: 16 bytes in base32.
+const ID_LENGTH: usize = 26;
 
 /// The version of the document.
 pub(super) const VERSION: u8 = 1;
 
 /// The most bytes of a request. A session token carries it, and with it a header of every request.
 pub(super) const REQUEST_LIMIT: usize = 2 * 1024;
+
+/// The most actions of one request.
+const ACTIONS_LIMIT: usize = 24;
+
+/// The most bytes of one approval by itself.
+const APPROVAL_LIMIT: usize = 1024;
 
 /// The most bytes of a grant.
 const GRANT_LIMIT: usize = 4 * 1024;
@@ -64,7 +82,41 @@ impl Scope {
     }
 }
 
+/// Whether a character is not shown as what it is: controls, and what Unicode calls format characters and separators of lines (category Cf, Zl, Zp).
+fn deceives(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{600}'..='\u{605}'
+                | '\u{61c}'
+                | '\u{6dd}'
+                | '\u{70f}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+/// An id from random bytes: 26 of `A-Z2-7`.
+pub fn id_of(entropy: &[u8; ID_ENTROPY]) -> String {
+    BASE32_NOPAD.encode(entropy)
+}
+
+/// Whether a text may be an id. Ids are parts of names in the storage.
+pub fn is_id(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_uppercase() || matches!(byte, b'2'..=b'7');
+    text.len() == ID_LENGTH && text.bytes().all(legal)
+}
+
 impl GrantRequest {
+    /// The version that is written.
+    pub const VERSION: u8 = VERSION;
+
     /// The text that is signed.
     ///
     /// # Errors
@@ -79,6 +131,51 @@ impl GrantRequest {
             });
         }
         Ok(text)
+    }
+
+    /// Whether its texts are what they may be. Approvers read them on terminals, which obey some characters and turn the order of others.
+    ///
+    /// # Errors
+    ///
+    /// [`GrantError::Unsound`].
+    pub(super) fn check_texts(&self) -> Result<(), GrantError> {
+        let unsound = |part, fix| Err(GrantError::Unsound { part, fix });
+        if !is_id(&self.id) {
+            return unsound("id", "26 of A-Z 2-7");
+        }
+        let Scope {
+            bucket,
+            prefix,
+            actions,
+        } = &self.scope;
+        let legal = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'_')
+        };
+        if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(legal) {
+            return unsound("bucket", "the name of one bucket");
+        }
+        let known = |name: &String| Action::named(name).is_some();
+        if actions.is_empty() || actions.len() > ACTIONS_LIMIT || !actions.iter().all(known) {
+            return unsound("list of actions", "some of `sealgate policy actions`");
+        }
+        if self.reason.trim().is_empty() {
+            return unsound("reason", "say what it is for");
+        }
+        let texts = [
+            ("requester", &self.requester),
+            ("prefix", prefix),
+            ("reason", &self.reason),
+            ("ticket", &self.ticket),
+        ];
+        for (part, text) in texts {
+            if text.chars().any(deceives) {
+                return unsound(
+                    part,
+                    "no control characters, and none that are invisible or turn the order of text",
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Reads the text that is signed.
@@ -112,6 +209,15 @@ impl Approval {
         Ok(Self::new(key.public_key(), &signature))
     }
 
+    /// Reads what an approver's machine handed over: the JSON document, with or without white space.
+    ///
+    /// # Errors
+    ///
+    /// [`CanonicalError`].
+    pub fn of_text(text: &str) -> Result<Self, CanonicalError> {
+        canonical::read_lenient(text, APPROVAL_LIMIT)
+    }
+
     /// Takes over what `ssh-keygen -Y sign -n sealgate-grant` wrote beside the request.
     ///
     /// # Errors
@@ -128,6 +234,45 @@ impl Approval {
             key: key.to_string(),
             signature: signature.encode(),
         }
+    }
+}
+
+/// One approver's signature that they deny a request. It says nothing against approvals that others gave: whoever wants a grant to end revokes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Denial {
+    /// The approver's public key, as in a `.pub` file without its comment.
+    pub key: String,
+    /// The signature, in base64url without padding.
+    pub signature: String,
+}
+
+impl Denial {
+    /// Signs that a request is denied.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureError::Invalid`], which no request leads to.
+    pub fn sign(request: &str, key: &PrivateKey) -> Result<Self, SignatureError> {
+        let signature = key.sign(DENIAL_NAMESPACE, request.as_bytes())?;
+        Ok(Self {
+            key: key.public_key().to_string(),
+            signature: signature.encode(),
+        })
+    }
+
+    /// Takes over what `ssh-keygen -Y sign -n sealgate-grant-denial` wrote beside the request.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureError::Invalid`], also where the signature is not of this request.
+    pub fn of_openssh(request: &str, armored: &str) -> Result<Self, SignatureError> {
+        let (key, signature) = Signature::of_openssh(armored, DENIAL_NAMESPACE)?;
+        key.verify(DENIAL_NAMESPACE, request.as_bytes(), &signature)?;
+        Ok(Self {
+            key: key.to_string(),
+            signature: signature.encode(),
+        })
     }
 }
 

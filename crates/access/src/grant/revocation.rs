@@ -18,6 +18,9 @@ pub const REVOCATIONS_NAMESPACE: &str = "sealgate-revocations";
 /// The most bytes of a list: some 30,000 grants.
 const LIST_LIMIT: usize = 1024 * 1024;
 
+/// The most bytes of a signed list: the list in it is escaped, so it may be twice as long.
+pub const SIGNED_LIST_LIMIT: usize = 2 * LIST_LIMIT;
+
 /// How far clocks may be apart, in seconds.
 const SKEW: u64 = 60;
 
@@ -33,10 +36,15 @@ pub struct RevocationList {
     pub number: u64,
     /// When it was made, in seconds since 1970.
     pub issued: u64,
-    /// From when it is stale, in seconds since 1970.
+    /// From when it is stale, in seconds since 1970, if a gateway does not call it so before.
     pub next_update: u64,
     /// The ids of the grants that are revoked, in ascending order.
     pub revoked: BTreeSet<String>,
+}
+
+impl RevocationList {
+    /// The version that is written.
+    pub const VERSION: u8 = 1;
 }
 
 /// A list with its signature.
@@ -54,14 +62,47 @@ impl SignedRevocationList {
     ///
     /// # Errors
     ///
-    /// [`CanonicalError`] and [`SignatureError`], which no list of ours leads to.
+    /// [`CanonicalError::TooLong`].
     pub fn sign(list: &RevocationList, key: &PrivateKey) -> Result<Self, RevocationError> {
         let list = canonical::write(list)?;
+        // What nobody would read must not be signed.
+        if list.len() > LIST_LIMIT {
+            return Err(CanonicalError::TooLong {
+                length: list.len(),
+                limit: LIST_LIMIT,
+            }
+            .into());
+        }
         let signature = key.sign(REVOCATIONS_NAMESPACE, list.as_bytes())?;
         Ok(Self {
             list,
             signature: signature.encode(),
         })
+    }
+
+    /// The list, if one of these keys signed it for this deployment, however old it is: for whoever signs the next one.
+    ///
+    /// # Errors
+    ///
+    /// [`RevocationError::Signature`], [`RevocationError::Document`] and [`RevocationError::Foreign`].
+    pub fn verify(
+        &self,
+        deployment: &str,
+        revokers: &[PublicKey],
+    ) -> Result<RevocationList, RevocationError> {
+        let signature = Signature::decode(&self.signature)?;
+        let verified = revokers.iter().any(|key| {
+            key.verify(REVOCATIONS_NAMESPACE, self.list.as_bytes(), &signature)
+                .is_ok()
+        });
+        if !verified {
+            return Err(SignatureError::Invalid.into());
+        }
+        let list: RevocationList = canonical::read(&self.list, LIST_LIMIT)?;
+        if list.version != RevocationList::VERSION || list.deployment != deployment {
+            return Err(RevocationError::Foreign);
+        }
+        Ok(list)
     }
 
     /// Its one encoding.
@@ -73,13 +114,13 @@ impl SignedRevocationList {
         canonical::write(self)
     }
 
-    /// Reads it. The text of the list in it is escaped, so it may be twice as long.
+    /// Reads it.
     ///
     /// # Errors
     ///
     /// [`CanonicalError`].
     pub fn of_text(text: &str) -> Result<Self, CanonicalError> {
-        canonical::read(text, 2 * LIST_LIMIT)
+        canonical::read(text, SIGNED_LIST_LIMIT)
     }
 }
 
@@ -136,16 +177,21 @@ pub enum RevocationError {
 pub struct Revocations {
     deployment: String,
     revokers: Vec<PublicKey>,
+    maximum_age: u64,
     newest: Option<(RevocationList, String)>,
+    /// What was wrong with a list that somebody who may revoke had signed; until it is resolved, nobody knows what is revoked.
+    trouble: Option<RevocationError>,
 }
 
 impl Revocations {
-    /// Knows no list yet; grants fail until there is one.
-    pub fn new(deployment: impl Into<String>, revokers: Vec<PublicKey>) -> Self {
+    /// Knows no list yet; grants fail until there is one. A list is good until its `next_update`, but for `maximum_age` seconds at most.
+    pub fn new(deployment: impl Into<String>, revokers: Vec<PublicKey>, maximum_age: u64) -> Self {
         Self {
             deployment: deployment.into(),
             revokers,
+            maximum_age,
             newest: None,
+            trouble: None,
         }
     }
 
@@ -153,24 +199,14 @@ impl Revocations {
     ///
     /// # Errors
     ///
-    /// [`RevocationError`]; the list before stays.
+    /// [`RevocationError`]; the list before stays. After one that goes backwards no grant counts until the newest is seen again; after two of one
+    /// number that differ, until there is one of a higher number: each of them may lack what the other one revokes.
     pub fn update(
         &mut self,
         signed: &SignedRevocationList,
         now: u64,
     ) -> Result<(), RevocationError> {
-        let signature = Signature::decode(&signed.signature)?;
-        let verified = self.revokers.iter().any(|key| {
-            key.verify(REVOCATIONS_NAMESPACE, signed.list.as_bytes(), &signature)
-                .is_ok()
-        });
-        if !verified {
-            return Err(SignatureError::Invalid.into());
-        }
-        let list: RevocationList = canonical::read(&signed.list, LIST_LIMIT)?;
-        if list.version != 1 || list.deployment != self.deployment {
-            return Err(RevocationError::Foreign);
-        }
+        let list = signed.verify(&self.deployment, &self.revokers)?;
         if list.issued > now.saturating_add(SKEW) {
             return Err(RevocationError::FromTheFuture {
                 issued: list.issued,
@@ -178,20 +214,33 @@ impl Revocations {
             });
         }
         if let Some((seen, text)) = &self.newest {
-            if list.number < seen.number {
-                return Err(RevocationError::RolledBack {
+            let trouble = if list.number < seen.number {
+                Some(RevocationError::RolledBack {
                     found: list.number,
                     seen: seen.number,
-                });
-            }
-            if list.number == seen.number && *text != signed.list {
-                return Err(RevocationError::Forked {
+                })
+            } else if list.number == seen.number && *text != signed.list {
+                Some(RevocationError::Forked {
                     number: list.number,
-                });
+                })
+            } else if list.number == seen.number {
+                self.trouble
+                    .clone()
+                    .filter(|trouble| matches!(trouble, RevocationError::Forked { .. }))
+            } else {
+                None
+            };
+            if let Some(trouble) = trouble {
+                // A fork is not forgotten over a list that goes backwards.
+                if !matches!(self.trouble, Some(RevocationError::Forked { .. })) {
+                    self.trouble = Some(trouble.clone());
+                }
+                return Err(trouble);
             }
         }
-        fresh(&list, now)?;
+        self.fresh(&list, now)?;
         self.newest = Some((list, signed.list.clone()));
+        self.trouble = None;
         Ok(())
     }
 
@@ -199,32 +248,40 @@ impl Revocations {
     ///
     /// # Errors
     ///
-    /// [`RevocationError::Missing`] and [`RevocationError::Stale`]: nobody knows, so no grant counts.
+    /// [`RevocationError`] where nobody knows, so that no grant counts: there is no list, it is stale, it went backwards, or there are two.
     pub fn is_revoked(&self, grant: &str, now: u64) -> Result<bool, RevocationError> {
+        if let Some(trouble) = &self.trouble {
+            return Err(trouble.clone());
+        }
         let (list, _) = self.newest.as_ref().ok_or(RevocationError::Missing)?;
-        fresh(list, now)?;
+        self.fresh(list, now)?;
         Ok(list.revoked.contains(grant))
+    }
+
+    /// The newest list; none before the first.
+    pub fn newest(&self) -> Option<&RevocationList> {
+        self.newest.as_ref().map(|(list, _)| list)
     }
 
     /// The number of the newest list; none before the first.
     pub fn number(&self) -> Option<u64> {
-        self.newest.as_ref().map(|(list, _)| list.number)
+        self.newest().map(|list| list.number)
     }
-}
 
-fn fresh(list: &RevocationList, now: u64) -> Result<(), RevocationError> {
-    if now >= list.next_update {
-        return Err(RevocationError::Stale {
-            next_update: list.next_update,
-            now,
-        });
+    fn fresh(&self, list: &RevocationList, now: u64) -> Result<(), RevocationError> {
+        let next_update = list
+            .next_update
+            .min(list.issued.saturating_add(self.maximum_age));
+        if now >= next_update {
+            return Err(RevocationError::Stale { next_update, now });
+        }
+        // A clock that was set back would make a stale list fresh again.
+        if list.issued > now.saturating_add(SKEW) {
+            return Err(RevocationError::FromTheFuture {
+                issued: list.issued,
+                now,
+            });
+        }
+        Ok(())
     }
-    // A clock that was set back would make a stale list fresh again.
-    if list.issued > now.saturating_add(SKEW) {
-        return Err(RevocationError::FromTheFuture {
-            issued: list.issued,
-            now,
-        });
-    }
-    Ok(())
 }

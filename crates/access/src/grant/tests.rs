@@ -19,10 +19,12 @@ const STRANGER: u8 = 6;
 fn rules() -> Rules {
     let approver = |name: &str, seed| Approver {
         name: name.to_owned(),
+        identities: std::collections::BTreeSet::new(),
         key: key(seed).public_key(),
     };
     Rules {
         deployment: "d".to_owned(),
+        requesters: ["oscar", "mallory"].map(str::to_owned).into(),
         approvers: vec![
             approver("alice", ALICE),
             approver("bob", BOB),
@@ -77,7 +79,7 @@ fn signed(list: &RevocationList) -> SignedRevocationList {
 }
 
 fn none_revoked() -> Revocations {
-    let mut revocations = Revocations::new("d", vec![key(REVOKER).public_key()]);
+    let mut revocations = Revocations::new("d", vec![key(REVOKER).public_key()], 10_000);
     revocations.update(&signed(&list(1, &[])), NOW).unwrap();
     revocations
 }
@@ -141,6 +143,147 @@ fn nobody_else_uses_it() {
 }
 
 #[test]
+fn who_may_not_ask_gets_nothing_however_many_approve() {
+    let strange = GrantRequest {
+        requester: "stranger".to_owned(),
+        ..request()
+    };
+    let error = grant_of(&strange, &[ALICE, BOB])
+        .verify("stranger", &rules(), &none_revoked(), NOW)
+        .unwrap_err();
+    assert!(matches!(error, GrantError::NotARequester { .. }), "{error}");
+}
+
+#[test]
+fn a_list_is_stale_when_it_is_older_than_the_gateway_allows_whatever_it_says_itself() {
+    let mut revocations = Revocations::new("d", vec![key(REVOKER).public_key()], 60);
+    revocations.update(&signed(&list(1, &[])), NOW).unwrap();
+    assert_eq!(revocations.is_revoked("A", NOW + 59), Ok(false));
+    assert_eq!(
+        revocations.is_revoked("A", NOW + 60),
+        Err(RevocationError::Stale {
+            next_update: NOW + 60,
+            now: NOW + 60
+        })
+    );
+}
+
+#[test]
+fn a_grant_in_use_ends_by_its_time_and_by_revocation() {
+    let mut revocations = none_revoked();
+    let grant = grant_of(&request(), &[ALICE, BOB]);
+    let verified = grant.verify("oscar", &rules(), &revocations, NOW).unwrap();
+    assert_eq!(verified.still_counts(&revocations, NOW + 3_599), Ok(()));
+    assert!(matches!(
+        verified.still_counts(&revocations, NOW + 3_600),
+        Err(GrantError::Expired { .. })
+    ));
+    let id = "A".repeat(26);
+    revocations.update(&signed(&list(2, &[&id])), NOW).unwrap();
+    assert_eq!(
+        verified.still_counts(&revocations, NOW + 1),
+        Err(GrantError::Revoked)
+    );
+    let later = NOW + 7_200;
+    assert!(matches!(
+        verified.still_counts(&Revocations::new("d", Vec::new(), 60), later - 7_000),
+        Err(GrantError::Revocations(RevocationError::Missing))
+    ));
+}
+
+#[test]
+fn an_identity_of_another_name_or_letter_case_is_still_the_approver() {
+    for (requester, identities) in [("Alice", vec![]), ("alice-laptop", vec!["alice-laptop"])] {
+        let mut rules = rules();
+        rules.requesters.insert(requester.to_owned());
+        rules.approvers[0].identities = identities.into_iter().map(str::to_owned).collect();
+        let request = GrantRequest {
+            requester: requester.to_owned(),
+            ..request()
+        };
+        let error = grant_of(&request, &[ALICE, BOB])
+            .verify(requester, &rules, &none_revoked(), NOW)
+            .unwrap_err();
+        assert!(matches!(error, GrantError::SelfApproved { .. }), "{error}");
+    }
+    // Two spellings of one name are one of the quorum.
+    let mut rules = rules();
+    rules.approvers[2].name = "Bob".to_owned();
+    let error = grant_of(&request(), &[BOB, BOBS_OTHER])
+        .verify("oscar", &rules, &none_revoked(), NOW)
+        .unwrap_err();
+    assert!(
+        matches!(error, GrantError::TooFewApprovals { .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_makes_no_sense_or_could_deceive_an_approver_is_not_granted() {
+    let scope = |bucket: &str, prefix: &str, actions: &[&str]| Scope {
+        bucket: bucket.to_owned(),
+        prefix: prefix.to_owned(),
+        actions: actions.iter().map(|&name| name.to_owned()).collect(),
+    };
+    let good = ["decrypt"];
+    let of_scope = |scope| GrantRequest { scope, ..request() };
+    for (unsound, part) in [
+        (
+            GrantRequest {
+                id: "A".to_owned(),
+                ..request()
+            },
+            "id",
+        ),
+        (of_scope(scope("", "", &good)), "bucket"),
+        (of_scope(scope("a/b", "", &good)), "bucket"),
+        (of_scope(scope("data", "", &[])), "actions"),
+        (of_scope(scope("data", "", &["s3:Everything"])), "actions"),
+        (of_scope(scope("data", "a\u{202e}b", &good)), "prefix"),
+        (
+            GrantRequest {
+                reason: "a\u{9b}2J".to_owned(),
+                ..request()
+            },
+            "reason",
+        ),
+        (
+            GrantRequest {
+                reason: " ".to_owned(),
+                ..request()
+            },
+            "reason",
+        ),
+        (
+            GrantRequest {
+                ticket: "T\u{200b}".to_owned(),
+                ..request()
+            },
+            "ticket",
+        ),
+    ] {
+        let error = verify(&grant_of(&unsound, &[ALICE, BOB])).unwrap_err();
+        assert!(matches!(error, GrantError::Unsound { .. }), "{error}");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
+#[test]
+fn ids_have_one_form() {
+    let id = id_of(&[0xff; ID_ENTROPY]);
+    assert!(is_id(&id), "{id}");
+    for other in [
+        "",
+        "../../x",
+        &"a".repeat(26),
+        &"1".repeat(26),
+        &"A".repeat(27),
+    ] {
+        assert!(!is_id(other), "{other}");
+    }
+}
+
+#[test]
 fn nobody_approves_for_themselves() {
     let grant = grant_of(&request(), &[ALICE, BOB, REQUESTER]);
     assert!(matches!(
@@ -152,6 +295,7 @@ fn nobody_approves_for_themselves() {
         let mut rules = rules();
         let disguised = Approver {
             name: "olga".to_owned(),
+            identities: std::collections::BTreeSet::new(),
             key: key(REQUESTER).public_key(),
         };
         rules
@@ -343,7 +487,7 @@ fn a_revoked_grant_fails_and_so_does_every_grant_without_a_fresh_list() {
             .verify("oscar", &rules(), revocations, now)
             .map(|_| ())
     };
-    let mut revocations = Revocations::new("d", vec![key(REVOKER).public_key()]);
+    let mut revocations = Revocations::new("d", vec![key(REVOKER).public_key()], 10_000);
     assert_eq!(
         with(&revocations, NOW),
         Err(RevocationError::Missing.into())
@@ -358,10 +502,29 @@ fn a_revoked_grant_fails_and_so_does_every_grant_without_a_fresh_list() {
     // The provider hides the newer list, and later serves the older one.
     let back = revocations.update(&signed(&list(1, &["C"])), NOW);
     assert_eq!(back, Err(RevocationError::RolledBack { found: 1, seen: 2 }));
+    assert_eq!(
+        with(&revocations, NOW),
+        Err(RevocationError::RolledBack { found: 1, seen: 2 }.into())
+    );
+    revocations
+        .update(&signed(&list(2, &[&"A".repeat(26)])), NOW)
+        .unwrap();
+    assert_eq!(with(&revocations, NOW), Err(GrantError::Revoked));
     let fork = revocations.update(&signed(&list(2, &[])), NOW);
     assert_eq!(fork, Err(RevocationError::Forked { number: 2 }));
-    assert_eq!(with(&revocations, NOW), Err(GrantError::Revoked));
+    // Nobody knows what is revoked until there is a list of a higher number: each of the two may lack what the other one has.
+    let forked = Err(RevocationError::Forked { number: 2 }.into());
+    assert_eq!(with(&revocations, NOW), forked);
+    assert!(
+        revocations
+            .update(&signed(&list(2, &[&"A".repeat(26)])), NOW)
+            .is_err()
+    );
+    assert!(revocations.update(&signed(&list(1, &["C"])), NOW).is_err());
+    assert_eq!(with(&revocations, NOW), forked);
     assert_eq!(revocations.number(), Some(2));
+    revocations.update(&signed(&list(3, &["C"])), NOW).unwrap();
+    assert_eq!(with(&revocations, NOW), Ok(()));
 
     let mut stale = none_revoked();
     let next_update = NOW + 7_200;

@@ -15,13 +15,15 @@ use crate::{
 };
 
 /// The most approvals that are looked at: each costs the verification of a signature.
-const APPROVALS_LIMIT: usize = 16;
+pub const APPROVALS_LIMIT: usize = 16;
 
-/// Somebody who may approve. Two keys of one person are one approver.
+/// Somebody who may approve, with one of their keys. Two keys of one person are one approver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approver {
-    /// Their name. An identity of the same name is the same person.
+    /// Their name. An identity of the same name, in whatever letter case, is the same person.
     pub name: String,
+    /// Identities of other names that are theirs, too.
+    pub identities: BTreeSet<String>,
     /// Their public key.
     pub key: PublicKey,
 }
@@ -31,6 +33,8 @@ pub struct Approver {
 pub struct Rules {
     /// The deployment.
     pub deployment: String,
+    /// The identities that may ask for a grant.
+    pub requesters: BTreeSet<String>,
     /// Who may approve.
     pub approvers: Vec<Approver>,
     /// How many different approvers it takes; at least one.
@@ -55,6 +59,20 @@ pub enum GrantError {
         seconds: u64,
         /// How long it may.
         longest: u64,
+    },
+    /// What is asked for makes no sense, or could deceive whoever reads it.
+    #[error("the request's {part} is not what it may be: {fix}")]
+    Unsound {
+        /// Which part of it.
+        part: &'static str,
+        /// What it may be.
+        fix: &'static str,
+    },
+    /// Whoever asks may not.
+    #[error("{requester} may not ask for grants")]
+    NotARequester {
+        /// Who.
+        requester: String,
     },
     /// Its time has not come.
     #[error("the grant begins at {not_before}, and it is {now}")]
@@ -109,6 +127,69 @@ pub enum GrantError {
     },
 }
 
+impl Approver {
+    /// Whether an identity is theirs.
+    fn is(&self, identity: &str) -> bool {
+        self.name.eq_ignore_ascii_case(identity) || self.identities.contains(identity)
+    }
+}
+
+impl Rules {
+    /// Whether a key is somebody's, under whatever other name it stands as well.
+    pub(super) fn is_key_of(&self, key: &PublicKey, name: &str) -> bool {
+        self.approvers
+            .iter()
+            .any(|approver| approver.key == *key && approver.is(name))
+    }
+
+    /// The approver by whom a signature of a request is.
+    pub(super) fn signer(
+        &self,
+        namespace: &str,
+        request: &str,
+        (key, signature): (&str, &str),
+    ) -> Result<&Approver, GrantError> {
+        let approver = self
+            .approvers
+            .iter()
+            .find(|approver| approver.key.to_string() == key)
+            .ok_or(GrantError::ForgedApproval)?;
+        let signature = Signature::decode(signature).map_err(|_| GrantError::ForgedApproval)?;
+        approver
+            .key
+            .verify(namespace, request.as_bytes(), &signature)
+            .map_err(|_| GrantError::ForgedApproval)?;
+        Ok(approver)
+    }
+}
+
+impl GrantRequest {
+    /// Whether it could ever be granted: by its version, its deployment, who asks, and how long it would last.
+    ///
+    /// # Errors
+    ///
+    /// [`GrantError`].
+    pub fn fits(&self, rules: &Rules) -> Result<(), GrantError> {
+        if self.version != VERSION || self.deployment != rules.deployment {
+            return Err(GrantError::Foreign);
+        }
+        if !rules.requesters.contains(&self.requester) {
+            return Err(GrantError::NotARequester {
+                requester: self.requester.clone(),
+            });
+        }
+        self.check_texts()?;
+        let seconds = self.expires.saturating_sub(self.not_before);
+        if seconds == 0 || seconds > rules.longest {
+            return Err(GrantError::TooLong {
+                seconds,
+                longest: rules.longest,
+            });
+        }
+        Ok(())
+    }
+}
+
 /// A grant that counts, until the next request asks again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedGrant {
@@ -130,21 +211,12 @@ impl Grant {
         now: u64,
     ) -> Result<VerifiedGrant, GrantError> {
         let request: GrantRequest = canonical::read(&self.request, REQUEST_LIMIT)?;
-        if request.version != VERSION || request.deployment != rules.deployment {
-            return Err(GrantError::Foreign);
-        }
         if request.requester != user {
             return Err(GrantError::OfSomebodyElse {
                 requester: request.requester,
             });
         }
-        let seconds = request.expires.saturating_sub(request.not_before);
-        if seconds == 0 || seconds > rules.longest {
-            return Err(GrantError::TooLong {
-                seconds,
-                longest: rules.longest,
-            });
-        }
+        request.fits(rules)?;
         if now < request.not_before {
             return Err(GrantError::NotYet {
                 not_before: request.not_before,
@@ -182,34 +254,21 @@ impl Grant {
                 count: self.approvals.len(),
             });
         }
-        // A key of the requester is theirs under whatever other name it stands.
-        let own: BTreeSet<PublicKey> = rules
-            .approvers
-            .iter()
-            .filter(|approver| approver.name == request.requester)
-            .map(|approver| approver.key)
-            .collect();
         let mut names = BTreeSet::new();
         let mut keys = BTreeSet::new();
         for approval in &self.approvals {
-            let approver = rules
-                .approvers
-                .iter()
-                .find(|approver| approver.key.to_string() == approval.key)
-                .ok_or(GrantError::ForgedApproval)?;
-            let signature =
-                Signature::decode(&approval.signature).map_err(|_| GrantError::ForgedApproval)?;
-            approver
-                .key
-                .verify(GRANT_NAMESPACE, self.request.as_bytes(), &signature)
-                .map_err(|_| GrantError::ForgedApproval)?;
-            if own.contains(&approver.key) {
+            let approver = rules.signer(
+                GRANT_NAMESPACE,
+                &self.request,
+                (&approval.key, &approval.signature),
+            )?;
+            if rules.is_key_of(&approver.key, &request.requester) {
                 return Err(GrantError::SelfApproved {
                     requester: request.requester.clone(),
                 });
             }
             if keys.insert(approver.key) {
-                names.insert(approver.name.clone());
+                names.insert(approver.name.to_ascii_lowercase());
             }
         }
         Ok(names)
@@ -225,6 +284,24 @@ impl VerifiedGrant {
     /// Who approved it.
     pub fn approvers(&self) -> &BTreeSet<String> {
         &self.approvers
+    }
+
+    /// Whether it still counts: its time, and that it was not revoked since.
+    ///
+    /// # Errors
+    ///
+    /// [`GrantError::Expired`], [`GrantError::Revoked`] and [`GrantError::Revocations`].
+    pub fn still_counts(&self, revocations: &Revocations, now: u64) -> Result<(), GrantError> {
+        if now >= self.request.expires {
+            return Err(GrantError::Expired {
+                expires: self.request.expires,
+                now,
+            });
+        }
+        if revocations.is_revoked(&self.request.id, now)? {
+            return Err(GrantError::Revoked);
+        }
+        Ok(())
     }
 
     /// Whether it allows an action on an object or, for a listing, on what lies below a prefix.
