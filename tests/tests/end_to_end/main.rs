@@ -11,6 +11,7 @@ mod dev;
 mod drain;
 mod expect_continue;
 mod export;
+mod grants;
 mod hostile_commands;
 mod http_1;
 mod http_2;

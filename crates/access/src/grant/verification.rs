@@ -286,6 +286,12 @@ impl VerifiedGrant {
         &self.approvers
     }
 
+    /// Whether its scope has an action anywhere.
+    pub fn has(&self, action: Action) -> bool {
+        let mut actions = self.request.scope.actions.iter();
+        actions.any(|name| name == action.name())
+    }
+
     /// Whether it still counts: its time, and that it was not revoked since.
     ///
     /// # Errors

@@ -247,7 +247,7 @@ impl Audit {
     }
 
     /// Records events; returns once they are durable, or false where they are not and the configuration lets the request go on.
-    async fn record(&self, events: Vec<Event>) -> Result<bool, S3Error> {
+    pub(crate) async fn record(&self, events: Vec<Event>) -> Result<bool, S3Error> {
         let count = events.len() as u64;
         let recorded = match self.held() {
             Some(reason) => Err(reason),

@@ -47,6 +47,7 @@ struct Facts {
     key: Option<String>,
     version: Option<String>,
     policy: Option<String>,
+    grant: Option<String>,
     is_denied: bool,
 }
 
@@ -127,6 +128,11 @@ impl Trail {
     /// By which policy the next decisions were made.
     pub fn decided_by(&self, policy: impl Into<String>) {
         self.state().facts.policy = Some(policy.into());
+    }
+
+    /// By which break-glass grant it is made.
+    pub fn granted(&self, id: &str) {
+        self.state().facts.grant = Some(id.to_owned());
     }
 
     /// The request was refused by a decision, and not for what it is.
@@ -227,6 +233,7 @@ impl Trail {
             key: present(key),
             version: facts.version.clone(),
             policy: facts.policy.clone(),
+            grant: facts.grant.clone(),
             ..Decision::new(verdict)
         })
     }

@@ -8,6 +8,7 @@ mod drill;
 mod export;
 mod files;
 mod gc;
+mod grant;
 mod init;
 mod inspect;
 mod key_file;
@@ -70,6 +71,7 @@ enum Command {
     Drill(drill::DrillArguments),
     Audit(audit::AuditArguments),
     Policy(policy::PolicyArguments),
+    Grant(Box<grant::GrantArguments>),
 }
 
 /// Runs the command that the process was started with.
@@ -103,6 +105,7 @@ pub fn run() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Command::Grant(arguments) => grant::run(&arguments),
         Command::Policy(arguments) => return policy::run(&arguments),
     };
     match outcome {

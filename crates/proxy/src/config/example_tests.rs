@@ -8,7 +8,9 @@ use super::*;
 const EXAMPLE: &str = include_str!("../../sealgate.example.toml");
 
 /// The files that the example names.
-const FILES: [&str; 23] = [
+const FILES: [&str; 25] = [
+    "lists-ca.pem",
+    "hooks-ca.pem",
     "ca.pem",
     "gateway.pem",
     "gateway-key.pem",
@@ -158,6 +160,14 @@ strange = 1
 per_identity = { strange = 1 }
 per_address = { strange = 1 }
 [log]
+strange = 1
+[grants]
+strange = 1
+[[grants.approver]]
+strange = 1
+[grants.revocations]
+strange = 1
+[grants.notify]
 strange = 1
 [audit]
 strange = 1

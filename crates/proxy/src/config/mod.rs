@@ -10,6 +10,7 @@ mod difference;
 mod domain;
 mod domain_origin;
 mod endpoint;
+mod grants;
 mod identity;
 mod key_service;
 mod limits;
@@ -28,6 +29,7 @@ mod sessions;
 mod table;
 mod upstream;
 mod vault;
+mod web_address;
 mod web_identity;
 
 use std::path::Path;
@@ -48,6 +50,7 @@ pub use difference::{differing_keys, is_live};
 pub use domain::{CipherSuite, DomainConfig, DomainRule};
 pub(crate) use domain_origin::{default_bucket, may_be_a_bucket};
 pub use endpoint::{Endpoint, Scheme};
+pub use grants::{GrantsConfig, NotifyConfig, RevocationSource};
 pub use identity::{ClientCredential, IdentityConfig};
 pub use key_service::{AwsKmsConfig, KeyServiceConfig, KeyServiceTimeouts, Pkcs11Config};
 pub use limits::LimitsConfig;
@@ -69,6 +72,7 @@ pub use upstream::{
     StaticCredentials, UpstreamConfig, default_state_bucket,
 };
 pub use vault::{ClientCertificateFiles, VaultConfig, VaultLoginConfig};
+pub use web_address::WebAddress;
 pub use web_identity::{JwksConfig, JwksUrl, TrustConfig, WebIdentityProviderConfig};
 
 /// Everything that a gateway is told at its start.
@@ -108,6 +112,8 @@ pub struct Config {
     pub migrating: Vec<MigratingConfig>,
     /// The log of decisions, if there is one.
     pub audit: Option<AuditConfig>,
+    /// Break-glass grants, if there are any.
+    pub grants: Option<Arc<GrantsConfig>>,
     /// Bounds.
     pub limits: LimitsConfig,
     /// Logging.
@@ -311,6 +317,24 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         identities.as_deref().unwrap_or_default(),
         surroundings,
     );
+    let grants = match root.take("grants") {
+        Some(value) => value
+            .table()
+            .and_then(|table| {
+                grants::read(
+                    table,
+                    deployment.as_deref(),
+                    identities.as_deref().unwrap_or_default(),
+                    // Where it is wrong, that is the problem to tell.
+                    short_lived
+                        .as_ref()
+                        .is_none_or(|found| found.sessions.is_some()),
+                    surroundings,
+                )
+            })
+            .map(|grants| Some(Arc::new(grants))),
+        None => Some(None),
+    };
     let anonymous = anonymous::read_all(&mut root);
     let policy = match root.take("policy") {
         Some(value) => policy::read(
@@ -368,6 +392,7 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         domains: domains?,
         migrating: migrating?,
         audit: audit?,
+        grants: grants?,
         limits: limits?,
         log: log?,
         files: Vec::new(),

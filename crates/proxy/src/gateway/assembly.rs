@@ -23,6 +23,7 @@ use crate::{
     admin::Health,
     auth::AuthSettings,
     config::{self, CipherSuite, Config, LimitsConfig, Mode, UpstreamConfig},
+    grants::{Authority, Clock},
     metrics::Metrics,
     object::CommitCache,
     state::{S3Registry, StateBucket, Uploads},
@@ -75,7 +76,8 @@ impl Gateway {
     ///
     /// When the configuration names files or keys that cannot be used, or there is no state bucket.
     pub(crate) async fn observer(config: Config) -> anyhow::Result<Arc<Self>> {
-        let storage = Storage::of(&config).await?;
+        // In a box: commands hold the future of all of this on their stack.
+        let storage = Box::pin(Storage::of(&config)).await?;
         // A storage that is away shows itself where it is asked for more.
         ensure!(
             storage.state.exists().await.unwrap_or(true),
@@ -159,6 +161,10 @@ impl Gateway {
             key_checks: KeyChecks::register(&health, &config),
             health,
             audit: OnceLock::new(),
+            grants: config
+                .grants
+                .as_ref()
+                .map(|grants| Authority::new(grants, Clock::system())),
             live: ArcSwap::from_pointee(Live::new(&config)?),
             auth_settings: AuthSettings {
                 external_hosts: config.listener.external_hosts.clone(),

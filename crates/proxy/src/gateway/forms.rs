@@ -64,7 +64,7 @@ impl Gateway {
         line.identity = Some(caller.label());
         trail.identify(&caller);
         trail.ask(line.operation, bucket.as_str(), "", None);
-        live.check(&caller, connection)?;
+        let granted = self.admit(&live, &caller, connection, &trail)?;
         let place = live.places.signed()?;
         place.inherit(&place_of_nobody);
         drop(place_of_nobody);
@@ -83,7 +83,7 @@ impl Gateway {
                 operation.name()
             )));
         }
-        let mut rights = super::rights(&live, &caller, connection);
+        let mut rights = super::rights(&live, &caller, connection, granted.clone());
         policy::recorded(
             rights.authorize(&operation, &path, &query, &headers, |bucket, key| {
                 policy::is_public(&self.config.anonymous, bucket, key)
@@ -93,7 +93,7 @@ impl Gateway {
         )?;
         let success = form.fields.success();
         let (body, length, is_exact) = self.file_of_form(form, idle_timeout).await?;
-        let body = paced(body, &pace);
+        let body = super::watched(paced(body, &pace), granted.as_ref());
         policy.check_length(length)?;
         headers.insert(header::CONTENT_LENGTH, length.into());
         name_page(&parts.headers, &mut headers);

@@ -11,6 +11,8 @@ mod assembly;
 mod control_watch;
 mod forms;
 pub mod gc;
+mod grants;
+mod grants_watch;
 mod guarded;
 mod hoisted;
 mod key_services;
@@ -48,6 +50,7 @@ use sealgate_envelope::{key_service::KeyService, keyring::Keyring};
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
+use self::grants::watched;
 use self::key_watch::KeyChecks;
 use self::live::Live;
 use self::storage_watch::StorageChecks;
@@ -58,6 +61,7 @@ use crate::{
     auth::{self, AuthSettings, Authenticated, Caller},
     config::Config,
     error::S3Error,
+    grants::{Authority, Granted, watched_answer},
     listener::{ConnectionInfo, Malformed},
     metrics::{Counted, Measured, Metrics},
     object::CommitCache,
@@ -107,6 +111,8 @@ pub struct Gateway {
     key_checks: KeyChecks,
     /// The log of decisions, once it is open.
     audit: OnceLock<Arc<Audit>>,
+    /// What grants are worth, where the configuration has rules for them.
+    grants: Option<Arc<Authority>>,
     auth_settings: AuthSettings,
     live: ArcSwap<Live>,
     pages: pages::Decisions,
@@ -274,13 +280,15 @@ impl Gateway {
             .caller(&live, &parts, kind)
             .inspect_err(|error| note_failure(&live, connection.client, error))?;
         line.identity = Some(caller.label());
-        if !caller.is_anonymous {
+        let granted = if caller.is_anonymous {
+            None
+        } else {
             trail.identify(&caller);
-            live.check(&caller, &connection)?;
-        }
+            self.admit(&live, &caller, &connection, trail)?
+        };
         let identity = self.admit_identity(&live, &caller, &place)?;
         let pace = Pace::new(address.into_iter().chain(identity));
-        let body = paced(body, &pace);
+        let body = watched(paced(body, &pace), granted.as_ref());
         let path = route::locate(
             Some(&caller.host),
             &self.config.listener.base_domains,
@@ -318,7 +326,7 @@ impl Gateway {
             policy::strip_anonymous(&mut headers);
             trail.identify(&caller);
         }
-        let mut rights = rights(&live, &caller, &connection);
+        let mut rights = rights(&live, &caller, &connection, granted.clone());
         policy::recorded(
             rights.authorize(&operation, &path, &query, &headers, |bucket, key| {
                 policy::is_public(&self.config.anonymous, bucket, key)
@@ -365,6 +373,10 @@ impl Gateway {
                 missing::named(error, path, operation)
             }
         })?;
+        let response = match granted {
+            Some(granted) => watched_answer(response, granted),
+            None => response,
+        };
         Ok(guarded::hold(response, place, pace))
     }
 
@@ -391,17 +403,22 @@ impl Gateway {
 }
 
 /// The rights of whoever makes a request over a connection, now.
-fn rights(live: &Live, caller: &Authenticated<Caller>, connection: &ConnectionInfo) -> Rights {
+fn rights(
+    live: &Live,
+    caller: &Authenticated<Caller>,
+    connection: &ConnectionInfo,
+    granted: Option<Granted>,
+) -> Rights {
     let circumstances = Circumstances {
         source: connection.client,
         time: OffsetDateTime::now_utc(),
         tls: connection.tls,
         certificates: connection.certificate.clone().unwrap_or_default(),
-        grant: None,
+        grant: granted.as_ref().map(|granted| granted.id().to_owned()),
         session: caller.session.as_deref().map(short_lived::facts),
         prefix: None,
     };
-    Rights::of(live.policy.as_ref(), caller, circumstances)
+    Rights::of(live.policy.as_ref(), caller, circumstances, granted)
 }
 
 /// Refuses what S3 refuses: names and values of more bytes than any of its operations takes (S3 API Reference, PutObject).

@@ -130,7 +130,13 @@ impl Gateway {
             .inspect_err(|error| note_failure(live, connection.client, error))?;
             line.identity = Some(caller.label());
             trail.identify(&caller);
-            live.check(&caller, connection)?;
+            let granted = self.admit(live, &caller, connection, trail)?;
+            if granted.is_some() && action.ask != Ask::CallerIdentity {
+                trail.refuse();
+                return Err(S3Error::access_denied(
+                    "Credentials of a grant get no others: what they may do is what was approved.",
+                ));
+            }
             self.admit_identity(live, &caller, &place)?;
             self.answer_caller(live, &caller, &action, trail).await?
         };

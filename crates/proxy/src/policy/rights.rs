@@ -9,6 +9,7 @@ use super::needs::{self, Needs, Source};
 use crate::{
     auth::{Authenticated, Caller},
     error::S3Error,
+    grants::Granted,
     object_key::{BucketName, ObjectKey, ObjectPath},
     query_string::QueryString,
     route::Operation,
@@ -25,7 +26,8 @@ pub struct Refusal {
 
 /// Who asks, and under which circumstances; and by which policies the request was allowed or refused.
 ///
-/// Without a policy everything is allowed, and nothing is looked up.
+/// Without a policy everything is allowed, and nothing is looked up. With a break-glass grant only what is in its scope is allowed, unless a policy
+/// forbids it.
 #[derive(Debug, Clone)]
 pub struct Rights {
     asker: Option<Asker>,
@@ -37,7 +39,10 @@ pub struct Rights {
 
 #[derive(Debug, Clone)]
 struct Asker {
-    engine: Arc<Engine>,
+    /// None where there is no policy: then the grant alone decides.
+    engine: Option<Arc<Engine>>,
+    /// With a grant, nothing else gives rights than its scope.
+    granted: Option<Granted>,
     /// None for nobody.
     identity: Option<Arc<str>>,
     circumstances: Circumstances,
@@ -62,13 +67,16 @@ impl<'a> Place<'a> {
 
 impl Rights {
     /// Those of a caller. Nothing has been allowed yet.
-    pub fn of(
+    pub(crate) fn of(
         engine: Option<&Arc<Engine>>,
         caller: &Authenticated<Caller>,
         circumstances: Circumstances,
+        granted: Option<Granted>,
     ) -> Self {
-        let asker = engine.map(|engine| Asker {
-            engine: Arc::clone(engine),
+        let decides = engine.is_some() || granted.is_some();
+        let asker = decides.then(|| Asker {
+            engine: engine.cloned(),
+            granted,
             identity: (!caller.is_anonymous).then(|| Arc::clone(&caller.identity)),
             circumstances,
         });
@@ -254,12 +262,27 @@ impl Asker {
         place: Place<'_>,
         circumstances: &Circumstances,
     ) -> Decision {
-        self.engine.decide(&Question {
-            principal: self.principal(),
-            action,
-            resource: place.resource(),
-            circumstances,
-        })
+        if let Some(granted) = &self.granted {
+            // The scope of a listing is its prefix.
+            let of_listing = place.key.or(circumstances.prefix.as_deref());
+            let bucket = place.bucket.unwrap_or_default();
+            if !granted.allows(action, bucket, of_listing.unwrap_or_default()) {
+                return Decision::default_deny();
+            }
+        }
+        let decision = match &self.engine {
+            Some(engine) => engine.decide(&Question {
+                principal: self.principal(),
+                action,
+                resource: place.resource(),
+                circumstances,
+            }),
+            None => Decision::default_deny(),
+        };
+        match &self.granted {
+            Some(granted) => decision.granted(granted.id()),
+            None => decision,
+        }
     }
 
     fn principal(&self) -> Principal<'_> {
@@ -272,17 +295,25 @@ impl Asker {
     fn may_delete_anything(&self) -> bool {
         [Action::DELETE_OBJECT, Action::DELETE_OBJECT_VERSION]
             .into_iter()
-            .any(|action| self.engine.may_anything(self.principal(), action))
+            .any(|action| match (&self.granted, &self.engine) {
+                (Some(granted), _) => granted.has(action),
+                (None, Some(engine)) => engine.may_anything(self.principal(), action),
+                (None, None) => true,
+            })
     }
 
     /// Whether the caller may read what lies at a place at any time, from anywhere, or without saying who it is.
     fn could_read(&self, place: Place<'_>, is_public: bool) -> bool {
+        // By itself or by its grant: whoever has one copies nothing unseen.
+        let (Some(engine), None) = (&self.engine, &self.granted) else {
+            return true;
+        };
         let nobody = is_public.then_some(Principal::Anonymous);
         [self.principal()]
             .into_iter()
             .chain(nobody)
             .any(|principal| {
-                self.engine.may_ever(&Question {
+                engine.may_ever(&Question {
                     principal,
                     action: Action::DECRYPT,
                     resource: place.resource(),

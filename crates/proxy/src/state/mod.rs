@@ -1,7 +1,8 @@
-//! The state bucket: records of open uploads and of working keys (FORMAT.md, sections 9 and 10), and what operators tell gateways. A replica keeps nothing that another one needs.
+//! The state bucket: records of open uploads and of working keys (FORMAT.md, sections 9 and 10), what operators tell gateways, and requests for grants. A replica keeps nothing that another one needs.
 
 mod bucket;
 pub(crate) mod control;
+pub(crate) mod grants;
 mod registry;
 mod upload_memory;
 mod uploads;

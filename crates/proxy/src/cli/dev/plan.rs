@@ -150,6 +150,7 @@ impl Plan {
             domains: Vec::new(),
             migrating: Vec::new(),
             audit: None,
+            grants: None,
             limits: LimitsConfig::default(),
             log: LogConfig::default(),
             files: Vec::new(),

@@ -143,6 +143,7 @@ impl StorageArguments {
             domains: domains.into_iter().collect(),
             migrating: Vec::new(),
             audit: None,
+            grants: None,
             limits,
             log: LogConfig::default(),
             files: Vec::new(),

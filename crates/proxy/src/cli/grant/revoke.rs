@@ -1,0 +1,227 @@
+//! `sealgate grant revoke`: the list of revocations, signed anew.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+use http::HeaderValue;
+use sealgate_access::PrivateKey;
+use sealgate_access::grant::{RevocationList, SignedRevocationList, is_id};
+use serde_json::json;
+
+use super::super::{output, service::runtime};
+use super::{CommonArguments, Office, keys, moment, notify::notify_or_warn, now};
+use crate::config::{RevocationSource, parse_duration};
+use crate::grants::{Source, read_file};
+
+/// How often the list is tried to be written while others write it.
+const ATTEMPTS: usize = 10;
+
+/// Revoke grants, or sign the list of revocations anew before it is stale
+///
+/// Gateways take over a new list within seconds, and cut off what is running. The list is good for --valid-for, and
+/// gateways refuse every grant when it is older than max_age: have --renew run in time, by cron or a systemd timer.
+///
+/// Beside the key, in FILE.revocations, it keeps the list that it signed last. So a storage that brings back an old list, or
+/// loses it, does not make this command sign it.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sealgate grant revoke --first --key revoker.key     # once, before the first grant\n  sealgate grant revoke --renew --key revoker.key     # every 20 minutes\n  sealgate grant revoke ID --key revoker.key"
+)]
+pub(super) struct RevokeArguments {
+    /// The grants
+    #[arg(value_name = "ID", required_unless_present_any = ["renew", "first"])]
+    ids: Vec<String>,
+
+    /// Only sign the list anew
+    #[arg(long)]
+    renew: bool,
+
+    /// Make the first list of the deployment
+    #[arg(long)]
+    first: bool,
+
+    /// The private key, one of grants.revocations.public_keys
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+
+    /// How long the list is good; max_age of the configuration by default
+    #[arg(long, value_name = "TIME")]
+    valid_for: Option<String>,
+
+    /// The file of the list, where it is neither in the state bucket nor in the file that the configuration names
+    #[arg(long, value_name = "FILE")]
+    list: Option<PathBuf>,
+
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+pub(super) fn run(arguments: &RevokeArguments) -> anyhow::Result<()> {
+    runtime()?.block_on(revoke(arguments))
+}
+
+/// Where the list is written.
+enum Place {
+    State,
+    File(PathBuf),
+}
+
+async fn revoke(arguments: &RevokeArguments) -> anyhow::Result<()> {
+    let office = Office::open(&arguments.common.config).await?;
+    for id in &arguments.ids {
+        ensure!(
+            is_id(id),
+            "{id:?} is no id of a grant: it has 26 of A-Z 2-7; `sealgate grant list` shows them"
+        );
+    }
+    let key = keys::read_private(&arguments.key)?;
+    ensure!(
+        office.grants.revokers.contains(&key.public_key()),
+        "gateways would not take the list: {} is no key of grants.revocations.public_keys",
+        key.public_key()
+    );
+    let valid_for = match &arguments.valid_for {
+        None => office.grants.maximum_age,
+        Some(text) => parse_duration(text).with_context(|| {
+            format!("--valid-for {text:?} is no duration; write one such as 30m or 2h")
+        })?,
+    };
+    let place = match (&arguments.list, &office.grants.revocations) {
+        (Some(path), _) | (None, RevocationSource::File(path)) => Place::File(path.clone()),
+        (None, RevocationSource::State) => Place::State,
+        (None, RevocationSource::Url(url)) => bail!(
+            "gateways read the list from {url}: name the file that is published there with --list"
+        ),
+    };
+    let memory = memory_of(&arguments.key);
+    let list = write(&office, arguments, &key, (&place, &memory), valid_for).await?;
+    for id in &arguments.ids {
+        if let Ok((request, _, _)) = office.record(id).await {
+            let by = key.public_key().to_string();
+            notify_or_warn(&office.grants.notify, "revoked", &by, &request).await;
+        }
+    }
+    output::line(&if arguments.common.json {
+        json!({
+            "number": list.number,
+            "next_update": moment(list.next_update),
+            "revoked": list.revoked,
+        })
+        .to_string()
+    } else {
+        format!(
+            "signed list {}, good until {}: {} grants are revoked; gateways take it over within seconds",
+            list.number,
+            moment(list.next_update),
+            list.revoked.len()
+        )
+    })
+}
+
+async fn write(
+    office: &Office,
+    arguments: &RevokeArguments,
+    key: &PrivateKey,
+    (place, memory): (&Place, &Path),
+    valid_for: Duration,
+) -> anyhow::Result<RevocationList> {
+    let verified = |signed: &SignedRevocationList, where_: &str| {
+        signed
+            .verify(&office.config.deployment, &office.grants.revokers)
+            .with_context(|| where_.to_owned())
+    };
+    let remembered = read_file(memory)?
+        .map(|signed| verified(&signed, &memory.display().to_string()))
+        .transpose()?;
+    for _ in 0..ATTEMPTS {
+        let (found, tag): (Option<SignedRevocationList>, Option<HeaderValue>) = match place {
+            Place::State => office
+                .records
+                .revocations()
+                .await?
+                .map_or((None, None), |(list, tag)| (Some(list), Some(tag))),
+            Place::File(path) => (Source::File(path.clone()).read().await?, None),
+        };
+        let found = found
+            .map(|signed| verified(&signed, "the list that lies there"))
+            .transpose()?;
+        let next = next(
+            office.config.deployment.clone(),
+            (found.as_ref(), remembered.as_ref()),
+            arguments,
+            valid_for,
+        )?;
+        let signed = SignedRevocationList::sign(&next, key)?;
+        let text = signed
+            .to_text()
+            .map_err(|error| anyhow::anyhow!("the list {error}"))?;
+        let is_written = match place {
+            Place::State => {
+                office
+                    .records
+                    .put_revocations(&signed, tag.as_ref())
+                    .await?
+            }
+            Place::File(path) => keys::replace(path, &text).map(|()| true)?,
+        };
+        if is_written {
+            keys::replace(memory, &text)
+                .context("the list was written, and could not be remembered beside the key")?;
+            return Ok(next);
+        }
+    }
+    bail!("others write the list all the time; try again")
+}
+
+/// The list that follows what lies there and what was signed last.
+fn next(
+    deployment: String,
+    (found, remembered): (Option<&RevocationList>, Option<&RevocationList>),
+    arguments: &RevokeArguments,
+    valid_for: Duration,
+) -> anyhow::Result<RevocationList> {
+    let known = [found, remembered];
+    let newest = known.into_iter().flatten().map(|list| list.number).max();
+    match (newest, arguments.first) {
+        (None, false) => bail!(
+            "there is no list of revocations. Before the first grant, add --first. If there was one, whoever runs the storage has lost or hidden it: bring it back, or everything that was revoked counts again"
+        ),
+        (Some(number), true) => {
+            bail!("there is a list already, of the number {number}: leave --first out")
+        }
+        _ => {}
+    }
+    if let (Some(found), Some(remembered)) = (found, remembered)
+        && found.number < remembered.number
+    {
+        super::super::output::error(&anyhow::anyhow!(
+            "warning: the list that lies there has the number {}, and this key has signed {}: the storage has brought back an old one. Going on from what was signed",
+            found.number,
+            remembered.number
+        ));
+    }
+    let mut revoked: std::collections::BTreeSet<String> = known
+        .into_iter()
+        .flatten()
+        .flat_map(|list| list.revoked.iter().cloned())
+        .collect();
+    revoked.extend(arguments.ids.iter().cloned());
+    let issued = now();
+    Ok(RevocationList {
+        version: RevocationList::VERSION,
+        deployment,
+        number: newest.unwrap_or_default().saturating_add(1),
+        issued,
+        next_update: issued.saturating_add(valid_for.as_secs()),
+        revoked,
+    })
+}
+
+/// Where the list is remembered that a key signed last.
+fn memory_of(key: &Path) -> PathBuf {
+    let mut name = key.as_os_str().to_owned();
+    name.push(".revocations");
+    PathBuf::from(name)
+}

@@ -1,0 +1,205 @@
+//! `sealgate grant approve` and `sealgate grant deny`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+use sealgate_access::grant::{Approval, Denial, GrantRequest};
+use serde_json::json;
+
+use super::super::{output, service::runtime};
+use super::{CommonArguments, Office, describe, keys, notify::notify_or_warn, now};
+
+/// How often a record is tried to be written while others write it.
+const ATTEMPTS: usize = 10;
+
+/// Approve a request
+///
+/// With an ID, the approval is recorded: made here with --key, or elsewhere and handed over with --approval or --signature.
+/// With --request and --output, nothing but these files and the key is used: for the approver's own machine.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sealgate grant approve ID --key bob.key\n  sealgate grant approve --request request.json --key alice.key --output alice.json\n  sealgate grant approve ID --approval alice.json\n  ssh-keygen -Y sign -n sealgate-grant -f ~/.ssh/id_ed25519 request.json && sealgate grant approve ID --signature request.json.sig"
+)]
+pub(super) struct ApproveArguments {
+    /// The request
+    #[arg(
+        value_name = "ID",
+        required_unless_present = "request",
+        conflicts_with = "request"
+    )]
+    id: Option<String>,
+
+    /// Sign this request, as `sealgate grant show ID --output FILE` wrote it
+    #[arg(long, value_name = "FILE", requires = "output", requires = "key")]
+    request: Option<PathBuf>,
+
+    /// The file for the approval; it must not exist
+    #[arg(long, value_name = "FILE", requires = "request")]
+    output: Option<PathBuf>,
+
+    /// The approver's private key: of `sealgate grant keygen`, or an OpenSSH one without a passphrase
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["approval", "signature"])]
+    key: Option<PathBuf>,
+
+    /// An approval that was made elsewhere
+    #[arg(long, value_name = "FILE", conflicts_with = "signature")]
+    approval: Option<PathBuf>,
+
+    /// A signature of `ssh-keygen -Y sign -n sealgate-grant`
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
+
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+/// Deny a request
+///
+/// A request that somebody denied gets no credentials. Who has credentials already keeps them: revoke the grant.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sealgate grant deny ID --key bob.key\n  ssh-keygen -Y sign -n sealgate-grant-denial -f ~/.ssh/id_ed25519 request.json && sealgate grant deny ID --signature request.json.sig"
+)]
+pub(super) struct DenyArguments {
+    /// The request
+    #[arg(value_name = "ID")]
+    id: String,
+
+    /// The approver's private key
+    #[arg(long, value_name = "FILE", required_unless_present = "signature")]
+    key: Option<PathBuf>,
+
+    /// A signature of `ssh-keygen -Y sign -n sealgate-grant-denial`
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    signature: Option<PathBuf>,
+
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+pub(super) fn approve(arguments: &ApproveArguments) -> anyhow::Result<()> {
+    match (&arguments.request, &arguments.output, &arguments.key) {
+        (Some(request), Some(output), Some(key)) => {
+            sign(request, key, output, arguments.common.json)
+        }
+        _ => runtime()?.block_on(record_approval(arguments)),
+    }
+}
+
+/// Signs without a configuration, on the approver's own machine.
+fn sign(request: &Path, key: &Path, to: &Path, is_json: bool) -> anyhow::Result<()> {
+    let text = keys::read_text(request)?;
+    let read = GrantRequest::of_text(&text)
+        .map_err(|error| anyhow::anyhow!("{}: the request {error}", request.display()))?;
+    let key = keys::read_private(key)?;
+    let approval = Approval::sign(&text, &key)?;
+    keys::write_new(to, &serde_json::to_string(&approval)?)?;
+    if is_json {
+        return output::line(
+            &json!({ "request": describe::request_json(&read), "file": to }).to_string(),
+        );
+    }
+    output::line(&format!(
+        "{}\nsigned: hand over {}, for `sealgate grant approve {} --approval FILE`",
+        describe::request_text(&read),
+        to.display(),
+        read.id
+    ))
+}
+
+/// Whose word is added.
+enum Vote {
+    Approval(Approval),
+    Denial(Denial),
+}
+
+async fn record_approval(arguments: &ApproveArguments) -> anyhow::Result<()> {
+    let office = Office::open(&arguments.common.config).await?;
+    let id = arguments.id.as_deref().unwrap_or_default();
+    let (_, record, _) = office.record(id).await?;
+    let sources = (&arguments.key, &arguments.approval, &arguments.signature);
+    let approval = match sources {
+        (Some(path), _, _) => Approval::sign(&record.request, &keys::read_private(path)?)?,
+        (_, Some(path), _) => Approval::of_text(&keys::read_text(path)?)
+            .map_err(|error| anyhow::anyhow!("{}: the approval {error}", path.display()))?,
+        (_, _, Some(path)) => Approval::of_openssh(&record.request, &keys::read_text(path)?)
+            .with_context(|| {
+                format!(
+                    "{}: it has to be of exactly the file that `sealgate grant show {id} --output FILE` writes, by `ssh-keygen -Y sign -n sealgate-grant`",
+                    path.display()
+                )
+            })?,
+        _ => bail!("say who approves: --key, --approval or --signature"),
+    };
+    record_vote(
+        &office,
+        id,
+        &Vote::Approval(approval),
+        arguments.common.json,
+    )
+    .await
+}
+
+pub(super) fn deny(arguments: &DenyArguments) -> anyhow::Result<()> {
+    runtime()?.block_on(record_denial(arguments))
+}
+
+async fn record_denial(arguments: &DenyArguments) -> anyhow::Result<()> {
+    let office = Office::open(&arguments.common.config).await?;
+    let id = arguments.id.as_str();
+    let (_, record, _) = office.record(id).await?;
+    let denial = match (&arguments.key, &arguments.signature) {
+        (Some(path), _) => Denial::sign(&record.request, &keys::read_private(path)?)?,
+        (_, Some(path)) => Denial::of_openssh(&record.request, &keys::read_text(path)?)
+            .with_context(|| {
+                format!(
+                    "{}: it has to be of exactly the file that `sealgate grant show {id} --output FILE` writes, by `ssh-keygen -Y sign -n sealgate-grant-denial`",
+                    path.display()
+                )
+            })?,
+        _ => bail!("say who denies: --key or --signature"),
+    };
+    record_vote(&office, id, &Vote::Denial(denial), arguments.common.json).await
+}
+
+async fn record_vote(office: &Office, id: &str, vote: &Vote, is_json: bool) -> anyhow::Result<()> {
+    let rules = &office.grants.rules;
+    for _ in 0..ATTEMPTS {
+        let (request, mut record, tag) = office.record(id).await?;
+        ensure!(
+            now() < request.expires,
+            "the time of the request is over; make a new one"
+        );
+        let requester = request.requester.as_str();
+        let (name, event) = match vote {
+            Vote::Approval(approval) => (
+                record.approve(approval.clone(), requester, rules)?,
+                "approved",
+            ),
+            Vote::Denial(denial) => (record.deny(denial.clone(), requester, rules)?, "denied"),
+        };
+        if !office.records.replace(id, &record, &tag).await? {
+            // Another approver was faster.
+            continue;
+        }
+        notify_or_warn(&office.grants.notify, event, &name, &request).await;
+        let votes = record.votes(requester, rules);
+        return output::line(&if is_json {
+            json!({
+                "id": id,
+                event: name,
+                "quorum": rules.quorum,
+                "approved_by": votes.approved,
+                "denied_by": votes.denied,
+            })
+            .to_string()
+        } else {
+            format!(
+                "{event} as {name}: {}",
+                describe::votes_text(&votes, rules.quorum)
+            )
+        });
+    }
+    bail!("others write this record all the time; try again")
+}
