@@ -139,7 +139,8 @@ impl Desk<'_> {
             duration,
         ];
         let value = self.run("request", &arguments)?;
-        Ok(value["id"].as_str().context("no id")?.to_owned())
+        let id = value.get("id").and_then(Value::as_str);
+        Ok(id.context("no id")?.to_owned())
     }
 
     fn granted(&self, duration: &str) -> Result<(String, Credentials)> {
@@ -153,7 +154,10 @@ impl Desk<'_> {
 
     fn credentials(&self, id: &str) -> Result<Credentials> {
         let value = self.run("credentials", &[id])?;
-        let member = |name: &str| value[name].as_str().map(str::to_owned).context("missing");
+        let member = |name: &str| {
+            let found = value.get(name).and_then(Value::as_str);
+            found.map(str::to_owned).context("missing")
+        };
         Ok(Credentials {
             id: member("AccessKeyId")?,
             secret: member("SecretAccessKey")?,

@@ -76,15 +76,15 @@ impl Gateway {
     ///
     /// When the configuration names files or keys that cannot be used, or there is no state bucket.
     pub(crate) async fn observer(config: Config) -> anyhow::Result<Arc<Self>> {
-        // In a box: commands hold the future of all of this on their stack.
+        // In boxes: commands hold the future of all of this on their stack.
         let storage = Box::pin(Storage::of(&config)).await?;
         // A storage that is away shows itself where it is asked for more.
         ensure!(
-            storage.state.exists().await.unwrap_or(true),
+            Box::pin(storage.state.exists()).await.unwrap_or(true),
             "there is no state bucket {}: `deployment`, or `bucket` of [state], is another one than the gateways', or it is lost (docs/keys.md, \"The state bucket is lost\")",
             storage.state.name()
         );
-        let key_services = key_services(&config).await?;
+        let key_services = Box::pin(key_services(&config)).await?;
         Self::assemble(Arc::new(config), storage, key_services)
     }
 
