@@ -26,6 +26,17 @@ impl KeyName {
     pub(crate) fn is_recovery(&self) -> bool {
         self.0.starts_with("recovery ")
     }
+
+    /// Whether it is that of a service which speaks the protocol of AWS KMS.
+    pub(crate) fn is_at_aws_kms(&self) -> bool {
+        self.0.starts_with("aws-kms ")
+    }
+
+    /// What wraps call it, beside its provider.
+    pub(crate) fn reference(&self) -> Option<KeyReference> {
+        let (_, reference) = self.0.split_once(' ')?;
+        reference.parse().ok()
+    }
 }
 
 impl fmt::Display for KeyName {

@@ -62,7 +62,7 @@ async fn a_forged_wrap_outside_does_not_keep_a_key_alive_and_an_outage_does() ->
 }
 
 /// The newest version of the one record that claims a domain: its name, its version and its bytes.
-async fn record_of(
+pub(super) async fn record_of(
     bare: &Client,
     state: &str,
     domain: &str,

@@ -63,7 +63,7 @@ async fn killed_again_and_again_it_comes_to_one_certificate_with_the_right_numbe
             ("/registry", json!({ "working_keys": 1, "versions": 2 })),
             (
                 "/objects",
-                json!({ "seen": 2, "opened_before": 2, "refused_after": 2, "deleted": 0 }),
+                json!({ "seen": 2, "opened_before": 2, "refused_after": 2, "not_tried": 0, "deleted": 0 }),
             ),
         ] {
             ensure!(

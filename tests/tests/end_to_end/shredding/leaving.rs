@@ -93,7 +93,7 @@ async fn a_tenant_that_leaves_is_gone_and_the_others_stay() -> Result<()> {
         );
         ensure!(
             certificate["objects"]
-                == json!({ "seen": 4, "opened_before": 4, "refused_after": 4, "deleted": 0 }),
+                == json!({ "seen": 4, "opened_before": 4, "refused_after": 4, "not_tried": 0, "deleted": 0 }),
             "{result}"
         );
         ensure!(

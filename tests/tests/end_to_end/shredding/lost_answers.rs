@@ -11,8 +11,8 @@ use sealgate_tests::{
 use serde_json::{Value, json};
 
 use super::{
-    BUCKET, LIMIT, alice_and_bob, all_known, destroy, gateway, kms_table, new_key,
-    resuming::kill_at_the_flush, shred, state_of, tenant, two_keys, verify,
+    BUCKET, LIMIT, alice_and_bob, all_known, destroy, gateway, hostile::record_of, kms_table,
+    new_key, resuming::kill_at_the_flush, shred, state_of, tenant, two_keys, verify,
 };
 
 /// Has the destruction of alice's key asked for, without an answer. The name of the key, as reports have it.
@@ -71,11 +71,11 @@ async fn after_an_outage_everything_is_looked_at_again_before_the_key_goes() -> 
 async fn a_deletion_whose_answer_got_lost_is_found_and_not_taken_back() -> Result<()> {
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
-        let kms = rig.key_server.endpoint.kms();
-        let alice = new_key(&kms).await?;
-        let services = kms_table(rig, "alice", &alice);
-        let gateway = gateway(rig, &services, &[tenant("alice", "\"alice\"", "")])?;
-        put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
+        let (kms, [alice, bob], services) = two_keys(rig, ["alice", "bob"]).await?;
+        let gateway = gateway(rig, &services, &alice_and_bob())?;
+        for key in ["alice/a", "bob/a"] {
+            put(&gateway.endpoint.s3()?, BUCKET, key, b"content").await?;
+        }
         all_known(&gateway, 2).await?;
         ask_in_vain(rig, &gateway, &alice)?;
         // It was heard.
@@ -89,6 +89,36 @@ async fn a_deletion_whose_answer_got_lost_is_found_and_not_taken_back() -> Resul
         let (done, due, said) = shred(rig, &gateway, &["--due"])?;
         ensure!(done && due["orders"][0]["shredded"] == true, "{due} {said}");
         ensure!(verify(rig, "alice.json")?.1.contains(&alice));
+
+        // A deletion that was heard, of a key service that is gone for good before anything could be shown.
+        let arguments = destroy("acme/bob", "bob.json");
+        kill_at_the_flush(rig, &gateway, &bob, &arguments).await?;
+        all_known(&gateway, 2).await?;
+        rig.key_server.set_faults(&json!([{
+            "operations": ["DescribeKey", "Decrypt", "ScheduleKeyDeletion"],
+            "keys": [bob],
+            "then": { "error": "KMSInternalException" },
+        }]))?;
+        let (cancelled, _, said) = shred(rig, &gateway, &["--cancel", "acme/bob"])?;
+        ensure!(!cancelled && said.contains("nobody can tell"), "{said}");
+        let (_, orders, _) = shred(rig, &gateway, &["--list"])?;
+        let name = orders.pointer("/orders/0/keys/0").and_then(Value::as_str);
+        let name = name.context("no key")?;
+        let stated = [&arguments[..], &["--destroyed", name]].concat();
+        let (done, result, said) = shred(rig, &gateway, &stated)?;
+        ensure!(done && said.contains("as you state"), "{result} {said}");
+        let certificate = &result["certificate"];
+        ensure!(certificate["keys"][0]["final_from"].is_string(), "{result}");
+        ensure!(certificate["final_from"].is_null(), "{result}");
+        let objects = &certificate["objects"];
+        ensure!(
+            objects["not_tried"] == 1 && objects["refused_after"] == 0,
+            "{result}"
+        );
+        let (genuine, said) = verify(rig, "bob.json")?;
+        ensure!(genuine && said.contains("NOT CONFIRMED"), "{said}");
+        let (_, orders, _) = shred(rig, &gateway, &["--list"])?;
+        ensure!(orders["orders"] == json!([]), "{orders}");
         Ok(())
     })
     .await
@@ -138,6 +168,12 @@ async fn a_key_that_is_not_found_is_never_certified_as_destroyed() -> Result<()>
         let (genuine, said) = verify(rig, "alice.json")?;
         ensure!(genuine && said.contains("NOT CONFIRMED"), "{said}");
         ensure!(result["certificate"]["keys"] == json!([]), "{result}");
+        ensure!(result["final_from"].is_null(), "of no key: {result}");
+        let objects = &result["certificate"]["objects"];
+        ensure!(
+            objects["not_tried"] == 1 && objects["refused_after"] == 0,
+            "{result}"
+        );
         Ok(())
     })
     .await
@@ -162,6 +198,9 @@ async fn neither_a_planted_record_nor_a_lost_list_keeps_an_order_from_its_end() 
         let arguments = destroy("acme/alice", "alice.json");
         kill_at_the_flush(rig, &gateway, &alice, &arguments).await?;
         all_known(&gateway, 2).await?;
+        // In the place of the record that was verified, and beside it.
+        let (name, _, _) = record_of(&bare, &state, "acme/alice").await?;
+        put(&bare, &state, &name, b"no record").await?;
         let hash = "0".repeat(64);
         put(
             &bare,
@@ -185,7 +224,8 @@ async fn neither_a_planted_record_nor_a_lost_list_keeps_an_order_from_its_end() 
         );
         let (done, due, said) = shred(rig, &gateway, &["--due"])?;
         ensure!(done && due["orders"][0]["shredded"] == true, "{due} {said}");
-        ensure!(verify(rig, "alice.json")?.0);
+        let (genuine, said) = verify(rig, "alice.json")?;
+        ensure!(genuine && said.contains(&name), "{said}");
         Ok(())
     })
     .await

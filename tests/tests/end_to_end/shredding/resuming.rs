@@ -57,6 +57,15 @@ async fn a_run_that_failed_or_was_killed_is_gone_on_with_to_one_certificate() ->
         );
         rig.key_server.set_faults(&json!([]))?;
 
+        // Somebody sees the mistake and takes the one deletion back: a timer does not destroy the other key against that.
+        take_back(&kms, &alice).await?;
+        let (done, due, _) = shred(rig, &gateway, &["--due"])?;
+        let failed = due["orders"][0]["failed"].to_string();
+        ensure!(!done && failed.contains("taken the deletion back"), "{due}");
+        ensure!(state_of(&kms, &second).await? == KeyState::Enabled);
+        let again = kms.schedule_key_deletion().key_id(&alice);
+        again.pending_window_in_days(30).send().await?;
+
         // Killed while a gateway does not answer.
         signal(&gateway, "STOP")?;
         let mut child = command(rig, &gateway, &arguments)?
@@ -185,7 +194,11 @@ async fn a_deletion_that_was_taken_back_in_the_key_service_is_not_certified_with
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
         let (kms, [alice, bob], services) = two_keys(rig, ["alice", "bob"]).await?;
-        let domains = alice_and_bob();
+        let recovery = recovery_of(rig, "recovery")?;
+        let domains = [
+            tenant("alice", "\"alice\"", ""),
+            tenant("bob", "\"bob\"", &recovery),
+        ];
         let gateway = gateway(rig, &services, &domains)?;
         let through = gateway.endpoint.s3()?;
         for key in ["alice/a", "bob/b"] {
@@ -219,18 +232,39 @@ async fn a_deletion_that_was_taken_back_in_the_key_service_is_not_certified_with
             "{final_from} is not {date}"
         );
 
-        // Whoever takes the deletion back may take the order back, too.
-        let arguments = seven("acme/bob", "bob.json");
+        // Whoever takes the deletion back may end the order, too, although another key is gone for good.
+        let mut arguments = seven("acme/bob", "bob.json");
+        arguments.extend(["--recovery-key", "recovery.key"]);
         kill_at_the_flush(rig, &gateway, &bob, &arguments).await?;
+        ensure!(!rig.directory().join("recovery.key").exists());
         let (cancelled, _, said) = shred(rig, &gateway, &["--cancel", "acme/bob"])?;
         ensure!(
             !cancelled && said.contains("cannot be taken back"),
             "{said}"
         );
         take_back(&kms, &bob).await?;
-        let (cancelled, _, said) = shred(rig, &gateway, &["--cancel", "acme/bob"])?;
-        ensure!(cancelled, "{said}");
+        let (cancelled, result, said) = shred(rig, &gateway, &["--cancel", "acme/bob"])?;
+        ensure!(cancelled && result["how"] == "given-up", "{result} {said}");
+        let gone = result["gone_for_good"].as_array().context("no keys")?;
+        ensure!(gone.len() == 1, "{result}");
+        let gone = gone[0]["key"].as_str().context("no name")?;
+        let (_, due, _) = shred(rig, &gateway, &["--due"])?;
+        ensure!(due["orders"] == json!([]), "{due}");
         ensure!(state_of(&kms, &bob).await? == KeyState::Enabled);
+        ensure!(get(&through, BUCKET, "bob/b").await? == b"content");
+
+        // And the domain can be ordered again, with what is left.
+        let domains = alice_and_bob();
+        let without = self::gateway(rig, &services, &domains)?;
+        all_known(&without, 3).await?;
+        let arguments = [&destroy("acme/bob", "bob.json")[..], &["--destroyed", gone]].concat();
+        let (done, result, said) = shred(rig, &without, &arguments)?;
+        ensure!(done && result["final_from"].is_string(), "{result} {said}");
+        ensure!(
+            verify(rig, "bob.json")?
+                .1
+                .contains("as the operator states")
+        );
         Ok(())
     })
     .await

@@ -20,8 +20,9 @@ use crate::scan::key_name::KeyName;
 /// keys, tries a sample of objects that opened before, deletes the domain's registry records, tries once more, and leaves a
 /// signed certificate. Objects stay; they are ciphertext that nothing opens.
 ///
-/// Killed at any point, the same command goes on. As long as no key was destroyed, each run looks again, and --cancel works. The configuration has to be one whose principals may delete keys; that of
-/// gateways should not. The exit status is 0 only if everything was done and shown.
+/// Killed at any point, the same command goes on. As long as no key was destroyed, each run looks again, and --cancel takes the
+/// order back. The configuration has to be one whose principals may delete keys; that of gateways should not. The exit status
+/// is 0 only if everything was done and shown, or you have stated what could not be.
 #[derive(Debug, Args)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -73,7 +74,7 @@ pub(in crate::cli::keys) struct ShredArguments {
     pub(super) sample: u16,
 
     /// I state that this key, as reports name it, is destroyed with all its copies; several times for several
-    #[arg(long = "destroyed", value_name = "KEY", requires = "domain")]
+    #[arg(long = "destroyed", value_name = "KEY", conflicts_with_all = ["list", "due", "new_ended_list"])]
     pub(super) stated: Vec<KeyName>,
 
     /// The file of the domain's own recovery key, to be overwritten and removed: I state that there is no other copy
@@ -95,7 +96,8 @@ pub(in crate::cli::keys) struct ShredArguments {
     #[arg(long)]
     pub(super) due: bool,
 
-    /// Take back an order for which nothing was destroyed yet, or of which every key can be used again
+    /// End an order before its end: it is taken back where none of its keys is destroyed, and given up where some are gone for
+    /// good and others can be used
     #[arg(long, value_name = "NAME")]
     pub(super) cancel: Option<String>,
 

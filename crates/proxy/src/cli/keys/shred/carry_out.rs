@@ -13,17 +13,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use sealgate_envelope::key_service::KeyService;
 use sealgate_envelope::key_service::local::LocalKeyService;
 use sealgate_envelope::key_service::recovery::RecoveryKey;
-use sealgate_envelope::records::MAXIMUM_RECORD_LENGTH;
+use sealgate_envelope::records::{MAXIMUM_RECORD_LENGTH, registry_name};
 use sealgate_envelope::secret_file::overwrite_again;
 
 use super::super::command;
-use super::certificate::{Certificate, GatewaysFlushed, ObjectsTried, RecordsDeleted};
+use super::certificate::{Certificate, GatewaysFlushed, RecordsDeleted};
 use super::destroy::{self, Attempt, FileStep};
 use super::document;
 use super::exclusivity::Refusal;
@@ -34,9 +34,9 @@ use super::order::Order;
 use super::orders::{Ending, Orders};
 use super::others;
 use super::plan::{KeyState, Plan, PlannedKey};
-use super::proof::{self, Proof};
 use super::records;
 use super::report;
+use super::resume;
 use super::signing::SigningKey;
 use crate::cli::pace::PaceArguments;
 use crate::cli::passphrase::PassphraseArgument;
@@ -50,16 +50,6 @@ use crate::state::control::Order as Command;
 
 /// How long gateways may take to drop their keys.
 const FLUSH_LIMIT: Duration = Duration::from_mins(2);
-
-/// How long a key service may go on opening after it has taken a deletion: AWS KMS is eventually consistent.
-const SETTLING: Duration = Duration::from_mins(3);
-
-/// How long AWS KMS itself has to refuse without an interruption before gateways drop what they have cached. Its documentation
-/// says of changes of a key's state that they reach all of it within seconds, or a few minutes.
-const CONSISTENCY: Duration = Duration::from_mins(5);
-
-/// The pause between attempts meanwhile.
-const PAUSE: Duration = Duration::from_secs(3);
 
 /// How often the registry is looked at again for records that came meanwhile.
 const ROUNDS: usize = 5;
@@ -108,10 +98,7 @@ impl Work<'_> {
                     Err(refusals) => return Ok(Ended::Refused(refusals)),
                 },
             };
-            order.progress = super::order::Progress {
-                plan: Some(plan),
-                ..super::order::Progress::default()
-            };
+            order.progress = order.progress.looked_at_again(plan);
             self.save(order)?;
         }
         let gateway = self.gateway(order).await?;
@@ -120,6 +107,13 @@ impl Work<'_> {
             if !refusals.is_empty() {
                 return Ok(Ended::Refused(refusals));
             }
+            // The look takes long, and whoever may take a deletion back has not been heard since.
+            let left = order.plan()?.left();
+            self.find_out(order).await?;
+            ensure!(
+                order.plan()?.left() <= left,
+                "a key that was destroyed can be used again; run this again, so that what others have of it is looked at"
+            );
         }
         self.destroy_keys(order, &gateway, recovery).await?;
         self.show(order).await?;
@@ -175,7 +169,7 @@ impl Work<'_> {
         Gateway::reader(self.config.clone(), services).await
     }
 
-    fn save(&self, order: &Order) -> anyhow::Result<()> {
+    pub(super) fn save(&self, order: &Order) -> anyhow::Result<()> {
         self.orders.save(order, self.key)
     }
 
@@ -189,6 +183,12 @@ impl Work<'_> {
         self.save(order)
     }
 
+    /// That the destruction of a key is asked for now.
+    fn set_asked(&self, order: &mut Order, place: usize) -> anyhow::Result<()> {
+        order.progress.asked = Some(Moment::now());
+        self.set(order, place, KeyState::Asked)
+    }
+
     async fn destroy_keys(
         &self,
         order: &mut Order,
@@ -197,7 +197,7 @@ impl Work<'_> {
     ) -> anyhow::Result<()> {
         for place in 0..order.plan()?.keys.len() {
             let key = order.planned(place)?.clone();
-            if matches!(key.state, KeyState::Destroyed(_) | KeyState::Stated) {
+            if matches!(key.state, KeyState::Destroyed(_)) || key.is_not_asked() {
                 continue;
             }
             match key.file(self.config, order.recovery_key.as_ref()) {
@@ -221,7 +221,7 @@ impl Work<'_> {
         let service: &dyn KeyService = service.context("no such key service")?.as_ref();
         // Of another state of which it was asked for before, too.
         let was_asked = key.may_be_gone();
-        self.set(order, place, KeyState::Asked)?;
+        self.set_asked(order, place)?;
         match destroy::end(service, &key.chosen, order.waiting_days, was_asked).await {
             Attempt::Destroyed(destroyed) => {
                 self.set(order, place, KeyState::Destroyed(destroyed))
@@ -259,7 +259,7 @@ impl Work<'_> {
                     // Only when it is there, and opens, anything is written down.
                     None => Some(self.recovery(file, &key, recovery.take())?),
                 };
-                self.set(order, place, KeyState::Asked)?;
+                self.set_asked(order, place)?;
                 let id = &key.chosen.full_name;
                 let overwritten = match &opened {
                     Some(recovery) => destroy::overwritten(
@@ -312,34 +312,14 @@ impl Work<'_> {
         Ok(recovery)
     }
 
-    /// Until each key service refuses, and has done so for as long as it may take to be told everywhere.
-    async fn settle(&self, order: &mut Order) -> anyhow::Result<()> {
-        if order.progress.settled.is_some() {
-            return Ok(());
-        }
-        let needed = consistency(order.plan()?);
-        if !needed.is_zero() {
-            report::tell(&format!(
-                "waiting for {} s while AWS KMS tells all of its servers that the key is to go",
-                needed.as_secs()
-            ));
-        }
-        let mut since = None;
-        loop {
-            match self.until_shown(order).await? {
-                Some(_) if since.get_or_insert_with(Instant::now).elapsed() >= needed => break,
-                Some(_) => tokio::time::sleep(PAUSE).await,
-                None => since = None,
-            }
-        }
-        order.progress.settled = Some(Moment::now());
-        self.save(order)
-    }
-
     async fn flush(&self, order: &mut Order) -> anyhow::Result<()> {
         if order.progress.flushed.is_some() {
             return Ok(());
         }
+        report::tell(&format!(
+            "waiting until every gateway has dropped its cached keys, for at most {} s; for one that was killed, that takes 90 s",
+            FLUSH_LIMIT.as_secs()
+        ));
         let outcome =
             command::give(self.config, Command::Flush, "shred: flush", FLUSH_LIMIT).await?;
         let answered = outcome.done.len() + outcome.failed.len() + outcome.waiting.len();
@@ -442,12 +422,20 @@ impl Work<'_> {
         left: &[String],
     ) -> anyhow::Result<()> {
         let missing = records::never_seen(order.plan()?, &order.progress.deleting)?;
-        for name in &missing {
-            let kept = gateway.state.get(name, MAXIMUM_RECORD_LENGTH).await?;
+        let names = order.plan()?.names.clone();
+        let mut replaced = Vec::new();
+        for id in &missing {
+            let name = registry_name(*id);
+            let kept = gateway.state.get(&name, MAXIMUM_RECORD_LENGTH).await?;
             ensure!(
-                kept.is_none(),
-                "the storage has {name} and does not list it; find out what is wrong with it, and run this again"
+                !kept
+                    .as_ref()
+                    .is_some_and(|bytes| records::claims_one_of(bytes, *id, &names)),
+                "the storage has {name} and does not list it; find out what is wrong with it (deleting it there helps), and run this again"
             );
+            if kept.is_some() {
+                replaced.push(name);
+            }
         }
         let plan = order.progress.plan.as_mut().context("nothing is planned")?;
         let mut note = |text: String| {
@@ -460,6 +448,18 @@ impl Work<'_> {
                 "{} of the {} registry records that were verified were not there any more when they were to be deleted: somebody else has deleted them, or hides them",
                 missing.len(),
                 plan.records.len()
+            ));
+        }
+        if !replaced.is_empty() {
+            note(format!(
+                "In the place of {} registry records that were verified lies something else by now, which somebody else has put there, and which was left: {}",
+                replaced.len(),
+                replaced
+                    .iter()
+                    .take(5)
+                    .map(String::as_str)
+                    .collect::<Vec<_>>()
+                    .join(", ")
             ));
         }
         if !left.is_empty() {
@@ -483,71 +483,17 @@ impl Work<'_> {
         self.save(order)?;
         Ok(true)
     }
-
-    /// Tries until nothing opens, or until it takes too long. The dates of deletions are taken anew; none where one has changed
-    /// since the key services refused, so that everything behind that is to be done again.
-    async fn until_shown(&self, order: &mut Order) -> anyhow::Result<Option<ObjectsTried>> {
-        let deadline = Instant::now() + SETTLING;
-        let has_settled = order.progress.settled.is_some();
-        loop {
-            let gateway = self.gateway(order).await?;
-            let days = order.waiting_days;
-            let plan = order.progress.plan.as_mut().context("nothing is planned")?;
-            let dates = plan.dates();
-            let error = match proof::tried(&gateway, plan, days).await {
-                Ok(Proof::Shown(_)) if plan.dates() != dates => {
-                    if has_settled {
-                        report::tell(
-                            "the date of a deletion has changed: somebody has taken it back in the key service and given it again. What gateways may have cached meanwhile is dropped once more",
-                        );
-                        order.progress.unsettle();
-                    }
-                    self.save(order)?;
-                    return Ok(None);
-                }
-                Ok(Proof::Shown(tried)) => return Ok(Some(tried)),
-                Ok(Proof::Alive(cause)) if has_settled => {
-                    order.progress.unsettle();
-                    self.save(order)?;
-                    bail!(
-                        "{cause}, and it could not when the keys were destroyed: somebody has taken the deletion back in the key service. Either take the order back, too, with --cancel {}, or have the key deleted there and run this again",
-                        order.domain
-                    )
-                }
-                Ok(Proof::Alive(cause)) => anyhow::Error::msg(cause),
-                Err(error) => error,
-            };
-            if Instant::now() >= deadline {
-                return Err(error.context("the keys are destroyed, and that nothing opens could not be shown; run this again to try once more"));
-            }
-            tracing::debug!(error = %format!("{error:#}"), "not shown yet");
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-}
-
-/// How long the key services of these keys have to refuse without an interruption. AWS KMS is eventually consistent, and each
-/// of its servers by itself: one that refuses us may not be the one that a gateway asks.
-fn consistency(plan: &Plan) -> Duration {
-    let is_at_aws = |key: &PlannedKey| match &key.state {
-        KeyState::Destroyed(destroyed) => {
-            destroyed.key.to_string().starts_with("aws-kms ") && destroyed.not_covered.is_none()
-        }
-        _ => false,
-    };
-    if plan.keys.iter().any(is_at_aws) {
-        CONSISTENCY
-    } else {
-        Duration::ZERO
-    }
 }
 
 /// What is said where a key was refused.
 fn refused(order: &Order, name: &str, cause: &str) -> String {
     let what_else = if order.is_begun() {
-        "other keys of the domain are destroyed, so the order cannot be taken back"
+        format!(
+            "other keys of the domain are destroyed, or are going to be. {}",
+            resume::ways_out(order)
+        )
     } else {
-        "nothing was destroyed, and --cancel takes the order back"
+        "nothing was destroyed, and --cancel takes the order back".to_owned()
     };
     format!(
         "the key of key service {name} could not be destroyed, and nothing was done to it: {cause}. See that these credentials may do it, and run this again; {what_else}"

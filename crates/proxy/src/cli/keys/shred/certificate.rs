@@ -17,14 +17,19 @@ use crate::scan::key_name::KeyName;
 const TYPE: &str = "sealgate-shredding-certificate-v1";
 
 /// What it does not say, whoever reads it; each domain may have more.
-const LIMITS: [&str; 6] = [
+const LIMITS: [&str; 5] = [
     "The storage and the key services were believed in what they listed and answered. What they hid was not seen.",
-    "Objects and their names are not deleted. Their content is ciphertext that no key of the configuration opens.",
     "Recovery keys whose wraps were taken out of the registry before, and keys that had opened by a copy of a wrap that the storage kept and no longer shows, are not covered unless they stand among the keys.",
     "Keys are told apart by their full names. One of the same name at another place than the one given here (a server before a move, another token) is another key, and not covered.",
     "Other deployments, and files that were sealed with the same keys, were not looked at. What they have opens no more, either.",
     "Plaintext that clients have read before, and copies that they have made of it, are not covered.",
 ];
+
+/// What objects are from now on, where every key was confirmed to be destroyed.
+const CIPHERTEXT: &str = "Objects and their names are not deleted. Their content is ciphertext that no key of the configuration opens.";
+
+/// The same where that is not so.
+const MAYBE_CIPHERTEXT: &str = "Objects and their names are not deleted. Their content is ciphertext; that a key which is not confirmed opens none of it has not been shown.";
 
 /// A key that is gone, or going.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +83,9 @@ pub(super) struct ObjectsTried {
     /// How many of these were refused afterwards, for want of the key: by every wrap that they had before, whatever the storage
     /// shows by then.
     pub(super) refused_after: u64,
+    /// How many of them have a wrap that nobody could try, since its key can be asked no more.
+    #[serde(default)]
+    pub(super) not_tried: u64,
     /// How many of them the storage does not have any more as they were.
     pub(super) deleted: u64,
 }
@@ -92,16 +100,16 @@ pub(super) struct Certificate {
     deployment: String,
     domain: String,
     former_names: Vec<String>,
-    /// The latest date of any key: from then on nobody can take anything back.
-    pub(super) final_from: Moment,
+    /// The latest date of any key: from then on nobody can take anything back. None where a key is not confirmed.
+    pub(super) final_from: Option<Moment>,
     ordered: Moment,
     ordered_by: String,
     completed: Moment,
     completed_by: String,
     keys: Vec<DestroyedKey>,
-    /// Keys whose destruction is not confirmed by anybody: it was planned, and could not be found out.
+    /// Keys whose destruction is not confirmed to the end: nobody could find out what became of it, or whether it stood.
     #[serde(default)]
-    not_confirmed: Vec<String>,
+    pub(super) not_confirmed: Vec<String>,
     /// Keys that the operator has said to be destroyed; nothing here has shown it.
     destroyed_as_the_operator_states: Vec<KeyName>,
     /// The buckets that were looked at.
@@ -131,8 +139,10 @@ impl Certificate {
         let completed = progress.completed.context("it is not completed")?;
         let latest = keys.iter().map(|key| key.final_from).max();
         let objects = progress.objects.clone().context("no object was tried")?;
+        let not_confirmed = not_confirmed(plan);
         ensure!(
-            objects.refused_after == objects.opened_before,
+            objects.refused_after + objects.not_tried == objects.opened_before
+                && (objects.not_tried == 0 || !not_confirmed.is_empty()),
             "some objects were not shown to be refused"
         );
         let gateways = progress.flushed.clone().context("no gateway was flushed")?;
@@ -140,8 +150,16 @@ impl Certificate {
         let mut stated = order.stated.clone();
         stated.retain(|stated| !keys.iter().any(|key| key.key == *stated));
         let mut not_covered: Vec<String> = LIMITS.map(str::to_owned).to_vec();
+        not_covered.push(
+            if not_confirmed.is_empty() {
+                CIPHERTEXT
+            } else {
+                MAYBE_CIPHERTEXT
+            }
+            .to_owned(),
+        );
         not_covered.extend(plan.notes.iter().cloned());
-        if objects.refused_after == 0 {
+        if objects.opened_before == 0 {
             not_covered.push(
                 "No object of the domain was there to try: that nothing opens follows from the keys alone.".to_owned(),
             );
@@ -152,13 +170,13 @@ impl Certificate {
             deployment: order.deployment.clone(),
             domain: order.domain.clone(),
             former_names: plan.names.get(1..).unwrap_or_default().to_vec(),
-            final_from: latest.unwrap_or(completed),
+            final_from: latest.filter(|_| not_confirmed.is_empty()),
             ordered: order.ordered,
             ordered_by: order.ordered_by.clone(),
             completed,
             completed_by: completed_by.to_owned(),
             keys,
-            not_confirmed: not_confirmed(plan),
+            not_confirmed,
             destroyed_as_the_operator_states: stated,
             buckets: plan.buckets.clone(),
             registry: progress
@@ -223,19 +241,19 @@ impl Certificate {
 
     /// For people.
     pub(super) fn as_text(&self) -> String {
+        let final_from = match self.final_from {
+            Some(date) => format!("final from {date}"),
+            None => "NOT CONFIRMED for every key, so from when it is final is not said".to_owned(),
+        };
         let mut text = format!(
-            "domain {} of deployment {}\nfinal from {}\nordered {} by {}, completed {} by {}",
+            "domain {} of deployment {}\n{final_from}\nordered {} by {}, completed {} by {}",
             self.domain,
             self.deployment,
-            self.final_from,
             self.ordered,
             self.ordered_by,
             self.completed,
             self.completed_by
         );
-        if !self.not_confirmed.is_empty() {
-            text.push_str("\nNOT CONFIRMED for every key: the date is that of those that are");
-        }
         for key in &self.not_confirmed {
             let _ = write!(text, "\nnot confirmed: {key}");
         }
@@ -258,7 +276,7 @@ impl Certificate {
         }
         let _ = write!(
             text,
-            "\nlooked at: {}\nregistry: {} working keys, {} versions of records deleted\ngateways that dropped their keys: {}\nobjects: {} seen, {} opened before, {} of them refused afterwards, {} deleted meanwhile; tried for the last time {}",
+            "\nlooked at: {}\nregistry: {} working keys, {} versions of records deleted\ngateways that dropped their keys: {}\nobjects: {} seen, {} opened before, {} of them refused afterwards, {} not tried, {} deleted meanwhile; tried for the last time {}",
             self.buckets.join(", "),
             self.registry.working_keys,
             self.registry.versions,
@@ -266,6 +284,7 @@ impl Certificate {
             self.objects.seen,
             self.objects.opened_before,
             self.objects.refused_after,
+            self.objects.not_tried,
             self.objects.deleted,
             self.tried_again
         );
@@ -289,6 +308,9 @@ fn destroyed(order: &Order, plan: &Plan) -> anyhow::Result<Vec<DestroyedKey>> {
     for key in &plan.keys {
         match &key.state {
             KeyState::Destroyed(destroyed) => keys.push(destroyed.clone()),
+            KeyState::OutOfReach(destroyed) if order.stated.contains(&key.chosen.key) => {
+                keys.push(destroyed.clone());
+            }
             KeyState::Stated if order.stated.contains(&key.chosen.key) => {}
             _ => bail!("{} was not destroyed", key.chosen.full_name),
         }
@@ -298,12 +320,19 @@ fn destroyed(order: &Order, plan: &Plan) -> anyhow::Result<Vec<DestroyedKey>> {
 
 /// What is said of keys of which nobody knows what has become.
 fn not_confirmed(plan: &Plan) -> Vec<String> {
-    let stated = plan.keys.iter().filter(|key| key.state == KeyState::Stated);
-    let said = stated.map(|PlannedKey { chosen, .. }| {
-        format!(
-            "{}: {} ({}) at {}: its destruction was planned, nothing has shown what became of it, and the operator states that it is destroyed, with all copies. That objects were refused shows nothing of what this key has wrapped",
+    let said = plan.keys.iter().filter_map(|PlannedKey { chosen, state }| {
+        let what = match state {
+            KeyState::Stated => "its destruction was planned, nothing has shown what became of it, and the operator states that it is destroyed, with all copies".to_owned(),
+            KeyState::OutOfReach(destroyed) => format!(
+                "its destruction was confirmed at {}, final from {}; since then its service could be asked no more, so nothing has shown that this was not taken back, and the operator states that it is destroyed, with all copies",
+                destroyed.done, destroyed.final_from
+            ),
+            _ => return None,
+        };
+        Some(format!(
+            "{}: {} ({}) at {}: {what}. That objects were refused shows nothing of what this key has wrapped",
             chosen.service(), chosen.full_name, chosen.key, chosen.place
-        )
+        ))
     });
     said.collect()
 }

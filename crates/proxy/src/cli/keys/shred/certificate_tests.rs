@@ -56,6 +56,7 @@ fn carried_out() -> Order {
             seen: 5,
             opened_before: 2,
             refused_after: 2,
+            not_tried: 0,
             deleted: 0,
         }),
         tried_again: Some(at(25)),
@@ -68,7 +69,7 @@ fn carried_out() -> Order {
 #[test]
 fn it_is_final_when_the_last_key_is_and_names_each() {
     let certificate = Certificate::of(&carried_out(), "me").unwrap();
-    assert_eq!(certificate.final_from, at(900));
+    assert_eq!(certificate.final_from, Some(at(900)));
     assert_eq!(certificate.former_names, ["old"]);
     let text = certificate.as_text();
     for part in [
@@ -121,14 +122,46 @@ fn a_key_that_is_only_said_to_be_destroyed_is_called_so() {
     assert!(refused.contains("arn:2 was not destroyed"), "{refused}");
     order.stated = vec!["aws-kms 0000000000000002".parse().unwrap()];
     let certificate = Certificate::of(&order, "me").unwrap();
-    assert_eq!(certificate.final_from, at(700));
+    assert_eq!(certificate.final_from, None, "not of every key");
     let text = certificate.as_text();
+    assert!(
+        !text.contains("that no key of the configuration opens"),
+        "{text}"
+    );
     assert!(
         text.contains("aws-kms 0000000000000002: destroyed, as the operator states")
             && text.contains("NOT CONFIRMED")
             && text.contains("not confirmed: service-2: arn:2"),
         "{text}"
     );
+}
+
+#[test]
+fn what_was_confirmed_stays_so_when_its_service_is_gone_and_what_was_not_tried_is_counted_apart() {
+    let mut order = carried_out();
+    let objects = order.progress.objects.as_mut().unwrap();
+    (objects.refused_after, objects.not_tried) = (1, 1);
+    assert!(
+        Certificate::of(&order, "me").is_err(),
+        "every key is asked, and not every object was tried"
+    );
+    let key = &mut order.progress.plan.as_mut().unwrap().keys[1];
+    let KeyState::Destroyed(destroyed) = key.state.clone() else {
+        panic!("{key:?}");
+    };
+    key.state = KeyState::OutOfReach(destroyed);
+    assert!(Certificate::of(&order, "me").is_err(), "nobody states it");
+    order.stated = vec!["aws-kms 0000000000000002".parse().unwrap()];
+    let certificate = Certificate::of(&order, "me").unwrap();
+    assert_eq!((certificate.keys.len(), certificate.final_from), (2, None));
+    let text = certificate.as_text();
+    for part in [
+        "NOT CONFIRMED",
+        "its destruction was confirmed at 1970-01-01T00:00:10Z, final from 1970-01-01T00:15:00Z",
+        "1 of them refused afterwards, 1 not tried",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
 }
 
 #[test]

@@ -24,12 +24,12 @@ impl GoneKey {
         })
     }
 
-    /// The key of this service.
-    pub(super) async fn of(service: &dyn KeyService) -> Result<Self> {
-        Ok(Self {
-            provider: service.provider(),
-            reference: service.key_reference().await?,
-        })
+    /// The key of this provider that wraps call by this reference.
+    pub(super) fn new(provider: Provider, reference: KeyReference) -> Self {
+        Self {
+            provider,
+            reference,
+        }
     }
 }
 

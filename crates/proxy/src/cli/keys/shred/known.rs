@@ -4,15 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use sealgate_envelope::KeyReference;
 use sealgate_envelope::key_service::local::LocalKeyService;
 use sealgate_envelope::key_service::recovery::RecoveryKey;
 use sealgate_envelope::key_service::{KeyAvailability, KeyService};
+use sealgate_envelope::{KeyReference, Provider};
 
 use super::destroy;
 use super::exclusivity::{self, KnownKey, Refusal};
 use super::gone::GoneKey;
-use super::plan::{ChosenKey, KeyState, Plan, place_of, place_of_file};
+use super::plan::{ChosenKey, Plan, place_of, place_of_file};
 use crate::cli::passphrase::PassphraseArgument;
 use crate::cli::recovery_key;
 use crate::config::{Config, KeyServiceConfig};
@@ -76,6 +76,13 @@ pub(super) async fn key_services(
             })
         });
         let planned = key.map(|key| &key.chosen);
+        if let Some(key) = key.filter(|key| key.is_not_asked()) {
+            // Its service may be gone, too, and would never answer.
+            let reference = key.chosen.key.reference();
+            let reference = reference.context("a key without a reference")?;
+            services.push(Arc::new(GoneKey::new(provider_of(service), reference)));
+            continue;
+        }
         let service = match (service, planned) {
             (KeyServiceConfig::Local { file, .. }, Some(planned))
                 if !LocalKeyService::is_in_file(file, &planned.full_name) =>
@@ -90,16 +97,18 @@ pub(super) async fn key_services(
             }
             (service, _) => gateway::key_service(service).await,
         };
-        let service = service.with_context(|| format!("[[key_service]] {name}"))?;
-        // Its service may be gone, too, and would never answer.
-        let is_stated = key.is_some_and(|key| key.state == KeyState::Stated);
-        services.push(if is_stated {
-            Arc::new(GoneKey::of(service.as_ref()).await?)
-        } else {
-            service
-        });
+        services.push(service.with_context(|| format!("[[key_service]] {name}"))?);
     }
     Ok(services)
+}
+
+fn provider_of(service: &KeyServiceConfig) -> Provider {
+    match service {
+        KeyServiceConfig::AwsKms(_) => Provider::AwsKms,
+        KeyServiceConfig::VaultTransit(_) => Provider::VaultTransit,
+        KeyServiceConfig::Pkcs11(_) => Provider::Pkcs11,
+        KeyServiceConfig::Local { .. } => Provider::Local,
+    }
 }
 
 /// Every key of the configuration, as its service tells it. While one does not, nobody can tell whose wraps are whose, and

@@ -162,8 +162,9 @@ impl Looked {
             }));
         }
         // What can be taken back for some days goes first: if the next key cannot be destroyed, less is lost by mistake.
-        let is_scheduled = |key: &PlannedKey| key.chosen.key.to_string().starts_with("aws-kms ");
-        self.plan.keys.sort_by_key(|key| !is_scheduled(key));
+        self.plan
+            .keys
+            .sort_by_key(|key| !key.chosen.key.is_at_aws_kms());
     }
 
     /// An order goes for the keys that were shown when it was given, and for no others.

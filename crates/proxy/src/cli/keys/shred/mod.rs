@@ -3,12 +3,14 @@
 //! What is destroyed is chosen by the configuration and by the operator's words. What the storage shows can only stop it.
 
 mod arguments;
+mod cancel;
 mod carry_out;
 mod certificate;
 mod confirmation;
 mod destroy;
 mod document;
 mod exclusivity;
+mod fate;
 mod gone;
 mod known;
 mod look;
@@ -23,11 +25,11 @@ mod proof;
 mod records;
 mod report;
 mod resume;
+mod settle;
 mod signing;
 #[cfg(test)]
 mod test_configuration;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -37,12 +39,11 @@ use sealgate_envelope::key_service::recovery::RecoveryKey;
 pub(super) use self::arguments::ShredArguments;
 use self::carry_out::{Ended, Work};
 use self::certificate::Certificate;
-use self::destroy::Condition;
 use self::known::RecoveryFile;
 use self::look::Looked;
 use self::moment::Moment;
 use self::order::Order;
-use self::orders::{Ending, Lock, Orders, Stored};
+use self::orders::{Lock, Orders, Stored};
 use self::plan::{Plan, PlannedKey};
 use self::signing::{PublicKey, SigningKey};
 use super::super::output;
@@ -134,64 +135,6 @@ impl Run<'_> {
         self.print(&json, &text)
     }
 
-    fn cancel(&self, domain: &str) -> anyhow::Result<()> {
-        let (_lock, key) = self.existing()?;
-        let stored = self.orders.load(domain, &key.public()?)?;
-        let order = match stored.with_context(|| format!("nothing is ordered for {domain}"))? {
-            Stored::Order(order) => order,
-            Stored::Ended(ended, path) => bail!("{}", report::ended(&ended, &path)),
-        };
-        if order.progress.plan.is_some() {
-            runtime()?.block_on(self.check_alive(&order))?;
-        }
-        self.orders.end(&order, Ending::TakenBack, &key)?;
-        let mut text =
-            format!("the order for {domain} is taken back; none of its keys is destroyed");
-        if order.is_begun() {
-            text.push_str(
-                ", as their services say now; ask them again in some minutes (`sealgate check`)",
-            );
-        }
-        let deleted = order.progress.deleting.len();
-        if deleted > 0 {
-            // Writing to a String never fails.
-            let _ = write!(
-                text,
-                ". The records of {deleted} working keys are deleted, and do not come back: objects whose headers carry no wrap by a key of today are lost; copy the others onto themselves, which gives them working keys with a record"
-            );
-        }
-        self.print(&report::cancelled(domain), &text)
-    }
-
-    /// That each key which was ever asked for can be used, or be enabled.
-    async fn check_alive(&self, order: &Order) -> anyhow::Result<()> {
-        let plan = order.plan()?;
-        if order.is_begun() {
-            plan.check_places(&self.config)?;
-        }
-        let passphrase = &self.arguments.passphrase;
-        let services = match known::key_services(&self.config, Some(&plan.as_planned())).await {
-            // Nothing was done, whatever the configuration is by now.
-            Err(_) if !order.is_begun() => return Ok(()),
-            services => services?,
-        };
-        for key in &plan.keys {
-            let found = resume::condition_of(&self.config, passphrase, order, &services, key).await;
-            // What was refused once for all, and cannot be asked about, was not done.
-            let is_alive = found == Condition::Usable
-                || (!key.may_be_gone() && !matches!(found, Condition::Going | Condition::Zeros));
-            ensure!(
-                is_alive,
-                "keys of {} may be destroyed already, so the order cannot be taken back: {} ({}): {found}. Within the waiting period of AWS KMS, `aws kms cancel-key-deletion` takes back what it scheduled; then --cancel works again. Else let it come to its end: run this again with --domain, and, for a key of which nobody can tell, --destroyed '{}', which the certificate calls not confirmed",
-                order.domain,
-                key.chosen.service(),
-                key.chosen.full_name,
-                key.chosen.key
-            );
-        }
-        Ok(())
-    }
-
     fn work<'a>(&'a self, key: &'a SigningKey) -> Work<'a> {
         Work {
             config: &self.config,
@@ -236,9 +179,7 @@ impl Run<'_> {
         let domain = order.domain.clone();
         let ended = runtime()?.block_on(work.carry_out(&mut order, None, None));
         Ok(match ended.with_context(|| domain.clone())? {
-            Ended::Done(certificate) => {
-                report::Due::Done(domain, order.certificate, certificate.final_from)
-            }
+            Ended::Done(certificate) => report::Due::Done(domain, order.certificate, certificate),
             Ended::Refused(refusals) => report::Due::Refused(domain, refusals),
         })
     }
@@ -302,10 +243,11 @@ impl Run<'_> {
         );
         let (_lock, key) = match held {
             Some((lock, key)) => {
-                self.orders.begin(&key)?;
+                let since = order.ordered.a_second_before();
+                self.orders.begin(&key, Some(since))?;
                 (lock, key)
             }
-            None => self.make(domain)?,
+            None => self.make(&order)?,
         };
         if let Some(earlier) = earlier {
             self.orders.replace(&earlier, &order, &key)?;
@@ -394,7 +336,8 @@ impl Run<'_> {
     }
 
     /// The directory of orders and the signing key, at first use.
-    fn make(&self, domain: &str) -> anyhow::Result<(Lock, SigningKey)> {
+    fn make(&self, order: &Order) -> anyhow::Result<(Lock, SigningKey)> {
+        let domain = order.domain.as_str();
         let path = &self.arguments.signing_key;
         let (key, is_new) = SigningKey::open_or_create(path)?;
         let public = key.public()?;
@@ -406,7 +349,8 @@ impl Run<'_> {
                 public.fingerprint()
             ));
         }
-        let lock = self.orders.create(&key)?;
+        let since = (!is_new).then(|| order.ordered.a_second_before());
+        let lock = self.orders.create(&key, since)?;
         ensure!(
             self.orders.load(domain, &public)?.is_none(),
             "meanwhile somebody else has ordered something for {domain}; nothing was done"

@@ -29,6 +29,11 @@ impl Moment {
         )
     }
 
+    /// Whatever was given before this moment was given by then: moments are whole seconds.
+    pub(super) fn a_second_before(self) -> Self {
+        Self(self.0.saturating_sub(time::Duration::SECOND))
+    }
+
     fn rounded(time: OffsetDateTime) -> Self {
         Self(time.replace_nanosecond(0).unwrap_or(time))
     }

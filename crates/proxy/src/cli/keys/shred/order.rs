@@ -54,6 +54,9 @@ pub(super) struct Order {
 #[serde(deny_unknown_fields)]
 pub(super) struct Progress {
     pub(super) plan: Option<Plan>,
+    /// When the destruction of a key was asked for last, whatever came of it: it may be heard late.
+    #[serde(default)]
+    pub(super) asked: Option<Moment>,
     /// Since when the key services refuse.
     pub(super) settled: Option<Moment>,
     pub(super) flushed: Option<GatewaysFlushed>,
@@ -67,6 +70,15 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    /// That of an order that is looked at anew: what was asked for before may be heard late all the same.
+    pub(super) fn looked_at_again(&self, plan: Plan) -> Self {
+        Self {
+            plan: Some(plan),
+            asked: self.asked,
+            ..Self::default()
+        }
+    }
+
     /// Begins again with what follows from the keys: one of them could be used again meanwhile, so whatever was cached, made
     /// or shown since then has to be dropped, deleted and shown again.
     pub(super) fn unsettle(&mut self) {

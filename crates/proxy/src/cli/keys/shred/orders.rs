@@ -39,6 +39,8 @@ const MAXIMUM_ENDED: usize = 200_000;
 pub(super) enum Ending {
     CarriedOut,
     TakenBack,
+    /// Some of its keys are gone for good, and others can be used.
+    GivenUp,
     Replaced,
 }
 
@@ -47,6 +49,7 @@ impl Ending {
         match self {
             Self::CarriedOut => "carried out",
             Self::TakenBack => "taken back",
+            Self::GivenUp => "given up",
             Self::Replaced => "replaced by another one",
         }
     }
@@ -124,7 +127,7 @@ impl Orders {
     }
 
     /// Makes the directory where there is none, for its owner alone, and the list of ended orders; keeps other runs out.
-    pub(super) fn create(&self, key: &SigningKey) -> anyhow::Result<Lock> {
+    pub(super) fn create(&self, key: &SigningKey, since: Option<Moment>) -> anyhow::Result<Lock> {
         let shown = self.directory.display();
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
@@ -134,14 +137,15 @@ impl Orders {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
         let lock = self.take_lock(&options)?;
-        self.begin(key)?;
+        self.begin(key, since)?;
         Ok(lock)
     }
 
-    /// Makes the list of ended orders, if there is none and no order that could stand in it.
-    pub(super) fn begin(&self, key: &SigningKey) -> anyhow::Result<()> {
+    /// Makes the list of ended orders, if there is none and no order that could stand in it. `since` is there unless the signing
+    /// key is new: orders that it has signed up to then may have ended, and come back from a backup of the directory.
+    pub(super) fn begin(&self, key: &SigningKey, since: Option<Moment>) -> anyhow::Result<()> {
         if !self.ended.exists() && !self.are_any()? {
-            self.write_ended(None, Vec::new(), key)?;
+            self.write_ended(since, Vec::new(), key)?;
         }
         Ok(())
     }

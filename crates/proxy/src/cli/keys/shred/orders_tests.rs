@@ -34,8 +34,11 @@ fn order(domain: &str) -> Order {
 fn an_order_counts_only_as_it_was_signed_for_its_own_domain() {
     let place = Place::new();
     let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
-    let _lock = orders.create(key).unwrap();
-    for refused in [orders.lock().unwrap_err(), orders.create(key).unwrap_err()] {
+    let _lock = orders.create(key, None).unwrap();
+    for refused in [
+        orders.lock().unwrap_err(),
+        orders.create(key, None).unwrap_err(),
+    ] {
         assert!(refused.to_string().contains("at work"), "{refused}");
     }
     assert_eq!(orders.load("acme/alice", public).unwrap(), None);
@@ -91,7 +94,7 @@ fn an_order_that_ended_does_not_come_back_with_its_file() {
     for how in [Ending::TakenBack, Ending::CarriedOut, Ending::Replaced] {
         let place = Place::new();
         let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
-        let _lock = orders.create(key).unwrap();
+        let _lock = orders.create(key, None).unwrap();
         let alice = order("acme/alice");
         orders.save(&alice, key).unwrap();
         let file = orders.path("acme/alice");
@@ -116,14 +119,14 @@ fn an_order_that_ended_does_not_come_back_with_its_file() {
 fn without_the_list_of_ended_orders_none_is_carried_out() {
     let place = Place::new();
     let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
-    let lock = orders.create(key).unwrap();
+    let lock = orders.create(key, None).unwrap();
     orders.save(&order("acme/alice"), key).unwrap();
     drop(lock);
     fs::write(&orders.ended, "forged").unwrap();
     assert!(orders.load("acme/alice", public).is_err());
     fs::remove_file(&orders.ended).unwrap();
     // Nor is it made anew beside an order that may stand in it.
-    drop(orders.create(key).unwrap());
+    drop(orders.create(key, None).unwrap());
     let refused = orders.load("acme/alice", public).unwrap_err().to_string();
     assert!(refused.contains("is missing"), "{refused}");
     assert!(orders.all(public).is_err());
@@ -149,7 +152,7 @@ fn begun(domain: &str) -> Order {
 fn an_order_that_could_not_be_ended_is_not_begun() {
     let place = Place::new();
     let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
-    let _lock = orders.create(key).unwrap();
+    let _lock = orders.create(key, None).unwrap();
     orders.save(&order("acme/alice"), key).unwrap();
     assert_eq!(orders.load("acme/bob", public).unwrap(), None);
     fs::remove_file(&orders.ended).unwrap();
@@ -161,7 +164,7 @@ fn an_order_that_could_not_be_ended_is_not_begun() {
 fn when_the_list_was_lost_what_is_begun_goes_on_and_what_waits_does_not() {
     let place = Place::new();
     let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
-    let _lock = orders.create(key).unwrap();
+    let _lock = orders.create(key, None).unwrap();
     let (waiting, going) = (order("acme/alice"), begun("acme/bob"));
     orders.save(&waiting, key).unwrap();
     orders.save(&going, key).unwrap();
@@ -186,7 +189,7 @@ fn when_the_list_was_lost_what_is_begun_goes_on_and_what_waits_does_not() {
 fn an_order_takes_the_place_of_another_one_without_a_gap() {
     let place = Place::new();
     let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
-    let _lock = orders.create(key).unwrap();
+    let _lock = orders.create(key, None).unwrap();
     let (first, second) = (order("acme/alice"), order("acme/alice"));
     orders.save(&first, key).unwrap();
     let file = orders.path("acme/alice");
@@ -197,4 +200,28 @@ fn an_order_takes_the_place_of_another_one_without_a_gap() {
     fs::write(&file, earlier).unwrap();
     let found = orders.load("acme/alice", public).unwrap();
     assert!(matches!(found, Some(Stored::Ended(..))), "{found:?}");
+}
+
+#[test]
+fn a_list_that_was_lost_while_no_order_waited_brings_none_back() {
+    let place = Place::new();
+    let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
+    let lock = orders.create(key, None).unwrap();
+    let earlier = order("acme/alice");
+    orders.save(&earlier, key).unwrap();
+    let backup = fs::read(orders.path("acme/alice")).unwrap();
+    orders.end(&earlier, Ending::TakenBack, key).unwrap();
+    drop(lock);
+    // The signing key comes from its vault, without the list; somebody gives another order, and restores the directory.
+    fs::remove_file(&orders.ended).unwrap();
+    let mut given = order("acme/bob");
+    given.ordered = Moment::now();
+    let since = given.ordered.a_second_before();
+    let _lock = orders.create(key, Some(since)).unwrap();
+    orders.save(&given, key).unwrap();
+    fs::write(orders.path("acme/alice"), backup).unwrap();
+    let found = orders.load("acme/alice", public).unwrap();
+    assert!(matches!(found, Some(Stored::Ended(..))), "{found:?}");
+    let stored = Stored::Order(Box::new(given));
+    assert_eq!(orders.load("acme/bob", public).unwrap(), Some(stored));
 }

@@ -79,6 +79,8 @@ pub(super) enum KeyState {
     Stated,
     /// It is gone, or going.
     Destroyed(DestroyedKey),
+    /// Its service had confirmed that, and cannot be asked any more; the operator states that it is destroyed.
+    OutOfReach(DestroyedKey),
 }
 
 /// A key that is to go.
@@ -105,6 +107,11 @@ impl PlannedKey {
     /// Whether it may be gone.
     pub(super) fn may_be_gone(&self) -> bool {
         !matches!(self.state, KeyState::Planned | KeyState::Refused(_))
+    }
+
+    /// Whether nobody is asked about it any more, by the operator's word.
+    pub(super) fn is_not_asked(&self) -> bool {
+        matches!(self.state, KeyState::Stated | KeyState::OutOfReach(_))
     }
 
     /// The key file that it lies in, if it does.
@@ -147,6 +154,18 @@ impl Plan {
     /// The keys that go, by name.
     pub(super) fn has(&self, key: &KeyName) -> bool {
         self.keys.iter().any(|planned| planned.chosen.key == *key)
+    }
+
+    /// How many keys are still to go.
+    pub(super) fn left(&self) -> usize {
+        let left = self.keys.iter().filter(|key| !key.may_be_gone());
+        left.count()
+    }
+
+    /// The keys that nobody is asked about any more.
+    pub(super) fn not_asked(&self) -> Vec<KeyName> {
+        let keys = self.keys.iter().filter(|key| key.is_not_asked());
+        keys.map(|key| key.chosen.key.clone()).collect()
     }
 
     /// The same before anything was asked for.

@@ -19,6 +19,7 @@ use crate::cli::permit;
 use crate::gateway::Gateway;
 use crate::object::{SealedHead, version_query};
 use crate::object_key::ObjectKey;
+use crate::scan::key_name::KeyName;
 use crate::upstream::{Target, UpstreamRequest};
 
 /// What the permits of this command say.
@@ -114,8 +115,8 @@ fn name_of(domain: &Domain) -> String {
 pub(super) enum Proof {
     /// Nothing opens.
     Shown(ObjectsTried),
-    /// A key can be used again, or something opens.
-    Alive(String),
+    /// The key in this place can be used again, or something opens; with what is wrong.
+    Alive(Option<usize>, String),
 }
 
 /// Tries everything: that each key service says that its key is gone, and that neither the kept wraps of the sample open nor
@@ -129,26 +130,28 @@ pub(super) async fn tried(
     plan: &mut Plan,
     waiting_days: u8,
 ) -> anyhow::Result<Proof> {
-    for key in &mut plan.keys {
+    for (place, key) in plan.keys.iter_mut().enumerate() {
         if let Some(alive) = ask_again(gateway, key, waiting_days).await? {
-            return Ok(Proof::Alive(alive));
+            return Ok(Proof::Alive(Some(place), alive));
         }
     }
-    let (mut refused, mut deleted) = (0, 0);
+    let not_asked: Vec<KeyName> = plan.not_asked();
+    let (mut refused, mut not_tried, mut deleted) = (0, 0, 0);
     for object in &plan.sample {
         let shown = format!("{}/{}", object.version.bucket, object.version.key);
-        if kept_wraps_open(&gateway.key_services, object)
-            .await
-            .with_context(|| format!("whether {shown} still opens cannot be found out"))?
-        {
-            return Ok(Proof::Alive(format!("{shown} still opens")));
+        let kept = try_kept_wraps(&gateway.key_services, object, &not_asked).await;
+        match kept.with_context(|| format!("whether {shown} still opens cannot be found out"))? {
+            Kept::Opens => return Ok(Proof::Alive(None, format!("{shown} still opens"))),
+            Kept::Refused => refused += 1,
+            Kept::NotTried => not_tried += 1,
         }
-        refused += 1;
         match open(gateway, &object.version).await {
             Opening::Refused => {}
             // The wraps that it had refuse, whatever is put in its place.
             Opening::Deleted | Opening::Replaced(_) => deleted += 1,
-            Opening::Opened(_) => return Ok(Proof::Alive(format!("{shown} still opens"))),
+            Opening::Opened(_) => {
+                return Ok(Proof::Alive(None, format!("{shown} still opens")));
+            }
             Opening::Unknown(cause) => {
                 bail!("whether {shown} still opens cannot be found out: {cause}")
             }
@@ -158,6 +161,7 @@ pub(super) async fn tried(
         seen: plan.objects,
         opened_before: plan.sample.len() as u64,
         refused_after: refused,
+        not_tried,
         deleted,
     }))
 }
@@ -216,17 +220,34 @@ async fn still_going(
     Ok(None)
 }
 
-/// Whether a wrap opens that an object had when it opened before.
-async fn kept_wraps_open(
+/// What became of the wraps that an object had when it opened before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// One of them opens.
+    Opens,
+    /// Each of them was tried, and refused.
+    Refused,
+    /// Of one, the key can be asked no more.
+    NotTried,
+}
+
+/// Tries the wraps that an object had when it opened before.
+async fn try_kept_wraps(
     services: &[Arc<dyn KeyService>],
     object: &SampledObject,
-) -> anyhow::Result<bool> {
+    not_asked: &[KeyName],
+) -> anyhow::Result<Kept> {
     let domain = Domain::new(object.domain.as_str())?;
     let context = EncryptionContext::new(domain, object.working_key.parse()?);
     let permit = permit::for_shredding(COMMAND);
     let mut tried = 0;
+    let mut are_all_tried = true;
     for kept in &object.wraps {
         let wrap: Wrap = kept.wrap()?;
+        if not_asked.contains(&KeyName::of(&wrap)) {
+            are_all_tried = false;
+            continue;
+        }
         for service in services {
             if service.provider() != wrap.provider() {
                 continue;
@@ -237,17 +258,20 @@ async fn kept_wraps_open(
                 Err(error) => Err(error),
             };
             match opened {
-                Ok(_) => return Ok(true),
+                Ok(_) => return Ok(Kept::Opens),
                 Err(error) if refuses_for_good(&error) => tried += 1,
                 Err(error) => return Err(detailed(&error)),
             }
         }
     }
+    if !are_all_tried {
+        return Ok(Kept::NotTried);
+    }
     ensure!(
         tried > 0,
         "no key service of the configuration has made one of its wraps"
     );
-    Ok(false)
+    Ok(Kept::Refused)
 }
 
 /// Whether the error says that the key is gone, and not only away or out of reach for us.

@@ -44,11 +44,17 @@ async fn it_is_the_kept_wraps_that_prove_whatever_the_storage_shows() {
     let gone = GoneKey::local(own.key_id()).unwrap();
     let other: Arc<dyn KeyService> = Arc::new(other);
     let with = [Arc::clone(&other), Arc::new(own)];
-    assert!(kept_wraps_open(&with, &object).await.unwrap());
+    let tried = try_kept_wraps(&with, &object, &[]).await.unwrap();
+    assert_eq!(tried, Kept::Opens);
     let without = [Arc::clone(&other), Arc::new(gone)];
-    assert!(!kept_wraps_open(&without, &object).await.unwrap());
+    let tried = try_kept_wraps(&without, &object, &[]).await.unwrap();
+    assert_eq!(tried, Kept::Refused);
+    // A key that nobody asks, since its service is gone, shows nothing of what it has wrapped.
+    let not_asked = [KeyName::of(&wrap)];
+    let tried = try_kept_wraps(&without, &object, &not_asked).await.unwrap();
+    assert_eq!(tried, Kept::NotTried);
     // Nobody was asked who could have opened it: that shows nothing.
-    let nobody = kept_wraps_open(&[other], &object).await;
+    let nobody = try_kept_wraps(&[other], &object, &[]).await;
     assert!(nobody.is_err());
 }
 

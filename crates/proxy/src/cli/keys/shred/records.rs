@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{bail, ensure};
 use sealgate_envelope::key_service::{EncryptionContext, KeyService, failure_of, serves_cached};
-use sealgate_envelope::records::{UnverifiedRegistryRecord, registry_name};
+use sealgate_envelope::records::{RegistryRecord, UnverifiedRegistryRecord, registry_name};
 use sealgate_envelope::{KeyServiceFailure, WorkingKey, WorkingKeyId};
 
 use super::destroy::detailed;
@@ -178,19 +178,30 @@ pub(super) fn to_delete(
     Ok(all)
 }
 
-/// The records that were verified and never came to be deleted: they were gone by then, or the listing leaves them out.
+/// The working keys whose records were verified and never came to be deleted: they were gone by then, or the listing leaves them
+/// out.
 pub(super) fn never_seen(
     plan: &Plan,
     deleting: &BTreeMap<String, BTreeSet<String>>,
-) -> anyhow::Result<Vec<String>> {
-    let mut names = Vec::new();
+) -> anyhow::Result<Vec<WorkingKeyId>> {
+    let mut missing = Vec::new();
     for id in &plan.records {
-        let name = registry_name(id.parse()?);
-        if !deleting.contains_key(&name) {
-            names.push(name);
+        let id = id.parse()?;
+        if !deleting.contains_key(&registry_name(id)) {
+            missing.push(id);
         }
     }
-    Ok(names)
+    Ok(missing)
+}
+
+/// Whether this is a record of that working key, and claims one of these domains. Anything else that lies in its place was put
+/// there by somebody who may write there, and is nobody's to delete.
+pub(super) fn claims_one_of(bytes: &[u8], id: WorkingKeyId, names: &[String]) -> bool {
+    RegistryRecord::parse(bytes, id).is_ok_and(|record| {
+        names
+            .iter()
+            .any(|name| name == record.claimed_domain().as_str())
+    })
 }
 
 /// Notes what is to be deleted. What was noted by an earlier run counts once.

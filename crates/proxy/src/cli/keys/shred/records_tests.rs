@@ -182,7 +182,34 @@ async fn a_record_that_was_verified_and_is_not_listed_any_more_is_asked_for() {
     let mut deleting = BTreeMap::new();
     deleting.insert(registry_name(one), BTreeSet::new());
     let missing = never_seen(&plan, &deleting).unwrap();
-    assert_eq!(missing, [registry_name(two)]);
+    assert_eq!(missing, [two]);
+}
+
+#[tokio::test]
+async fn what_lies_in_the_place_of_a_record_and_claims_another_domain_is_not_the_record() {
+    let (_directory, own, _) = keys().await;
+    let names = ["acme/alice".to_owned(), "old".to_owned()];
+    let encoded = async |domain: &str| {
+        let made = made(&own, domain, 1).await;
+        let record = RegistryRecord {
+            id: made.id,
+            created: 1,
+            domain: Domain::new(domain).unwrap(),
+            wraps: made.wraps.clone(),
+        };
+        (record.encode(&made.key).unwrap(), made.id)
+    };
+    for (domain, is_of_it) in [("acme/alice", true), ("old", true), ("acme/bob", false)] {
+        let (bytes, id) = encoded(domain).await;
+        assert_eq!(claims_one_of(&bytes, id, &names), is_of_it, "{domain}");
+        let other = WorkingKeyId::from_bytes([9; 16]);
+        assert!(!claims_one_of(&bytes, other, &names), "of another key");
+    }
+    assert!(!claims_one_of(
+        b"no record",
+        WorkingKeyId::from_bytes([1; 16]),
+        &names
+    ));
 }
 
 #[test]

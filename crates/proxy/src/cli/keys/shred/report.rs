@@ -7,18 +7,19 @@ use serde_json::{Value, json};
 
 use super::certificate::Certificate;
 use super::exclusivity::Refusal;
+use super::fate::Fate;
 use super::look::Looked;
 use super::moment::Moment;
 use super::order::Order;
-use super::orders::{Ended, Stored};
+use super::orders::{Ended, Ending, Stored};
 use super::plan::{KeyState, Plan, PlannedKey};
 
 /// What became of one order.
 pub(super) enum Due {
     /// Its time has not come.
     Waiting(String, Moment),
-    /// With the certificate's file and the date from which it is final.
-    Done(String, PathBuf, Moment),
+    /// With the certificate, and its file.
+    Done(String, PathBuf, Box<Certificate>),
     /// It ended before, and its file was put back.
     Ended(Ended, PathBuf),
     /// Something speaks against it.
@@ -113,8 +114,12 @@ pub(super) fn to_confirm(order: &Order, plan: &Plan, keys: &[&PlannedKey]) -> St
     for PlannedKey { chosen, state } in keys {
         let state = match state {
             KeyState::Destroyed(_) => " [done]",
+            KeyState::OutOfReach(_) => {
+                " [done, and its service can be asked no more, as you state]"
+            }
             KeyState::Asked | KeyState::Overwritten => " [begun]",
-            KeyState::Planned | KeyState::Refused(_) | KeyState::Stated => "",
+            KeyState::Stated => " [not confirmed]",
+            KeyState::Planned | KeyState::Refused(_) => "",
         };
         lines.push(format!(
             "  {}: {} ({}) at {}{state}",
@@ -147,6 +152,7 @@ pub(super) fn done(order: &Order, certificate: &Certificate) -> anyhow::Result<V
         "domain": order.domain,
         "shredded": true,
         "final_from": certificate.final_from,
+        "not_confirmed": certificate.not_confirmed,
         "certificate_file": order.certificate,
         "certificate": serde_json::to_value(certificate)?,
         "refused": [],
@@ -162,8 +168,17 @@ pub(super) fn ordered(order: &Order) -> Value {
     })
 }
 
-pub(super) fn cancelled(domain: &str) -> Value {
-    json!({ "domain": domain, "cancelled": true })
+pub(super) fn cancelled(domain: &str, how: Ending, keys: &[(&PlannedKey, &Fate)]) -> Value {
+    let gone = keys
+        .iter()
+        .filter(|(_, fate)| matches!(fate, Fate::Gone(_)))
+        .map(|(key, _)| &key.chosen);
+    json!({
+        "domain": domain,
+        "cancelled": true,
+        "how": how,
+        "gone_for_good": gone.collect::<Vec<_>>(),
+    })
 }
 
 /// All orders; and whether each of what lies there is one.
@@ -229,12 +244,26 @@ pub(super) fn due(outcomes: &[anyhow::Result<Due>]) -> (Value, String) {
                 json!({ "domain": domain, "shredded": false, "ordered_for": moment }),
                 format!("{domain}: not before {moment}"),
             ),
-            Ok(Due::Done(domain, certificate, final_from)) => (
-                json!({ "domain": domain, "shredded": true, "certificate_file": certificate, "final_from": final_from }),
-                format!(
-                    "{domain}: destroyed, final from {final_from}; certificate {}",
-                    certificate.display()
-                ),
+            Ok(Due::Done(domain, file, certificate)) => (
+                json!({
+                    "domain": domain,
+                    "shredded": true,
+                    "certificate_file": file,
+                    "final_from": certificate.final_from,
+                    "not_confirmed": certificate.not_confirmed,
+                }),
+                match certificate.final_from {
+                    Some(date) => {
+                        format!(
+                            "{domain}: destroyed, final from {date}; certificate {}",
+                            file.display()
+                        )
+                    }
+                    None => format!(
+                        "{domain}: carried out, and NOT CONFIRMED for every key; see the certificate {}",
+                        file.display()
+                    ),
+                },
             ),
             Ok(Due::Ended(ended, path)) => (
                 json!({ "domain": ended.domain, "shredded": false, "ended": ended.how, "file": path }),

@@ -9,10 +9,13 @@ use sealgate_envelope::key_service::local::LocalKeyService;
 
 use super::carry_out::Work;
 use super::destroy::{self, Condition};
+use super::fate::{self, Circumstances, Next};
 use super::known::{self, RecoveryFile};
+use super::moment::Moment;
 use super::order::Order;
 use super::plan::{KeyState, PlannedKey};
 use super::report;
+use super::settle::CONSISTENCY;
 use crate::cli::passphrase::PassphraseArgument;
 use crate::config::Config;
 
@@ -46,19 +49,25 @@ impl Work<'_> {
     ///
     /// # Errors
     ///
-    /// Where nobody can tell, with the ways out.
+    /// Where nobody can tell, or a deletion was taken back in its service; with the ways out.
     pub(super) async fn find_out(&self, order: &mut Order) -> anyhow::Result<()> {
-        for place in 0..order.plan()?.keys.len() {
-            let key = order.planned(place)?.clone();
-            if key.may_be_gone() {
-                self.find_out_about(order, place, &key).await?;
-            }
-        }
-        // What the operator says of keys that nobody has asked for counts where others are gone, and no look can tell any more.
-        for place in 0..order.plan()?.keys.len() {
-            let key = order.planned(place)?.clone();
-            if order.is_begun() && !key.may_be_gone() && order.stated.contains(&key.chosen.key) {
-                self.find_out_about(order, place, &key).await?;
+        let is_confirmed = |key: &PlannedKey| {
+            matches!(key.state, KeyState::Destroyed(_) | KeyState::OutOfReach(_))
+        };
+        // What is still to go decides how much has to be known of what was confirmed; and what the operator says of keys that
+        // nobody has asked for counts where others are gone, and no look can tell any more.
+        let rounds: [&dyn Fn(&PlannedKey) -> bool; 3] = [
+            &|key| key.may_be_gone() && !is_confirmed(key),
+            &is_confirmed,
+            &|key| !key.may_be_gone(),
+        ];
+        for is_of_round in rounds {
+            for place in 0..order.plan()?.keys.len() {
+                let key = order.planned(place)?.clone();
+                let has_question = key.may_be_gone() || order.stated.contains(&key.chosen.key);
+                if order.is_begun() && is_of_round(&key) && has_question {
+                    self.find_out_about(order, place, &key).await?;
+                }
             }
         }
         Ok(())
@@ -71,54 +80,127 @@ impl Work<'_> {
         key: &PlannedKey,
     ) -> anyhow::Result<()> {
         let file = key.file(self.config, order.recovery_key.as_ref());
-        if matches!(key.state, KeyState::Destroyed(_)) && file.is_none() {
-            // Its service is asked before anything is certified.
-            return Ok(());
-        }
         // Of all, and not by way of a client that stands for one that is gone.
         let services = known::key_services(self.config, Some(&order.plan()?.as_planned())).await?;
         let found = condition_of(self.config, self.passphrase, order, &services, key).await;
-        let (name, full_name) = (key.chosen.service(), &key.chosen.full_name);
-        let is_stated = order.stated.contains(&key.chosen.key);
-        match (&key.state, found) {
-            (state, Condition::Usable) => {
+        let others_are_left = order.plan()?.keys.iter().any(|key| !key.may_be_gone());
+        let circumstances = Circumstances {
+            is_stated: order.stated.contains(&key.chosen.key),
+            is_in_file: file.is_some(),
+            others_are_left,
+        };
+        // What shows itself needs nobody's word.
+        if matches!(found, Condition::Usable | Condition::Going) {
+            order.stated.retain(|stated| *stated != key.chosen.key);
+        }
+        match fate::next(key, &found, circumstances) {
+            Next::Keep => Ok(()),
+            Next::PlanAgain => {
                 report::tell(&format!(
-                    "{name}: {full_name} can be used, so it is not destroyed"
+                    "{}: {} can be used, so it is not destroyed",
+                    key.chosen.service(),
+                    key.chosen.full_name
                 ));
-                if !matches!(state, KeyState::Planned | KeyState::Refused(_)) {
-                    order.progress.unsettle();
-                }
-                order.stated.retain(|stated| *stated != key.chosen.key);
+                order.progress.unsettle();
                 self.set(order, place, KeyState::Planned)
             }
-            // Written down when it was confirmed.
-            (KeyState::Destroyed(_) | KeyState::Overwritten, _) => Ok(()),
-            (_, Condition::Going) => {
+            Next::AskAgain => {
                 let gateway = self.gateway(order).await?;
                 self.ask_to_destroy(order, place, key, &gateway).await
             }
-            (KeyState::Asked, Condition::Zeros) => {
+            Next::OverwriteAgain => {
                 let file = file.context("zeros without a file")?;
                 self.destroy_file(order, place, &file, &mut None)
             }
-            (KeyState::Stated, _) => Ok(()),
-            (_, Condition::Missing | Condition::Unknown(_)) if is_stated => {
-                self.set(order, place, KeyState::Stated)
-            }
-            (KeyState::Asked, found) => bail!("{}", not_known(order, key, &found)),
-            (KeyState::Planned | KeyState::Refused(_), _) => Ok(()),
+            Next::Confirmed => match &key.state {
+                KeyState::OutOfReach(destroyed) => {
+                    self.set(order, place, KeyState::Destroyed(destroyed.clone()))
+                }
+                _ => Ok(()),
+            },
+            Next::Stated => self.set(order, place, KeyState::Stated),
+            Next::OutOfReach => match &key.state {
+                KeyState::Destroyed(destroyed) => {
+                    self.set(order, place, KeyState::OutOfReach(destroyed.clone()))
+                }
+                _ => Ok(()),
+            },
+            Next::TakenBack => self.is_taken_back(order, place, key, others_are_left),
+            Next::Stop(found) => bail!("{}", not_known(order, key, &found)),
         }
+    }
+
+    /// Of a deletion that its service had confirmed, and of a key that can be used. Right after it was asked for, not all of
+    /// AWS KMS may know: then, where nothing else is still to go, it is waited for.
+    fn is_taken_back(
+        &self,
+        order: &mut Order,
+        place: usize,
+        key: &PlannedKey,
+        others_are_left: bool,
+    ) -> anyhow::Result<()> {
+        let KeyState::Destroyed(destroyed) = &key.state else {
+            bail!("{}", taken_back(order, Some(place), CAN_BE_USED));
+        };
+        let is_fresh = destroyed.done.after(CONSISTENCY) > Moment::now();
+        if is_fresh && !others_are_left && order.progress.settled.is_none() {
+            return Ok(());
+        }
+        order.progress.unsettle();
+        self.save(order)?;
+        bail!("{}", taken_back(order, Some(place), CAN_BE_USED))
     }
 }
 
-/// What is said of a key whose destruction was asked for, and of which nobody can tell what came of it.
-fn not_known(order: &Order, key: &PlannedKey, found: &Condition) -> String {
+/// What is wrong with a key that was destroyed.
+const CAN_BE_USED: &str = "its service says that the key can still be used";
+
+/// What is said where a deletion was confirmed, and the key in this place, or an object, opens.
+pub(super) fn taken_back(order: &Order, place: Option<usize>, cause: &str) -> String {
+    let keys = order.progress.plan.iter().flat_map(|plan| &plan.keys);
+    let key = place.and_then(|place| keys.clone().nth(place));
+    let of_key = key.map(|key| {
+        let (service, full_name) = (key.chosen.service(), &key.chosen.full_name);
+        format!("{service}: {full_name}: ")
+    });
     format!(
-        "the destruction of the key of {} was asked for, and whether that was heard is not known: {found}. Until it is, nothing else is done. Run this again with what it began with: the same account, token and server, and the medium of a key file; as soon as {} is said to be usable, everything is looked at again, and --cancel {} works. If you know that it is destroyed, with all copies, run `sealgate keys shred --domain {} --destroyed '{}'`: the certificate says that it is not confirmed",
-        key.chosen.service(),
-        key.chosen.full_name,
-        order.domain,
-        order.domain,
-        key.chosen.key
+        "{}{cause}, and its deletion was confirmed before: somebody has taken the deletion back in the key service, or, if it was asked for only minutes ago, not all of the service knows of it yet. Nothing more is destroyed against that. Have the key deleted there and run this again. {}",
+        of_key.unwrap_or_default(),
+        ways_out(order)
+    )
+}
+
+/// How an order can be ended of which a part is destroyed, or going to be.
+pub(super) fn ways_out(order: &Order) -> String {
+    let domain = &order.domain;
+    let keys = order.progress.plan.iter().flat_map(|plan| &plan.keys);
+    let scheduled = keys.filter_map(|key| match &key.state {
+        KeyState::Destroyed(destroyed) if destroyed.final_from > Moment::now() => {
+            Some(key.chosen.full_name.as_str())
+        }
+        _ => None,
+    });
+    let scheduled = scheduled.collect::<Vec<_>>().join(", ");
+    if scheduled.is_empty() {
+        format!("Or end the order with --cancel {domain}: what is destroyed stays so")
+    } else {
+        format!(
+            "Or end the order: take back in its service what is scheduled still (of {scheduled}), and then --cancel {domain}; what is destroyed otherwise stays so"
+        )
+    }
+}
+
+/// What is said of a key of which nobody can tell what came of its destruction.
+fn not_known(order: &Order, key: &PlannedKey, found: &Condition) -> String {
+    let (domain, chosen) = (&order.domain, &key.chosen);
+    let what = match &key.state {
+        KeyState::Asked => "was asked for, and whether that was heard is not known",
+        _ => "was confirmed, and whether it was taken back since cannot be found out",
+    };
+    format!(
+        "the destruction of the key of {} {what}: {found}. Until it is, nothing else is done. Run this again with what it began with: the same account, token and server, and the medium of a key file; if {} can be used then, everything is looked at again. If you know that it is destroyed, with all copies, run `sealgate keys shred --domain {domain} --destroyed '{}'`: the certificate says that it is not confirmed",
+        chosen.service(),
+        chosen.full_name,
+        chosen.key
     )
 }

@@ -1,0 +1,171 @@
+//! `--cancel`: an order ended before its end, as taken back or, where something of it is gone for good, as given up.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, bail, ensure};
+
+use super::super::super::service::runtime;
+use super::fate::{self, Cancellation, Fate};
+use super::order::Order;
+use super::orders::{Ending, Stored};
+use super::plan::PlannedKey;
+use super::{Run, known, report, resume};
+
+impl Run<'_> {
+    pub(super) fn cancel(&self, domain: &str) -> anyhow::Result<()> {
+        let (_lock, key) = self.existing()?;
+        let stored = self.orders.load(domain, &key.public()?)?;
+        let mut order = match stored.with_context(|| format!("nothing is ordered for {domain}"))? {
+            Stored::Order(order) => order,
+            Stored::Ended(ended, path) => bail!("{}", report::ended(&ended, &path)),
+        };
+        for stated in &self.arguments.stated {
+            let is_of_it = order
+                .progress
+                .plan
+                .as_ref()
+                .is_some_and(|plan| plan.has(stated));
+            ensure!(is_of_it, "--destroyed: the order is not for {stated}");
+            order.stated.push(stated.clone());
+        }
+        let keys = match &order.progress.plan {
+            Some(plan) => plan.keys.clone(),
+            None => Vec::new(),
+        };
+        let fates = runtime()?.block_on(self.fates(&order, &keys))?;
+        let keys: Vec<(&PlannedKey, &Fate)> = keys.iter().zip(&fates).collect();
+        let (how, mut text) = match fate::cancellation(&fates) {
+            Cancellation::TakenBack => (Ending::TakenBack, taken_back(&order, &keys)),
+            Cancellation::GivenUp => (Ending::GivenUp, given_up(&order, &keys)),
+            refused => bail!("{}", cannot(&order, &keys, refused)),
+        };
+        self.orders.end(&order, how, &key)?;
+        let deleted = order.progress.deleting.len();
+        if deleted > 0 {
+            // Writing to a String never fails.
+            let _ = write!(
+                text,
+                ". The records of {deleted} working keys are deleted, and do not come back: objects whose headers carry no wrap by a key of today are lost; copy the others onto themselves, which gives them working keys with a record"
+            );
+        }
+        self.print(&report::cancelled(domain, how, &keys), &text)
+    }
+
+    /// What has become of each key.
+    async fn fates(&self, order: &Order, keys: &[PlannedKey]) -> anyhow::Result<Vec<Fate>> {
+        let Some(plan) = &order.progress.plan else {
+            return Ok(Vec::new());
+        };
+        if order.is_begun() {
+            plan.check_places(&self.config)?;
+        }
+        let passphrase = &self.arguments.passphrase;
+        let services = match known::key_services(&self.config, Some(&plan.as_planned())).await {
+            // Nothing was done, whatever the configuration is by now.
+            Err(_) if !order.is_begun() => return Ok(Vec::new()),
+            services => services?,
+        };
+        let mut fates = Vec::new();
+        for key in keys {
+            let found = resume::condition_of(&self.config, passphrase, order, &services, key).await;
+            let is_stated = order.stated.contains(&key.chosen.key);
+            fates.push(fate::fate(key, found, is_stated));
+        }
+        Ok(fates)
+    }
+}
+
+/// A key, as people are told of it.
+fn shown(key: &PlannedKey) -> String {
+    let chosen = &key.chosen;
+    format!(
+        "{}: {} ({})",
+        chosen.service(),
+        chosen.full_name,
+        chosen.key
+    )
+}
+
+fn taken_back(order: &Order, keys: &[(&PlannedKey, &Fate)]) -> String {
+    let mut text = format!(
+        "the order for {} is taken back; none of its keys is destroyed",
+        order.domain
+    );
+    if let Some(asked) = order.progress.asked {
+        // Writing to a String never fails.
+        let _ = write!(
+            text,
+            ", as their services say now. A destruction was asked for at {asked}, and may be heard late: ask them again in some minutes (`sealgate check`)"
+        );
+    }
+    for (key, fate) in keys {
+        if let Fate::Untouched(found) = fate {
+            let _ = write!(
+                text,
+                ". Nothing was asked of {} by this order, and it cannot be used now: {found}",
+                shown(key)
+            );
+        }
+    }
+    text
+}
+
+fn given_up(order: &Order, keys: &[(&PlannedKey, &Fate)]) -> String {
+    let domain = &order.domain;
+    let mut text = format!(
+        "the order for {domain} is given up; there is no certificate, and nothing more is destroyed"
+    );
+    let mut gone = Vec::new();
+    for (key, fate) in keys {
+        // Writing to a String never fails.
+        let _ = match fate {
+            Fate::Gone(how) => {
+                gone.push(format!("--destroyed '{}'", key.chosen.key));
+                write!(text, "\n  gone for good: {}: {how}", shown(key))
+            }
+            Fate::Untouched(found) => write!(
+                text,
+                "\n  nothing was asked of it, and it cannot be used now: {}: {found}",
+                shown(key)
+            ),
+            Fate::Usable | Fate::Going | Fate::Unknown(_) => {
+                write!(text, "\n  can be used: {}", shown(key))
+            }
+        };
+    }
+    let _ = write!(
+        text,
+        "\nwhat a key that can be used has wrapped opens as before; what none of them has wrapped stays closed for ever. Take the keys that are gone out of the configuration (key_services, [[key_service]], recovery) of every gateway, restart them, and run `sealgate keys rewrap` and `sealgate verify --deep`. Another order for {domain} is given with {}",
+        gone.join(" ")
+    );
+    text
+}
+
+/// Why an order cannot be ended now, and what to do.
+fn cannot(order: &Order, keys: &[(&PlannedKey, &Fate)], why: Cancellation) -> String {
+    let domain = &order.domain;
+    let to_its_end = format!("run this again with --domain {domain}");
+    let at = |place: usize| keys.get(place).copied();
+    match why {
+        Cancellation::StillGoing(place) => {
+            let key = at(place).map(|(key, _)| shown(key)).unwrap_or_default();
+            format!(
+                "the order cannot be taken back while the deletion of {key} is scheduled. Within its waiting period `aws kms cancel-key-deletion` and `aws kms enable-key` take that back; then --cancel works. Else let the order come to its end: {to_its_end}"
+            )
+        }
+        Cancellation::NotKnown(place) => {
+            let (name, key, cause) = match at(place) {
+                Some((key, Fate::Unknown(found))) => {
+                    (key.chosen.key.to_string(), shown(key), found.to_string())
+                }
+                _ => Default::default(),
+            };
+            format!(
+                "the order cannot be taken back, since nobody can tell what has become of {key}: {cause}. Run this again when its service, token or medium is there. If it is destroyed, say so with --destroyed '{name}': with --cancel, where another key can still be used; or let the order come to its end: {to_its_end} --destroyed '{name}', which the certificate calls not confirmed"
+            )
+        }
+        _ => format!(
+            "the order cannot be taken back: none of its keys can be used any more. Let it come to its end: {to_its_end}, and, for a key of which nobody can tell, --destroyed KEY, which the certificate calls not confirmed"
+        ),
+    }
+}
