@@ -32,6 +32,8 @@ pub struct ErrorDetails {
     pub headers: HeaderMap,
     /// For the log only: the cause that a client may not learn.
     pub detail: Option<String>,
+    /// For reports of commands only: no key that is configured has wrapped the data's key. Clients cannot tell that from damage.
+    pub lacks_key: bool,
 }
 
 impl Deref for S3Error {
@@ -62,6 +64,7 @@ impl S3Error {
             elements: Vec::new(),
             headers: HeaderMap::new(),
             detail: None,
+            lacks_key: false,
         }))
     }
 
@@ -164,6 +167,13 @@ impl S3Error {
             "The stored object failed verification and was not released. Quote the request id to the operator of the gateway.",
         )
         .with_detail(detail)
+    }
+
+    /// As [`stored_data`](Self::stored_data), of data whose key no configured key has wrapped.
+    pub(crate) fn key_not_configured(detail: impl std::fmt::Display) -> Self {
+        let mut error = Self::stored_data(detail);
+        error.lacks_key = true;
+        error
     }
 
     /// 500 for a fault of the gateway itself.

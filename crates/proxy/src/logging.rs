@@ -14,6 +14,9 @@ use crate::config::{LogConfig, LogFormat, LogLevel};
 /// What libraries may say at most, whatever the level: their details show headers, and those hold signatures.
 const LIBRARY_LEVEL: LevelFilter = LevelFilter::WARN;
 
+/// What warns of working keys that do not open.
+const KEYRING_TARGET: &str = "sealgate_envelope::keyring";
+
 /// The targets of our own crates start like this.
 const OWN_TARGETS: &str = "sealgate";
 
@@ -22,9 +25,13 @@ const OWN_TARGETS: &str = "sealgate";
 /// # Errors
 /// If logs already go somewhere: this is for the start of a program, once.
 pub fn start(config: LogConfig) -> Result<LevelControl, TryInitError> {
-    let (filter, handle) = reload::Layer::new(filter(config.level));
+    start_with(config.format, filter(config.level))
+}
+
+fn start_with(format: LogFormat, targets: Targets) -> Result<LevelControl, TryInitError> {
+    let (filter, handle) = reload::Layer::new(targets);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let lines = match config.format {
+    let lines = match format {
         LogFormat::Human => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_ansi(false).boxed(),
     };
@@ -62,6 +69,26 @@ pub fn start_for_command(config: LogConfig) -> Result<LevelControl, TryInitError
         ),
         ..config
     })
+}
+
+/// As [`start_for_command`], for a command that has keys refused to show that they do: what the keyring warns of then is what
+/// should be, and its advice is not for whoever destroys a key.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn start_for_refusals(config: LogConfig) -> Result<LevelControl, TryInitError> {
+    let asked = std::env::var("RUST_LOG").ok();
+    let is_verbose = VERBOSE.load(Ordering::Relaxed);
+    let level = command_level(config.level, is_verbose, asked.as_deref());
+    let targets = filter(level);
+    start_with(
+        config.format,
+        if level == LogLevel::Warn {
+            targets.with_target(KEYRING_TARGET, LevelFilter::ERROR)
+        } else {
+            targets
+        },
+    )
 }
 
 /// From now on commands log as their configuration says.

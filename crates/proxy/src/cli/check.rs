@@ -80,9 +80,9 @@ fn local_findings(config: &Arc<Config>) -> Vec<Finding> {
             tls::server_config(files).err(),
         ));
     }
-    for (index, service) in config.key_services.iter().enumerate() {
+    for (service, name) in config.key_services.iter().zip(&config.key_service_names) {
         if let KeyServiceConfig::Local { file, passphrase } = service {
-            let property = format!("key service {}: the key file can be read", index + 1);
+            let property = format!("key service {name}: the key file can be read");
             let opened = open_local(file, passphrase.as_ref());
             findings.push(finding(property, opened.err()));
         }

@@ -55,7 +55,7 @@ pub(crate) fn open_local(
         .transpose()?;
     anyhow::ensure!(
         file.exists(),
-        "there is no file {}; make one with `sealgate key-file create FILE`",
+        "there is no file {}. If its key was destroyed with `sealgate keys shred`, remove its [[key_service]], and the [[domain]] that names it; else bring back the medium that it lies on. A new one, made with `sealgate key-file create FILE`, opens nothing of what the earlier key has sealed",
         file.display()
     );
     Ok(LocalKeyService::open_with(file, passphrase.as_ref())?)

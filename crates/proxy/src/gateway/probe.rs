@@ -52,6 +52,25 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// About key services. What clients are told of them says nothing to operators.
+    fn of_keys(
+        property: impl Into<String>,
+        outcome: Result<bool, S3Error>,
+        consequence: &str,
+    ) -> Self {
+        let cause = outcome
+            .as_ref()
+            .err()
+            .and_then(|error| error.detail.clone());
+        let finding = Self::new(property, true, outcome, consequence);
+        Self {
+            detail: cause.unwrap_or(finding.detail),
+            ..finding
+        }
+    }
+}
+
 impl Gateway {
     /// Probes the storage that holds the state bucket, in that bucket: everything written is removed again.
     ///
@@ -180,9 +199,8 @@ impl Gateway {
                     format!("local key file {}", file.display())
                 }
             };
-            findings.push(Finding::new(
+            findings.push(Finding::of_keys(
                 format!("key service {name}: {key}"),
-                true,
                 probe_key_service(config, self.config.mode).await,
                 "the key that came back is another one",
             ));
@@ -214,12 +232,7 @@ impl Gateway {
                 "which key the key services {silent} have is not known"
             )))
         });
-        Finding::new(
-            "as many different keys as wraps are required",
-            true,
-            checked,
-            "",
-        )
+        Finding::of_keys("as many different keys as wraps are required", checked, "")
     }
 }
 

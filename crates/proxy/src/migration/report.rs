@@ -45,8 +45,15 @@ impl Failure {
 pub(super) const RUN_AGAIN: &str =
     "run the command again: what is done is skipped, and nothing is lost";
 
+/// What there is to know where no key of the command has wrapped an object's key: running it again changes nothing.
+const NO_KEY: &str = "no key of this command has wrapped it, and nothing says that it was altered: with a recovery key, its domain may have none (`recovery = false`) or another one, or its registry record is missing; with key services, name the one that wrapped it. If its domain was destroyed with `keys shred`, it stays closed";
+
 impl From<S3Error> for Failure {
     fn from(error: S3Error) -> Self {
+        if error.lacks_key {
+            let cause = error.detail.clone();
+            return Self::new(cause.unwrap_or_else(|| error.to_string()), NO_KEY);
+        }
         let fix = match &*error.code {
             "MetadataTooLarge" => {
                 "shorten its user metadata: about 1,200 bytes of it fit into a sealed header"
@@ -170,5 +177,10 @@ mod tests {
         );
         assert!(Failure::from(error).fix.contains("shorten"));
         assert_eq!(Failure::from(S3Error::internal("x")).fix, RUN_AGAIN);
+        let lacking = Failure::from(S3Error::key_not_configured("no key has it"));
+        assert_eq!(
+            (lacking.cause.as_str(), lacking.fix),
+            ("no key has it", NO_KEY)
+        );
     }
 }

@@ -78,7 +78,7 @@ impl Class {
                 "if the place had that domain before, list it as `former` in its [[domain]]; else the object was brought here from elsewhere: restore the one that belongs here"
             }
             Self::UnknownKey => {
-                "configure the key service that has the key, and run `sealgate keys rewrap`; without it, only the recovery key opens the object, if there is one"
+                "if its domain was destroyed with `keys shred`, remove what is left of its objects; else configure the key service that has the key, and run `sealgate keys rewrap`; without it, only the recovery key opens the object, if there is one"
             }
             Self::RegistryMissing => {
                 "if its domain was destroyed with `keys shred`, remove what is left of its objects; else restore the record from a backup of the state bucket: until then its objects open by the wraps in their headers alone, and no rotation of keys reaches them"
@@ -122,6 +122,12 @@ pub(super) fn fault(class: Class, error: &S3Error) -> Fault {
         return (Class::NotChecked, error.to_string());
     }
     let cause = error.detail.clone();
+    // Nothing says that it was altered.
+    let class = if error.lacks_key {
+        Class::UnknownKey
+    } else {
+        class
+    };
     (class, cause.unwrap_or_else(|| error.to_string()))
 }
 
@@ -154,6 +160,9 @@ mod tests {
         assert_eq!(fault(Class::Damaged, &away).0, Class::NotChecked);
         let denied = S3Error::access_denied("x");
         assert_eq!(fault(Class::Damaged, &denied).0, Class::NotChecked);
+        let lacking = S3Error::key_not_configured("no configured key service has the key");
+        assert_eq!(fault(Class::Damaged, &lacking).0, Class::UnknownKey);
+        assert_eq!(lacking.message, S3Error::stored_data("x").message);
         let damaged = S3Error::stored_data("a segment does not verify");
         assert_eq!(
             fault(Class::Damaged, &damaged),

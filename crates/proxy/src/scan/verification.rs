@@ -159,6 +159,12 @@ impl Verification {
                 Err(error) if faults.iter().any(|(class, _)| *class == Class::Length) => {
                     tracing::debug!(%error, "an object of a wrong length does not open");
                 }
+                Err(error)
+                    if error.lacks_key
+                        && faults.iter().any(|(class, _)| *class == Class::UnknownKey) =>
+                {
+                    tracing::debug!(%error, "an object of an unknown key does not open");
+                }
                 Err(error) => faults.push(fault(Class::Damaged, &error)),
             }
         }

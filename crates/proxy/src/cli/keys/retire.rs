@@ -1,6 +1,6 @@
 //! `sealgate keys retire`: whether a key-encryption key may go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
@@ -77,6 +77,7 @@ async fn retire(
     mut signals: StopSignals,
     permit: Option<PermitIssuer>,
 ) -> anyhow::Result<()> {
+    config.require_decryption()?;
     let permit = permit.context("the command was not recorded")?;
     let gateway = Gateway::observer(config).await?;
     let retirement =
@@ -87,8 +88,12 @@ async fn retire(
         left_alone: retirement.domains_left_alone(),
         ..Report::default()
     };
-    let add = |report: &mut Report, kind: Kind, name: &str, dependence: Dependence| {
-        if let Some(line) = report.add(kind, name, dependence) {
+    // Records are looked at twice, and each is named once.
+    let mut told = HashSet::new();
+    let mut add = |report: &mut Report, kind: Kind, name: &str, dependence: Dependence| {
+        if let Some(line) = report.add(kind, name, dependence)
+            && told.insert(line.clone())
+        {
             tell(&progress, &line);
         }
     };

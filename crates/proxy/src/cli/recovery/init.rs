@@ -73,10 +73,15 @@ pub(super) fn run(arguments: &InitArguments) -> anyhow::Result<()> {
          public_key = \"{}\"\n\
          sender_key = \"file:{}\"\n\
          sender = \"{}\"\n\n\
+         or, as that of one domain alone, in its [[domain]]:\n\n\
+         recovery = {{ public_key = \"{}\", sender_key = \"file:{}\", sender = \"{}\" }}\n\n\
          next: take the recovery key off this machine, in two copies{}; restart the gateways;\n\
          run `sealgate keys rewrap`, which wraps the working keys that are there already",
         path.display(),
         sender_path.display(),
+        key.public(),
+        sender_path.display(),
+        key.sender(),
         key.public(),
         sender_path.display(),
         key.sender(),

@@ -125,7 +125,7 @@ impl Looked {
         let refused = keys.filter(|key| !key.is_enabled).map(|key| {
             Refusal::new(
                 format!("the key of key service {} is disabled or pending deletion, so nobody can tell what it has wrapped, and nothing could be shown by it afterwards: {}", key.service, key.full_name),
-                "enable it until this command schedules its deletion (where that is scheduled already, take it back first), and run this again",
+                "if an order has destroyed it, leave it so; else enable it until this command schedules its deletion (where that is scheduled already, take it back first), and run this again",
             )
         });
         let before = self.refusals.len();
@@ -280,7 +280,7 @@ fn notes(census: &Census) -> Vec<String> {
     }
     if census.disowned_outside.count > 0 {
         notes.push(format!(
-            "Outside of the domain, wraps that name a destroyed key, which refused them in every domain that they could be of: {}",
+            "Outside of the domain, wraps that name a key which goes, and which refused them in every domain that they could be of: {}",
             census.disowned_outside
         ));
     }

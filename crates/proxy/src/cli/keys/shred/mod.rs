@@ -39,6 +39,7 @@ use sealgate_envelope::key_service::recovery::RecoveryKey;
 pub(super) use self::arguments::ShredArguments;
 use self::carry_out::{Ended, Work};
 use self::certificate::Certificate;
+use self::exclusivity::Refusal;
 use self::known::RecoveryFile;
 use self::look::Looked;
 use self::moment::Moment;
@@ -73,7 +74,10 @@ pub(super) fn verified(file: &Path, public_key: &Path, json: bool) -> anyhow::Re
 
 pub(super) fn run(arguments: &ShredArguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config)?;
-    logging::start(config.log)?;
+    logging::start_for_refusals(config.log)?;
+    if arguments.domain.is_some() || arguments.due {
+        config.require_decryption()?;
+    }
     let run = Run {
         arguments,
         operator: operator::operator(arguments.operator.as_deref())?,
@@ -189,13 +193,34 @@ impl Run<'_> {
         let mut order = Order::new(&self.config.deployment, domain, now, now, PathBuf::new())?;
         self.fill(&mut order)?;
         let recovery = self.recovery_key(&order)?;
-        let looked = self.look(&order, recovery.as_ref())?;
+        let mut looked = self.look(&order, recovery.as_ref())?;
+        self.note_earlier_end(domain, &mut looked.refusals)?;
         let (json, text) = report::planned(domain, &looked);
         self.print(&json, &text)?;
         ensure!(
             looked.refusals.is_empty(),
             "{domain} would not be destroyed"
         );
+        Ok(())
+    }
+
+    /// Where something speaks against it, that the domain was destroyed before, if an order says so: its keys are not to be
+    /// brought back for another one.
+    fn note_earlier_end(&self, domain: &str, refusals: &mut Vec<Refusal>) -> anyhow::Result<()> {
+        if refusals.is_empty() || !self.arguments.signing_key.exists() {
+            return Ok(());
+        }
+        let key = SigningKey::open(&self.arguments.signing_key)?.public()?;
+        if let Some(ended) = self.orders.carried_out(domain, &key)? {
+            let refusal = Refusal::new(
+                format!(
+                    "{domain} was destroyed before: an order for it was carried out at {}",
+                    ended.at
+                ),
+                "if its keys are still the ones of that order, there is nothing to do, whatever is said below; verify its certificate with `sealgate keys certificate verify`",
+            );
+            refusals.insert(0, refusal);
+        }
         Ok(())
     }
 
@@ -228,7 +253,8 @@ impl Run<'_> {
         }
         let mut order = self.new_order(domain)?;
         let recovery = self.recovery_key(&order)?;
-        let looked = self.look(&order, recovery.as_ref())?;
+        let mut looked = self.look(&order, recovery.as_ref())?;
+        self.note_earlier_end(domain, &mut looked.refusals)?;
         if !looked.refusals.is_empty() {
             return self.finish(&order, Ended::Refused(looked.refusals));
         }

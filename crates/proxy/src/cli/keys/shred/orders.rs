@@ -312,6 +312,20 @@ impl Orders {
         Ok(list)
     }
 
+    /// The last order for this domain that was carried out, where the list of ended orders is there.
+    pub(super) fn carried_out(
+        &self,
+        domain: &str,
+        key: &PublicKey,
+    ) -> anyhow::Result<Option<Ended>> {
+        if !self.ended.exists() {
+            return Ok(None);
+        }
+        let ended = self.ended(key)?.ended;
+        let mut last_first = ended.into_iter().rev();
+        Ok(last_first.find(|ended| ended.domain == domain && ended.how == Ending::CarriedOut))
+    }
+
     fn write_ended(
         &self,
         since: Option<Moment>,

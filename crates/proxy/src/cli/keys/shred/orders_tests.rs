@@ -91,7 +91,12 @@ fn who_only_looks_makes_no_directory_and_hears_that_there_is_none() {
 
 #[test]
 fn an_order_that_ended_does_not_come_back_with_its_file() {
-    for how in [Ending::TakenBack, Ending::CarriedOut, Ending::Replaced] {
+    for how in [
+        Ending::TakenBack,
+        Ending::GivenUp,
+        Ending::CarriedOut,
+        Ending::Replaced,
+    ] {
         let place = Place::new();
         let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
         let _lock = orders.create(key, None).unwrap();
@@ -101,6 +106,9 @@ fn an_order_that_ended_does_not_come_back_with_its_file() {
         let signed = fs::read(&file).unwrap();
         orders.end(&alice, how, key).unwrap();
         assert!(!file.exists() && orders.all(public).unwrap().is_empty());
+        let carried_out = orders.carried_out("acme/alice", public).unwrap();
+        assert_eq!(carried_out.is_some(), how == Ending::CarriedOut);
+        assert_eq!(orders.carried_out("acme/bob", public).unwrap(), None);
         fs::write(&file, &signed).unwrap();
         let found = orders.load("acme/alice", public).unwrap();
         let Some(Stored::Ended(ended, _)) = found else {

@@ -78,13 +78,17 @@ pub(super) fn planned(domain: &str, looked: &Looked) -> (Value, String) {
         "sample": plan.sample.len(),
         "refused": refusals_as_json(&looked.refusals),
     });
-    let mut lines = vec![format!(
-        "{domain}: {} objects and {} registry records; {} objects of others were looked at, in {}",
-        plan.objects,
-        plan.records.len(),
-        looked.census.objects_outside,
-        plan.buckets.join(", ")
-    )];
+    let mut lines = vec![if plan.buckets.is_empty() {
+        format!("{domain}: no object was looked at")
+    } else {
+        format!(
+            "{domain}: {} objects and {} registry records; {} objects of others were looked at, in {}",
+            plan.objects,
+            plan.records.len(),
+            looked.census.objects_outside,
+            plan.buckets.join(", ")
+        )
+    }];
     for PlannedKey { chosen, .. } in &plan.keys {
         lines.push(format!(
             "would be destroyed: {}: {} ({}) at {}",
