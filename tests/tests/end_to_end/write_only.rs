@@ -174,6 +174,8 @@ async fn commands_ask_a_principal_that_may_only_generate_for_nothing_else() -> R
         for (name, more) in [
             ("drill", &["--bucket", BUCKET, "--without-recovery-key"][..]),
             ("keys rewrap", &[]),
+            ("keys retire", &["1"]),
+            ("keys shred", &["--domain", "rig/x", "--dry-run"]),
             ("verify", &["--deep"]),
             ("export", &["--bucket", BUCKET, "--to-directory", "nowhere"]),
         ] {

@@ -226,6 +226,19 @@ async fn keys_that_do_not_bind_their_wraps_are_refused() -> Result<()> {
         derived.describe().await?.availability,
         KeyAvailability::Enabled
     );
+
+    // Who may allow a deletion, and not delete, leaves the key as it was: nobody else deletes it by that.
+    let half = "path \"transit/keys/derived\" { capabilities = [\"read\"] }\n\
+                path \"transit/keys/derived/config\" { capabilities = [\"update\"] }";
+    vault.request("PUT", "sys/policies/acl/half", &json!({ "policy": half }))?;
+    let token = json!({ "id": "half", "policies": ["half"] });
+    vault.write("auth/token/create", &token)?;
+    let half = VaultLogin::Token("half".to_owned().into());
+    let refused = self::service(&vault, "derived", half)?;
+    let refused = refused.schedule_deletion(7).await;
+    expect(&refused, KeyServiceFailure::Denied)?;
+    let read = vault.request("GET", "transit/keys/derived", &json!({}))?;
+    assert_eq!(read.pointer("/data/deletion_allowed"), Some(&json!(false)));
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sealgate_envelope::keyring::SealingPolicy;
 
 use super::Config;
-use super::domain_origin::{Origin, origin_of};
+use super::domain_origin::{Origin, contradicted_name, origin_of};
 use super::limits::{LimitsConfig, WORKING_KEY_HARD_LIMITS, WORKING_KEY_LIFETIMES};
 use super::recovery::{self, RecoveryConfig};
 use super::secret::Surroundings;
@@ -254,6 +254,27 @@ pub(super) fn read_all(
         );
     }
     (rules.len() == count).then_some(rules)
+}
+
+/// Finds a name that two places give, with other keys.
+pub(super) fn check_names(
+    root: &Table<'_>,
+    deployment: &str,
+    rules: &[DomainConfig],
+    defaults: Defaults<'_>,
+) {
+    let has_default_keys = |rule: &DomainConfig| {
+        rule.sealing == *defaults.sealing
+            && RecoveryConfig::is_same(rule.recovery.as_ref(), defaults.recovery)
+    };
+    if let Some(name) = contradicted_name(deployment, rules, has_default_keys) {
+        root.problem::<()>(
+            format!(
+                "the domain {name} is named by a [[domain]], and is that of a bucket elsewhere, too, which has other key services, required_wraps, ages or another recovery key"
+            ),
+            "name that bucket in the same [[domain]], give both places the same ones, or give this [[domain]] a name of its own, with the present one in `former`",
+        );
+    }
 }
 
 /// The buckets of a table that leaves them one domain, and wants other key services for a part of it: a working key names its

@@ -62,6 +62,38 @@ pub(super) fn origin_of<'a>(
     })
 }
 
+/// A name that one table gives as it stands, and that another one, or the default, gives to a bucket, with other keys: it is
+/// one domain, and nobody could tell whose keys are to wrap for it.
+pub(super) fn contradicted_name<'a>(
+    deployment: &str,
+    rules: &'a [DomainConfig],
+    has_default_keys: impl Fn(&DomainConfig) -> bool,
+) -> Option<&'a str> {
+    let default = format!("{deployment}/{BUCKET_PLACEHOLDER}");
+    let is_contradicted = |rule: &DomainConfig, name: &str| {
+        let by_a_table = rules.iter().enumerate().any(|(place, other)| {
+            let template = other.name.as_deref().unwrap_or(&default);
+            let earlier = rules.get(..place).unwrap_or_default();
+            let is_its = |bucket: &str| {
+                !earlier
+                    .iter()
+                    .any(|hiding| hiding.has_all(bucket, &other.prefix))
+            };
+            template.contains(BUCKET_PLACEHOLDER)
+                && other.gives(template, name, is_its)
+                && !other.has_keys_of(rule)
+        });
+        let is_default = |bucket: &str| !rules.iter().any(|rule| rule.has_all(bucket, ""));
+        let by_default = default_bucket(deployment, name).is_some_and(is_default);
+        by_a_table || (by_default && !has_default_keys(rule))
+    };
+    rules.iter().find_map(|rule| {
+        let name = rule.name.as_deref()?;
+        let is_whole = !name.contains(BUCKET_PLACEHOLDER);
+        (is_whole && is_contradicted(rule, name)).then_some(name)
+    })
+}
+
 impl DomainConfig {
     /// Whether the template gives one of the table's buckets this name, of those that count.
     ///
@@ -217,6 +249,35 @@ mod tests {
         let rest = rule(2, "data", "", Some("acme/rest"), &[]);
         let [alice, bob, _] = tenants;
         assert_eq!(origin(&[alice, bob, rest], "rig/data"), "default");
+    }
+
+    #[test]
+    fn one_name_of_two_places_with_other_keys_is_a_contradiction() {
+        let found = |rules: &[DomainConfig]| {
+            contradicted_name("rig", rules, |rule| {
+                rule.sealing.key_services == Some(vec![9])
+            })
+            .map(str::to_owned)
+        };
+        // A bucket that moved, beside one that has its name by default.
+        let moved = |place| rule(place, "data2", "", Some("rig/data"), &[]);
+        assert_eq!(found(&[moved(1)]).as_deref(), Some("rig/data"));
+        assert_eq!(found(&[moved(9)]), None);
+        let whole = rule(1, "data", "", None, &[]);
+        assert_eq!(found(&[moved(1), whole]), None);
+        let other = rule(2, "data", "", None, &[]);
+        assert_eq!(found(&[moved(1), other]).as_deref(), Some("rig/data"));
+        // A name with the bucket in it that becomes another table's.
+        let pattern = || rule(0, "eu-*", "", Some("acme/{bucket}"), &[]);
+        let named = |place, bucket| rule(place, bucket, "", Some("acme/eu-1"), &[]);
+        assert_eq!(
+            found(&[pattern(), named(1, "us")]).as_deref(),
+            Some("acme/eu-1")
+        );
+        assert_eq!(found(&[pattern(), named(0, "us")]), None);
+        // The bucket itself is taken out of the pattern before.
+        assert_eq!(found(&[named(1, "eu-1"), pattern()]), None);
+        assert_eq!(found(&[rule(1, "a", "", Some("acme/a"), &[])]), None);
     }
 
     #[test]

@@ -353,6 +353,9 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         recovery: recovery.as_ref().and_then(Option::as_ref),
     };
     let domains = domain::read_all(&mut root, defaults, surroundings);
+    if let (Some(deployment), Some(rules)) = (&deployment, &domains) {
+        domain::check_names(&root, deployment, rules, defaults);
+    }
     let has_recovery = |domains: &Vec<DomainConfig>| {
         let of_domains = domains.iter().any(|domain| domain.recovery.is_some());
         of_domains || matches!(recovery, Some(Some(_)))

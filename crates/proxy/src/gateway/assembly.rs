@@ -336,7 +336,7 @@ pub(crate) async fn upstream(
 async fn key_services(config: &Config) -> anyhow::Result<Vec<Arc<dyn KeyService>>> {
     let mut services = Vec::new();
     for (service, name) in config.key_services.iter().zip(&config.key_service_names) {
-        let service = key_service(service).await;
+        let service = Box::pin(key_service(service)).await;
         services.push(service.with_context(|| format!("[[key_service]] {name}"))?);
     }
     Ok(services)

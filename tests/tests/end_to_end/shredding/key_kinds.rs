@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use sealgate_tests::{
     environment, process,
     rig::{get, put, with_rig},
-    servers::{Vault, vault::ROOT_TOKEN},
+    servers::{Vault, report, vault::ROOT_TOKEN},
 };
 use serde_json::Value;
 
@@ -116,6 +116,12 @@ async fn a_key_file_goes_when_no_gateway_has_it_in_memory() -> Result<()> {
             "{result} {said}"
         );
         ensure!(verify(rig, "alice.json")?.0);
+        let (works, check, _) = report(&mut gateway.command("check")?, LIMIT)?;
+        let said = check.to_string();
+        ensure!(
+            !works && said.contains("key service alice") && said.contains("keys shred"),
+            "{check}"
+        );
         Ok(())
     })
     .await

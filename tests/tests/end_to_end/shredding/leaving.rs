@@ -12,8 +12,8 @@ use sealgate_tests::{
 use serde_json::json;
 
 use super::{
-    BUCKET, LIMIT, alice_and_bob, all_known, destroy, gateway, is_of, keep_versions, records,
-    shred, state_of, status_of_put, two_keys, verify,
+    BUCKET, LIMIT, alice_and_bob, all_known, causes, destroy, gateway, is_of, keep_versions,
+    kms_table, records, shred, state_of, status_of_put, two_keys, verify,
 };
 use crate::stored::{PART, upload_in_parts};
 
@@ -78,6 +78,10 @@ async fn a_tenant_that_leaves_is_gone_and_the_others_stay() -> Result<()> {
         ensure!(done && result["shredded"] == true, "{result} {said}");
         // Exactly the keys that go were shown.
         ensure!(said.contains(&alice) && !said.contains(&bob), "{said}");
+        ensure!(
+            !said.contains("enable the key"),
+            "advice for what is to be so: {said}"
+        );
         let certificate = &result["certificate"];
         ensure!(
             certificate["keys"][0]["full_name"] == alice.as_str(),
@@ -167,6 +171,20 @@ async fn a_tenant_that_leaves_is_gone_and_the_others_stay() -> Result<()> {
         fs::rename(&moved, &signature)?;
         let (again, _, said) = shred(rig, &first, &destroy("acme/alice", "alice.json"))?;
         ensure!(!again && said.contains("destroyed already"), "{said}");
+        let again = causes(&shred(
+            rig,
+            &first,
+            &destroy("acme/alice", "other.json"),
+        )?)?;
+        ensure!(again.contains("acme/alice was destroyed before"), "{again}");
+
+        // What is left of the objects is of an unknown key then, and nobody says that it was altered.
+        let bob = kms_table(rig, "bob", &bob);
+        let without = gateway(rig, &bob, &tenants[1..])?;
+        let (well, verified, _) = report(without.command("verify")?.arg("--deep"), LIMIT)?;
+        let said = verified.to_string();
+        ensure!(!well && said.contains("unknown-key"), "{verified}");
+        ensure!(!said.contains("\"damaged\""), "{verified}");
         Ok(())
     })
     .await

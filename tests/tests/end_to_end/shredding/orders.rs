@@ -120,8 +120,9 @@ async fn an_order_that_ended_stays_so_and_one_for_other_keys_is_refused() -> Res
         fs::write(&file, backup)?;
         tokio::time::sleep(Duration::from_secs(2)).await;
         for arguments in [&["--due"][..], &["--list"]] {
-            let (_, orders, said) = shred(rig, &first, arguments)?;
+            let (well, orders, said) = shred(rig, &first, arguments)?;
             ensure!(orders.to_string().contains("taken-back"), "{orders} {said}");
+            ensure!(well == (arguments[0] == "--list"), "a timer hears of it");
         }
         let (cancelled, _, said) = shred(rig, &first, &["--cancel", "acme/alice"])?;
         ensure!(!cancelled && said.contains("taken back"), "{said}");

@@ -509,20 +509,27 @@ impl KeyService for VaultTransit {
         let deleting = async {
             // What is not there must not count as deleted by us: the name may be mistyped.
             self.read_description().await?;
-            let allowed = DeletionAllowed {
-                deletion_allowed: true,
-            };
             let path = self.path(READ_SETTINGS);
             let settings = format!("{path}/config");
-            self.ask(Method::POST, "config", &settings, Some(&allowed))
+            let allow = |deletion_allowed| DeletionAllowed { deletion_allowed };
+            self.ask(Method::POST, "config", &settings, Some(&allow(true)))
                 .await?;
             let deleted = self.ask(Method::DELETE, DELETE, &path, None::<&()>).await;
             // The answer to a deletion may have been lost, and another attempt finds nothing.
             match self.read_description().await {
                 Err(error) if failure_of(&error) == Some(KeyServiceFailure::NotFound) => Ok(()),
-                Ok(_) => Err(deleted.err().unwrap_or_else(|| {
-                    self.malformed(DELETE, "the key is still there after its deletion")
-                })),
+                Ok(_) => {
+                    // Nobody else is to delete it by what was allowed for this attempt.
+                    let forbidden = self
+                        .ask(Method::POST, "config", &settings, Some(&allow(false)))
+                        .await;
+                    if let Err(error) = forbidden {
+                        tracing::warn!(key = %self.key_name, error = error.detail(), "a key was not deleted, and its deletion_allowed is set still");
+                    }
+                    Err(deleted.err().unwrap_or_else(|| {
+                        self.malformed(DELETE, "the key is still there after its deletion")
+                    }))
+                }
                 Err(error) => Err(error),
             }
         };

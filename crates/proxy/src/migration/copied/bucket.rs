@@ -103,11 +103,12 @@ impl CopiedBucket {
         Ok(())
     }
 
-    /// Whether the copy says of itself that it lacks something. One without a journal says nothing.
+    /// Whether the copy says of itself that it lacks something. One that was begun and has no line in its journal was cut off
+    /// before the first; one that was made by something else says nothing.
     pub(super) fn is_incomplete(&self) -> bool {
         match &self.index {
             Index::Manifest(manifest) => !manifest.is_complete(),
-            Index::Files(_) => false,
+            Index::Files(_) => Manifest::was_begun(&self.directory),
         }
     }
 

@@ -199,6 +199,13 @@ async fn without_a_journal_a_header_is_read_from_the_attribute_that_rclone_write
         (StatusCode::OK, b"67".as_slice())
     );
     assert_eq!(headers["x-amz-meta-sealgate"], "header");
+    assert!(storage.incomplete().is_empty(), "rclone says nothing of it");
+    // One of ours that was cut off before the first line of its journal.
+    let own = photos.join(".sealgate-export");
+    fs::create_dir(&own).unwrap();
+    fs::write(own.join("manifest.jsonl"), "").unwrap();
+    assert_eq!(open(&directory).unwrap().incomplete(), ["photos"]);
+    fs::remove_dir_all(own).unwrap();
     let listing = "list-type=2&encoding-type=url&prefix=";
     let (_, _, page) = ask(
         &storage,

@@ -90,7 +90,7 @@ impl Files {
         }
     }
 
-    fn own(&self) -> PathBuf {
+    pub(super) fn own(&self) -> PathBuf {
         self.directory.join(format!("{OWN_PREFIX}{OWN_DIRECTORY}"))
     }
 

@@ -70,6 +70,11 @@ impl Manifest {
         }))
     }
 
+    /// Whether a copy was begun here, with a journal or the place of one. What has neither was made by something else.
+    pub(crate) fn was_begun(directory: &Path) -> bool {
+        Files::look_at(directory).own().is_dir()
+    }
+
     /// Whether the command that made the copy ended well, and its journal is as long as it was then.
     pub(crate) fn is_complete(&self) -> bool {
         self.is_complete

@@ -216,7 +216,7 @@ pub(super) fn overwritten(
 ///
 /// Where another one lies there now, or it cannot be removed.
 pub(super) fn removed(path: &Path, chosen: &ChosenKey) -> anyhow::Result<DestroyedKey> {
-    remove_overwritten(path).context("its key was overwritten, and the file is still there")?;
+    remove_overwritten(path).context("its key was overwritten, and the file is still there; if another one lies in its place by now, move that away, and run this again")?;
     Ok(destroyed(
         chosen,
         "file overwritten and removed",

@@ -162,7 +162,7 @@ impl Run<'_> {
             });
             failed += usize::from(!matches!(
                 outcome,
-                Ok(report::Due::Waiting(..) | report::Due::Done(..) | report::Due::Ended(..))
+                Ok(report::Due::Waiting(..) | report::Due::Done(..))
             ));
             outcomes.push(outcome);
         }
@@ -194,7 +194,7 @@ impl Run<'_> {
         self.fill(&mut order)?;
         let recovery = self.recovery_key(&order)?;
         let mut looked = self.look(&order, recovery.as_ref())?;
-        self.note_earlier_end(domain, &mut looked.refusals)?;
+        self.note_earlier_end(domain, &mut looked.refusals);
         let (json, text) = report::planned(domain, &looked);
         self.print(&json, &text)?;
         ensure!(
@@ -206,12 +206,13 @@ impl Run<'_> {
 
     /// Where something speaks against it, that the domain was destroyed before, if an order says so: its keys are not to be
     /// brought back for another one.
-    fn note_earlier_end(&self, domain: &str, refusals: &mut Vec<Refusal>) -> anyhow::Result<()> {
-        if refusals.is_empty() || !self.arguments.signing_key.exists() {
-            return Ok(());
-        }
-        let key = SigningKey::open(&self.arguments.signing_key)?.public()?;
-        if let Some(ended) = self.orders.carried_out(domain, &key)? {
+    fn note_earlier_end(&self, domain: &str, refusals: &mut Vec<Refusal>) {
+        // Whoever may not read them hears of it when an order is given.
+        let key = SigningKey::open(&self.arguments.signing_key).and_then(|key| key.public());
+        let ended = key.and_then(|key| self.orders.carried_out(domain, &key));
+        if let Ok(Some(ended)) = ended
+            && !refusals.is_empty()
+        {
             let refusal = Refusal::new(
                 format!(
                     "{domain} was destroyed before: an order for it was carried out at {}",
@@ -221,7 +222,6 @@ impl Run<'_> {
             );
             refusals.insert(0, refusal);
         }
-        Ok(())
     }
 
     fn shred(&self, domain: &str) -> anyhow::Result<()> {
@@ -254,7 +254,7 @@ impl Run<'_> {
         let mut order = self.new_order(domain)?;
         let recovery = self.recovery_key(&order)?;
         let mut looked = self.look(&order, recovery.as_ref())?;
-        self.note_earlier_end(domain, &mut looked.refusals)?;
+        self.note_earlier_end(domain, &mut looked.refusals);
         if !looked.refusals.is_empty() {
             return self.finish(&order, Ended::Refused(looked.refusals));
         }
@@ -322,7 +322,11 @@ impl Run<'_> {
         if let Some(path) = recovery_key.map(std::path::absolute).transpose()?
             && Some(&path) != order.recovery_key.as_ref()
         {
-            let key = known::open_recovery(&path, &arguments.passphrase, &self.config)?;
+            let key = known::open_recovery(&path, &arguments.passphrase, &self.config);
+            let key = key.with_context(|| format!(
+                "--recovery-key names another place than {}. Where its file was overwritten already, that shows only there: bring the medium back to where it was",
+                order.recovery_key.as_deref().unwrap_or(Path::new("none")).display()
+            ))?;
             order.move_recovery_key(&path, &RecoveryFile::of(&key)?)?;
         }
         if !arguments.also.is_empty() || !arguments.buckets.is_empty() || arguments.after.is_some()

@@ -153,7 +153,7 @@ pub(super) fn to_delete(
     let mut inside = census.inside.iter();
     if let Some((key, found)) = inside.find(|(key, _)| !is_gone(key) && living.contains(key)) {
         bail!(
-            "meanwhile {found} was wrapped by {key}, which is not destroyed: a gateway has another configuration. Correct that; {DELETE_IT}"
+            "meanwhile {found} was wrapped by {key}, which is not destroyed, or which these credentials may not use, so that nobody can tell: a gateway has another configuration, or somebody has put that there. Correct it; {DELETE_IT}"
         );
     }
     let verified: BTreeSet<&str> = plan.records.iter().map(String::as_str).collect();
