@@ -17,11 +17,13 @@ use time::{OffsetDateTime, UtcOffset, macros::format_description};
 use crate::{
     action::Action,
     decision::Decision,
+    dependence::{MEMBERS, Member, Members},
     possible,
-    question::{Circumstances, Principal, Question, Resource},
+    question::{Circumstances, Principal, Question, Resource, SessionFacts},
+    remembered::{Asked, Remembered},
     rule::{Rule, RuleError},
     schema,
-    slices::Slices,
+    slices::{Slice, Slices},
 };
 
 /// A file of Cedar policies.
@@ -79,6 +81,7 @@ pub struct Engine {
     actions: Vec<EntityUid>,
     identities: HashMap<String, (Slices, Entity)>,
     anonymous: (Slices, Entity),
+    remembered: Remembered,
     warnings: Vec<String>,
 }
 
@@ -158,19 +161,20 @@ impl Engine {
             .collect();
         let types = Types::new()?;
         let mut identities = HashMap::new();
-        for (name, groups) in &principals.0 {
+        for (number, (name, groups)) in (1..).zip(&principals.0) {
             let groups: Vec<_> = groups
                 .iter()
                 .map(|group| uid(&types.group, group))
                 .collect();
             let principal = uid(&types.identity, name);
             let entity = Entity::new_no_attrs(principal.clone(), groups.iter().cloned().collect());
-            identities.insert(name.clone(), (Slices::new(principal, groups), entity));
+            let slices = Slices::new(number, principal, groups);
+            identities.insert(name.clone(), (slices, entity));
         }
         warnings.extend(unknown_principals(&sources.policies, principals, &types));
         let nobody = uid(&types.anonymous, "anonymous");
         let anonymous = (
-            Slices::new(nobody.clone(), Vec::new()),
+            Slices::new(0, nobody.clone(), Vec::new()),
             Entity::with_uid(nobody),
         );
         let possible =
@@ -186,6 +190,7 @@ impl Engine {
             types,
             identities,
             anonymous,
+            remembered: Remembered::new(),
             warnings,
         })
     }
@@ -221,14 +226,40 @@ impl Engine {
         let Some(slice) = slices.get(question.action, action, &self.policies) else {
             return Decision::default_deny();
         };
-        if slice.is_empty() {
+        if slice.policies.is_empty() {
             return Decision::default_deny();
         }
-        let (request, entities) = match self.request(entity, action, question) {
+        let Some(outcomes) = slice.dependence.outcomes(question.resource) else {
+            return self.evaluate(slice, entity, action, question);
+        };
+        let (principal, resource) = (slices.number(), question.resource);
+        let asked = Asked::new(principal, question.action, resource, outcomes);
+        if let Some(decision) = self.remembered.get(&asked) {
+            return decision;
+        }
+        let decision = self.evaluate(slice, entity, action, question);
+        // Why one could not be made is about the one object.
+        if decision.failures().is_empty() {
+            self.remembered.insert(&asked, decision.clone());
+        }
+        decision
+    }
+
+    fn evaluate(
+        &self,
+        slice: &Slice,
+        entity: &Entity,
+        action: &EntityUid,
+        question: &Question<'_>,
+    ) -> Decision {
+        let members = slice.dependence.members();
+        let (request, entities) = match self.request(entity, action, question, members) {
             Ok(prepared) => prepared,
             Err(error) => return Decision::new(false, Vec::new(), vec![error]),
         };
-        let response = self.authorizer.is_authorized(&request, slice, &entities);
+        let response = self
+            .authorizer
+            .is_authorized(&request, &slice.policies, &entities);
         let failures: Vec<_> = response
             .diagnostics()
             .errors()
@@ -253,7 +284,7 @@ impl Engine {
         ) else {
             return false;
         };
-        let Ok((request, entities)) = self.request(entity, action, question) else {
+        let Ok((request, entities)) = self.request(entity, action, question, Members::ALL) else {
             return true;
         };
         let response = self
@@ -273,6 +304,7 @@ impl Engine {
         let slice = slices.get(action, uid, &self.policies);
         slice.is_some_and(|slice| {
             slice
+                .policies
                 .policies()
                 .any(|policy| policy.effect() == Effect::Permit)
         })
@@ -290,11 +322,12 @@ impl Engine {
         principal: &Entity,
         action: &EntityUid,
         question: &Question<'_>,
+        members: Members,
     ) -> Result<(Request, Entities), String> {
         let (resource, resource_entity) = self.resource(question.resource)?;
         let entities = Entities::from_entities([principal.clone(), resource_entity], None)
             .map_err(|error| error.to_string())?;
-        let context = context(question.circumstances)?;
+        let context = context(question.circumstances, members)?;
         let request = Request::new(principal.uid(), action.clone(), resource, context, None)
             .map_err(|error| error.to_string())?;
         Ok((request, entities))
@@ -327,51 +360,52 @@ impl Engine {
     }
 }
 
-/// The circumstances as Cedar sees them.
-fn context(circumstances: &Circumstances) -> Result<Context, String> {
-    let source = circumstances.source.to_canonical().to_string();
-    let mut pairs = vec![
-        ("source".to_owned(), RestrictedExpression::new_ip(source)),
-        (
-            "time".to_owned(),
-            RestrictedExpression::new_datetime(moment(circumstances.time)?),
-        ),
-        (
-            "weekday".to_owned(),
-            RestrictedExpression::new_long(circumstances.weekday()),
-        ),
-        (
-            "tls".to_owned(),
-            RestrictedExpression::new_bool(circumstances.tls),
-        ),
-    ];
-    let certificates = circumstances.certificates.iter();
-    let certificates = certificates.map(|name| RestrictedExpression::new_string(name.clone()));
-    pairs.push((
-        "certificates".to_owned(),
-        RestrictedExpression::new_set(certificates),
-    ));
-    if let Some(session) = &circumstances.session {
-        let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
-        let issued = RestrictedExpression::new_datetime(moment(session.issued)?);
-        let facts = RestrictedExpression::new_record([
-            ("name".to_owned(), text(&session.name)),
-            ("source".to_owned(), text(&session.source)),
-            ("issued".to_owned(), issued),
-        ]);
-        let facts = facts.map_err(|error| error.to_string())?;
-        pairs.push(("session".to_owned(), facts));
-    }
-    for (name, value) in [
-        ("grant", &circumstances.grant),
-        ("prefix", &circumstances.prefix),
-    ] {
-        if let Some(value) = value {
-            let value = RestrictedExpression::new_string(value.clone());
-            pairs.push((name.to_owned(), value));
+/// The circumstances as Cedar sees them, as far as policies look at them: addresses and times are written down and read again, which costs more than
+/// most policies.
+fn context(circumstances: &Circumstances, members: Members) -> Result<Context, String> {
+    let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
+    let mut pairs = Vec::new();
+    for (name, member) in MEMBERS {
+        if !members.contain(member) {
+            continue;
         }
+        let value = match member {
+            Member::Source => {
+                let source = circumstances.source.to_canonical().to_string();
+                Some(RestrictedExpression::new_ip(source))
+            }
+            Member::Time => {
+                let time = moment(circumstances.time)?;
+                Some(RestrictedExpression::new_datetime(time))
+            }
+            Member::Weekday => Some(RestrictedExpression::new_long(circumstances.weekday())),
+            Member::Tls => Some(RestrictedExpression::new_bool(circumstances.tls)),
+            Member::Certificates => {
+                let names = circumstances.certificates.iter();
+                let names = names.map(|name| text(name));
+                Some(RestrictedExpression::new_set(names))
+            }
+            Member::Grant => circumstances.grant.as_deref().map(text),
+            Member::Prefix => circumstances.prefix.as_deref().map(text),
+            Member::Session => match &circumstances.session {
+                Some(session) => Some(session_record(session)?),
+                None => None,
+            },
+        };
+        pairs.extend(value.map(|value| (name.to_owned(), value)));
     }
     Context::from_pairs(pairs).map_err(|error| error.to_string())
+}
+
+fn session_record(session: &SessionFacts) -> Result<RestrictedExpression, String> {
+    let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
+    let issued = RestrictedExpression::new_datetime(moment(session.issued)?);
+    let facts = RestrictedExpression::new_record([
+        ("name".to_owned(), text(&session.name)),
+        ("source".to_owned(), text(&session.source)),
+        ("issued".to_owned(), issued),
+    ]);
+    facts.map_err(|error| error.to_string())
 }
 
 fn moment(time: OffsetDateTime) -> Result<String, String> {

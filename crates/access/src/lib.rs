@@ -6,7 +6,8 @@
 //! .cedar files ─┘   against the schema   └▶ decide(question) ─▶ allowed or not, by which policies, and why
 //! ```
 //!
-//! Default deny; what forbids beats what permits; a policy that cannot be evaluated denies.
+//! Default deny; what forbids beats what permits; a policy that cannot be evaluated denies. Decisions that depend on no more than the bucket and the
+//! beginning of the key are remembered.
 //!
 //! Beside policies: [`token`], session tokens that any replica verifies without shared state; [`web_identity`], tokens of identity providers;
 //! and [`grant`], break-glass grants, which approvers sign with Ed25519 keys ([`PrivateKey`], [`PublicKey`]), also those of OpenSSH.
@@ -14,10 +15,12 @@
 mod action;
 mod canonical;
 mod decision;
+mod dependence;
 mod engine;
 pub mod grant;
 mod possible;
 mod question;
+mod remembered;
 mod role;
 mod rule;
 mod schema;

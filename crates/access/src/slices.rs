@@ -10,18 +10,36 @@ use cedar_policy::{
     ActionConstraint, EntityTypeName, EntityUid, Policy, PolicySet, PrincipalConstraint,
 };
 
-use crate::action::Action;
+use crate::{action::Action, dependence::Dependence};
 
-/// One principal, with the slices that were needed so far.
+/// Policies, and what they look at.
+pub(crate) struct Slice {
+    pub(crate) policies: PolicySet,
+    pub(crate) dependence: Dependence,
+}
+
+impl Slice {
+    fn new(policies: PolicySet) -> Self {
+        Self {
+            dependence: Dependence::of(&policies),
+            policies,
+        }
+    }
+}
+
+/// One principal, with the slices that were needed so far: of most principals, few are.
 pub(crate) struct Slices {
+    number: u32,
     principal: EntityUid,
     groups: Vec<EntityUid>,
-    by_action: Box<[OnceLock<PolicySet>]>,
+    by_action: Box<[OnceLock<Box<Slice>>]>,
 }
 
 impl Slices {
-    pub(crate) fn new(principal: EntityUid, groups: Vec<EntityUid>) -> Self {
+    /// `number` is of no other principal.
+    pub(crate) fn new(number: u32, principal: EntityUid, groups: Vec<EntityUid>) -> Self {
         Self {
+            number,
             principal,
             groups,
             by_action: (0..Action::count()).map(|_| OnceLock::new()).collect(),
@@ -34,15 +52,20 @@ impl Slices {
         action: Action,
         action_uid: &EntityUid,
         policies: &PolicySet,
-    ) -> Option<&PolicySet> {
+    ) -> Option<&Slice> {
         let slice = self.by_action.get(action.index())?;
         Some(slice.get_or_init(|| {
             let relevant = policies
                 .policies()
                 .filter(|policy| self.concerns(policy, action_uid));
             // The ids are those of a set, so none occurs twice.
-            PolicySet::from_policies(relevant.cloned()).unwrap_or_else(|_| policies.clone())
+            let relevant = PolicySet::from_policies(relevant.cloned());
+            Box::new(Slice::new(relevant.unwrap_or_else(|_| policies.clone())))
         }))
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 
     fn concerns(&self, policy: &Policy, action: &EntityUid) -> bool {

@@ -475,3 +475,85 @@ proptest! {
         }
     }
 }
+
+/// The decision as it is made without anything that was decided before.
+fn anew(engine: &Engine, question: &Question<'_>) -> Decision {
+    let (slices, entity) = engine.principal(question.principal).unwrap();
+    let action = &engine.actions[question.action.index()];
+    let slice = slices
+        .get(question.action, action, &engine.policies)
+        .unwrap();
+    engine.evaluate(slice, entity, action, question)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What was decided about other keys changes nothing: the outcome and the policies are those of this one.
+    #[test]
+    fn a_remembered_decision_is_the_one_that_would_be_made(
+        asked in prop::collection::vec(("(app|ops)", "(data|data-2|logs)", "(a|a/|ab|b/|b/x|c|s\\*|s/x|x)[ab/]{0,2}", 0..4_usize), 1..60),
+    ) {
+        let rules = [
+            Rule { prefixes: strings(&["a", "b/"]), buckets: strings(&["data*"]), ..rule("tenant", "app", &["reader", "writer"]) },
+            Rule { allow: vec![], deny: strings(&["decrypt"]), prefixes: strings(&["a/", "s*"]), ..rule("drawer", "*", &[]) },
+            Rule { buckets: strings(&["logs"]), ..rule("logs", "ops", &["reader"]) },
+            Rule { sources: vec!["10.0.0.0/8".parse().unwrap()], buckets: strings(&["data"]), ..rule("office", "ops", &["s3:PutObject"]) },
+        ];
+        let engine = engine(&rules, r#"
+            @id("one") permit (principal == Identity::"ops", action == Action::"decrypt", resource == Object::"data/c");
+            @id("all") permit (principal in Group::"tenants", action == Action::"s3:DeleteObject", resource in Bucket::"logs");
+            @id("exact") forbid (principal, action == Action::"s3:GetObject", resource) when { resource.key == "ab" };
+        "#);
+        let actions = [Action::GET_OBJECT, Action::DECRYPT, Action::PUT_OBJECT, Action::DELETE_OBJECT];
+        let circumstances = circumstances();
+        for (who, bucket, key, action) in &asked {
+            let question = Question {
+                principal: Principal::Identity(who),
+                action: actions[*action],
+                resource: Resource::Object { bucket, key },
+                circumstances: &circumstances,
+            };
+            prop_assert_eq!(engine.decide(&question), anew(&engine, &question), "{:?}", question);
+        }
+    }
+}
+
+#[test]
+fn an_identity_that_asks_for_nothing_takes_little_memory() {
+    // A thousand identities, twice while policies are exchanged.
+    let inline = Action::count() * size_of::<std::sync::OnceLock<Box<Slice>>>();
+    assert!(inline <= 2_048, "{inline}");
+}
+
+#[test]
+fn a_decision_about_the_circumstances_is_never_remembered() {
+    let office = Rule {
+        sources: vec!["10.0.0.0/8".parse().unwrap()],
+        ..rule("office", "app", &["reader"])
+    };
+    let engine = engine(&[office], "");
+    let home = Circumstances {
+        source: "192.0.2.1".parse().unwrap(),
+        ..circumstances()
+    };
+    for _ in 0..3 {
+        assert!(ask(&engine, "app", Action::GET_OBJECT, "data/k").is_allowed());
+        let away = ask_in(&engine, "app", Action::GET_OBJECT, "data/k", &home);
+        assert!(!away.is_allowed());
+    }
+}
+
+#[test]
+fn a_bucket_an_object_and_two_principals_are_decided_about_apart() {
+    let engine = engine(
+        &[],
+        r#"permit (principal == Identity::"app", action, resource is Object in Bucket::"data");"#,
+    );
+    for _ in 0..2 {
+        assert!(ask(&engine, "app", Action::GET_OBJECT, "data/k").is_allowed());
+        assert!(!ask(&engine, "ops", Action::GET_OBJECT, "data/k").is_allowed());
+        assert!(!ask(&engine, "app", Action::GET_OBJECT, "data").is_allowed());
+        assert!(!ask(&engine, "app", Action::GET_OBJECT, "logs/k").is_allowed());
+    }
+}

@@ -136,7 +136,9 @@ impl Reloader {
             if !is_asked && !is_settled {
                 continue;
             }
-            self.reload(if is_asked { "SIGHUP" } else { "a file changed" });
+            let reason = if is_asked { "SIGHUP" } else { "a file changed" };
+            // Files are read and policies compiled: requests go on meanwhile.
+            tokio::task::block_in_place(|| self.reload(reason));
             // Also what could not be used is not tried again until it changes, be it while it was read.
             let changed_meanwhile = look(&paths) != now;
             paths = self.applied.paths(&self.path);
