@@ -1,11 +1,13 @@
 """What the audit log and the policy cost: CPU of the gateway for each request, and the time that the durable intent adds.
 
-    python benches/audit/measure.py [--programs target/release] [--rounds 10] [--requests 4000] [--connections 16] [--large-rounds 6]
+    python benches/audit/measure.py [--programs target/release] [--rounds 10] [--requests 4000] [--connections 1 8 32] [--large-rounds 6]
 
 Starts an embedded store, a key server, an audit receiver, and two gateways of one deployment in a directory of its own: one as `sealgate init`
 leaves it, one with [audit], a receiver over TLS, and policies where this version has them. Rounds alternate between the two, so that whatever
 else the machine does meets both. Requests are presigned URLs over connections that stay open, the cheapest that a gateway is ever asked: beside
 anything that an SDK sends, the share of the audit log is smaller. CPU is the process's own clock (user and system, all threads).
+
+"Kernel" is the share of that CPU which the kernel took: synchronous writes, wake-ups, sockets.
 
 Prints Markdown tables. Exits 1 where 4 KiB requests cost more than --share of CPU more, or where the difference at 64 MiB is more than three
 standard errors and more than a hundredth. Needs boto3, openssl, Linux, and 2 GB of disk.
@@ -44,6 +46,32 @@ def free_port():
 def cpu_seconds(pid):
     """The CPU clock of a process (clock_getcpuclockid(3)): nanoseconds, threads that have ended included."""
     return time.clock_gettime((~pid << 3) | 2)
+
+
+def system_share(pid):
+    """How much of a process's CPU the kernel used for it since it was started, in ticks: in it, and in all."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    user, system = int(fields[11]), int(fields[12])
+    return system, user + system
+
+
+def sync_times(place, count=500):
+    """What making a record durable takes without anything else: appending half a KiB, and fdatasync(2). Seconds."""
+    times = []
+    with open(place / "sync", "ab", buffering=0) as file:
+        for _ in range(count):
+            started = time.perf_counter()
+            file.write(b"x" * 512)
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - started)
+    return times
+
+
+def file_system(place):
+    """The type of the file system that a directory is on."""
+    mounts = [line.split() for line in pathlib.Path("/proc/self/mounts").read_text().splitlines()]
+    here = [mount for mount in mounts if pathlib.Path(mount[1]) in [place, *place.parents]]
+    return max(here, key=lambda mount: len(mount[1]))[2]
 
 
 class Servers:
@@ -219,6 +247,9 @@ class Load:
             thread.start()
         for thread in threads:
             thread.join()
+        # While the other gateway has its turn, this one would give them up.
+        while self.sockets:
+            self.sockets.pop().close()
         if failures:
             raise failures[0]
         return times
@@ -246,8 +277,9 @@ def answer(connection, buffer):
 
 
 def alternate(gateways, loads, messages, count, connections, rounds):
-    """CPU seconds for each request of each round, and all times, by gateway."""
+    """CPU seconds for each request of each round, all times, and the kernel's share of the CPU, by gateway."""
     cpu, times = {"off": [], "on": []}, {"off": [], "on": []}
+    kernel = {name: system_share(process.pid) for name, (process, _) in gateways.items()}
     for number in range(rounds + 1):
         order = ("off", "on") if number % 2 == 0 else ("on", "off")
         for name in order:
@@ -258,7 +290,10 @@ def alternate(gateways, loads, messages, count, connections, rounds):
             if number > 0:
                 cpu[name].append(seconds)
                 times[name].extend(took)
-    return cpu, times
+    for name, (system, whole) in kernel.items():
+        system_now, whole_now = system_share(gateways[name][0].pid)
+        kernel[name] = (system_now - system) / max(1, whole_now - whole)
+    return cpu, times, kernel
 
 
 def quantile(values, share):
@@ -271,9 +306,9 @@ def main():
     parser.add_argument("--directory", type=pathlib.Path, help="where everything is kept meanwhile: its disk is what is synced")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--requests", type=int, default=4_000, help="of 4 KiB in each round")
-    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 32], help="requests at once")
     parser.add_argument("--large-rounds", type=int, default=6)
-    parser.add_argument("--large-requests", type=int, default=6, help="of 64 MiB in each round")
+    parser.add_argument("--large-requests", type=int, default=6, help="of 64 MiB in each round; 0: none")
     parser.add_argument("--without-policy", action="store_true", help="measure the audit log alone")
     parser.add_argument("--share", type=float, default=0.10)
     arguments = parser.parse_args()
@@ -288,13 +323,16 @@ def main():
             bodies = {SMALL: os.urandom(SMALL), LARGE: os.urandom(LARGE)}
             kind = "audit log and policy" if policy else "audit log alone"
             print(f"on: {kind}\n")
-            print("| requests | at once | CPU off | CPU on | difference | p50 off | p50 on | p99 off | p99 on |")
-            print("|---|---|---|---|---|---|---|---|---|")
+            syncs = [quantile(sync_times(servers.place), share) * 1e3 for share in (0.5, 0.99)]
+            print(f"on {file_system(servers.place)}, where a sync alone takes {syncs[0]:.2f} ms (p50), {syncs[1]:.2f} ms (p99)\n")
+            print("| requests | at once | CPU off | CPU on | difference | kernel off | kernel on | p50 off | p50 on | p99 off | p99 on |")
+            print("|---|---|---|---|---|---|---|---|---|---|---|")
             plan = [
-                (SMALL, "4 KiB", arguments.connections, arguments.requests, arguments.rounds),
-                (SMALL, "4 KiB", 1, arguments.requests // 8, arguments.rounds),
-                (LARGE, "64 MiB", 1, arguments.large_requests, arguments.large_rounds),
+                (SMALL, "4 KiB", connections, arguments.requests // (4 if connections == 1 else 1), arguments.rounds)
+                for connections in arguments.connections
             ]
+            if arguments.large_requests > 0:
+                plan.append((LARGE, "64 MiB", 1, arguments.large_requests, arguments.large_rounds))
             for size, label, connections, count, rounds in plan:
                 for method in ("PUT", "GET"):
                     keys = range(1 if size == LARGE else 64)
@@ -302,7 +340,7 @@ def main():
                     messages = {
                         name: [load.message(method, f"{label}/{key}", body) for key in keys] for name, load in loads.items()
                     }
-                    cpu, times = alternate(gateways, loads, messages, count, connections, rounds)
+                    cpu, times, kernel = alternate(gateways, loads, messages, count, connections, rounds)
                     differences = [on / off - 1 for on, off in zip(cpu["on"], cpu["off"])]
                     share, error = statistics.median(differences), 0.0
                     if len(differences) > 1:
@@ -312,6 +350,7 @@ def main():
                     p99 = [quantile(times[name], 0.99) * 1e3 for name in ("off", "on")]
                     print(
                         f"| {method} {label} | {connections} | {off:.0f} µs | {on:.0f} µs | {share:+.1%} ± {error:.1%} | "
+                        f"{kernel['off']:.0%} | {kernel['on']:.0%} | "
                         f"{p50[0]:.2f} ms | {p50[1]:.2f} ms | {p99[0]:.2f} ms | {p99[1]:.2f} ms |",
                         flush=True,
                     )
