@@ -217,11 +217,13 @@ impl Engine {
 
     /// Decides.
     pub fn decide(&self, question: &Question<'_>) -> Decision {
+        // Where nothing was evaluated, nothing is known of what forbids: not even a grant allows it.
+        let unknown = |what: &str| Decision::new(false, Vec::new(), vec![what.to_owned()]);
         let Some((slices, entity)) = self.principal(question.principal) else {
-            return Decision::default_deny();
+            return unknown("the identity is not known");
         };
         let Some(action) = self.actions.get(question.action.index()) else {
-            return Decision::default_deny();
+            return unknown("the action is not known");
         };
         let Some(slice) = slices.get(question.action, action, &self.policies) else {
             return Decision::default_deny();

@@ -55,7 +55,7 @@ impl WebClient {
         ensure!(
             status == StatusCode::OK,
             "{} answered with the status {status}",
-            self.address
+            self.address.endpoint
         );
         Ok(body)
     }
@@ -71,7 +71,7 @@ impl WebClient {
         ensure!(
             status.is_success(),
             "{} answered with the status {status}",
-            self.address
+            self.address.endpoint
         );
         Ok(())
     }
@@ -89,6 +89,19 @@ impl WebClient {
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::USER_AGENT, "sealgate")
             .body(Full::new(body))?;
+        self.send(request, limit).await
+    }
+
+    /// Sends a request to the address, and takes an answer of at most `limit` bytes. Errors name the server alone: paths of hooks are secrets.
+    ///
+    /// # Errors
+    /// Where there is no answer within ten seconds.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        limit: usize,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        let server = &self.address.endpoint;
         let exchange = async {
             let answer = self.client.request(request).await?;
             let status = answer.status();
@@ -98,7 +111,7 @@ impl WebClient {
         };
         tokio::time::timeout(TIMEOUT, exchange)
             .await
-            .with_context(|| format!("{} gave no answer within {TIMEOUT:?}", self.address))?
-            .with_context(|| format!("{} can't be asked", self.address))
+            .with_context(|| format!("{server} gave no answer within {TIMEOUT:?}"))?
+            .with_context(|| format!("{server} can't be asked"))
     }
 }

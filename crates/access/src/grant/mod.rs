@@ -17,11 +17,11 @@ mod verification;
 
 pub use record::{GrantRecord, RECORD_LIMIT, RecordError, Votes};
 pub use request::{
-    Approval, DENIAL_NAMESPACE, Denial, GRANT_NAMESPACE, Grant, GrantRequest, ID_ENTROPY, Scope,
-    id_of, is_id,
+    Approval, DENIAL_NAMESPACE, Denial, GRANT_NAMESPACE, Grant, GrantRequest, NONCE_ENTROPY, Scope,
+    is_id, nonce_of,
 };
 pub use revocation::{
     REVOCATIONS_NAMESPACE, RevocationError, RevocationList, Revocations, SIGNED_LIST_LIMIT,
     SignedRevocationList,
 };
-pub use verification::{APPROVALS_LIMIT, Approver, GrantError, Rules, VerifiedGrant};
+pub use verification::{APPROVALS_LIMIT, Approver, GrantError, Rules, User, VerifiedGrant};

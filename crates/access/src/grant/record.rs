@@ -244,7 +244,7 @@ fn denier_of(request: &str, denial: &Denial, rules: &Rules) -> Result<String, Gr
     Ok(rules
         .signer(DENIAL_NAMESPACE, request, signed)?
         .name
-        .clone())
+        .to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -282,11 +282,11 @@ mod tests {
     }
 
     fn record() -> (String, GrantRecord) {
-        let id = "A".repeat(26);
         let request = GrantRequest {
             version: GrantRequest::VERSION,
             deployment: "d".to_owned(),
-            id: id.clone(),
+            id: String::new(),
+            nonce: String::new(),
             requester: REQUESTER.to_owned(),
             scope: Scope {
                 bucket: "data".to_owned(),
@@ -295,10 +295,13 @@ mod tests {
             },
             reason: "r".to_owned(),
             ticket: String::new(),
+            made: 1,
             not_before: 1,
             expires: 2,
         };
-        (id, GrantRecord::new(request.to_text().unwrap()))
+        let request = request.identified().unwrap();
+        let text = request.to_text().unwrap();
+        (request.id, GrantRecord::new(text))
     }
 
     fn approval(record: &GrantRecord, seed: u8) -> Approval {
@@ -320,7 +323,7 @@ mod tests {
         assert_eq!(read.request(&id).unwrap().requester, REQUESTER);
         assert_eq!(read.votes(REQUESTER, &rules).approved.len(), 3);
         // The record of another id.
-        assert!(read.request(&"B".repeat(26)).is_err());
+        assert!(read.request(&"B".repeat(32)).is_err());
     }
 
     #[test]
@@ -383,5 +386,21 @@ mod tests {
         assert!(record.deny(denial, REQUESTER, &rules).is_err());
         let stranger = Denial::sign(&record.request, &key(9)).unwrap();
         assert!(record.deny(stranger, REQUESTER, &rules).is_err());
+    }
+
+    #[test]
+    fn the_letter_case_of_a_name_makes_nobody_two() {
+        let (_, mut record) = record();
+        let mut rules = rules();
+        rules.approvers[0].name = "Alice".to_owned();
+        let good = approval(&record, 1);
+        record.approve(good.clone(), REQUESTER, &rules).unwrap();
+        let denial = Denial::sign(&record.request, &key(1)).unwrap();
+        record.deny(denial, REQUESTER, &rules).unwrap();
+        assert!(record.approvals.is_empty());
+        assert!(matches!(
+            record.approve(good, REQUESTER, &rules),
+            Err(RecordError::Denied { .. })
+        ));
     }
 }

@@ -2,6 +2,7 @@
 
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     action::Action,
@@ -17,11 +18,20 @@ pub const GRANT_NAMESPACE: &str = "sealgate-grant";
 /// The namespace of signatures that deny: `ssh-keygen -Y sign -n sealgate-grant-denial`.
 pub const DENIAL_NAMESPACE: &str = "sealgate-grant-denial";
 
-/// The random bytes that an id takes.
-pub const ID_ENTROPY: usize = 16;
+/// The random bytes that a request takes.
+pub const NONCE_ENTROPY: usize = 16;
 
-/// Characters of an id: 16 bytes in base32.
-const ID_LENGTH: usize = 26;
+/// Bytes of an id: of so long a hash nobody finds two texts.
+const ID_BYTES: usize = 20;
+
+/// Characters of an id: its bytes in base32.
+const ID_LENGTH: usize = 32;
+
+/// What is hashed for an id begins so.
+const ID_CONTEXT: &[u8] = b"sealgate grant 1\0";
+
+/// The farthest ahead that a grant may begin when it is asked for, in seconds: nobody remembers longer why they approved.
+const FARTHEST: u64 = 7 * 24 * 3_600;
 
 /// The version of the document.
 pub(super) const VERSION: u8 = 1;
@@ -46,8 +56,10 @@ pub struct GrantRequest {
     pub version: u8,
     /// The deployment that it is about.
     pub deployment: String,
-    /// Its id: 26 random characters.
+    /// Its id: a hash of everything else, so whoever names it means this text and no other.
     pub id: String,
+    /// Random characters, so that no two requests are the same.
+    pub nonce: String,
     /// The identity that asks, and that will have the rights.
     pub requester: String,
     /// What it is to be allowed.
@@ -56,6 +68,8 @@ pub struct GrantRequest {
     pub reason: String,
     /// The ticket that it is about; empty for none.
     pub ticket: String,
+    /// When it was made, in seconds since 1970.
+    pub made: u64,
     /// From when, in seconds since 1970.
     pub not_before: u64,
     /// Until when, in seconds since 1970; that second is outside.
@@ -75,7 +89,8 @@ pub struct Scope {
 }
 
 impl Scope {
-    pub(super) fn allows(&self, action: Action, bucket: &str, key: &str) -> bool {
+    /// Whether it has an action on an object or, for a listing, on what lies below a prefix.
+    pub fn allows(&self, action: Action, bucket: &str, key: &str) -> bool {
         self.bucket == bucket
             && key.starts_with(&self.prefix)
             && self.actions.iter().any(|name| name == action.name())
@@ -102,12 +117,12 @@ fn deceives(character: char) -> bool {
         )
 }
 
-/// An id from random bytes: 26 of `A-Z2-7`.
-pub fn id_of(entropy: &[u8; ID_ENTROPY]) -> String {
+/// The random characters of a request.
+pub fn nonce_of(entropy: &[u8; NONCE_ENTROPY]) -> String {
     BASE32_NOPAD.encode(entropy)
 }
 
-/// Whether a text may be an id. Ids are parts of names in the storage.
+/// Whether a text may be an id: 32 of `A-Z2-7`. Ids are parts of names in the storage.
 pub fn is_id(text: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_uppercase() || matches!(byte, b'2'..=b'7');
     text.len() == ID_LENGTH && text.bytes().all(legal)
@@ -116,6 +131,27 @@ pub fn is_id(text: &str) -> bool {
 impl GrantRequest {
     /// The version that is written.
     pub const VERSION: u8 = VERSION;
+
+    /// The same with the id that follows from the rest.
+    ///
+    /// # Errors
+    ///
+    /// [`CanonicalError`], which no request leads to.
+    pub fn identified(mut self) -> Result<Self, CanonicalError> {
+        self.id = self.derived_id()?;
+        Ok(self)
+    }
+
+    fn derived_id(&self) -> Result<String, CanonicalError> {
+        let nameless = Self {
+            id: String::new(),
+            ..self.clone()
+        };
+        let text = canonical::write(&nameless)?;
+        let hash = Sha256::new().chain_update(ID_CONTEXT).chain_update(text);
+        let hash = hash.finalize();
+        Ok(BASE32_NOPAD.encode(hash.get(..ID_BYTES).unwrap_or_default()))
+    }
 
     /// The text that is signed.
     ///
@@ -133,15 +169,22 @@ impl GrantRequest {
         Ok(text)
     }
 
-    /// Whether its texts are what they may be. Approvers read them on terminals, which obey some characters and turn the order of others.
+    /// Whether its id is its own and its texts are what they may be. Approvers read them on terminals, which obey some characters and turn the order
+    /// of others.
     ///
     /// # Errors
     ///
     /// [`GrantError::Unsound`].
-    pub(super) fn check_texts(&self) -> Result<(), GrantError> {
+    pub fn check_texts(&self) -> Result<(), GrantError> {
         let unsound = |part, fix| Err(GrantError::Unsound { part, fix });
-        if !is_id(&self.id) {
-            return unsound("id", "26 of A-Z 2-7");
+        if !is_id(&self.id) || self.derived_id()? != self.id {
+            return unsound("id", "the hash of everything else in it");
+        }
+        if self.not_before < self.made || self.not_before - self.made > FARTHEST {
+            return unsound(
+                "beginning",
+                "not before it is asked for, and at most 7 days after",
+            );
         }
         let Scope {
             bucket,
@@ -162,6 +205,8 @@ impl GrantRequest {
             return unsound("reason", "say what it is for");
         }
         let texts = [
+            ("deployment", &self.deployment),
+            ("nonce", &self.nonce),
             ("requester", &self.requester),
             ("prefix", prefix),
             ("reason", &self.reason),

@@ -45,6 +45,22 @@ pub struct RevocationList {
 impl RevocationList {
     /// The version that is written.
     pub const VERSION: u8 = 1;
+
+    /// The text that is signed.
+    ///
+    /// # Errors
+    ///
+    /// [`CanonicalError::TooLong`]: what nobody would read must not be signed.
+    pub fn to_text(&self) -> Result<String, CanonicalError> {
+        let text = canonical::write(self)?;
+        if text.len() > LIST_LIMIT {
+            return Err(CanonicalError::TooLong {
+                length: text.len(),
+                limit: LIST_LIMIT,
+            });
+        }
+        Ok(text)
+    }
 }
 
 /// A list with its signature.
@@ -64,18 +80,24 @@ impl SignedRevocationList {
     ///
     /// [`CanonicalError::TooLong`].
     pub fn sign(list: &RevocationList, key: &PrivateKey) -> Result<Self, RevocationError> {
-        let list = canonical::write(list)?;
-        // What nobody would read must not be signed.
-        if list.len() > LIST_LIMIT {
-            return Err(CanonicalError::TooLong {
-                length: list.len(),
-                limit: LIST_LIMIT,
-            }
-            .into());
-        }
+        let list = list.to_text()?;
         let signature = key.sign(REVOCATIONS_NAMESPACE, list.as_bytes())?;
         Ok(Self {
             list,
+            signature: signature.encode(),
+        })
+    }
+
+    /// Takes over what `ssh-keygen -Y sign -n sealgate-revocations` wrote beside the text of a list.
+    ///
+    /// # Errors
+    ///
+    /// [`RevocationError::Signature`], also where the signature is not of this text.
+    pub fn of_openssh(list: &str, armored: &str) -> Result<Self, RevocationError> {
+        let (key, signature) = Signature::of_openssh(armored, REVOCATIONS_NAMESPACE)?;
+        key.verify(REVOCATIONS_NAMESPACE, list.as_bytes(), &signature)?;
+        Ok(Self {
+            list: list.to_owned(),
             signature: signature.encode(),
         })
     }
@@ -195,53 +217,60 @@ impl Revocations {
         }
     }
 
-    /// Takes a list over, if it is newer than the one before.
+    /// Takes a list over, if it is newer than the one before, whatever its dates are: what a newer one revokes stays revoked, and while that is stale or
+    /// of the future, no grant counts.
     ///
     /// # Errors
     ///
-    /// [`RevocationError`]; the list before stays. After one that goes backwards no grant counts until the newest is seen again; after two of one
-    /// number that differ, until there is one of a higher number: each of them may lack what the other one revokes.
+    /// [`RevocationError`]. After a list that goes backwards no grant counts until the newest is seen again; after two of one number that differ, until
+    /// there is one of a higher number: each of them may lack what the other one revokes.
     pub fn update(
         &mut self,
         signed: &SignedRevocationList,
         now: u64,
     ) -> Result<(), RevocationError> {
         let list = signed.verify(&self.deployment, &self.revokers)?;
-        if list.issued > now.saturating_add(SKEW) {
-            return Err(RevocationError::FromTheFuture {
-                issued: list.issued,
-                now,
-            });
-        }
-        if let Some((seen, text)) = &self.newest {
-            let trouble = if list.number < seen.number {
-                Some(RevocationError::RolledBack {
-                    found: list.number,
-                    seen: seen.number,
-                })
-            } else if list.number == seen.number && *text != signed.list {
+        let is_forked = matches!(self.trouble, Some(RevocationError::Forked { .. }));
+        let trouble = match &self.newest {
+            Some((seen, _)) if list.number < seen.number => Some(RevocationError::RolledBack {
+                found: list.number,
+                seen: seen.number,
+            }),
+            Some((seen, text)) if list.number == seen.number && *text != signed.list => {
                 Some(RevocationError::Forked {
                     number: list.number,
                 })
-            } else if list.number == seen.number {
-                self.trouble
-                    .clone()
-                    .filter(|trouble| matches!(trouble, RevocationError::Forked { .. }))
-            } else {
-                None
-            };
-            if let Some(trouble) = trouble {
-                // A fork is not forgotten over a list that goes backwards.
-                if !matches!(self.trouble, Some(RevocationError::Forked { .. })) {
-                    self.trouble = Some(trouble.clone());
-                }
-                return Err(trouble);
             }
+            Some((seen, _)) if list.number == seen.number && is_forked => self.trouble.clone(),
+            _ => None,
+        };
+        if let Some(trouble) = trouble {
+            // A fork is not forgotten over a list that goes backwards.
+            if !is_forked {
+                self.trouble = Some(trouble.clone());
+            }
+            return Err(trouble);
         }
-        self.fresh(&list, now)?;
+        let fresh = self.fresh(&list, now);
         self.newest = Some((list, signed.list.clone()));
         self.trouble = None;
-        Ok(())
+        fresh
+    }
+
+    /// Whether a list is the one that is gone by, so that taking it over would change nothing.
+    pub fn goes_by(&self, signed: &SignedRevocationList) -> bool {
+        let newest = self.newest.as_ref();
+        self.trouble.is_none() && newest.is_some_and(|(_, text)| *text == signed.list)
+    }
+
+    /// The same lists by other rules: those whom a configuration names now.
+    #[must_use]
+    pub fn with(&self, revokers: Vec<PublicKey>, maximum_age: u64) -> Self {
+        Self {
+            revokers,
+            maximum_age,
+            ..self.clone()
+        }
     }
 
     /// Whether a grant is revoked.

@@ -40,7 +40,8 @@ fn request() -> GrantRequest {
     GrantRequest {
         version: 1,
         deployment: "d".to_owned(),
-        id: "A".repeat(26),
+        id: String::new(),
+        nonce: "N".to_owned(),
         requester: "oscar".to_owned(),
         scope: Scope {
             bucket: "data".to_owned(),
@@ -49,9 +50,17 @@ fn request() -> GrantRequest {
         },
         reason: "the customer asked for it".to_owned(),
         ticket: "T-7".to_owned(),
+        made: NOW,
         not_before: NOW,
         expires: NOW + 3_600,
     }
+    .identified()
+    .unwrap()
+}
+
+/// Of a request that was changed, with the id that it has then.
+fn grant_anew(request: &GrantRequest, approvers: &[u8]) -> Grant {
+    grant_of(&request.clone().identified().unwrap(), approvers)
 }
 
 fn grant_of(request: &GrantRequest, approvers: &[u8]) -> Grant {
@@ -148,7 +157,7 @@ fn who_may_not_ask_gets_nothing_however_many_approve() {
         requester: "stranger".to_owned(),
         ..request()
     };
-    let error = grant_of(&strange, &[ALICE, BOB])
+    let error = grant_anew(&strange, &[ALICE, BOB])
         .verify("stranger", &rules(), &none_revoked(), NOW)
         .unwrap_err();
     assert!(matches!(error, GrantError::NotARequester { .. }), "{error}");
@@ -178,7 +187,7 @@ fn a_grant_in_use_ends_by_its_time_and_by_revocation() {
         verified.still_counts(&revocations, NOW + 3_600),
         Err(GrantError::Expired { .. })
     ));
-    let id = "A".repeat(26);
+    let id = request().id;
     revocations.update(&signed(&list(2, &[&id])), NOW).unwrap();
     assert_eq!(
         verified.still_counts(&revocations, NOW + 1),
@@ -201,7 +210,7 @@ fn an_identity_of_another_name_or_letter_case_is_still_the_approver() {
             requester: requester.to_owned(),
             ..request()
         };
-        let error = grant_of(&request, &[ALICE, BOB])
+        let error = grant_anew(&request, &[ALICE, BOB])
             .verify(requester, &rules, &none_revoked(), NOW)
             .unwrap_err();
         assert!(matches!(error, GrantError::SelfApproved { .. }), "{error}");
@@ -230,10 +239,17 @@ fn what_makes_no_sense_or_could_deceive_an_approver_is_not_granted() {
     for (unsound, part) in [
         (
             GrantRequest {
-                id: "A".to_owned(),
+                not_before: NOW - 1,
                 ..request()
             },
-            "id",
+            "beginning",
+        ),
+        (
+            GrantRequest {
+                made: NOW - 8 * 24 * 3_600,
+                ..request()
+            },
+            "beginning",
         ),
         (of_scope(scope("", "", &good)), "bucket"),
         (of_scope(scope("a/b", "", &good)), "bucket"),
@@ -262,24 +278,63 @@ fn what_makes_no_sense_or_could_deceive_an_approver_is_not_granted() {
             "ticket",
         ),
     ] {
-        let error = verify(&grant_of(&unsound, &[ALICE, BOB])).unwrap_err();
+        let error = verify(&grant_anew(&unsound, &[ALICE, BOB])).unwrap_err();
         assert!(matches!(error, GrantError::Unsound { .. }), "{error}");
         assert!(error.to_string().contains(part), "{error}");
     }
 }
 
 #[test]
-fn ids_have_one_form() {
-    let id = id_of(&[0xff; ID_ENTROPY]);
-    assert!(is_id(&id), "{id}");
+fn an_id_means_one_text() {
+    assert!(is_id(&request().id), "{}", request().id);
     for other in [
         "",
         "../../x",
-        &"a".repeat(26),
-        &"1".repeat(26),
-        &"A".repeat(27),
+        &"a".repeat(32),
+        &"1".repeat(32),
+        &"A".repeat(33),
     ] {
         assert!(!is_id(other), "{other}");
+    }
+    // Another text under an id that approvers have seen, signed by all of them.
+    let wider = GrantRequest {
+        scope: Scope {
+            prefix: String::new(),
+            ..request().scope
+        },
+        ..request()
+    };
+    let error = verify(&grant_of(&wider, &[ALICE, BOB])).unwrap_err();
+    assert!(error.to_string().contains("request's id"), "{error}");
+    assert_ne!(wider.identified().unwrap().id, request().id);
+    let again = GrantRequest {
+        nonce: "M".to_owned(),
+        ..request()
+    };
+    assert_ne!(again.identified().unwrap().id, request().id);
+}
+
+#[test]
+fn who_acts_as_another_identity_is_still_themselves() {
+    let mut rules = rules();
+    rules.requesters.insert("on-call".to_owned());
+    rules.approvers[0].identities = ["corp/alice@example.org".to_owned()].into();
+    let request = GrantRequest {
+        requester: "on-call".to_owned(),
+        ..request()
+    };
+    let grant = grant_anew(&request, &[ALICE, BOB]);
+    let by = |person| {
+        let user = User {
+            identity: "on-call",
+            person,
+        };
+        grant.verify(user, &rules, &none_revoked(), NOW)
+    };
+    by("corp/carol@example.org").unwrap();
+    for person in ["corp/alice@example.org", "Alice", "bob"] {
+        let error = by(person).unwrap_err();
+        assert!(matches!(error, GrantError::SelfApproved { .. }), "{error}");
     }
 }
 
@@ -354,7 +409,7 @@ fn forged_approvals_make_a_grant_fail_whatever_the_others_are() {
     // An approval of another request.
     let other = grant_of(
         &GrantRequest {
-            id: "B".repeat(26),
+            id: "B".repeat(32),
             ..request()
         },
         &[BOB],
@@ -404,12 +459,12 @@ fn whatever_is_changed_in_the_request_no_signature_fits_any_more() {
             ..request()
         },
         GrantRequest {
-            id: "B".repeat(26),
+            nonce: "B".to_owned(),
             ..request()
         },
     ] {
         let tampered = Grant {
-            request: changed.to_text().unwrap(),
+            request: changed.identified().unwrap().to_text().unwrap(),
             approvals: genuine.approvals.clone(),
         };
         assert_eq!(verify(&tampered), Err(GrantError::ForgedApproval));
@@ -464,7 +519,7 @@ fn other_deployments_other_versions_and_long_grants_do_not_count() {
         },
     ] {
         assert_eq!(
-            verify(&grant_of(&foreign, &[ALICE, BOB])),
+            verify(&grant_anew(&foreign, &[ALICE, BOB])),
             Err(GrantError::Foreign)
         );
     }
@@ -474,7 +529,7 @@ fn other_deployments_other_versions_and_long_grants_do_not_count() {
             expires,
             ..request()
         };
-        let error = verify(&grant_of(&long, &[ALICE, BOB])).unwrap_err();
+        let error = verify(&grant_anew(&long, &[ALICE, BOB])).unwrap_err();
         assert!(matches!(error, GrantError::TooLong { .. }), "{error}");
     }
 }
@@ -495,7 +550,7 @@ fn a_revoked_grant_fails_and_so_does_every_grant_without_a_fresh_list() {
     revocations.update(&signed(&list(1, &["C"])), NOW).unwrap();
     assert_eq!(with(&revocations, NOW), Ok(()));
     revocations
-        .update(&signed(&list(2, &[&"A".repeat(26)])), NOW)
+        .update(&signed(&list(2, &[&request().id])), NOW)
         .unwrap();
     assert_eq!(with(&revocations, NOW), Err(GrantError::Revoked));
 
@@ -507,7 +562,7 @@ fn a_revoked_grant_fails_and_so_does_every_grant_without_a_fresh_list() {
         Err(RevocationError::RolledBack { found: 1, seen: 2 }.into())
     );
     revocations
-        .update(&signed(&list(2, &[&"A".repeat(26)])), NOW)
+        .update(&signed(&list(2, &[&request().id])), NOW)
         .unwrap();
     assert_eq!(with(&revocations, NOW), Err(GrantError::Revoked));
     let fork = revocations.update(&signed(&list(2, &[])), NOW);
@@ -517,7 +572,7 @@ fn a_revoked_grant_fails_and_so_does_every_grant_without_a_fresh_list() {
     assert_eq!(with(&revocations, NOW), forked);
     assert!(
         revocations
-            .update(&signed(&list(2, &[&"A".repeat(26)])), NOW)
+            .update(&signed(&list(2, &[&request().id])), NOW)
             .is_err()
     );
     assert!(revocations.update(&signed(&list(1, &["C"])), NOW).is_err());
@@ -532,7 +587,7 @@ fn a_revoked_grant_fails_and_so_does_every_grant_without_a_fresh_list() {
         longest: 36_000,
         ..rules()
     };
-    let lasting = grant_of(
+    let lasting = grant_anew(
         &GrantRequest {
             expires: NOW + 30_000,
             ..request()
@@ -597,8 +652,14 @@ fn lists_of_others_for_others_and_of_the_future_are_refused() {
     };
     let error = revocations.update(&signed(&early), NOW).unwrap_err();
     assert!(matches!(error, RevocationError::FromTheFuture { .. }));
-    assert_eq!(revocations.number(), Some(1));
-    let text = signed(&list(2, &["C"])).to_text().unwrap();
+    // It is newer all the same, so that what it revokes does not count by the one before, and nothing else does.
+    assert_eq!(revocations.number(), Some(9));
+    assert!(matches!(
+        revocations.is_revoked("A", NOW),
+        Err(RevocationError::FromTheFuture { .. })
+    ));
+    assert!(revocations.update(&signed(&list(2, &[])), NOW).is_err());
+    let text = signed(&list(10, &["C"])).to_text().unwrap();
     revocations
         .update(&SignedRevocationList::of_text(&text).unwrap(), NOW)
         .unwrap();

@@ -22,7 +22,7 @@ pub const APPROVALS_LIMIT: usize = 16;
 pub struct Approver {
     /// Their name. An identity of the same name, in whatever letter case, is the same person.
     pub name: String,
-    /// Identities of other names that are theirs, too.
+    /// Identities of other names that are theirs, too: those of the configuration, or `provider/subject` of web identities.
     pub identities: BTreeSet<String>,
     /// Their public key.
     pub key: PublicKey,
@@ -113,6 +113,9 @@ pub enum GrantError {
         /// How many it takes.
         quorum: usize,
     },
+    /// The gateway goes by no rules.
+    #[error("this gateway has no rules for grants")]
+    NoRules,
     /// It was revoked.
     #[error("the grant was revoked")]
     Revoked,
@@ -130,7 +133,9 @@ pub enum GrantError {
 impl Approver {
     /// Whether an identity is theirs.
     fn is(&self, identity: &str) -> bool {
-        self.name.eq_ignore_ascii_case(identity) || self.identities.contains(identity)
+        let mut others = self.identities.iter();
+        self.name.eq_ignore_ascii_case(identity)
+            || others.any(|other| other.eq_ignore_ascii_case(identity))
     }
 }
 
@@ -170,6 +175,8 @@ impl GrantRequest {
     ///
     /// [`GrantError`].
     pub fn fits(&self, rules: &Rules) -> Result<(), GrantError> {
+        // First of all, so that no error repeats a text that deceives.
+        self.check_texts()?;
         if self.version != VERSION || self.deployment != rules.deployment {
             return Err(GrantError::Foreign);
         }
@@ -178,7 +185,6 @@ impl GrantRequest {
                 requester: self.requester.clone(),
             });
         }
-        self.check_texts()?;
         let seconds = self.expires.saturating_sub(self.not_before);
         if seconds == 0 || seconds > rules.longest {
             return Err(GrantError::TooLong {
@@ -187,6 +193,41 @@ impl GrantRequest {
             });
         }
         Ok(())
+    }
+
+    fn is_now(&self, now: u64) -> Result<(), GrantError> {
+        if now < self.not_before {
+            return Err(GrantError::NotYet {
+                not_before: self.not_before,
+                now,
+            });
+        }
+        if now >= self.expires {
+            return Err(GrantError::Expired {
+                expires: self.expires,
+                now,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Who uses a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User<'a> {
+    /// The identity, or the role.
+    pub identity: &'a str,
+    /// Whoever acts as it, where that is not the identity itself: another identity, or `provider/subject` of a web identity; empty else.
+    pub person: &'a str,
+}
+
+impl<'a> From<&'a str> for User<'a> {
+    /// An identity that acts for itself.
+    fn from(identity: &'a str) -> Self {
+        Self {
+            identity,
+            person: "",
+        }
     }
 }
 
@@ -203,33 +244,23 @@ impl Grant {
     /// # Errors
     ///
     /// [`GrantError`]; a single approval that is not good makes the grant fail, whatever the others are.
-    pub fn verify(
+    pub fn verify<'a>(
         &self,
-        user: &str,
+        user: impl Into<User<'a>>,
         rules: &Rules,
         revocations: &Revocations,
         now: u64,
     ) -> Result<VerifiedGrant, GrantError> {
+        let user = user.into();
         let request: GrantRequest = canonical::read(&self.request, REQUEST_LIMIT)?;
-        if request.requester != user {
+        if request.requester != user.identity {
             return Err(GrantError::OfSomebodyElse {
                 requester: request.requester,
             });
         }
         request.fits(rules)?;
-        if now < request.not_before {
-            return Err(GrantError::NotYet {
-                not_before: request.not_before,
-                now,
-            });
-        }
-        if now >= request.expires {
-            return Err(GrantError::Expired {
-                expires: request.expires,
-                now,
-            });
-        }
-        let approvers = self.approvers(&request, rules)?;
+        request.is_now(now)?;
+        let approvers = self.approvers(&request, user.person, rules)?;
         let quorum = rules.quorum.max(1);
         if approvers.len() < quorum {
             return Err(GrantError::TooFewApprovals {
@@ -247,6 +278,7 @@ impl Grant {
     fn approvers(
         &self,
         request: &GrantRequest,
+        person: &str,
         rules: &Rules,
     ) -> Result<BTreeSet<String>, GrantError> {
         if self.approvals.len() > APPROVALS_LIMIT {
@@ -262,10 +294,12 @@ impl Grant {
                 &self.request,
                 (&approval.key, &approval.signature),
             )?;
-            if rules.is_key_of(&approver.key, &request.requester) {
-                return Err(GrantError::SelfApproved {
-                    requester: request.requester.clone(),
-                });
+            for asker in [request.requester.as_str(), person] {
+                if !asker.is_empty() && rules.is_key_of(&approver.key, asker) {
+                    return Err(GrantError::SelfApproved {
+                        requester: asker.to_owned(),
+                    });
+                }
             }
             if keys.insert(approver.key) {
                 names.insert(approver.name.to_ascii_lowercase());
@@ -296,14 +330,9 @@ impl VerifiedGrant {
     ///
     /// # Errors
     ///
-    /// [`GrantError::Expired`], [`GrantError::Revoked`] and [`GrantError::Revocations`].
+    /// [`GrantError::NotYet`], [`GrantError::Expired`], [`GrantError::Revoked`] and [`GrantError::Revocations`].
     pub fn still_counts(&self, revocations: &Revocations, now: u64) -> Result<(), GrantError> {
-        if now >= self.request.expires {
-            return Err(GrantError::Expired {
-                expires: self.request.expires,
-                now,
-            });
-        }
+        self.request.is_now(now)?;
         if revocations.is_revoked(&self.request.id, now)? {
             return Err(GrantError::Revoked);
         }

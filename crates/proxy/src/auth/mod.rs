@@ -52,6 +52,6 @@ pub use payload::{ChunkSigner, PayloadMode};
 pub use presigned::{PresignedQuery, parse_presigned_query, strip_auth_query};
 pub use redaction::redacted_uri;
 pub use session::SecurityToken;
-pub use signing::{SigningError, UpstreamCredentials, sign};
+pub use signing::{SigningError, UpstreamCredentials, sign, sign_for};
 pub use sts::authenticate_sts;
 pub use timestamp::AmzDate;

@@ -8,8 +8,8 @@ use http::request::Parts;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::canonical::{ALGORITHM, CanonicalRequest, canonical_query, credential_scope};
-use super::keys::{SecretAccessKey, SigningKey};
+use super::canonical::{ALGORITHM, CanonicalRequest, canonical_query, credential_scope_for};
+use super::keys::{SecretAccessKey, Service, SigningKey};
 use super::timestamp::AmzDate;
 
 const AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
@@ -66,6 +66,21 @@ pub fn sign(
     payload: &str,
     now: SystemTime,
 ) -> Result<(), SigningError> {
+    sign_for(Service::S3, parts, credentials, region, payload, now)
+}
+
+/// As [`sign`], for a service.
+///
+/// # Errors
+/// As [`sign`].
+pub fn sign_for(
+    service: Service,
+    parts: &mut Parts,
+    credentials: &UpstreamCredentials,
+    region: &str,
+    payload: &str,
+    now: SystemTime,
+) -> Result<(), SigningError> {
     let authority = parts
         .uri
         .authority()
@@ -93,7 +108,7 @@ pub fn sign(
         .collect();
     names.sort_unstable();
     let signed_headers = names.join(";");
-    let scope = credential_scope(date.day(), region);
+    let scope = credential_scope_for(service, date.day(), region);
     let request = CanonicalRequest {
         method: parts.method.as_str(),
         path: parts.uri.path(),
@@ -103,7 +118,7 @@ pub fn sign(
         signed_headers: &signed_headers,
         payload_hash: payload,
     };
-    let key = SigningKey::derive(&credentials.secret, date.day(), region);
+    let key = SigningKey::derive_for(service, &credentials.secret, date.day(), region);
     // Every listed name was just read from the headers, so none can be missing.
     let signature = request
         .sign(&key, &date, &scope)

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use sealgate_access::grant::GrantRequest;
 use sealgate_access::{
     Action, Circumstances, Decision, Engine, Level, Principal, Question, Resource, Role,
     schema_text,
@@ -101,6 +103,10 @@ struct TestArguments {
     #[arg(long = "certificate", value_name = "NAME")]
     certificates: Vec<String>,
 
+    /// With a break-glass grant, as if it counted: the request, as `sealgate grant show ID --output FILE` writes it
+    #[arg(long, value_name = "FILE", conflicts_with = "anonymous")]
+    grant: Option<PathBuf>,
+
     /// Print one JSON document instead of text
     #[arg(long)]
     json: bool,
@@ -147,12 +153,16 @@ fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
 fn test(arguments: &TestArguments) -> anyhow::Result<bool> {
     let config = Config::load(&arguments.config)?;
     let principal = principal(arguments, &config)?;
+    let grant = grant(arguments)?;
     let mut answers = Vec::new();
     for name in &arguments.actions {
         let action = Action::named(name).ok_or_else(|| {
             anyhow::anyhow!("there is no action {name:?}; `sealgate policy actions` lists them")
         })?;
-        let circumstances = circumstances(arguments, action)?;
+        let circumstances = Circumstances {
+            grant: grant.as_ref().map(|request| request.id.clone()),
+            ..circumstances(arguments, action)?
+        };
         let resource = resource(action, &arguments.resource)?;
         let question = Question {
             principal,
@@ -163,10 +173,23 @@ fn test(arguments: &TestArguments) -> anyhow::Result<bool> {
         answers.push(Answer {
             action,
             resource: resource.arn(),
-            decision: config
-                .policy
-                .as_ref()
-                .map(|engine| engine.decide(&question)),
+            is_outside: grant.as_ref().is_some_and(|request| {
+                let (bucket, key) = match resource {
+                    Resource::Object { bucket, key } => (bucket, key),
+                    Resource::Bucket(bucket) => {
+                        (bucket, circumstances.prefix.as_deref().unwrap_or_default())
+                    }
+                    Resource::Service => ("", ""),
+                };
+                !request.scope.allows(action, bucket, key)
+            }),
+            decision: config.policy.as_ref().map(|engine| {
+                let decision = engine.decide(&question);
+                match &grant {
+                    Some(request) => decision.granted(&request.id),
+                    None => decision,
+                }
+            }),
         });
     }
     let all = answers.iter().all(Answer::is_allowed);
@@ -189,16 +212,19 @@ fn test(arguments: &TestArguments) -> anyhow::Result<bool> {
 struct Answer {
     action: Action,
     resource: String,
+    /// With a grant whose scope does not have it: then nothing else counts.
+    is_outside: bool,
     decision: Option<Decision>,
 }
 
 impl Answer {
     fn is_allowed(&self) -> bool {
-        self.decision.as_ref().is_none_or(Decision::is_allowed)
+        !self.is_outside && self.decision.as_ref().is_none_or(Decision::is_allowed)
     }
 
     fn reason(&self) -> String {
         match &self.decision {
+            _ if self.is_outside => "denied, because it is outside of the grant's scope".to_owned(),
             Some(decision) => decision.to_string(),
             None => "allowed, because there is no [policy]".to_owned(),
         }
@@ -255,6 +281,24 @@ fn principal<'a>(arguments: &'a TestArguments, config: &Config) -> anyhow::Resul
         "there is no identity and no role {name:?} in the configuration"
     );
     Ok(Principal::Identity(name))
+}
+
+/// The request of a grant. Signatures, time and revocations are for gateways to look at.
+fn grant(arguments: &TestArguments) -> anyhow::Result<Option<GrantRequest>> {
+    let Some(path) = &arguments.grant else {
+        return Ok(None);
+    };
+    let named = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| named.to_string())?;
+    let request = GrantRequest::of_text(&text)
+        .map_err(|error| anyhow::anyhow!("{named}: the request {error}"))?;
+    request.check_texts().with_context(|| named.to_string())?;
+    anyhow::ensure!(
+        arguments.identity.as_ref() == Some(&request.requester),
+        "the grant is {:?}'s and nobody else's",
+        request.requester
+    );
+    Ok(Some(request))
 }
 
 fn circumstances(arguments: &TestArguments, action: Action) -> anyhow::Result<Circumstances> {

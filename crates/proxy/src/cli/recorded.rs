@@ -192,6 +192,39 @@ where
     outcome
 }
 
+/// Records a step of a break-glass grant in the log of commands, where there is one: it opens no key, and gateways record it, too.
+///
+/// # Errors
+/// Where it can't be recorded, unless `audit.on_failure` lets it go on.
+pub(super) async fn note(
+    config: &Config,
+    operation: &str,
+    grant: &str,
+    what: String,
+) -> anyhow::Result<()> {
+    let Some(log) = config.audit.as_ref().and_then(AuditConfig::for_commands) else {
+        return Ok(());
+    };
+    let event = Event::intent(Decision {
+        request: new_request_id(),
+        identity: this_operator(),
+        grant: Some(grant.to_owned()),
+        operation: operation.to_owned(),
+        policy: Some(what),
+        ..Decision::new(Verdict::Allow)
+    });
+    match Box::pin(write(&log, vec![event])).await {
+        Err(error) if log.on_failure == OnFailure::Allow => {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the step was not recorded, and goes on because audit.on_failure is \"allow\""
+            );
+            Ok(())
+        }
+        outcome => outcome.context("nothing was done, because it can't be recorded"),
+    }
+}
+
 /// Writes records and hands them to the receiver.
 async fn write(config: &AuditConfig, events: Vec<Event>) -> anyhow::Result<()> {
     let _turn = turn(config).await?;

@@ -61,7 +61,7 @@ impl Service {
         gateway.watch_storage();
         gateway.watch_key_services();
         gateway.drop_expired_keys();
-        gateway.watch_grants()?;
+        gateway.watch_grants();
         let watch = gateway.watch_control();
         let serving = Arc::clone(&gateway);
         let (stop, stopped) = oneshot::channel();

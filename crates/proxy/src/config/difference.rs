@@ -4,7 +4,8 @@
 use toml::{Table, Value};
 
 /// Keys that take effect while a gateway runs; a key below one of them does, too.
-const LIVE: [&str; 12] = [
+const LIVE: [&str; 13] = [
+    "grants",
     "identity",
     "limits.concurrent_requests",
     "limits.per_address",

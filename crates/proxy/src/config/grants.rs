@@ -9,9 +9,11 @@ use sealgate_access::grant::{Approver, Rules};
 
 use super::identity::{IdentityConfig, checked_name};
 use super::secret::Surroundings;
+use super::sessions::RoleConfig;
 use super::table::{Table, Value};
 use super::upstream::read_ca_file;
 use super::web_address::{self, WebAddress};
+use super::web_identity::WebIdentityProviderConfig;
 
 /// The most approvers, and the most keys of one of them: each may cost the verification of a signature.
 const APPROVERS_LIMIT: usize = 32;
@@ -26,7 +28,11 @@ const REVOKERS_LIMIT: usize = 8;
 /// The most words of the command that notifies.
 const COMMAND_LIMIT: usize = 32;
 
+/// For how long after it was signed a list of revocations is good, if nobody says. So long can whoever runs the storage hide a newer one.
+const USUAL_AGE: Duration = Duration::from_mins(10);
+
 const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
 const WEEK: Duration = Duration::from_hours(7 * 24);
 
 /// What break-glass grants need.
@@ -64,22 +70,57 @@ pub struct NotifyConfig {
     pub command: Vec<String>,
 }
 
+/// Who there is in the rest of the configuration.
+pub(super) struct People<'a> {
+    /// The identities.
+    pub(super) identities: &'a [IdentityConfig],
+    /// What they, and web identities, may become.
+    pub(super) roles: &'a [RoleConfig],
+    /// Whose word is taken for web identities.
+    pub(super) providers: &'a [WebIdentityProviderConfig],
+    /// Whether sessions can be made.
+    pub(super) has_sessions: bool,
+    /// Whether policies decide.
+    pub(super) has_policy: bool,
+}
+
+impl People<'_> {
+    /// Whether there is an identity or a role of this name.
+    fn has(&self, name: &str) -> bool {
+        self.identities.iter().any(|one| one.name == name)
+            || self.roles.iter().any(|role| role.name == name)
+    }
+
+    /// Whether a name means somebody: an identity, a role, or `provider/subject` of a web identity.
+    fn know(&self, name: &str) -> bool {
+        let of_provider = name.split_once('/').is_some_and(|(provider, subject)| {
+            !subject.is_empty() && self.providers.iter().any(|one| one.name == provider)
+        });
+        of_provider || self.has(name)
+    }
+}
+
 /// Reads the table.
 pub(super) fn read(
     mut table: Table<'_>,
     deployment: Option<&str>,
-    identities: &[IdentityConfig],
-    has_sessions: bool,
+    people: &People<'_>,
     surroundings: Surroundings<'_>,
 ) -> Option<GrantsConfig> {
-    if !has_sessions {
+    if !people.has_policy {
+        table.problem::<()>(
+            "there is no [policy], so every identity may do everything without a grant",
+            "add [policy] with rules that say who may do what (docs/access.md)",
+        );
+    }
+    if !people.has_sessions {
         table.problem::<()>(
             "there is nothing to make the credentials of a grant with",
             "add [sessions] with secrets = [\"file:session-secret\"], the same on every replica",
         );
     }
-    let requesters = read_requesters(&mut table, identities);
-    let approvers = read_approvers(&mut table);
+    let requesters = read_requesters(&mut table, people);
+    let approvers = read_approvers(&mut table, people);
     let quorum = table.count("quorum", 2, 1..=QUORUM_LIMIT);
     if let (Some(approvers), Some(quorum)) = (&approvers, quorum) {
         let people: BTreeSet<&str> = approvers.iter().map(|one| one.name.as_str()).collect();
@@ -125,10 +166,8 @@ pub(super) fn read(
 }
 
 /// The identities that may ask: by their names, or by their groups.
-fn read_requesters(
-    table: &mut Table<'_>,
-    identities: &[IdentityConfig],
-) -> Option<BTreeSet<String>> {
+fn read_requesters(table: &mut Table<'_>, people: &People<'_>) -> Option<BTreeSet<String>> {
+    let identities = people.identities;
     let names = table.take("requesters");
     let groups = table.take("requester_groups");
     if names.is_none() && groups.is_none() {
@@ -142,10 +181,13 @@ fn read_requesters(
         let name = item.text()?;
         if name == "*" {
             found.extend(identities.iter().map(|identity| identity.name.clone()));
-        } else if identities.iter().any(|identity| identity.name == name) {
+        } else if people.has(name) {
             found.insert(name.to_owned());
         } else {
-            return item.problem("there is no such identity", "name one of [[identity]]");
+            return item.problem(
+                "there is no such identity",
+                "name one of [[identity]] or [[role]]",
+            );
         }
     }
     for item in texts(groups.as_ref())? {
@@ -169,7 +211,7 @@ fn texts<'a>(value: Option<&Value<'a>>) -> Option<Vec<Value<'a>>> {
     value.map_or_else(|| Some(Vec::new()), Value::texts)
 }
 
-fn read_approvers(table: &mut Table<'_>) -> Option<Vec<Approver>> {
+fn read_approvers(table: &mut Table<'_>, people: &People<'_>) -> Option<Vec<Approver>> {
     let tables = table.tables("approver");
     let count = tables.len();
     if !(1..=APPROVERS_LIMIT).contains(&count) {
@@ -182,7 +224,7 @@ fn read_approvers(table: &mut Table<'_>) -> Option<Vec<Approver>> {
     let mut keys = BTreeSet::new();
     let read: Vec<_> = tables
         .into_iter()
-        .filter_map(|table| read_approver(table, &mut names, &mut keys))
+        .filter_map(|table| read_approver(table, people, &mut names, &mut keys))
         .collect();
     (read.len() == count).then(|| read.into_iter().flatten().collect())
 }
@@ -190,6 +232,7 @@ fn read_approvers(table: &mut Table<'_>) -> Option<Vec<Approver>> {
 /// One approver, once for each of their keys.
 fn read_approver(
     mut table: Table<'_>,
+    people: &People<'_>,
     names: &mut BTreeSet<String>,
     taken: &mut BTreeSet<PublicKey>,
 ) -> Option<Vec<Approver>> {
@@ -209,7 +252,17 @@ fn read_approver(
         Some(value) => value.texts().and_then(|items| {
             items
                 .iter()
-                .map(|item| checked_name(item, item.text()?))
+                .map(|item| {
+                    let name = item.text()?;
+                    if people.know(name) {
+                        return Some(name.to_owned());
+                    }
+                    // A typo would let them approve for themselves.
+                    item.problem(
+                        "there is no such identity",
+                        "name one of [[identity]] or [[role]], or \"PROVIDER/SUBJECT\" of a [[web_identity_provider]]",
+                    )
+                })
                 .collect::<Option<BTreeSet<_>>>()
         }),
         None => Some(BTreeSet::new()),
@@ -265,7 +318,7 @@ fn read_revocations(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Opt
     let keys = table
         .require("public_keys", "public_keys = [\"ssh-ed25519 AAAA…\"]")
         .and_then(|value| read_keys(&value, REVOKERS_LIMIT));
-    let maximum_age = table.duration("max_age", Duration::from_hours(1), MINUTE..=WEEK);
+    let maximum_age = table.duration("max_age", USUAL_AGE, MINUTE..=HOUR);
     let ca_file = read_ca_file(&mut table, surroundings);
     let allow_plaintext = table.flag("allow_plaintext");
     let source = match table.take("source") {
@@ -359,6 +412,9 @@ mod tests {
         secrets = ["env:SESSIONS"]
     "#;
 
+    const POLICY: &str =
+        "[[policy.rule]]\nid = \"app\"\nidentities = [\"app\"]\nallow = [\"admin\"]\n";
+
     fn parse(text: &str) -> Result<Config, String> {
         let surroundings = Surroundings {
             directory: std::path::Path::new("/nonexistent"),
@@ -369,7 +425,7 @@ mod tests {
 
     fn grants(head: &str, bobs: &str, revocations: &str, rest: &str) -> String {
         format!(
-            "[grants]\n{head}\n[[grants.approver]]\nname = \"alice\"\npublic_keys = [\"{ALICE}\"]\nidentities = [\"alice-laptop\"]\n[[grants.approver]]\nname = \"bob\"\npublic_keys = [\"{bobs}\"]\n[grants.revocations]\npublic_keys = [\"{BOB}\"]\n{revocations}\n{rest}\n"
+            "{POLICY}[grants]\n{head}\n[[grants.approver]]\nname = \"alice\"\npublic_keys = [\"{ALICE}\"]\nidentities = [\"app\"]\n[[grants.approver]]\nname = \"bob\"\npublic_keys = [\"{bobs}\"]\n[grants.revocations]\npublic_keys = [\"{BOB}\"]\n{revocations}\n{rest}\n"
         )
     }
 
@@ -431,6 +487,14 @@ mod tests {
                 grants(all, BOB, "", "").replace("\"bob\"", "\"ALICE\""),
                 "another approver has this name",
             ),
+            (
+                grants(all, BOB, "", "").replace("[\"app\"]", "[\"ap\"]"),
+                "there is no such identity",
+            ),
+            (
+                grants(all, BOB, "", "").replace("[\"app\"]", "[\"corp/alice\"]"),
+                "there is no such identity",
+            ),
         ] {
             let error = parse(&text).unwrap_err();
             assert!(error.contains(part), "{part}: {error}");
@@ -443,5 +507,8 @@ mod tests {
         };
         let error = Config::parse(&text, surroundings).unwrap_err().to_string();
         assert!(error.contains("add [sessions]"), "{error}");
+        let text = format!("{REST}{}", grants(all, BOB, "", "")).replace(POLICY, "");
+        let error = Config::parse(&text, surroundings).unwrap_err().to_string();
+        assert!(error.contains("there is no [policy]"), "{error}");
     }
 }

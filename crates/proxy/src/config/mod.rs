@@ -317,24 +317,6 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         identities.as_deref().unwrap_or_default(),
         surroundings,
     );
-    let grants = match root.take("grants") {
-        Some(value) => value
-            .table()
-            .and_then(|table| {
-                grants::read(
-                    table,
-                    deployment.as_deref(),
-                    identities.as_deref().unwrap_or_default(),
-                    // Where it is wrong, that is the problem to tell.
-                    short_lived
-                        .as_ref()
-                        .is_none_or(|found| found.sessions.is_some()),
-                    surroundings,
-                )
-            })
-            .map(|grants| Some(Arc::new(grants))),
-        None => Some(None),
-    };
     let anonymous = anonymous::read_all(&mut root);
     let policy = match root.take("policy") {
         Some(value) => policy::read(
@@ -345,6 +327,24 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
             surroundings,
         )
         .map(Some),
+        None => Some(None),
+    };
+    let grants = match root.take("grants") {
+        Some(value) => value
+            .table()
+            .and_then(|table| {
+                let known = short_lived.as_ref();
+                let people = grants::People {
+                    identities: identities.as_deref().unwrap_or_default(),
+                    roles: known.map_or(&[], |found| &found.roles),
+                    providers: known.map_or(&[], |found| &found.providers),
+                    // Where one of them is wrong, that is the problem to tell.
+                    has_sessions: known.is_none_or(|found| found.sessions.is_some()),
+                    has_policy: !matches!(policy, Some(None)),
+                };
+                grants::read(table, deployment.as_deref(), &people, surroundings)
+            })
+            .map(|grants| Some(Arc::new(grants))),
         None => Some(None),
     };
     let defaults = domain::Defaults {

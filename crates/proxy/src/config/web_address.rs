@@ -3,7 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::endpoint::{self, Endpoint};
+use anyhow::{Context as _, ensure};
+
+use super::endpoint::{self, Endpoint, Scheme};
 use super::table::{Table, Value};
 
 /// A URL with path and query.
@@ -23,6 +25,39 @@ impl fmt::Display for WebAddress {
     }
 }
 
+impl WebAddress {
+    /// Reads one that a command is given. Plaintext is for this machine alone.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn parse(text: &str, ca_file: Option<PathBuf>) -> anyhow::Result<Self> {
+        let (endpoint, path) =
+            split(text).context("is not a URL: write one such as https://gateway.example.org")?;
+        ensure!(
+            endpoint.scheme() == Scheme::Https || endpoint.is_loopback(),
+            "is plaintext http to another machine: write https"
+        );
+        Ok(Self {
+            endpoint,
+            path,
+            // The environment may name authorities for all that is https.
+            ca_file,
+        })
+    }
+}
+
+fn split(text: &str) -> Option<(Endpoint, String)> {
+    let start = text.find("://").map_or(0, |place| place + 3);
+    let end = text
+        .get(start..)
+        .and_then(|rest| rest.find('/'))
+        .map_or(text.len(), |place| start + place);
+    let (server, path) = text.split_at_checked(end)?;
+    let path = if path.is_empty() { "/" } else { path };
+    path.parse::<http::uri::PathAndQuery>().ok()?;
+    Some((Endpoint::parse(server)?, path.to_owned()))
+}
+
 /// Reads one, and refuses plaintext over a network unless the table says `allow_plaintext = true`.
 pub(super) fn read(
     table: &Table<'_>,
@@ -31,15 +66,7 @@ pub(super) fn read(
     ca_file: Option<PathBuf>,
 ) -> Option<WebAddress> {
     let text = value.text()?;
-    let start = text.find("://").map_or(0, |place| place + 3);
-    let end = text
-        .get(start..)
-        .and_then(|rest| rest.find('/'))
-        .map_or(text.len(), |place| start + place);
-    let (server, path) = text.split_at_checked(end)?;
-    let path = if path.is_empty() { "/" } else { path };
-    let is_path = path.parse::<http::uri::PathAndQuery>().is_ok();
-    let Some(endpoint) = Endpoint::parse(server).filter(|_| is_path) else {
+    let Some((endpoint, path)) = split(text) else {
         return value.problem(
             "not a URL",
             "write one such as \"https://hooks.example.org/path\"",
@@ -48,7 +75,7 @@ pub(super) fn read(
     endpoint::check_plaintext(table, value, &endpoint, allow_plaintext, ca_file.is_some())?;
     Some(WebAddress {
         endpoint,
-        path: path.to_owned(),
+        path,
         ca_file,
     })
 }

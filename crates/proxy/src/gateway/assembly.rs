@@ -161,10 +161,7 @@ impl Gateway {
             key_checks: KeyChecks::register(&health, &config),
             health,
             audit: OnceLock::new(),
-            grants: config
-                .grants
-                .as_ref()
-                .map(|grants| Authority::new(grants, Clock::system())),
+            grants: Authority::new(&config.deployment, config.grants.as_ref(), Clock::system()),
             live: ArcSwap::from_pointee(Live::new(&config)?),
             auth_settings: AuthSettings {
                 external_hosts: config.listener.external_hosts.clone(),

@@ -64,7 +64,7 @@ impl Gateway {
         line.identity = Some(caller.label());
         trail.identify(&caller);
         trail.ask(line.operation, bucket.as_str(), "", None);
-        let granted = self.admit(&live, &caller, connection, &trail)?;
+        let granted = self.admit(&live, &caller, connection, &trail).await?;
         let place = live.places.signed()?;
         place.inherit(&place_of_nobody);
         drop(place_of_nobody);

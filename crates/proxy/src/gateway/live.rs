@@ -210,6 +210,7 @@ impl Gateway {
     pub(crate) fn adopt(&self, config: &Config) -> anyhow::Result<()> {
         let next = self.live.load().next(config)?;
         self.live.store(Arc::new(next));
+        self.grants.adopt(config.grants.as_ref());
         Ok(())
     }
 }

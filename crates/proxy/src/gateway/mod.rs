@@ -27,6 +27,7 @@ mod places;
 pub mod probe;
 mod quorum;
 mod recovery_senders;
+mod revocations_watch;
 pub(crate) mod rewrap;
 mod self_check;
 mod short_lived;
@@ -111,8 +112,8 @@ pub struct Gateway {
     key_checks: KeyChecks,
     /// The log of decisions, once it is open.
     audit: OnceLock<Arc<Audit>>,
-    /// What grants are worth, where the configuration has rules for them.
-    grants: Option<Arc<Authority>>,
+    /// What grants are worth.
+    grants: Arc<Authority>,
     auth_settings: AuthSettings,
     live: ArcSwap<Live>,
     pages: pages::Decisions,
@@ -284,7 +285,7 @@ impl Gateway {
             None
         } else {
             trail.identify(&caller);
-            self.admit(&live, &caller, &connection, trail)?
+            self.admit(&live, &caller, &connection, trail).await?
         };
         let identity = self.admit_identity(&live, &caller, &place)?;
         let pace = Pace::new(address.into_iter().chain(identity));

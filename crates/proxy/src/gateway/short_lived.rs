@@ -7,14 +7,15 @@ use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use http_body_util::BodyExt as _;
 use sealgate_access::{
     SessionFacts,
-    token::{Claims, NewSession, Session, TOKEN_ENTROPY, TokenError},
+    token::{Claims, LONGEST_SESSION, NewSession, Session, TOKEN_ENTROPY, TokenError},
     web_identity::WebIdentityError,
 };
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::{
-    Gateway, LogLine, key_sets::Disbelief, live::Live, places::Place, throttling::note_failure,
+    Gateway, LogLine, grants::ROLE_PREFIX, key_sets::Disbelief, live::Live, places::Place,
+    throttling::note_failure,
 };
 use crate::{
     audit::Trail,
@@ -43,7 +44,7 @@ pub(super) fn facts(claims: &Claims) -> SessionFacts {
     }
 }
 
-fn moment(seconds: u64) -> OffsetDateTime {
+pub(super) fn moment(seconds: u64) -> OffsetDateTime {
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
     OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
@@ -130,7 +131,7 @@ impl Gateway {
             .inspect_err(|error| note_failure(live, connection.client, error))?;
             line.identity = Some(caller.label());
             trail.identify(&caller);
-            let granted = self.admit(live, &caller, connection, trail)?;
+            let granted = self.admit(live, &caller, connection, trail).await?;
             if granted.is_some() && action.ask != Ask::CallerIdentity {
                 trail.refuse();
                 return Err(S3Error::access_denied(
@@ -201,6 +202,22 @@ impl Gateway {
                 };
                 let (token, session) = issue(live, &new, trail).await?;
                 Ok(Answer::SessionToken(credentials(&token, &session)).to_document(request_id))
+            }
+            Ask::Role { role, session } if role.starts_with(ROLE_PREFIX) => {
+                let id = role.trim_start_matches(ROLE_PREFIX);
+                let longest = Duration::from_secs(LONGEST_SESSION);
+                let asked = action.duration;
+                let asked = asked
+                    .map(|asked| lifetime(Some(asked), asked, longest))
+                    .transpose()?;
+                let grant = (id, session.as_str());
+                let (token, made) = self.assume_grant(live, caller, grant, asked, trail).await?;
+                let answer = Answer::Role {
+                    credentials: credentials(&token, &made),
+                    role,
+                    session,
+                };
+                Ok(answer.to_document(request_id))
             }
             Ask::Role { role, session } => {
                 let role = live
@@ -319,7 +336,7 @@ async fn assume(
 }
 
 /// Makes a session, and hands it out once that is recorded.
-async fn issue(
+pub(super) async fn issue(
     live: &Live,
     new: &NewSession<'_>,
     trail: &Trail,
@@ -337,7 +354,9 @@ async fn issue(
     })?;
     let claims = &session.claims;
     trail.decided_by(if new.source.is_empty() {
-        format!("session {}", claims.access_key_id)
+        // A session has a name where it is of a grant.
+        let name = format!("session {} {}", claims.session, claims.access_key_id);
+        name.replace("  ", " ")
     } else {
         format!(
             "role {}, session {} {}",

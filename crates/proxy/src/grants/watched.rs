@@ -44,7 +44,8 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(_))) = &polled
+        // Also at its end: what was held back until now is not stored.
+        if let Poll::Ready(Some(Ok(_)) | None) = &polled
             && let Err(error) = self.grant.still_counts()
         {
             tracing::info!(grant = self.grant.id(), %error, "a body was cut off, because its grant does not count any more");

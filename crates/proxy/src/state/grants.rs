@@ -84,12 +84,12 @@ impl GrantRecords {
         self.state.replace(&name(id), text, tag).await
     }
 
-    /// All requests. Names that are none are passed over.
+    /// Requests: the first [`REQUESTS_LIMIT`] by their names, which are hashes. Names that are none are passed over.
     ///
     /// # Errors
-    /// `ServiceUnavailable` when the bucket cannot be read, `SlowDown` where it holds too many.
+    /// `ServiceUnavailable` when the bucket cannot be read.
     pub(crate) async fn list(&self) -> Result<Vec<Listed>, S3Error> {
-        let entries = self.state.list(REQUESTS, REQUESTS_LIMIT).await?;
+        let entries = self.state.list_first(REQUESTS, REQUESTS_LIMIT).await?;
         let listed = entries.into_iter().filter_map(|entry| {
             let id = entry.name.strip_prefix(REQUESTS)?;
             is_id(id).then(|| Listed {

@@ -23,6 +23,7 @@ mod object_pages;
 mod plain_entry;
 pub mod requests;
 mod rewriting;
+pub mod sts_answers;
 pub mod upstream_answers;
 pub mod upstream_listings;
 pub mod upstream_versions;

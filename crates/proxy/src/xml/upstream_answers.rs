@@ -43,8 +43,17 @@ pub fn parse_error(document: &[u8]) -> Result<UpstreamError, XmlError> {
     read_error(reader)
 }
 
-/// Reads the content of `<Error>`, whose start was just read.
+/// Reads the content of `<Error>`, whose start was just read, and what follows.
 fn read_error(mut reader: ElementReader<'_>) -> Result<UpstreamError, XmlError> {
+    let error = read_error_content(&mut reader)?;
+    reader.finish()?;
+    Ok(error)
+}
+
+/// Reads the content of `<Error>`, whose start was just read.
+pub(super) fn read_error_content(
+    reader: &mut ElementReader<'_>,
+) -> Result<UpstreamError, XmlError> {
     let (mut code, mut message) = (None, None);
     let (mut name, mut value) = (None, None);
     while let Some(child) = reader.child()? {
@@ -56,7 +65,6 @@ fn read_error(mut reader: ElementReader<'_>) -> Result<UpstreamError, XmlError> 
             _ => reader.skip()?,
         }
     }
-    reader.finish()?;
     let code = code
         .filter(|code| !code.is_empty())
         .ok_or(XmlError::MissingElement {

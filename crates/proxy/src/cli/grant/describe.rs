@@ -58,7 +58,8 @@ impl Status {
 pub(super) fn request_text(request: &GrantRequest) -> String {
     let place = format!("{}/{}", request.scope.bucket, request.scope.prefix);
     format!(
-        "id:      {}\nfor:     {}\nplace:   {place:?} and everything that begins so\nactions: {}\nreason:  {:?}\nticket:  {:?}\nfrom:    {}\nuntil:   {}",
+        "deployment: {:?}\nid:         {}\nfor:        {:?}\nplace:      {place:?} and everything that begins so\nactions:    {}\nreason:     {:?}\nticket:     {:?}\nfrom:       {}\nuntil:      {}",
+        request.deployment,
         request.id,
         request.requester,
         request.scope.actions.join(", "),

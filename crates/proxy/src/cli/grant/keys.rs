@@ -57,6 +57,16 @@ pub(super) fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
     write().with_context(|| format!("{} can't be made", path.display()))
 }
 
+/// Waits until nobody else on this machine writes a file. The lock ends with what is returned.
+pub(super) fn lock(path: &Path) -> anyhow::Result<File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let mut options = File::options();
+    let file = options.create(true).truncate(false).write(true).open(&name);
+    let file = file.and_then(|file| file.lock().map(|()| file));
+    file.with_context(|| format!("{} can't be locked", Path::new(&name).display()))
+}
+
 /// Replaces a file at once, so that whoever reads it sees the one or the other.
 pub(super) fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     let directory = match path.parent() {

@@ -20,6 +20,7 @@ use clap::{Args, Subcommand};
 use sealgate_access::grant::{GrantRecord, GrantRequest, RevocationList, is_id};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+use super::recorded;
 use crate::config::{Config, GrantsConfig};
 use crate::gateway::state_bucket;
 use crate::grants::Source;
@@ -32,7 +33,7 @@ use crate::state::grants::GrantRecords;
 /// sign on machines of their own; the gateways know only their public keys.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example, with two approvers:\n  sealgate grant request --as oscar --bucket data --prefix case-7/ --reason \"restore of case 7\" --duration 1h\n  sealgate grant show ID --output request.json          # hand it to the approvers\n  sealgate grant approve --request request.json --key alice.key --output alice.json   # on Alice's machine\n  sealgate grant approve ID --approval alice.json\n  sealgate grant approve ID --key bob.key                # where the state bucket can be reached\n  eval \"$(sealgate grant credentials ID)\" && aws s3 ls s3://data/case-7/"
+    after_help = "Example, with two approvers:\n  sealgate grant request --as oscar --bucket data --prefix case-7/ --reason \"restore of case 7\" --duration 1h\n  sealgate grant show ID --output request.json          # hand it to the approvers\n  sealgate grant approve --request request.json --key alice.key --output alice.json   # on Alice's machine\n  sealgate grant approve ID --approval alice.json\n  sealgate grant approve ID --key bob.key                # where the state bucket can be reached\n  eval \"$(sealgate grant credentials ID --endpoint https://gateway.example.org)\" && aws s3 ls s3://data/case-7/"
 )]
 pub(super) struct GrantArguments {
     #[command(subcommand)]
@@ -78,14 +79,14 @@ struct CommonArguments {
 
 /// Configuration and records.
 struct Office {
-    config: Config,
+    config: Box<Config>,
     grants: Arc<GrantsConfig>,
     records: GrantRecords,
 }
 
 impl Office {
     async fn open(path: &Path) -> anyhow::Result<Self> {
-        let config = Config::load(path)?;
+        let config = Box::new(Config::load(path)?);
         logging::start_for_command(config.log)?;
         let grants = config.grants.clone().with_context(|| {
             format!(
@@ -93,7 +94,7 @@ impl Office {
                 path.display()
             )
         })?;
-        let records = GrantRecords::new(state_bucket(&config).await?);
+        let records = GrantRecords::new(Box::pin(state_bucket(&config)).await?);
         Ok(Self {
             config,
             grants,
@@ -108,7 +109,7 @@ impl Office {
     ) -> anyhow::Result<(GrantRequest, GrantRecord, http::HeaderValue)> {
         ensure!(
             is_id(id),
-            "{id:?} is no id of a grant: it has 26 of A-Z 2-7; `sealgate grant list` shows them"
+            "{id:?} is no id of a grant: it has 32 of A-Z 2-7; `sealgate grant list` shows them"
         );
         let (record, tag) = self.records.get(id).await?.with_context(|| {
             format!("there is no request {id}; `sealgate grant list` shows them")
@@ -134,6 +135,11 @@ impl Office {
         })?;
         known.newest().cloned().context("there is no list")
     }
+}
+
+/// Records a step in the log of commands, where the configuration has one, before it is made. Gateways record it as well, when they see it.
+async fn note(office: &Office, operation: &str, id: &str, what: String) -> anyhow::Result<()> {
+    recorded::note(&office.config, operation, id, what).await
 }
 
 /// Seconds since 1970.

@@ -53,6 +53,9 @@ async fn execute(
 ) -> anyhow::Result<()> {
     let mut child = Command::new(program)
         .args(arguments)
+        // The configuration's secrets may be in the environment.
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME"))
         .env("SEALGATE_GRANT_EVENT", event)
         .env("SEALGATE_GRANT_ID", &request.id)
         .stdin(Stdio::piped())

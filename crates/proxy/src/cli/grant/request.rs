@@ -2,16 +2,13 @@
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use sealgate_access::grant::{GrantRecord, GrantRequest, ID_ENTROPY, Scope, id_of};
+use sealgate_access::grant::{GrantRecord, GrantRequest, NONCE_ENTROPY, Scope, nonce_of};
 use serde_json::json;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::super::{output, service::runtime};
-use super::{CommonArguments, Office, describe, notify::notify_or_warn, now};
+use super::{CommonArguments, Office, describe, note, notify::notify_or_warn, now};
 use crate::config::parse_duration;
-
-/// The farthest ahead that a grant may begin, in seconds: nobody remembers longer why they approved.
-const FARTHEST: u64 = 7 * 24 * 3_600;
 
 /// Ask to be let in somewhere for some time
 ///
@@ -70,8 +67,9 @@ async fn ask(arguments: &RequestArguments) -> anyhow::Result<()> {
             arguments.duration
         )
     })?;
+    let made = now();
     let not_before = match &arguments.from {
-        None => now(),
+        None => made,
         Some(text) => OffsetDateTime::parse(text, &Rfc3339)
             .ok()
             .and_then(|time| u64::try_from(time.unix_timestamp()).ok())
@@ -79,11 +77,7 @@ async fn ask(arguments: &RequestArguments) -> anyhow::Result<()> {
                 format!("--from {text:?} is no moment; write one such as 2027-01-31T18:00:00Z")
             })?,
     };
-    ensure!(
-        not_before <= now() + FARTHEST,
-        "a grant begins within 7 days; ask again later"
-    );
-    let mut entropy = [0; ID_ENTROPY];
+    let mut entropy = [0; NONCE_ENTROPY];
     getrandom::fill(&mut entropy).context("the system has no randomness")?;
     let mut actions = arguments.actions.clone();
     actions.sort_unstable();
@@ -91,7 +85,8 @@ async fn ask(arguments: &RequestArguments) -> anyhow::Result<()> {
     let request = GrantRequest {
         version: GrantRequest::VERSION,
         deployment: office.config.deployment.clone(),
-        id: id_of(&entropy),
+        id: String::new(),
+        nonce: nonce_of(&entropy),
         requester: arguments.requester.clone(),
         scope: Scope {
             bucket: arguments.bucket.clone(),
@@ -100,14 +95,18 @@ async fn ask(arguments: &RequestArguments) -> anyhow::Result<()> {
         },
         reason: arguments.reason.clone(),
         ticket: arguments.ticket.clone(),
+        made,
         not_before,
         expires: not_before.saturating_add(duration.as_secs()),
     };
+    let request = request.identified()?;
     request.fits(&office.grants.rules)?;
     let text = request
         .to_text()
         .map_err(|error| anyhow::anyhow!("the request {error}: say less in reason and ticket"))?;
     let record = GrantRecord::new(text);
+    let what = format!("for {:?} in {:?}", request.requester, request.scope.bucket);
+    note(&office, "GrantRequested", &request.id, what).await?;
     let is_new = office
         .records
         .add(&request.id, &record)

@@ -1,5 +1,6 @@
 //! `sealgate grant revoke`: the list of revocations, signed anew.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use sealgate_access::grant::{RevocationList, SignedRevocationList, is_id};
 use serde_json::json;
 
 use super::super::{output, service::runtime};
-use super::{CommonArguments, Office, keys, moment, notify::notify_or_warn, now};
+use super::{CommonArguments, Office, keys, moment, note, notify::notify_or_warn, now};
 use crate::config::{RevocationSource, parse_duration};
 use crate::grants::{Source, read_file};
 
@@ -27,11 +28,11 @@ const ATTEMPTS: usize = 10;
 /// loses it, does not make this command sign it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sealgate grant revoke --first --key revoker.key     # once, before the first grant\n  sealgate grant revoke --renew --key revoker.key     # every 20 minutes\n  sealgate grant revoke ID --key revoker.key"
+    after_help = "Examples:\n  sealgate grant revoke --first --key revoker.key     # once, before the first grant\n  sealgate grant revoke --renew --key revoker.key     # every 2 minutes\n  sealgate grant revoke ID --key revoker.key\n\nWith a key of OpenSSH that has a passphrase, or is in an agent:\n  sealgate grant revoke ID --prepare list.json\n  ssh-keygen -Y sign -n sealgate-revocations -f ~/.ssh/id_ed25519 list.json\n  sealgate grant revoke --signed list.json --signature list.json.sig"
 )]
 pub(super) struct RevokeArguments {
     /// The grants
-    #[arg(value_name = "ID", required_unless_present_any = ["renew", "first"])]
+    #[arg(value_name = "ID", required_unless_present_any = ["renew", "first", "signed"])]
     ids: Vec<String>,
 
     /// Only sign the list anew
@@ -43,8 +44,30 @@ pub(super) struct RevokeArguments {
     first: bool,
 
     /// The private key, one of grants.revocations.public_keys
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present_any = ["prepare", "signed"],
+        conflicts_with_all = ["prepare", "signed"]
+    )]
+    key: Option<PathBuf>,
+
+    /// Write the next list to a file that must not exist, to be signed elsewhere
+    #[arg(long, value_name = "FILE", conflicts_with = "signed")]
+    prepare: Option<PathBuf>,
+
+    /// Take over a list that --prepare wrote, with its --signature
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "signature",
+        conflicts_with_all = ["ids", "renew", "first"]
+    )]
+    signed: Option<PathBuf>,
+
+    /// The signature of `ssh-keygen -Y sign -n sealgate-revocations`
+    #[arg(long, value_name = "FILE", requires = "signed")]
+    signature: Option<PathBuf>,
 
     /// How long the list is good; max_age of the configuration by default
     #[arg(long, value_name = "TIME")]
@@ -62,6 +85,46 @@ pub(super) fn run(arguments: &RevokeArguments) -> anyhow::Result<()> {
     runtime()?.block_on(revoke(arguments))
 }
 
+/// Who signs.
+enum Signer {
+    /// A key of this machine, beside which the list is remembered that it signed last.
+    Key { key: PrivateKey, memory: PathBuf },
+    /// Nobody yet: the text goes to a file.
+    Nobody(PathBuf),
+    /// It is signed.
+    Elsewhere {
+        list: RevocationList,
+        signed: SignedRevocationList,
+    },
+}
+
+/// Who signs, and how they are called.
+fn signer(arguments: &RevokeArguments, office: &Office) -> anyhow::Result<(Signer, String)> {
+    if let Some(path) = &arguments.prepare {
+        return Ok((Signer::Nobody(path.clone()), String::new()));
+    }
+    if let (Some(path), Some(signature)) = (&arguments.signed, &arguments.signature) {
+        let text = keys::read_text(path)?;
+        let armored = keys::read_text(signature)?;
+        let signed = SignedRevocationList::of_openssh(&text, &armored)
+            .with_context(|| signature.display().to_string())?;
+        let list = signed
+            .verify(&office.config.deployment, &office.grants.revokers)
+            .with_context(|| path.display().to_string())?;
+        let by = "a key elsewhere".to_owned();
+        return Ok((Signer::Elsewhere { list, signed }, by));
+    }
+    let path = arguments.key.as_deref().context("say who signs: --key")?;
+    let key = keys::read_private(path)?;
+    let public = key.public_key();
+    ensure!(
+        office.grants.revokers.contains(&public),
+        "gateways would not take the list: {public} is no key of grants.revocations.public_keys"
+    );
+    let memory = memory_of(path);
+    Ok((Signer::Key { key, memory }, public.to_string()))
+}
+
 /// Where the list is written.
 enum Place {
     State,
@@ -73,15 +136,9 @@ async fn revoke(arguments: &RevokeArguments) -> anyhow::Result<()> {
     for id in &arguments.ids {
         ensure!(
             is_id(id),
-            "{id:?} is no id of a grant: it has 26 of A-Z 2-7; `sealgate grant list` shows them"
+            "{id:?} is no id of a grant: it has 32 of A-Z 2-7; `sealgate grant list` shows them"
         );
     }
-    let key = keys::read_private(&arguments.key)?;
-    ensure!(
-        office.grants.revokers.contains(&key.public_key()),
-        "gateways would not take the list: {} is no key of grants.revocations.public_keys",
-        key.public_key()
-    );
     let valid_for = match &arguments.valid_for {
         None => office.grants.maximum_age,
         Some(text) => parse_duration(text).with_context(|| {
@@ -95,11 +152,26 @@ async fn revoke(arguments: &RevokeArguments) -> anyhow::Result<()> {
             "gateways read the list from {url}: name the file that is published there with --list"
         ),
     };
-    let memory = memory_of(&arguments.key);
-    let list = write(&office, arguments, &key, (&place, &memory), valid_for).await?;
+    let (signer, by) = signer(arguments, &office)?;
+    let noted = match &signer {
+        Signer::Key { .. } => arguments.ids.iter().cloned().collect(),
+        Signer::Nobody(_) => BTreeSet::new(),
+        Signer::Elsewhere { list, .. } => list.revoked.clone(),
+    };
+    for id in &noted {
+        note(&office, "GrantRevoked", id, format!("by {by}")).await?;
+    }
+    // Two who write at once: the second one waits, and goes on from what the first one wrote.
+    let _turn = match &place {
+        Place::File(path) => Some(keys::lock(path)?),
+        Place::State => None,
+    };
+    let list = write(&office, arguments, &signer, &place, valid_for).await?;
     for id in &arguments.ids {
+        if matches!(signer, Signer::Nobody(_)) {
+            continue;
+        }
         if let Ok((request, _, _)) = office.record(id).await {
-            let by = key.public_key().to_string();
             notify_or_warn(&office.grants.notify, "revoked", &by, &request).await;
         }
     }
@@ -110,6 +182,12 @@ async fn revoke(arguments: &RevokeArguments) -> anyhow::Result<()> {
             "revoked": list.revoked,
         })
         .to_string()
+    } else if let Signer::Nobody(path) = &signer {
+        format!(
+            "list {}, to be signed: ssh-keygen -Y sign -n sealgate-revocations -f KEY {}",
+            list.number,
+            path.display()
+        )
     } else {
         format!(
             "signed list {}, good until {}: {} grants are revoked; gateways take it over within seconds",
@@ -123,8 +201,8 @@ async fn revoke(arguments: &RevokeArguments) -> anyhow::Result<()> {
 async fn write(
     office: &Office,
     arguments: &RevokeArguments,
-    key: &PrivateKey,
-    (place, memory): (&Place, &Path),
+    signer: &Signer,
+    place: &Place,
     valid_for: Duration,
 ) -> anyhow::Result<RevocationList> {
     let verified = |signed: &SignedRevocationList, where_: &str| {
@@ -132,9 +210,12 @@ async fn write(
             .verify(&office.config.deployment, &office.grants.revokers)
             .with_context(|| where_.to_owned())
     };
-    let remembered = read_file(memory)?
-        .map(|signed| verified(&signed, &memory.display().to_string()))
-        .transpose()?;
+    let remembered = match signer {
+        Signer::Key { memory, .. } => read_file(memory)?
+            .map(|signed| verified(&signed, &memory.display().to_string()))
+            .transpose()?,
+        _ => None,
+    };
     for _ in 0..ATTEMPTS {
         let (found, tag): (Option<SignedRevocationList>, Option<HeaderValue>) = match place {
             Place::State => office
@@ -147,13 +228,35 @@ async fn write(
         let found = found
             .map(|signed| verified(&signed, "the list that lies there"))
             .transpose()?;
+        if let Signer::Elsewhere { list, .. } = signer {
+            let is_next = found.as_ref().is_none_or(|found| {
+                found.number < list.number && found.revoked.is_subset(&list.revoked)
+            });
+            ensure!(
+                is_next,
+                "another list was written since this one was prepared: prepare it again"
+            );
+        }
         let next = next(
             office.config.deployment.clone(),
             (found.as_ref(), remembered.as_ref()),
             arguments,
             valid_for,
         )?;
-        let signed = SignedRevocationList::sign(&next, key)?;
+        let (next, signed) = match signer {
+            Signer::Key { key, .. } => {
+                let signed = SignedRevocationList::sign(&next, key)?;
+                (next, signed)
+            }
+            Signer::Nobody(path) => {
+                let text = next
+                    .to_text()
+                    .map_err(|error| anyhow::anyhow!("the list {error}"))?;
+                keys::write_new(path, &text)?;
+                return Ok(next);
+            }
+            Signer::Elsewhere { list, signed } => (list.clone(), signed.clone()),
+        };
         let text = signed
             .to_text()
             .map_err(|error| anyhow::anyhow!("the list {error}"))?;
@@ -167,8 +270,10 @@ async fn write(
             Place::File(path) => keys::replace(path, &text).map(|()| true)?,
         };
         if is_written {
-            keys::replace(memory, &text)
-                .context("the list was written, and could not be remembered beside the key")?;
+            if let Signer::Key { memory, .. } = signer {
+                keys::replace(memory, &text)
+                    .context("the list was written, and could not be remembered beside the key")?;
+            }
             return Ok(next);
         }
     }
@@ -184,11 +289,11 @@ fn next(
 ) -> anyhow::Result<RevocationList> {
     let known = [found, remembered];
     let newest = known.into_iter().flatten().map(|list| list.number).max();
-    match (newest, arguments.first) {
+    match (newest, arguments.first || arguments.signed.is_some()) {
         (None, false) => bail!(
             "there is no list of revocations. Before the first grant, add --first. If there was one, whoever runs the storage has lost or hidden it: bring it back, or everything that was revoked counts again"
         ),
-        (Some(number), true) => {
+        (Some(number), true) if arguments.first => {
             bail!("there is a list already, of the number {number}: leave --first out")
         }
         _ => {}
@@ -202,7 +307,7 @@ fn next(
             remembered.number
         ));
     }
-    let mut revoked: std::collections::BTreeSet<String> = known
+    let mut revoked: BTreeSet<String> = known
         .into_iter()
         .flatten()
         .flat_map(|list| list.revoked.iter().cloned())

@@ -60,7 +60,9 @@ async fn list_all(arguments: &ListArguments) -> anyhow::Result<()> {
                         json!({ "id": one.id, "status": "invalid", "error": format!("{error:#}") }),
                     );
                 } else {
-                    output::line(&format!("{} invalid: {error:#}", one.id))?;
+                    // What somebody wrote there makes no lines of its own.
+                    let error = format!("{error:#}");
+                    output::line(&format!("{} invalid: {error:?}", one.id))?;
                 }
                 continue;
             }
@@ -74,7 +76,7 @@ async fn list_all(arguments: &ListArguments) -> anyhow::Result<()> {
             values.push(describe::record_json(&request, &record, rules, status));
         } else {
             output::line(&format!(
-                "{} {:<8} {} of {}  {}  {:?}  until {}",
+                "{} {:<8} {} of {}  {:?}  {:?}  until {}",
                 request.id,
                 status.name(),
                 votes.approved.len(),
@@ -122,7 +124,7 @@ async fn show_one(arguments: &ShowArguments) -> anyhow::Result<()> {
     }
     output::line(&describe::request_text(&request))?;
     output::line(&format!(
-        "status:  {}, {}",
+        "status:     {}, {}",
         status.name(),
         describe::votes_text(&votes, rules.quorum)
     ))?;

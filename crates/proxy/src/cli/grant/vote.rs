@@ -1,5 +1,6 @@
 //! `sealgate grant approve` and `sealgate grant deny`.
 
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
@@ -8,12 +9,18 @@ use sealgate_access::grant::{Approval, Denial, GrantRequest};
 use serde_json::json;
 
 use super::super::{output, service::runtime};
-use super::{CommonArguments, Office, describe, keys, notify::notify_or_warn, now};
+use super::{CommonArguments, Office, describe, keys, note, notify::notify_or_warn, now};
+
+/// How far the clock of whoever asks may be ahead, in seconds.
+const MADE_AHEAD: u64 = 300;
 
 /// How often a record is tried to be written while others write it.
 const ATTEMPTS: usize = 10;
 
 /// Approve a request
+///
+/// What is signed is shown first, and has to be confirmed. The ID is a hash of all of it: what is signed under the ID of a
+/// notification is what the notification was about.
 ///
 /// With an ID, the approval is recorded: made here with --key, or elsewhere and handed over with --approval or --signature.
 /// With --request and --output, nothing but these files and the key is used: for the approver's own machine.
@@ -50,13 +57,18 @@ pub(super) struct ApproveArguments {
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
 
+    /// Sign without a question; what is signed is shown all the same
+    #[arg(long)]
+    yes: bool,
+
     #[command(flatten)]
     common: CommonArguments,
 }
 
 /// Deny a request
 ///
-/// A request that somebody denied gets no credentials. Who has credentials already keeps them: revoke the grant.
+/// A request that somebody denied gets no credentials from a gateway that sees the denial. Whoever has some already keeps them,
+/// and whoever can write to the storage can remove the denial: to be sure, revoke the grant.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  sealgate grant deny ID --key bob.key\n  ssh-keygen -Y sign -n sealgate-grant-denial -f ~/.ssh/id_ed25519 request.json && sealgate grant deny ID --signature request.json.sig"
@@ -74,38 +86,65 @@ pub(super) struct DenyArguments {
     #[arg(long, value_name = "FILE", conflicts_with = "key")]
     signature: Option<PathBuf>,
 
+    /// Sign without a question; what is signed is shown all the same
+    #[arg(long)]
+    yes: bool,
+
     #[command(flatten)]
     common: CommonArguments,
 }
 
 pub(super) fn approve(arguments: &ApproveArguments) -> anyhow::Result<()> {
     match (&arguments.request, &arguments.output, &arguments.key) {
-        (Some(request), Some(output), Some(key)) => {
-            sign(request, key, output, arguments.common.json)
-        }
+        (Some(request), Some(output), Some(key)) => sign(request, key, output, arguments),
         _ => runtime()?.block_on(record_approval(arguments)),
     }
 }
 
 /// Signs without a configuration, on the approver's own machine.
-fn sign(request: &Path, key: &Path, to: &Path, is_json: bool) -> anyhow::Result<()> {
+fn sign(request: &Path, key: &Path, to: &Path, arguments: &ApproveArguments) -> anyhow::Result<()> {
     let text = keys::read_text(request)?;
     let read = GrantRequest::of_text(&text)
         .map_err(|error| anyhow::anyhow!("{}: the request {error}", request.display()))?;
+    confirm(&read, "approve", arguments.yes)?;
     let key = keys::read_private(key)?;
     let approval = Approval::sign(&text, &key)?;
     keys::write_new(to, &serde_json::to_string(&approval)?)?;
-    if is_json {
+    if arguments.common.json {
         return output::line(
             &json!({ "request": describe::request_json(&read), "file": to }).to_string(),
         );
     }
     output::line(&format!(
-        "{}\nsigned: hand over {}, for `sealgate grant approve {} --approval FILE`",
-        describe::request_text(&read),
+        "signed: hand over {}, for `sealgate grant approve {} --approval FILE`",
         to.display(),
         read.id
     ))
+}
+
+/// Shows what is about to be signed, and asks.
+fn confirm(request: &GrantRequest, what: &str, is_sure: bool) -> anyhow::Result<()> {
+    request.check_texts()?;
+    ensure!(
+        request.made <= now().saturating_add(MADE_AHEAD),
+        "the request says that it was made at {}, which has not come",
+        super::moment(request.made)
+    );
+    let mut stderr = io::stderr().lock();
+    writeln!(stderr, "{}", describe::request_text(request))?;
+    if is_sure {
+        return Ok(());
+    }
+    ensure!(
+        io::stdin().is_terminal(),
+        "nothing was signed: there is no terminal to ask; look at the request and add --yes"
+    );
+    write!(stderr, "Type \"{what}\" to sign that you {what} it: ")?;
+    stderr.flush()?;
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    ensure!(line.trim_end() == what, "nothing was signed");
+    Ok(())
 }
 
 /// Whose word is added.
@@ -117,7 +156,10 @@ enum Vote {
 async fn record_approval(arguments: &ApproveArguments) -> anyhow::Result<()> {
     let office = Office::open(&arguments.common.config).await?;
     let id = arguments.id.as_deref().unwrap_or_default();
-    let (_, record, _) = office.record(id).await?;
+    let (request, record, _) = office.record(id).await?;
+    if arguments.key.is_some() {
+        confirm(&request, "approve", arguments.yes)?;
+    }
     let sources = (&arguments.key, &arguments.approval, &arguments.signature);
     let approval = match sources {
         (Some(path), _, _) => Approval::sign(&record.request, &keys::read_private(path)?)?,
@@ -148,7 +190,10 @@ pub(super) fn deny(arguments: &DenyArguments) -> anyhow::Result<()> {
 async fn record_denial(arguments: &DenyArguments) -> anyhow::Result<()> {
     let office = Office::open(&arguments.common.config).await?;
     let id = arguments.id.as_str();
-    let (_, record, _) = office.record(id).await?;
+    let (request, record, _) = office.record(id).await?;
+    if arguments.key.is_some() {
+        confirm(&request, "deny", arguments.yes)?;
+    }
     let denial = match (&arguments.key, &arguments.signature) {
         (Some(path), _) => Denial::sign(&record.request, &keys::read_private(path)?)?,
         (_, Some(path)) => Denial::of_openssh(&record.request, &keys::read_text(path)?)
@@ -165,6 +210,7 @@ async fn record_denial(arguments: &DenyArguments) -> anyhow::Result<()> {
 
 async fn record_vote(office: &Office, id: &str, vote: &Vote, is_json: bool) -> anyhow::Result<()> {
     let rules = &office.grants.rules;
+    let mut is_noted = false;
     for _ in 0..ATTEMPTS {
         let (request, mut record, tag) = office.record(id).await?;
         ensure!(
@@ -179,6 +225,14 @@ async fn record_vote(office: &Office, id: &str, vote: &Vote, is_json: bool) -> a
             ),
             Vote::Denial(denial) => (record.deny(denial.clone(), requester, rules)?, "denied"),
         };
+        if !is_noted {
+            let operation = match vote {
+                Vote::Approval(_) => "GrantApproved",
+                Vote::Denial(_) => "GrantDenied",
+            };
+            note(office, operation, id, format!("by the key of {name}")).await?;
+            is_noted = true;
+        }
         if !office.records.replace(id, &record, &tag).await? {
             // Another approver was faster.
             continue;
