@@ -61,7 +61,13 @@ pub(super) async fn create(exchange: Exchange) -> Result<Response<ResponseBody>,
         )
         .await;
     let id = match recorded {
-        Ok(id) => id,
+        Ok(Some(id)) => id,
+        // Not aborted: what the storage calls so is the upload of somebody else.
+        Ok(None) => {
+            return Err(S3Error::internal(
+                "the upstream gave an upload id that is already in use",
+            ));
+        }
         Err(error) => {
             abort_upstream(&exchange, &upstream_id).await.ok();
             return Err(error);

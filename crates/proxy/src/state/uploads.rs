@@ -185,11 +185,12 @@ impl Uploads {
         }
     }
 
-    /// Writes the record of a new upload, before its id is told to anyone. `flushes` are those before its keys were made.
+    /// Writes the record of a new upload, before its id is told to anyone; none where a record of this id exists, so that the storage's upload
+    /// is somebody else's. `flushes` are those before its keys were made.
     ///
     /// # Errors
     ///
-    /// When a record of this upload id exists, or the state bucket cannot be written.
+    /// When the state bucket cannot be written.
     #[expect(clippy::too_many_arguments, reason = "a record is about all of these")]
     pub async fn begin(
         &self,
@@ -200,7 +201,7 @@ impl Uploads {
         checksum_kind: Option<ChecksumKind>,
         header: &Header,
         secrets: &ObjectSecrets,
-    ) -> Result<UploadId, S3Error> {
+    ) -> Result<Option<UploadId>, S3Error> {
         let record = UploadRecord {
             created: now_in_milliseconds(),
             checksum: checksum_kind,
@@ -215,9 +216,7 @@ impl Uploads {
         };
         let name = upload_record_name(id.hash());
         if !self.state.put_new(&name, record.encode(secrets)?).await? {
-            return Err(S3Error::internal(
-                "the upstream gave an upload id that is already in use",
-            ));
+            return Ok(None);
         }
         let upload = OpenUpload {
             id: id.clone(),
@@ -225,7 +224,7 @@ impl Uploads {
             secrets: secrets.clone(),
         };
         self.memory.remember(flushes, id.hash(), Arc::new(upload));
-        Ok(id)
+        Ok(Some(id))
     }
 
     /// Opens the upload that a client names.
