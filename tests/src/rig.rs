@@ -91,7 +91,8 @@ impl Rig {
         Ok((through, self.minio.endpoint.s3()?))
     }
 
-    fn last_words(&self) -> String {
+    /// The ends of the servers' logs, for the message of a failure.
+    pub fn last_words(&self) -> String {
         format!(
             "{}\n{}\n{}",
             self.gateway.process.last_words(),

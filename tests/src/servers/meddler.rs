@@ -5,10 +5,13 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, future::BoxFuture, stream};
 use http::{HeaderMap, Request, Response, header};
-use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, service::service_fn};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::{
+    body::{Frame, Incoming},
+    service::service_fn,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -75,9 +78,101 @@ pub enum Action {
     Answer(u16, Vec<u8>),
     /// Answer as if this were the object.
     AnswerObject(Vec<u8>),
+    /// Answer this, as it stands, whether it makes sense or not.
+    Reply(Reply),
     /// Never answer.
     Hang,
 }
+
+/// An answer that is made up, or altered.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The headers; a `content-length` may lie. Without one the body comes in chunks.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// What follows it.
+    pub ending: Ending,
+}
+
+/// How a made-up body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Where its bytes do.
+    Clean,
+    /// With the connection, before the end that was announced.
+    Broken,
+    /// Never: zeros follow.
+    Endless,
+    /// Each byte comes this long after the one before.
+    Dripping(Duration),
+}
+
+/// The most zeros in one piece of an endless body.
+const ZEROS: usize = 64 << 10;
+
+impl Reply {
+    /// Sets a header in the place of all of its name.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.remove(name);
+        self.headers.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Takes away all headers of a name.
+    pub fn remove(&mut self, name: &str) {
+        self.headers
+            .retain(|(candidate, _)| !candidate.eq_ignore_ascii_case(name));
+    }
+
+    fn into_response(self) -> Result<Response<ReplyBody>> {
+        let mut response = Response::builder().status(self.status);
+        for (name, value) in &self.headers {
+            response = response.header(name, value);
+        }
+        let whole = self.body.clone();
+        let pieces = match self.ending {
+            Ending::Clean => stream::iter([Ok(whole)]).boxed(),
+            Ending::Broken => stream::iter([Ok(whole), Err(anyhow::anyhow!("broken"))]).boxed(),
+            Ending::Endless => stream::iter([Ok(whole)])
+                .chain(stream::repeat_with(|| Ok(Bytes::from(vec![0; ZEROS]))))
+                .boxed(),
+            Ending::Dripping(pause) => stream::iter(0..whole.len())
+                .then(move |place| {
+                    let byte = whole.slice(place..=place);
+                    async move {
+                        tokio::time::sleep(pause).await;
+                        Ok(byte)
+                    }
+                })
+                .boxed(),
+        };
+        let frames = pieces.map(|piece| piece.map(Frame::data));
+        Ok(response.body(BodyExt::boxed_unsync(StreamBody::new(frames)))?)
+    }
+}
+
+impl From<RawAnswer> for Reply {
+    /// As it came, but for what belongs to its connection.
+    fn from(answer: RawAnswer) -> Self {
+        let of_connection = ["connection", "transfer-encoding"];
+        Self {
+            status: answer.status,
+            headers: answer
+                .headers
+                .into_iter()
+                .filter(|(name, _)| !of_connection.contains(&name.as_str()))
+                .collect(),
+            body: answer.body.into(),
+            ending: Ending::Clean,
+        }
+    }
+}
+
+type ReplyBody = UnsyncBoxBody<Bytes, anyhow::Error>;
+
+type Watcher = dyn Fn(&Asked) + Send + Sync;
 
 type Rule = dyn Fn(Asked) -> BoxFuture<'static, Action> + Send + Sync;
 
@@ -104,20 +199,34 @@ impl Meddler {
         storage: &Endpoint,
         rule: impl Fn(Asked) -> BoxFuture<'static, Action> + Send + Sync + 'static,
     ) -> Result<Self> {
+        Self::start_watching(storage, rule, |_| {}).await
+    }
+
+    /// As [`Self::start`]. `cut` sees requests whose bodies broke off, with what came of them.
+    ///
+    /// # Errors
+    /// If there is no port.
+    pub async fn start_watching(
+        storage: &Endpoint,
+        rule: impl Fn(Asked) -> BoxFuture<'static, Action> + Send + Sync + 'static,
+        cut: impl Fn(&Asked) + Send + Sync + 'static,
+    ) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let endpoint = Endpoint {
             url: format!("http://{}", listener.local_addr()?),
             ..storage.clone()
         };
         let rule: Arc<Rule> = Arc::new(rule);
+        let cut: Arc<Watcher> = Arc::new(cut);
         let storage = storage.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (rule, storage) = (Arc::clone(&rule), storage.clone());
+                let (rule, cut, storage) = (Arc::clone(&rule), Arc::clone(&cut), storage.clone());
                 let service = service_fn(move |request| {
-                    let (rule, storage) = (Arc::clone(&rule), storage.clone());
+                    let (rule, cut, storage) =
+                        (Arc::clone(&rule), Arc::clone(&cut), storage.clone());
                     // An error breaks the connection.
-                    async move { answer(&*rule, storage, request).await }
+                    async move { answer(&*rule, &*cut, storage, request).await }
                 });
                 let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
                 tokio::spawn(async move {
@@ -134,17 +243,35 @@ impl Meddler {
 
 async fn answer(
     rule: &Rule,
+    cut: &Watcher,
     storage: Endpoint,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>> {
-    let (parts, body) = request.into_parts();
+) -> Result<Response<ReplyBody>> {
+    let (parts, mut body) = request.into_parts();
+    let mut received = Vec::new();
+    let mut broken = None;
+    while let Some(frame) = body.frame().await {
+        match frame.map(Frame::into_data) {
+            Ok(Ok(data)) => received.extend_from_slice(&data),
+            // Trailers are not passed on.
+            Ok(Err(_)) => {}
+            Err(error) => {
+                broken = Some(error);
+                break;
+            }
+        }
+    }
     let asked = Asked {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
         headers: parts.headers,
-        body: body.collect().await?.to_bytes(),
+        body: received.into(),
     };
+    if let Some(error) = broken {
+        cut(&asked);
+        return Err(error.into());
+    }
     match rule(asked.clone()).await {
         Action::Pass => to_response(&asked, &pass(&storage, &asked, true).await?),
         Action::PassWithoutCondition => to_response(&asked, &pass(&storage, &asked, false).await?),
@@ -174,6 +301,7 @@ async fn answer(
             answer.headers_mut().insert(header::ETAG, tag);
             Ok(answer)
         }
+        Action::Reply(reply) => reply.into_response(),
         Action::Hang => {
             std::future::pending::<Infallible>().await;
             plain(500, Vec::new())
@@ -181,13 +309,21 @@ async fn answer(
     }
 }
 
-fn plain(status: u16, body: Vec<u8>) -> Result<Response<Full<Bytes>>> {
-    Ok(Response::builder()
-        .status(status)
-        .body(Full::new(body.into()))?)
+fn whole(bytes: Vec<u8>) -> ReplyBody {
+    Full::new(bytes.into())
+        .map_err(|never: Infallible| match never {})
+        .boxed_unsync()
 }
 
-async fn pass(storage: &Endpoint, asked: &Asked, with_condition: bool) -> Result<RawAnswer> {
+fn plain(status: u16, body: Vec<u8>) -> Result<Response<ReplyBody>> {
+    Ok(Response::builder().status(status).body(whole(body))?)
+}
+
+/// Sends a request on to the storage, with or without its condition, and returns the answer.
+///
+/// # Errors
+/// If there is none.
+pub async fn pass(storage: &Endpoint, asked: &Asked, with_condition: bool) -> Result<RawAnswer> {
     let target = if asked.query.is_empty() {
         asked.path.clone()
     } else {
@@ -212,7 +348,7 @@ async fn pass(storage: &Endpoint, asked: &Asked, with_condition: bool) -> Result
         .await
 }
 
-fn to_response(asked: &Asked, answer: &RawAnswer) -> Result<Response<Full<Bytes>>> {
+fn to_response(asked: &Asked, answer: &RawAnswer) -> Result<Response<ReplyBody>> {
     let mut response = Response::builder().status(answer.status);
     for (name, value) in &answer.headers {
         let is_length = name == "content-length" && asked.method == "HEAD";
@@ -225,5 +361,5 @@ fn to_response(asked: &Asked, answer: &RawAnswer) -> Result<Response<Full<Bytes>
             response = response.header(name, value);
         }
     }
-    Ok(response.body(Full::new(answer.body.clone().into()))?)
+    Ok(response.body(whole(answer.body.clone()))?)
 }
