@@ -9,7 +9,7 @@ use sealgate_envelope::{
     parts::ObjectLayout,
 };
 
-use super::{SealedHead, SealedObject, UpstreamIdentity};
+use super::{SealedHead, SealedObject, UpstreamIdentity, fetch::held_range};
 use crate::{
     error::S3Error,
     upstream::{Target, Upstream, UpstreamRequest},
@@ -118,6 +118,12 @@ async fn fetch_suffix(
     if SealedHead::read(&answer, identity.version_id.as_deref())?.identity != *identity {
         return Err(S3Error::precondition_failed()
             .with_detail("the object was replaced between two requests"));
+    }
+    let end = identity.sealed_length;
+    if held_range(&answer, end)? != (end.saturating_sub(length)..end) {
+        return Err(S3Error::stored_data(
+            "the upstream sent another range than was asked for",
+        ));
     }
     let limit = usize::try_from(length).map_err(S3Error::internal)?;
     let suffix = answer.document(limit).await?;

@@ -363,7 +363,7 @@ fn replaced_if_412(error: S3Error) -> Interrupted {
 }
 
 /// The bytes of the sealed object that an answer holds.
-fn held_range(answer: &Answer, sealed_length: u64) -> Result<Range<u64>, S3Error> {
+pub(super) fn held_range(answer: &Answer, sealed_length: u64) -> Result<Range<u64>, S3Error> {
     let malformed = || S3Error::stored_data("the upstream's Content-Range cannot be read");
     let held = match answer.text(HeaderName::from_static("content-range")) {
         None => 0..sealed_length,
