@@ -34,6 +34,8 @@ pub struct ErrorDetails {
     pub detail: Option<String>,
     /// For reports of commands only: no key that is configured has wrapped the data's key. Clients cannot tell that from damage.
     pub lacks_key: bool,
+    /// Whether what the storage has or sent is not what it should be, which is counted apart.
+    pub is_about_stored_data: bool,
 }
 
 impl Deref for S3Error {
@@ -65,6 +67,7 @@ impl S3Error {
             headers: HeaderMap::new(),
             detail: None,
             lacks_key: false,
+            is_about_stored_data: false,
         }))
     }
 
@@ -161,12 +164,14 @@ impl S3Error {
 
     /// 500 for anything that is wrong with stored data. Clients cannot tell the causes apart (adversary.md, "Keys"); `detail` tells operators.
     pub fn stored_data(detail: impl std::fmt::Display) -> Self {
-        Self::new(
+        let mut error = Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "InternalError",
             "The stored object failed verification and was not released. Quote the request id to the operator of the gateway.",
         )
-        .with_detail(detail)
+        .with_detail(detail);
+        error.is_about_stored_data = true;
+        error
     }
 
     /// As [`stored_data`](Self::stored_data), of data whose key no configured key has wrapped.

@@ -155,6 +155,13 @@ impl Scene {
             seen.errors,
             seen.aborts
         );
+        // Everything that failed here failed because the storage lied.
+        let unverified = value("sealgate_verification_failures_total")?;
+        ensure!(
+            unverified == seen.errors + seen.aborts,
+            "{unverified} failures of verification are counted, and {} were seen",
+            seen.errors + seen.aborts
+        );
         let log = self.gateway.process.logged()?;
         for id in &seen.failed {
             let told = log.lines().any(|line| {

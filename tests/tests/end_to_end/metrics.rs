@@ -85,6 +85,7 @@ async fn what_is_counted_is_what_happened_and_names_nothing_that_is_stored() -> 
             ("sealgate_refusals_total{code=\"SignatureDoesNotMatch\"}", 1.0),
             ("sealgate_requests_in_flight", 0.0),
             ("sealgate_responses_interrupted_total", 0.0),
+            ("sealgate_verification_failures_total", 0.0),
             ("sealgate_working_keys{use=\"sealing\"}", 1.0),
             ("sealgate_ready", 1.0),
             ("sealgate_check_ok{check=\"storage\"}", 1.0),

@@ -213,6 +213,12 @@ impl Gateway {
         );
         let code = error.as_ref().map(|error| &*error.code);
         running.end(line.operation, response.status(), code);
+        if error
+            .as_ref()
+            .is_some_and(|error| error.is_about_stored_data)
+        {
+            self.metrics.requests.unverified().inc();
+        }
         trail.answer(response.status().as_u16(), error.as_ref());
         Measured::answer(trail.follow(response), running)
     }

@@ -69,6 +69,7 @@ pub(crate) struct RequestMetrics {
     refusals: Refusals,
     in_flight: IntGauge,
     interrupted: IntCounter,
+    unverified: IntCounter,
     received: IntCounter,
     sent: IntCounter,
 }
@@ -122,6 +123,10 @@ impl RequestMetrics {
                 "sealgate_responses_interrupted_total",
                 "Answers whose body was not sent to its end: the client went away, the storage broke off, or what it sent did not verify.",
             )?,
+            unverified: IntCounter::new(
+                "sealgate_verification_failures_total",
+                "Requests that failed because what the storage has or sent did not verify: an error, or an answer that was cut off.",
+            )?,
             received: IntCounter::new(
                 "sealgate_request_body_bytes_total",
                 "Bytes of requests' bodies, framing of chunks included.",
@@ -139,6 +144,7 @@ impl RequestMetrics {
         self.refusals.register(registry)?;
         registry.register(Box::new(self.in_flight.clone()))?;
         registry.register(Box::new(self.interrupted.clone()))?;
+        registry.register(Box::new(self.unverified.clone()))?;
         registry.register(Box::new(self.received.clone()))?;
         registry.register(Box::new(self.sent.clone()))
     }
@@ -151,6 +157,11 @@ impl RequestMetrics {
             started: Instant::now(),
             operation: UNKNOWN,
         }
+    }
+
+    /// What counts requests that failed because something did not verify.
+    pub(crate) fn unverified(&self) -> IntCounter {
+        self.unverified.clone()
     }
 
     /// What counts the bytes of a request's body.

@@ -63,7 +63,10 @@ pub(super) async fn get_object(exchange: Exchange) -> Result<Response<ResponseBo
     if let Some(parts) = fetched.parts_count {
         answer.insert(named("x-amz-mp-parts-count"), HeaderValue::from(parts));
     }
-    let mut response = Response::new(fetched.plaintext.into_body(exchange.request_id));
+    let mut response = Response::new(fetched.plaintext.into_body(
+        exchange.request_id,
+        exchange.gateway.metrics.requests.unverified(),
+    ));
     *response.status_mut() = status;
     *response.headers_mut() = answer;
     Ok(response)

@@ -8,6 +8,7 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
+use prometheus::IntCounter;
 use tokio::task::JoinHandle;
 
 use super::{Exchange, ResponseBody, document};
@@ -31,6 +32,8 @@ pub(super) struct Subject {
     resource: String,
     request_id: String,
     host_id: String,
+    /// Counts failures of verification that the head of the answer cannot tell any more.
+    unverified: IntCounter,
 }
 
 impl Subject {
@@ -39,6 +42,7 @@ impl Subject {
             resource: exchange.path.wire_path().to_owned(),
             request_id: exchange.request_id.clone(),
             host_id: exchange.gateway.host_id.clone(),
+            unverified: exchange.gateway.metrics.requests.unverified(),
         }
     }
 }
@@ -113,6 +117,9 @@ fn late_document(subject: &Subject, outcome: Result<Finished, S3Error>) -> Docum
         Ok(finished) => finished.document,
         Err(error) => {
             tracing::error!(request_id = subject.request_id, %error, "an operation failed after its answer had begun");
+            if error.is_about_stored_data {
+                subject.unverified.inc();
+            }
             ErrorAnswer {
                 code: &error.code,
                 message: &error.message,
@@ -137,6 +144,7 @@ mod tests {
             resource: "/bucket/key".to_owned(),
             request_id: "REQUEST".to_owned(),
             host_id: "HOST".to_owned(),
+            unverified: IntCounter::new("unverified", "unverified").unwrap(),
         }
     }
 

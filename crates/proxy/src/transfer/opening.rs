@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
+use prometheus::IntCounter;
 use sealgate_envelope::{
     commit::{CommitRecord, CommitSearch},
     object::ObjectSecrets,
@@ -148,14 +149,20 @@ impl OpeningStream {
         }
     }
 
-    /// As the body of an answer. When it fails, the connection is reset.
-    pub fn into_body(self, request_id: String) -> ResponseBody {
+    /// As the body of an answer. When it fails, the connection is reset, and `unverified` counts it if it is because something did not verify.
+    pub fn into_body(self, request_id: String, unverified: IntCounter) -> ResponseBody {
         let pieces = stream::try_unfold(
-            (self, request_id),
-            |(mut opening, request_id)| async move {
+            (self, request_id, unverified),
+            |(mut opening, request_id, unverified)| async move {
                 match opening.next().await {
-                    Ok(piece) => Ok(piece.map(|piece| (Frame::data(piece), (opening, request_id)))),
+                    Ok(piece) => {
+                        Ok(piece
+                            .map(|piece| (Frame::data(piece), (opening, request_id, unverified))))
+                    }
                     Err(error) => {
+                        if error.is_about_stored_data {
+                            unverified.inc();
+                        }
                         tracing::error!(request_id, %error, "a download was cut off: what follows could not be verified");
                         Err(BodyFailure::from("the object could not be verified"))
                     }
