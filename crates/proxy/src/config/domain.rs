@@ -263,11 +263,22 @@ pub(super) fn check_names(
     rules: &[DomainConfig],
     defaults: Defaults<'_>,
 ) {
-    let has_default_keys = |rule: &DomainConfig| {
-        rule.sealing == *defaults.sealing
-            && RecoveryConfig::is_same(rule.recovery.as_ref(), defaults.recovery)
+    // Whoever names every key service means what holds without that.
+    let spelled_out = |sealing: &SealingPolicy| {
+        let mut sealing = sealing.clone();
+        let all = || (0..defaults.key_services.len()).collect();
+        sealing.key_services = Some(sealing.key_services.unwrap_or_else(all));
+        sealing
     };
-    if let Some(name) = contradicted_name(deployment, rules, has_default_keys) {
+    let has_keys_of = |rule: &DomainConfig, other: Option<&DomainConfig>| {
+        let (sealing, recovery) = match other {
+            Some(other) => (&other.sealing, other.recovery.as_ref()),
+            None => (defaults.sealing, defaults.recovery),
+        };
+        spelled_out(&rule.sealing) == spelled_out(sealing)
+            && RecoveryConfig::is_same(rule.recovery.as_ref(), recovery)
+    };
+    if let Some(name) = contradicted_name(deployment, rules, has_keys_of) {
         root.problem::<()>(
             format!(
                 "the domain {name} is named by a [[domain]], and is that of a bucket elsewhere, too, which has other key services, required_wraps, ages or another recovery key"

@@ -63,11 +63,11 @@ pub(super) fn origin_of<'a>(
 }
 
 /// A name that one table gives as it stands, and that another one, or the default, gives to a bucket, with other keys: it is
-/// one domain, and nobody could tell whose keys are to wrap for it.
+/// one domain, and nobody could tell whose keys are to wrap for it. `has_keys_of` compares with another table, or the default.
 pub(super) fn contradicted_name<'a>(
     deployment: &str,
     rules: &'a [DomainConfig],
-    has_default_keys: impl Fn(&DomainConfig) -> bool,
+    has_keys_of: impl Fn(&DomainConfig, Option<&DomainConfig>) -> bool,
 ) -> Option<&'a str> {
     let default = format!("{deployment}/{BUCKET_PLACEHOLDER}");
     let is_contradicted = |rule: &DomainConfig, name: &str| {
@@ -81,11 +81,11 @@ pub(super) fn contradicted_name<'a>(
             };
             template.contains(BUCKET_PLACEHOLDER)
                 && other.gives(template, name, is_its)
-                && !other.has_keys_of(rule)
+                && !has_keys_of(rule, Some(other))
         });
         let is_default = |bucket: &str| !rules.iter().any(|rule| rule.has_all(bucket, ""));
         let by_default = default_bucket(deployment, name).is_some_and(is_default);
-        by_a_table || (by_default && !has_default_keys(rule))
+        by_a_table || (by_default && !has_keys_of(rule, None))
     };
     rules.iter().find_map(|rule| {
         let name = rule.name.as_deref()?;
@@ -254,8 +254,9 @@ mod tests {
     #[test]
     fn one_name_of_two_places_with_other_keys_is_a_contradiction() {
         let found = |rules: &[DomainConfig]| {
-            contradicted_name("rig", rules, |rule| {
-                rule.sealing.key_services == Some(vec![9])
+            contradicted_name("rig", rules, |rule, other| match other {
+                Some(other) => rule.has_keys_of(other),
+                None => rule.sealing.key_services == Some(vec![9]),
             })
             .map(str::to_owned)
         };

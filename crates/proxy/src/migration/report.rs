@@ -46,7 +46,7 @@ pub(super) const RUN_AGAIN: &str =
     "run the command again: what is done is skipped, and nothing is lost";
 
 /// What there is to know where no key of the command has wrapped an object's key: running it again changes nothing.
-const NO_KEY: &str = "no key of this command has wrapped it, and nothing says that it was altered: with a recovery key, its domain may have none (`recovery = false`) or another one, or its registry record is missing; with key services, name the one that wrapped it. If its domain was destroyed with `keys shred`, it stays closed";
+const NO_KEY: &str = "no key of this command has wrapped it, as its header says: with a recovery key, its domain may have none (`recovery = false`) or another one, or its registry record is missing; with key services, name the one that wrapped it. If its domain was destroyed with `keys shred`, it stays closed";
 
 impl From<S3Error> for Failure {
     fn from(error: S3Error) -> Self {

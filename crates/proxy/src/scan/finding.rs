@@ -78,7 +78,7 @@ impl Class {
                 "if the place had that domain before, list it as `former` in its [[domain]]; else the object was brought here from elsewhere: restore the one that belongs here"
             }
             Self::UnknownKey => {
-                "if its domain was destroyed with `keys shred`, remove what is left of its objects; else configure the key service that has the key, and run `sealgate keys rewrap`; without it, only the recovery key opens the object, if there is one"
+                "configure the key service that has the key, and run `sealgate keys rewrap`; without it, only the recovery key opens the object, if there is one. Only if its domain was destroyed with `keys shred`, and its record in the registry is missing, too, remove what is left of its objects; else its header may have been altered: compare it with a backup"
             }
             Self::RegistryMissing => {
                 "if its domain was destroyed with `keys shred`, remove what is left of its objects; else restore the record from a backup of the state bucket: until then its objects open by the wraps in their headers alone, and no rotation of keys reaches them"

@@ -63,6 +63,17 @@ async fn a_run_that_failed_or_was_killed_is_gone_on_with_to_one_certificate() ->
         let failed = due["orders"][0]["failed"].to_string();
         ensure!(!done && failed.contains("taken the deletion back"), "{due}");
         ensure!(state_of(&kms, &second).await? == KeyState::Enabled);
+        // Nor when nobody can tell any more, and not because time goes by.
+        rig.key_server.set_faults(&json!([{
+            "operations": ["DescribeKey"],
+            "keys": [alice],
+            "then": { "error": "KMSInternalException" },
+        }]))?;
+        let (done, due, _) = shred(rig, &gateway, &["--due"])?;
+        let failed = due["orders"][0]["failed"].to_string();
+        ensure!(!done && failed.contains("cannot be found out"), "{due}");
+        rig.key_server.set_faults(&json!([]))?;
+        ensure!(state_of(&kms, &second).await? == KeyState::Enabled);
         let again = kms.schedule_key_deletion().key_id(&alice);
         again.pending_window_in_days(30).send().await?;
 

@@ -133,6 +133,11 @@ fn given_up(order: &Order, keys: &[(&PlannedKey, &Fate)]) -> String {
             }
         };
     }
+    let is_late =
+        |(key, fate): &(&PlannedKey, &Fate)| **fate == Fate::Usable && key.was_ever_asked();
+    if keys.iter().any(is_late) {
+        text.push_str("\nthe destruction of a key that can be used was asked for, and may be heard late: ask its service again in some minutes (`sealgate check`)");
+    }
     let _ = write!(
         text,
         "\nwhat a key that can be used has wrapped opens as before; what none of them has wrapped stays closed for ever. Take the keys that are gone out of the configuration (key_services, [[key_service]], recovery) of every gateway, restart them, and run `sealgate keys rewrap` and `sealgate verify --deep`. Another order for {domain} is given with {}",
@@ -157,6 +162,12 @@ fn cannot(order: &Order, keys: &[(&PlannedKey, &Fate)], why: Cancellation) -> St
             let (name, key, cause) = match at(place) {
                 Some((key, Fate::Unknown(found))) => {
                     (key.chosen.key.to_string(), shown(key), found.to_string())
+                }
+                Some((key, Fate::Untouched(found))) => {
+                    return format!(
+                        "the order cannot be taken back, since other keys are gone, and nobody can tell whether {} can be used, of which nothing was asked: {found}. Run this again when its service, token or medium is there",
+                        shown(key)
+                    );
                 }
                 _ => Default::default(),
             };

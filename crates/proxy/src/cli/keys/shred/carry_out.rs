@@ -19,11 +19,10 @@ use anyhow::{Context as _, bail, ensure};
 use sealgate_envelope::key_service::KeyService;
 use sealgate_envelope::key_service::local::LocalKeyService;
 use sealgate_envelope::key_service::recovery::RecoveryKey;
-use sealgate_envelope::records::{MAXIMUM_RECORD_LENGTH, registry_name};
 use sealgate_envelope::secret_file::overwrite_again;
 
 use super::super::command;
-use super::certificate::{Certificate, GatewaysFlushed, RecordsDeleted};
+use super::certificate::{Certificate, GatewaysFlushed};
 use super::destroy::{self, Attempt, FileStep};
 use super::document;
 use super::exclusivity::Refusal;
@@ -34,25 +33,20 @@ use super::order::Order;
 use super::orders::{Ending, Orders};
 use super::others;
 use super::plan::{KeyState, Plan, PlannedKey};
-use super::records;
 use super::report;
 use super::resume;
 use super::signing::SigningKey;
 use crate::cli::pace::PaceArguments;
 use crate::cli::passphrase::PassphraseArgument;
-use crate::cli::permit;
 use crate::config::Config;
 use crate::gateway::Gateway;
-use crate::scan::Trial;
-use crate::scan::census::Census;
-use crate::scan::key_name::KeyName;
 use crate::state::control::Order as Command;
 
 /// How long gateways may take to drop their keys.
 const FLUSH_LIMIT: Duration = Duration::from_mins(2);
 
 /// How often the registry is looked at again for records that came meanwhile.
-const ROUNDS: usize = 5;
+pub(super) const ROUNDS: usize = 5;
 
 /// What a run needs beside the order.
 pub(super) struct Work<'a> {
@@ -62,6 +56,8 @@ pub(super) struct Work<'a> {
     pub(super) pace: &'a PaceArguments,
     pub(super) passphrase: &'a PassphraseArgument,
     pub(super) operator: &'a str,
+    /// Whether somebody has confirmed this run, and it is not a timer's.
+    pub(super) is_attended: bool,
 }
 
 /// How it ended.
@@ -88,8 +84,9 @@ impl Work<'_> {
             order.plan()?.check_places(self.config)?;
             self.find_out(order).await?;
         }
-        let was_begun = order.is_begun();
-        if !was_begun {
+        // Whatever was asked for before: while each key can be used, everything is looked at.
+        let is_whole = order.progress.plan.as_ref().is_none_or(Plan::is_whole);
+        if is_whole {
             document::try_place(&order.certificate).context("the certificate")?;
             let plan = match looked {
                 Some(plan) => plan,
@@ -102,7 +99,7 @@ impl Work<'_> {
             self.save(order)?;
         }
         let gateway = self.gateway(order).await?;
-        if was_begun {
+        if !is_whole {
             let refusals = others::look_at_others(&gateway, self.config, order, self.pace).await?;
             if !refusals.is_empty() {
                 return Ok(Ended::Refused(refusals));
@@ -184,8 +181,9 @@ impl Work<'_> {
     }
 
     /// That the destruction of a key is asked for now.
-    fn set_asked(&self, order: &mut Order, place: usize) -> anyhow::Result<()> {
+    pub(super) fn set_asked(&self, order: &mut Order, place: usize) -> anyhow::Result<()> {
         order.progress.asked = Some(Moment::now());
+        order.planned(place)?.was_asked = true;
         self.set(order, place, KeyState::Asked)
     }
 
@@ -200,6 +198,10 @@ impl Work<'_> {
             if matches!(key.state, KeyState::Destroyed(_)) || key.is_not_asked() {
                 continue;
             }
+            ensure!(
+                !matches!(key.state, KeyState::TakenBack(_)),
+                "a deletion was taken back"
+            );
             match key.file(self.config, order.recovery_key.as_ref()) {
                 Some(file) => self.destroy_file(order, place, &file, &mut recovery)?,
                 None => self.ask_to_destroy(order, place, &key, gateway).await?,
@@ -220,13 +222,14 @@ impl Work<'_> {
         let service = service.and_then(|at| gateway.key_services.get(at));
         let service: &dyn KeyService = service.context("no such key service")?.as_ref();
         // Of another state of which it was asked for before, too.
-        let was_asked = key.may_be_gone();
+        let was_asked = key.was_ever_asked();
         self.set_asked(order, place)?;
         match destroy::end(service, &key.chosen, order.waiting_days, was_asked).await {
             Attempt::Destroyed(destroyed) => {
                 self.set(order, place, KeyState::Destroyed(destroyed))
             }
             Attempt::Refused(cause) => {
+                order.planned(place)?.was_asked = was_asked;
                 self.set(order, place, KeyState::Refused(cause.clone()))?;
                 bail!("{}", refused(order, name, &cause));
             }
@@ -274,6 +277,9 @@ impl Work<'_> {
                 let state = overwritten.with_context(|| {
                     format!("whether {shown} is overwritten is not known; run this again")
                 })?;
+                if matches!(state, KeyState::Refused(_)) {
+                    order.planned(place)?.was_asked = key.was_ever_asked();
+                }
                 self.set(order, place, state.clone())?;
                 if let KeyState::Refused(cause) = state {
                     bail!("{}", refused(order, &name, &cause));
@@ -360,119 +366,6 @@ impl Work<'_> {
         Ok(true)
     }
 
-    /// Deletes the domain's records until a listing shows none.
-    async fn delete_records(&self, order: &mut Order) -> anyhow::Result<()> {
-        if order.progress.records.is_some() {
-            return Ok(());
-        }
-        let gateway = self.gateway(order).await?;
-        let (living, living_keys) = self.living(order, &gateway).await?;
-        let trial = Trial::new(&living, &order.plan()?.names, &[], permit::for_shredding);
-        for _ in 0..ROUNDS {
-            let mut census = Census::default();
-            census.of_registry(&gateway, &trial).await?;
-            let found = records::to_delete(&census, order.plan()?, &order.stated, &living_keys)?;
-            if found.versions.is_empty() {
-                self.note_missing(order, &gateway, &found.left).await?;
-                let deleted = &order.progress.deleting;
-                order.progress.records = Some(RecordsDeleted {
-                    working_keys: deleted.len() as u64,
-                    versions: deleted.values().map(|ids| ids.len() as u64).sum(),
-                });
-                return self.save(order);
-            }
-            records::note(&mut order.progress.deleting, &found.versions);
-            self.save(order)?;
-            gateway.state.delete_versions(&found.versions).await?;
-        }
-        bail!(
-            "new registry records of the domain come all the time; stop the gateway that writes them, and run this again"
-        )
-    }
-
-    /// The key services whose keys are not those of the order, and the names of these keys.
-    async fn living(
-        &self,
-        order: &Order,
-        gateway: &Gateway,
-    ) -> anyhow::Result<(Vec<Arc<dyn KeyService>>, Vec<KeyName>)> {
-        let plan = order.plan()?;
-        let (mut living, mut keys) = (Vec::new(), Vec::new());
-        let named = gateway
-            .key_services
-            .iter()
-            .zip(&self.config.key_service_names);
-        for (service, name) in named {
-            if plan.keys.iter().any(|key| key.is_of(name)) {
-                continue;
-            }
-            living.push(Arc::clone(service));
-            if let Ok(reference) = service.key_reference().await {
-                keys.push(KeyName::new(service.provider(), reference));
-            }
-        }
-        Ok((living, keys))
-    }
-
-    /// What the certificate says of records that did not go as they were found.
-    async fn note_missing(
-        &self,
-        order: &mut Order,
-        gateway: &Gateway,
-        left: &[String],
-    ) -> anyhow::Result<()> {
-        let missing = records::never_seen(order.plan()?, &order.progress.deleting)?;
-        let names = order.plan()?.names.clone();
-        let mut replaced = Vec::new();
-        for id in &missing {
-            let name = registry_name(*id);
-            let kept = gateway.state.get(&name, MAXIMUM_RECORD_LENGTH).await?;
-            ensure!(
-                !kept
-                    .as_ref()
-                    .is_some_and(|bytes| records::claims_one_of(bytes, *id, &names)),
-                "the storage has {name} and does not list it; find out what is wrong with it (deleting it there helps), and run this again"
-            );
-            if kept.is_some() {
-                replaced.push(name);
-            }
-        }
-        let plan = order.progress.plan.as_mut().context("nothing is planned")?;
-        let mut note = |text: String| {
-            if !plan.notes.contains(&text) {
-                plan.notes.push(text);
-            }
-        };
-        if !missing.is_empty() {
-            note(format!(
-                "{} of the {} registry records that were verified were not there any more when they were to be deleted: somebody else has deleted them, or hides them",
-                missing.len(),
-                plan.records.len()
-            ));
-        }
-        if !replaced.is_empty() {
-            note(format!(
-                "In the place of {} registry records that were verified lies something else by now, which somebody else has put there, and which was left: {}",
-                replaced.len(),
-                replaced
-                    .iter()
-                    .take(5)
-                    .map(String::as_str)
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ));
-        }
-        if !left.is_empty() {
-            let shown: Vec<&str> = left.iter().take(5).map(String::as_str).collect();
-            note(format!(
-                "{} registry records that claim the domain came since it was looked at, and not only the destroyed keys are named by them; they were left: {}",
-                left.len(),
-                shown.join(", ")
-            ));
-        }
-        Ok(())
-    }
-
     /// In each run that comes so far: one that was killed here may be gone on with weeks later. Whether it stands.
     async fn try_again(&self, order: &mut Order) -> anyhow::Result<bool> {
         let Some(objects) = self.until_shown(order).await? else {
@@ -489,7 +382,7 @@ impl Work<'_> {
 fn refused(order: &Order, name: &str, cause: &str) -> String {
     let what_else = if order.is_begun() {
         format!(
-            "other keys of the domain are destroyed, or are going to be. {}",
+            "keys of the order are destroyed, or may be. {}",
             resume::ways_out(order)
         )
     } else {

@@ -136,6 +136,11 @@ impl Certificate {
         let progress = &order.progress;
         let plan = progress.plan.as_ref().context("nothing was planned")?;
         let keys = destroyed(order, plan)?;
+        let settled = progress.settled.context("no key service was waited for")?;
+        ensure!(
+            keys.iter().all(|key| key.done <= settled),
+            "a key was destroyed after gateways were told to drop theirs"
+        );
         let completed = progress.completed.context("it is not completed")?;
         let latest = keys.iter().map(|key| key.final_from).max();
         let objects = progress.objects.clone().context("no object was tried")?;
@@ -320,7 +325,7 @@ fn destroyed(order: &Order, plan: &Plan) -> anyhow::Result<Vec<DestroyedKey>> {
 
 /// What is said of keys of which nobody knows what has become.
 fn not_confirmed(plan: &Plan) -> Vec<String> {
-    let said = plan.keys.iter().filter_map(|PlannedKey { chosen, state }| {
+    let said = plan.keys.iter().filter_map(|PlannedKey { chosen, state, .. }| {
         let what = match state {
             KeyState::Stated => "its destruction was planned, nothing has shown what became of it, and the operator states that it is destroyed, with all copies".to_owned(),
             KeyState::OutOfReach(destroyed) => format!(

@@ -29,7 +29,11 @@ fn planned(number: u8, final_from: u64) -> PlannedKey {
         final_from: at(final_from),
         not_covered: None,
     });
-    PlannedKey { chosen, state }
+    PlannedKey {
+        chosen,
+        state,
+        was_asked: false,
+    }
 }
 
 fn carried_out() -> Order {
@@ -94,6 +98,9 @@ fn nothing_is_certified_that_was_not_done() {
     assert!(!without(|_| {}));
     assert!(without(|progress| progress.plan = None));
     assert!(without(|progress| progress.flushed = None));
+    assert!(without(|progress| progress.settled = None));
+    // A key that was destroyed after gateways were told.
+    assert!(without(|progress| progress.settled = Some(at(5))));
     assert!(without(|progress| progress.records = None));
     assert!(without(|progress| progress.objects = None));
     assert!(without(|progress| progress.tried_again = None));

@@ -6,17 +6,19 @@
 //! ```text
 //!                it can be     deletion is   its file     it is not found, or nobody can tell
 //! written down   used          scheduled     holds zeros  by the operator's word   without it
-//! ────────────   ───────────   ───────────   ───────────  ─────────────────────   ──────────────────────────────
+//! ────────────   ───────────   ───────────   ───────────  ─────────────────────   ─────────────────────────────
 //! planned        keep          keep          keep         stated                   keep
 //!   or refused
+//!   after it     plan again    ask again     stop         stated                   stop
+//!   was asked
 //! asked          plan again    ask again     overwrite    stated                   stop
 //! stated         plan again    ask again     keep         keep                     keep
 //! overwritten    plan again    keep          keep         keep                     keep
 //! destroyed:
-//!   a file       plan again    keep          keep         keep                     keep
-//!   in a service taken back    keep          keep         out of reach             stop, if it is not final and other
-//!                                                                                  keys are left; else keep
+//!   a file       plan again    keep          keep         keep                     stop, if something lies there
+//!   in a service taken back    keep          keep         out of reach             stop, if other keys are left
 //! out of reach   taken back    confirmed     keep         keep                     keep
+//! taken back     taken back    confirmed     keep         stated                   stop
 //! ```
 //!
 //! A key that its service deleted at once, or whose date is over, is not found there any more: that is no question.
@@ -62,29 +64,50 @@ pub(super) struct Circumstances {
 pub(super) fn next(key: &PlannedKey, found: &Condition, with: Circumstances) -> Next {
     use Condition::{Going, Missing, Unknown, Usable, Zeros};
     match (&key.state, found) {
+        (KeyState::Planned | KeyState::Refused(_), Usable) if key.was_asked => Next::PlanAgain,
+        (KeyState::Planned | KeyState::Refused(_), Going) if key.was_asked => Next::AskAgain,
+        (KeyState::Planned | KeyState::Refused(_), Missing | Unknown(_) | Zeros)
+            if key.was_asked =>
+        {
+            by_word_or_stop(found, with)
+        }
         (KeyState::Planned | KeyState::Refused(_), Missing | Unknown(_)) if with.is_stated => {
             Next::Stated
         }
         (KeyState::Destroyed(_), Usable) if with.is_in_file => Next::PlanAgain,
-        (KeyState::Destroyed(_) | KeyState::OutOfReach(_), Usable) => Next::TakenBack,
+        (KeyState::Destroyed(_) | KeyState::OutOfReach(_) | KeyState::TakenBack(_), Usable) => {
+            Next::TakenBack
+        }
         (KeyState::Asked | KeyState::Stated | KeyState::Overwritten, Usable) => Next::PlanAgain,
         (KeyState::Asked | KeyState::Stated, Going) => Next::AskAgain,
-        (KeyState::OutOfReach(_), Going) => Next::Confirmed,
+        (KeyState::OutOfReach(_) | KeyState::TakenBack(_), Going) => Next::Confirmed,
         (KeyState::Asked, Zeros) => Next::OverwriteAgain,
-        (KeyState::Asked, Missing | Unknown(_)) if with.is_stated => Next::Stated,
-        (KeyState::Asked, Missing | Unknown(_)) => Next::Stop(found.clone()),
+        (KeyState::Asked | KeyState::TakenBack(_), Missing | Unknown(_)) => {
+            by_word_or_stop(found, with)
+        }
+        (KeyState::Destroyed(_), Unknown(_)) if with.is_in_file && !with.is_stated => {
+            Next::Stop(found.clone())
+        }
         (KeyState::Destroyed(destroyed), Missing | Unknown(_)) if !with.is_in_file => {
             if is_gone(destroyed, found) {
                 Next::Keep
             } else if with.is_stated {
                 Next::OutOfReach
-            } else if with.others_are_left && destroyed.final_from > Moment::now() {
+            } else if with.others_are_left {
                 Next::Stop(found.clone())
             } else {
                 Next::Keep
             }
         }
         _ => Next::Keep,
+    }
+}
+
+fn by_word_or_stop(found: &Condition, with: Circumstances) -> Next {
+    if with.is_stated {
+        Next::Stated
+    } else {
+        Next::Stop(found.clone())
     }
 }
 
@@ -115,14 +138,15 @@ pub(super) fn fate(key: &PlannedKey, found: Condition, is_stated: bool) -> Fate 
     const STATED: &str = "destroyed, as the operator states";
     match (&key.state, found) {
         (_, Condition::Usable) => Fate::Usable,
-        (KeyState::Planned | KeyState::Refused(_), found) => Fate::Untouched(found),
+        (KeyState::Planned | KeyState::Refused(_), found) if !key.was_asked => {
+            Fate::Untouched(found)
+        }
         (_, Condition::Going) => Fate::Going,
-        (KeyState::Overwritten, _) | (KeyState::Asked, Condition::Zeros) => {
+        (KeyState::Overwritten, _)
+        | (KeyState::Asked | KeyState::Destroyed(_), Condition::Zeros) => {
             Fate::Gone("its file was overwritten")
         }
-        (KeyState::Destroyed(destroyed), found)
-            if destroyed.final_from <= Moment::now() || is_gone(destroyed, &found) =>
-        {
+        (KeyState::Destroyed(destroyed), found) if is_gone(destroyed, &found) => {
             Fate::Gone("its destruction was confirmed")
         }
         (KeyState::Stated | KeyState::OutOfReach(_), _) => Fate::Gone(STATED),
@@ -157,6 +181,14 @@ pub(super) fn cancellation(fates: &[Fate]) -> Cancellation {
         Cancellation::TakenBack
     } else if fates.contains(&Fate::Usable) {
         Cancellation::GivenUp
+    } else if let Some(place) = first(|fate| {
+        matches!(
+            fate,
+            Fate::Untouched(Condition::Missing | Condition::Unknown(_))
+        )
+    }) {
+        // It may be whole, and only away.
+        Cancellation::NotKnown(place)
     } else {
         Cancellation::NothingLeft
     }

@@ -16,6 +16,7 @@ fn key(name: &str, state: KeyState) -> PlannedKey {
             place: "somewhere".to_owned(),
         },
         state,
+        was_asked: false,
     }
 }
 
@@ -88,12 +89,14 @@ fn nothing_else_goes_when_a_deletion_was_taken_back_or_nobody_can_tell() {
         assert_eq!(next(&going, &found, OTHERS_LEFT), Next::Stop(found.clone()));
         assert_eq!(next(&going, &found, ALONE), Next::Keep);
     }
-    // What is final cannot be taken back.
+    // That it is not found there any more is what its service has confirmed. That nobody can tell shows nothing, whatever the
+    // date: it may have been taken back before.
     for name in [VAULT, AWS] {
         let gone = key(name, KeyState::Destroyed(confirmed(name, true)));
-        for found in [Condition::Missing, unknown()] {
-            assert_eq!(next(&gone, &found, OTHERS_LEFT), Next::Keep, "{name}");
-        }
+        let missing = next(&gone, &Condition::Missing, OTHERS_LEFT);
+        assert_eq!(missing, Next::Keep, "{name}");
+        let away = next(&gone, &unknown(), OTHERS_LEFT);
+        assert_eq!(away, Next::Stop(unknown()), "{name}");
     }
     // A file is looked at by who destroys it.
     let in_file = Circumstances {
@@ -103,6 +106,47 @@ fn nothing_else_goes_when_a_deletion_was_taken_back_or_nobody_can_tell() {
     let file = key(FILE, KeyState::Destroyed(confirmed(FILE, true)));
     assert_eq!(next(&file, &Condition::Missing, in_file), Next::Keep);
     assert_eq!(next(&file, &Condition::Usable, in_file), Next::PlanAgain);
+    // Something lies in its place, and cannot be opened: perhaps the key, brought back.
+    assert_eq!(next(&file, &unknown(), in_file), Next::Stop(unknown()));
+}
+
+#[test]
+fn that_a_deletion_was_taken_back_is_not_forgotten() {
+    for is_final in [false, true] {
+        let back = key(AWS, KeyState::TakenBack(confirmed(AWS, is_final)));
+        assert!(back.may_be_gone());
+        for with in [ALONE, OTHERS_LEFT] {
+            assert_eq!(next(&back, &Condition::Usable, with), Next::TakenBack);
+            assert_eq!(next(&back, &Condition::Going, with), Next::Confirmed);
+            for found in [Condition::Missing, unknown()] {
+                assert_eq!(next(&back, &found, with), Next::Stop(found.clone()));
+            }
+        }
+        assert_eq!(fate(&back, Condition::Usable, false), Fate::Usable);
+        let away = fate(&back, unknown(), false);
+        assert_eq!(away, Fate::Unknown(unknown()));
+    }
+}
+
+#[test]
+fn a_request_that_was_not_heard_at_first_may_be_heard_late() {
+    let mut once = key(VAULT, KeyState::Planned);
+    once.was_asked = true;
+    assert!(once.was_ever_asked() && !once.may_be_gone());
+    assert_eq!(next(&once, &Condition::Usable, ALONE), Next::PlanAgain);
+    assert_eq!(next(&once, &Condition::Going, ALONE), Next::AskAgain);
+    for found in [Condition::Missing, unknown()] {
+        assert_eq!(next(&once, &found, ALONE), Next::Stop(found.clone()));
+        assert_eq!(next(&once, &found, STATED), Next::Stated);
+        // Not one of which nothing was asked.
+        assert_eq!(
+            fate(&once, found.clone(), false),
+            Fate::Unknown(found.clone())
+        );
+        let said = fate(&once, found, true);
+        assert!(matches!(said, Fate::Gone(_)), "{said:?}");
+    }
+    assert_eq!(fate(&once, Condition::Going, false), Fate::Going);
 }
 
 #[test]
@@ -144,14 +188,15 @@ fn what_becomes_of_a_key_that_is_given_up_is_what_its_service_says_or_the_operat
         );
         let said = fate_of(AWS, going(), found.clone(), true);
         assert!(matches!(said, Fate::Gone(_)), "{said:?}");
-        for (name, state) in [
-            (VAULT, KeyState::Destroyed(confirmed(VAULT, true))),
-            (AWS, KeyState::Destroyed(confirmed(AWS, true))),
-            (FILE, KeyState::Overwritten),
-            (AWS, KeyState::Stated),
-        ] {
+        for (name, state) in [(FILE, KeyState::Overwritten), (AWS, KeyState::Stated)] {
             let gone = fate_of(name, state, found.clone(), false);
             assert!(matches!(gone, Fate::Gone(_)), "{name} {gone:?}");
+        }
+        for name in [VAULT, AWS] {
+            let past = KeyState::Destroyed(confirmed(name, true));
+            let fate = fate_of(name, past, found.clone(), false);
+            let is_gone = matches!(fate, Fate::Gone(_));
+            assert_eq!(is_gone, found == Condition::Missing, "{name} {fate:?}");
         }
         // Of which nothing was asked, nothing was done to.
         let planned = fate_of(AWS, KeyState::Planned, found.clone(), false);
@@ -179,6 +224,11 @@ fn an_order_is_given_up_where_something_is_gone_and_something_is_left() {
         ),
         (vec![gone(), gone()], Cancellation::NothingLeft),
         (vec![gone(), untouched()], Cancellation::NothingLeft),
+        // Whole perhaps, and only away.
+        (
+            vec![gone(), Fate::Untouched(Condition::Missing)],
+            Cancellation::NotKnown(1),
+        ),
     ] {
         assert_eq!(cancellation(&fates), expected, "{fates:?}");
     }

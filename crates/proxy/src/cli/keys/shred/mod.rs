@@ -7,6 +7,7 @@ mod cancel;
 mod carry_out;
 mod certificate;
 mod confirmation;
+mod deletion;
 mod destroy;
 mod document;
 mod exclusivity;
@@ -139,7 +140,7 @@ impl Run<'_> {
         self.print(&json, &text)
     }
 
-    fn work<'a>(&'a self, key: &'a SigningKey) -> Work<'a> {
+    fn work<'a>(&'a self, key: &'a SigningKey, is_attended: bool) -> Work<'a> {
         Work {
             config: &self.config,
             orders: &self.orders,
@@ -147,12 +148,13 @@ impl Run<'_> {
             pace: &self.arguments.pace,
             passphrase: &self.arguments.passphrase,
             operator: &self.operator,
+            is_attended,
         }
     }
 
     fn due(&self) -> anyhow::Result<()> {
         let (_lock, key) = self.existing()?;
-        let work = self.work(&key);
+        let work = self.work(&key, false);
         let mut outcomes = Vec::new();
         let mut failed = 0;
         for stored in self.orders.all(&key.public()?)? {
@@ -218,7 +220,7 @@ impl Run<'_> {
                     "{domain} was destroyed before: an order for it was carried out at {}",
                     ended.at
                 ),
-                "if its keys are still the ones of that order, there is nothing to do, whatever is said below; verify its certificate with `sealgate keys certificate verify`",
+                "if its keys are still the ones of that order, and its certificate confirms each (`sealgate keys certificate verify`), there is nothing to do, whatever is said below",
             );
             refusals.insert(0, refusal);
         }
@@ -286,7 +288,7 @@ impl Run<'_> {
             );
             return self.print(&report::ordered(&order), &text);
         }
-        let work = self.work(&key);
+        let work = self.work(&key, true);
         let carried_out = work.carry_out(&mut order, Some(looked.plan), recovery);
         let ended = runtime()?.block_on(carried_out)?;
         self.finish(&order, ended)
@@ -301,7 +303,7 @@ impl Run<'_> {
         runtime()?.block_on(self.take_words(&mut order))?;
         let plan = order.plan()?.clone();
         self.confirm(&order, &plan)?;
-        let work = self.work(key);
+        let work = self.work(key, true);
         let ended = runtime()?.block_on(work.carry_out(&mut order, None, None))?;
         self.finish(&order, ended)
     }

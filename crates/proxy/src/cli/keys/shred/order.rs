@@ -71,10 +71,17 @@ pub(super) struct Progress {
 
 impl Progress {
     /// That of an order that is looked at anew: what was asked for before may be heard late all the same.
-    pub(super) fn looked_at_again(&self, plan: Plan) -> Self {
+    pub(super) fn looked_at_again(&self, mut plan: Plan) -> Self {
+        let earlier = self.plan.iter().flat_map(|plan| &plan.keys);
+        let asked: Vec<_> = earlier.filter(|key| key.was_ever_asked()).collect();
+        for key in &mut plan.keys {
+            key.was_asked = asked.iter().any(|asked| asked.chosen.key == key.chosen.key);
+        }
         Self {
             plan: Some(plan),
             asked: self.asked,
+            // What was deleted before does not come back, either.
+            deleting: self.deleting.clone(),
             ..Self::default()
         }
     }

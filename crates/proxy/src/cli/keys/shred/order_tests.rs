@@ -12,6 +12,7 @@ fn order_with(states: Vec<KeyState>) -> Order {
             place: "AWS KMS in eu-1".to_owned(),
         },
         state,
+        was_asked: false,
     });
     order.progress.plan = Some(Plan {
         keys: keys.collect(),
@@ -50,6 +51,30 @@ fn a_refusal_is_no_beginning_and_a_lost_answer_is() {
         let shown = format!("{states:?}");
         assert_eq!(order_with(states).stage(), stage, "{shown}");
     }
+}
+
+#[test]
+fn what_was_asked_for_once_is_remembered_through_another_look() {
+    let mut order = order_with(vec![KeyState::Planned]);
+    let plan = order.progress.plan.clone().unwrap();
+    assert!(
+        !order
+            .progress
+            .looked_at_again(plan.clone())
+            .plan
+            .unwrap()
+            .is_begun()
+    );
+    order.progress.plan.as_mut().unwrap().keys[0].was_asked = true;
+    order
+        .progress
+        .deleting
+        .insert("r".to_owned(), BTreeSet::new());
+    assert_eq!(order.stage(), Stage::Begun);
+    let again = order.progress.looked_at_again(plan);
+    assert_eq!(again.deleting.len(), 1);
+    let plan = again.plan.unwrap();
+    assert!(plan.is_begun() && plan.is_whole());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! is. The memory of ended orders lies beside the signing key and not in the directory, so that a directory which is restored
 //! from a backup brings none of them back.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -72,7 +73,22 @@ struct EndedList {
     /// Where an earlier list was lost: which of the orders from before had ended is not known.
     #[serde(default)]
     since: Option<Moment>,
+    /// Those from before that are gone on with all the same, since something of them may be destroyed: the ones that were there
+    /// when this list was begun. What comes back later, from whatever backup, may have ended.
+    #[serde(default)]
+    begun: BTreeSet<String>,
     ended: Vec<Ended>,
+}
+
+impl EndedList {
+    fn new(since: Option<Moment>, begun: BTreeSet<String>) -> Self {
+        Self {
+            r#type: ENDED_TYPE.to_owned(),
+            since,
+            begun,
+            ended: Vec::new(),
+        }
+    }
 }
 
 /// What lies under the name of an order.
@@ -145,7 +161,8 @@ impl Orders {
     /// key is new: orders that it has signed up to then may have ended, and come back from a backup of the directory.
     pub(super) fn begin(&self, key: &SigningKey, since: Option<Moment>) -> anyhow::Result<()> {
         if !self.ended.exists() && !self.are_any()? {
-            self.write_ended(since, Vec::new(), key)?;
+            let list = EndedList::new(since, BTreeSet::new());
+            document::write_signed(&self.ended, &list, key)?;
         }
         Ok(())
     }
@@ -162,7 +179,14 @@ impl Orders {
             "there is a list of ended orders, {}; if it is that of another signing key, move it away",
             self.ended.display()
         );
-        self.write_ended(Some(Moment::now()), Vec::new(), key)
+        let public = key.public()?;
+        let mut begun = BTreeSet::new();
+        for path in self.paths()? {
+            let order = document::read_signed::<Order>(&path, &public);
+            begun.extend(order.ok().filter(Order::is_begun).map(|order| order.id));
+        }
+        let list = EndedList::new(Some(Moment::now()), begun);
+        document::write_signed(&self.ended, &list, key)
     }
 
     /// Whether there is any order.
@@ -243,7 +267,7 @@ impl Orders {
         );
         if let Some(since) = list.since
             && order.ordered <= since
-            && !order.is_begun()
+            && !list.begun.contains(&order.id)
         {
             let ended = Ended {
                 id: order.id,
@@ -326,20 +350,6 @@ impl Orders {
         Ok(last_first.find(|ended| ended.domain == domain && ended.how == Ending::CarriedOut))
     }
 
-    fn write_ended(
-        &self,
-        since: Option<Moment>,
-        ended: Vec<Ended>,
-        key: &SigningKey,
-    ) -> anyhow::Result<()> {
-        let list = EndedList {
-            r#type: ENDED_TYPE.to_owned(),
-            since,
-            ended,
-        };
-        document::write_signed(&self.ended, &list, key)
-    }
-
     /// Ends an order: it is remembered first, and then its file goes.
     pub(super) fn end(&self, order: &Order, how: Ending, key: &SigningKey) -> anyhow::Result<()> {
         self.remember(order, how, key)?;
@@ -361,9 +371,8 @@ impl Orders {
     }
 
     fn remember(&self, order: &Order, how: Ending, key: &SigningKey) -> anyhow::Result<()> {
-        let EndedList {
-            since, mut ended, ..
-        } = self.ended(&key.public()?)?;
+        let mut list = self.ended(&key.public()?)?;
+        let ended = &mut list.ended;
         if ended.iter().any(|ended| ended.id == order.id) {
             return Ok(());
         }
@@ -379,7 +388,7 @@ impl Orders {
             how,
             at: Moment::now(),
         });
-        self.write_ended(since, ended, key)
+        document::write_signed(&self.ended, &list, key)
     }
 }
 

@@ -232,4 +232,8 @@ fn a_list_that_was_lost_while_no_order_waited_brings_none_back() {
     assert!(matches!(found, Some(Stored::Ended(..))), "{found:?}");
     let stored = Stored::Order(Box::new(given));
     assert_eq!(orders.load("acme/bob", public).unwrap(), Some(stored));
+    // Nor one that was begun, and given up.
+    orders.save(&begun("acme/carol"), key).unwrap();
+    let found = orders.load("acme/carol", public).unwrap();
+    assert!(matches!(found, Some(Stored::Ended(..))), "{found:?}");
 }

@@ -81,6 +81,9 @@ pub(super) enum KeyState {
     Destroyed(DestroyedKey),
     /// Its service had confirmed that, and cannot be asked any more; the operator states that it is destroyed.
     OutOfReach(DestroyedKey),
+    /// Its service had confirmed that, and said afterwards that it can be used: somebody has taken the deletion back. Only that
+    /// its service says again that it goes changes this.
+    TakenBack(DestroyedKey),
 }
 
 /// A key that is to go.
@@ -89,6 +92,9 @@ pub(super) enum KeyState {
 pub(super) struct PlannedKey {
     pub(super) chosen: ChosenKey,
     pub(super) state: KeyState,
+    /// Its destruction was asked for before, although it could be used after that: it may have been heard late.
+    #[serde(default)]
+    pub(super) was_asked: bool,
 }
 
 impl PlannedKey {
@@ -96,6 +102,7 @@ impl PlannedKey {
         Self {
             chosen,
             state: KeyState::Planned,
+            was_asked: false,
         }
     }
 
@@ -107,6 +114,11 @@ impl PlannedKey {
     /// Whether it may be gone.
     pub(super) fn may_be_gone(&self) -> bool {
         !matches!(self.state, KeyState::Planned | KeyState::Refused(_))
+    }
+
+    /// Whether its destruction was asked for at any time, so that it may be gone by now.
+    pub(super) fn was_ever_asked(&self) -> bool {
+        self.was_asked || self.may_be_gone()
     }
 
     /// Whether nobody is asked about it any more, by the operator's word.
@@ -188,7 +200,12 @@ impl Plan {
 
     /// Whether any key may be gone.
     pub(super) fn is_begun(&self) -> bool {
-        self.keys.iter().any(PlannedKey::may_be_gone)
+        self.keys.iter().any(PlannedKey::was_ever_asked)
+    }
+
+    /// Whether none is, as far as was found out.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.keys.iter().any(PlannedKey::may_be_gone)
     }
 
     /// That the configuration still has each key where it was.

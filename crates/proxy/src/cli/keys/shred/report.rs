@@ -115,13 +115,14 @@ pub(super) fn to_confirm(order: &Order, plan: &Plan, keys: &[&PlannedKey]) -> St
         plan.objects,
         plan.buckets.join(", ")
     )];
-    for PlannedKey { chosen, state } in keys {
+    for PlannedKey { chosen, state, .. } in keys {
         let state = match state {
             KeyState::Destroyed(_) => " [done]",
             KeyState::OutOfReach(_) => {
                 " [done, and its service can be asked no more, as you state]"
             }
             KeyState::Asked | KeyState::Overwritten => " [begun]",
+            KeyState::TakenBack(_) => " [done, and taken back]",
             KeyState::Stated => " [not confirmed]",
             KeyState::Planned | KeyState::Refused(_) => "",
         };
@@ -143,7 +144,7 @@ pub(super) fn to_confirm(order: &Order, plan: &Plan, keys: &[&PlannedKey]) -> St
 /// What is said of an order that ended and whose file is there again.
 pub(super) fn ended(ended: &Ended, path: &Path) -> String {
     format!(
-        "the order for {} was {} at {}, and its file was put back: nothing is done by it; remove {}",
+        "the order for {} was {} at {}, and its file was put back, or was left by a run that was killed then: nothing is done by it; remove {}",
         ended.domain,
         ended.how.name(),
         ended.at,

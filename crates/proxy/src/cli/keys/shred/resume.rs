@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use sealgate_envelope::key_service::KeyService;
 use sealgate_envelope::key_service::local::LocalKeyService;
 
@@ -28,12 +28,27 @@ pub(super) async fn condition_of(
     key: &PlannedKey,
 ) -> Condition {
     if let Some(file) = key.file(config, order.recovery_key.as_ref()) {
-        return destroy::condition_of_file(&file, || match &key.chosen.key_service {
+        let mut cause = None;
+        let found = destroy::condition_of_file(&file, || match &key.chosen.key_service {
             Some(_) => LocalKeyService::is_in_file(&file, &key.chosen.full_name),
             None => known::open_recovery(&file, passphrase, config)
                 .and_then(|key| RecoveryFile::of(&key))
-                .is_ok_and(|file| file.name == key.chosen.key),
+                .map_or_else(
+                    |error| {
+                        cause = Some(error);
+                        false
+                    },
+                    |file| file.name == key.chosen.key,
+                ),
         });
+        return match (found, cause) {
+            // Without its passphrase it may be the key, whole.
+            (Condition::Unknown(_), Some(error)) => Condition::Unknown(format!(
+                "{} is there, and cannot be opened to see whether it is the key: {error:#}. If another file lies there by now, move that away",
+                file.display()
+            )),
+            (found, _) => found,
+        };
     }
     let place = key.chosen.key_service.as_deref();
     let place = place.and_then(|name| config.key_service_place(name));
@@ -52,19 +67,22 @@ impl Work<'_> {
     /// Where nobody can tell, or a deletion was taken back in its service; with the ways out.
     pub(super) async fn find_out(&self, order: &mut Order) -> anyhow::Result<()> {
         let is_confirmed = |key: &PlannedKey| {
-            matches!(key.state, KeyState::Destroyed(_) | KeyState::OutOfReach(_))
+            matches!(
+                key.state,
+                KeyState::Destroyed(_) | KeyState::OutOfReach(_) | KeyState::TakenBack(_)
+            )
         };
         // What is still to go decides how much has to be known of what was confirmed; and what the operator says of keys that
         // nobody has asked for counts where others are gone, and no look can tell any more.
         let rounds: [&dyn Fn(&PlannedKey) -> bool; 3] = [
-            &|key| key.may_be_gone() && !is_confirmed(key),
+            &|key| key.was_ever_asked() && !is_confirmed(key),
             &is_confirmed,
-            &|key| !key.may_be_gone(),
+            &|key| !key.was_ever_asked(),
         ];
         for is_of_round in rounds {
             for place in 0..order.plan()?.keys.len() {
                 let key = order.planned(place)?.clone();
-                let has_question = key.may_be_gone() || order.stated.contains(&key.chosen.key);
+                let has_question = key.was_ever_asked() || order.stated.contains(&key.chosen.key);
                 if order.is_begun() && is_of_round(&key) && has_question {
                     self.find_out_about(order, place, &key).await?;
                 }
@@ -95,16 +113,11 @@ impl Work<'_> {
         }
         match fate::next(key, &found, circumstances) {
             Next::Keep => Ok(()),
-            Next::PlanAgain => {
-                report::tell(&format!(
-                    "{}: {} can be used, so it is not destroyed",
-                    key.chosen.service(),
-                    key.chosen.full_name
-                ));
-                order.progress.unsettle();
-                self.set(order, place, KeyState::Planned)
-            }
+            Next::PlanAgain => self.plan_again(order, place, key),
             Next::AskAgain => {
+                // Whatever gateways have cached since, and a client that stands for it, counts no more.
+                order.progress.unsettle();
+                self.set_asked(order, place)?;
                 let gateway = self.gateway(order).await?;
                 self.ask_to_destroy(order, place, key, &gateway).await
             }
@@ -113,7 +126,8 @@ impl Work<'_> {
                 self.destroy_file(order, place, &file, &mut None)
             }
             Next::Confirmed => match &key.state {
-                KeyState::OutOfReach(destroyed) => {
+                KeyState::OutOfReach(destroyed) | KeyState::TakenBack(destroyed) => {
+                    order.progress.unsettle();
                     self.set(order, place, KeyState::Destroyed(destroyed.clone()))
                 }
                 _ => Ok(()),
@@ -139,16 +153,48 @@ impl Work<'_> {
         key: &PlannedKey,
         others_are_left: bool,
     ) -> anyhow::Result<()> {
-        let KeyState::Destroyed(destroyed) = &key.state else {
-            bail!("{}", taken_back(order, Some(place), CAN_BE_USED));
+        let is_fresh = match &key.state {
+            KeyState::Destroyed(destroyed) => destroyed.done.after(CONSISTENCY) > Moment::now(),
+            _ => false,
         };
-        let is_fresh = destroyed.done.after(CONSISTENCY) > Moment::now();
         if is_fresh && !others_are_left && order.progress.settled.is_none() {
             return Ok(());
         }
-        order.progress.unsettle();
-        self.save(order)?;
+        self.note_taken_back(order, Some(place))?;
         bail!("{}", taken_back(order, Some(place), CAN_BE_USED))
+    }
+
+    /// Writes down that a deletion was taken back: later runs, which may hear nothing of the key, must not forget it.
+    pub(super) fn note_taken_back(
+        &self,
+        order: &mut Order,
+        place: Option<usize>,
+    ) -> anyhow::Result<()> {
+        if let Some(place) = place {
+            let key = order.planned(place)?;
+            if let KeyState::Destroyed(destroyed) | KeyState::OutOfReach(destroyed) = &key.state {
+                key.state = KeyState::TakenBack(destroyed.clone());
+            }
+        }
+        order.progress.unsettle();
+        self.save(order)
+    }
+
+    /// With a key that was asked for, or destroyed, and can be used: somebody has brought it back, or nobody has heard.
+    fn plan_again(&self, order: &mut Order, place: usize, key: &PlannedKey) -> anyhow::Result<()> {
+        let (service, full_name) = (key.chosen.service(), &key.chosen.full_name);
+        order.progress.unsettle();
+        order.planned(place)?.was_asked = true;
+        self.set(order, place, KeyState::Planned)?;
+        let domain = &order.domain;
+        ensure!(
+            self.is_attended,
+            "{service}: {full_name} can be used, although its destruction was asked for before: nobody has heard, or somebody has brought it back. A timer destroys nothing against that: confirm the order once more, with --domain {domain} --confirm {domain}, or end it with --cancel {domain}"
+        );
+        report::tell(&format!(
+            "{service}: {full_name} can be used, so it is not destroyed"
+        ));
+        Ok(())
     }
 }
 

@@ -123,6 +123,7 @@ impl Work<'_> {
             let dates = plan.dates();
             let tried = proof::tried(&gateway, plan, days).await;
             let has_changed = plan.dates() != dates;
+            let mut alive = None;
             let error = match tried {
                 Ok(Proof::Shown(_)) if has_changed => {
                     if has_settled {
@@ -150,22 +151,25 @@ impl Work<'_> {
                 Ok(Proof::Alive(place, cause)) => {
                     let taken_back = resume::taken_back(order, place, &cause);
                     if has_settled {
-                        order.progress.unsettle();
-                        self.save(order)?;
+                        self.note_taken_back(order, place)?;
                         bail!("{taken_back}");
                     }
+                    alive = Some(place);
                     anyhow::Error::msg(taken_back)
                 }
                 Err(error) => error.context("the keys are destroyed, and that nothing opens could not be shown; run this again to try once more. If a key service is gone for good, end the order with your own word: the same command with --destroyed KEY for each of its keys, which the certificate calls not confirmed"),
             };
             if stillness.interrupted(Instant::now()) == Verdict::TooLong {
+                if let Some(place) = alive {
+                    self.note_taken_back(order, place)?;
+                }
                 return Err(error);
             }
             if !is_announced {
                 is_announced = true;
                 report::tell(&format!(
                     "not everything refuses yet; trying again for at most {} minutes: {error:#}",
-                    SETTLING.as_secs() / 60
+                    (needed * ATTEMPTS + SETTLING).as_secs() / 60
                 ));
             }
             tracing::debug!(error = %format!("{error:#}"), "not shown yet");
