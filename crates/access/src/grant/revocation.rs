@@ -21,6 +21,9 @@ const LIST_LIMIT: usize = 1024 * 1024;
 /// The most bytes of a signed list: the list in it is escaped, so it may be twice as long.
 pub const SIGNED_LIST_LIMIT: usize = 2 * LIST_LIMIT;
 
+/// How far the number of a list may be from that before: at the highest number there would be no next one.
+const NUMBERS_AHEAD: u64 = 1 << 32;
+
 /// How far clocks may be apart, in seconds.
 const SKEW: u64 = 60;
 
@@ -166,6 +169,14 @@ pub enum RevocationError {
         /// The highest number that was seen.
         seen: u64,
     },
+    /// It leaves no room for those that follow.
+    #[error("the list of revocations has the number {found}, far ahead of {seen}")]
+    FarAhead {
+        /// The number of the list.
+        found: u64,
+        /// The highest number that was seen.
+        seen: u64,
+    },
     /// There are two of the same number that differ.
     #[error("there are two different lists of revocations of the number {number}")]
     Forked {
@@ -201,6 +212,8 @@ pub struct Revocations {
     revokers: Vec<PublicKey>,
     maximum_age: u64,
     newest: Option<(RevocationList, String)>,
+    /// What lists before had revoked and the newest does not name: it stays revoked.
+    dropped: BTreeSet<String>,
     /// What was wrong with a list that somebody who may revoke had signed; until it is resolved, nobody knows what is revoked.
     trouble: Option<RevocationError>,
 }
@@ -213,6 +226,7 @@ impl Revocations {
             revokers,
             maximum_age,
             newest: None,
+            dropped: BTreeSet::new(),
             trouble: None,
         }
     }
@@ -242,6 +256,12 @@ impl Revocations {
                 })
             }
             Some((seen, _)) if list.number == seen.number && is_forked => self.trouble.clone(),
+            Some((seen, _)) if list.number - seen.number > NUMBERS_AHEAD => {
+                return Err(RevocationError::FarAhead {
+                    found: list.number,
+                    seen: seen.number,
+                });
+            }
             _ => None,
         };
         if let Some(trouble) = trouble {
@@ -252,6 +272,10 @@ impl Revocations {
             return Err(trouble);
         }
         let fresh = self.fresh(&list, now);
+        if let Some((seen, _)) = &self.newest {
+            self.dropped.extend(seen.revoked.iter().cloned());
+            self.dropped.retain(|id| !list.revoked.contains(id));
+        }
         self.newest = Some((list, signed.list.clone()));
         self.trouble = None;
         fresh
@@ -284,7 +308,12 @@ impl Revocations {
         }
         let (list, _) = self.newest.as_ref().ok_or(RevocationError::Missing)?;
         self.fresh(list, now)?;
-        Ok(list.revoked.contains(grant))
+        Ok(list.revoked.contains(grant) || self.dropped.contains(grant))
+    }
+
+    /// How many grants the newest list does not name that one before had revoked. They stay revoked here; whoever signs lists does not leave any out.
+    pub fn dropped(&self) -> usize {
+        self.dropped.len()
     }
 
     /// The newest list; none before the first.

@@ -578,8 +578,16 @@ fn a_revoked_grant_fails_and_so_does_every_grant_without_a_fresh_list() {
     assert!(revocations.update(&signed(&list(1, &["C"])), NOW).is_err());
     assert_eq!(with(&revocations, NOW), forked);
     assert_eq!(revocations.number(), Some(2));
+    // What was revoked once stays so here, though somebody signs a list without it.
     revocations.update(&signed(&list(3, &["C"])), NOW).unwrap();
-    assert_eq!(with(&revocations, NOW), Ok(()));
+    assert_eq!(with(&revocations, NOW), Err(GrantError::Revoked));
+    assert_eq!(revocations.dropped(), 1);
+    let all = ["C", &request().id];
+    revocations.update(&signed(&list(4, &all)), NOW).unwrap();
+    assert_eq!(revocations.dropped(), 0);
+    let last = revocations.update(&signed(&list(u64::MAX, &all)), NOW);
+    assert!(matches!(last, Err(RevocationError::FarAhead { .. })));
+    revocations.update(&signed(&list(5, &all)), NOW).unwrap();
 
     let mut stale = none_revoked();
     let next_update = NOW + 7_200;

@@ -23,7 +23,7 @@ use crate::{
     admin::Health,
     auth::AuthSettings,
     config::{self, CipherSuite, Config, LimitsConfig, Mode, UpstreamConfig},
-    grants::{Authority, Clock},
+    grants::{Authority, Clock, last_written},
     metrics::Metrics,
     object::CommitCache,
     state::{S3Registry, StateBucket, Uploads},
@@ -161,7 +161,16 @@ impl Gateway {
             key_checks: KeyChecks::register(&health, &config),
             health,
             audit: OnceLock::new(),
-            grants: Authority::new(&config.deployment, config.grants.as_ref(), Clock::system()),
+            grants: Authority::new(
+                &config.deployment,
+                config.grants.as_ref(),
+                Clock::system().not_before(
+                    config
+                        .audit
+                        .as_ref()
+                        .map_or(0, |audit| last_written(&audit.directory)),
+                ),
+            ),
             live: ArcSwap::from_pointee(Live::new(&config)?),
             auth_settings: AuthSettings {
                 external_hosts: config.listener.external_hosts.clone(),

@@ -80,11 +80,19 @@ impl Watch {
         let (Some(gateway), Some(list)) = (self.gateway.upgrade(), self.authority.newest()) else {
             return;
         };
+        let dropped = self.authority.dropped();
+        if dropped > 0 {
+            tracing::warn!(
+                dropped,
+                number = list.number,
+                "the list of revocations leaves out what one before had revoked; it stays revoked here until a restart. Who signed it?"
+            );
+        }
         let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(text));
         let event = Event::intent(Decision {
             operation: "GrantRevocationList".to_owned(),
             policy: Some(format!(
-                "number {}, {} revoked, SHA-256 {digest}",
+                "number {}, {} revoked, {dropped} left out, SHA-256 {digest}",
                 list.number,
                 list.revoked.len()
             )),

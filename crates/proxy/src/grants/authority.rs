@@ -115,6 +115,11 @@ impl Authority {
         outcome.map(|()| true)
     }
 
+    /// How many grants the newest list does not name that one before had revoked.
+    pub(crate) fn dropped(&self) -> usize {
+        self.revocations.load().dropped()
+    }
+
     /// The newest list of revocations.
     pub(crate) fn newest(&self) -> Option<RevocationList> {
         self.revocations.load().newest().cloned()

@@ -12,6 +12,6 @@ mod source;
 mod watched;
 
 pub(crate) use authority::{Authority, Granted};
-pub(crate) use clock::Clock;
+pub(crate) use clock::{Clock, last_written};
 pub(crate) use source::{Source, read_file};
 pub(crate) use watched::{watched_answer, watched_upload};

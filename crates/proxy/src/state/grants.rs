@@ -124,17 +124,29 @@ impl GrantRecords {
     pub(crate) async fn revocations(
         &self,
     ) -> Result<Option<(SignedRevocationList, HeaderValue)>, S3Error> {
+        match self.revocations_as_they_lie().await? {
+            Some((list, tag)) => Ok(Some((list?, tag))),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Self::revocations`], also where what lies there is no list.
+    ///
+    /// # Errors
+    /// `ServiceUnavailable` when the bucket cannot be read.
+    pub(crate) async fn revocations_as_they_lie(
+        &self,
+    ) -> Result<Option<(Result<SignedRevocationList, S3Error>, HeaderValue)>, S3Error> {
         let found = self
             .state
             .get_tagged(REVOCATIONS, SIGNED_LIST_LIMIT)
             .await?;
-        let Some((bytes, tag)) = found else {
-            return Ok(None);
-        };
-        let list = std::str::from_utf8(&bytes)
-            .map_err(S3Error::internal)
-            .and_then(|text| SignedRevocationList::of_text(text).map_err(S3Error::internal))?;
-        Ok(Some((list, tag)))
+        Ok(found.map(|(bytes, tag)| {
+            let list = std::str::from_utf8(&bytes)
+                .map_err(S3Error::internal)
+                .and_then(|text| SignedRevocationList::of_text(text).map_err(S3Error::internal));
+            (list, tag)
+        }))
     }
 
     /// Puts a list in the place of the one with this tag, or where there is none; false where another one is there now.

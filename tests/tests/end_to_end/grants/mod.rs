@@ -616,6 +616,8 @@ async fn records_and_lists_that_the_storage_changes_let_nobody_in() -> Result<()
             EFFECTIVE,
         )
         .await?;
+        // Nor does it help to put something else there.
+        put(&storage, &state, "grants/revocations", b"none").await?;
         let list = desk.run("revoke", &["--renew", "--key", &revoker])?;
         ensure!(list.get("number") == Some(&json!(3)), "{list}");
         ensure!(list.get("revoked") == Some(&json!([STRANGE_ID])), "{list}");

@@ -217,17 +217,22 @@ async fn write(
         _ => None,
     };
     for _ in 0..ATTEMPTS {
-        let (found, tag): (Option<SignedRevocationList>, Option<HeaderValue>) = match place {
-            Place::State => office
-                .records
-                .revocations()
-                .await?
-                .map_or((None, None), |(list, tag)| (Some(list), Some(tag))),
-            Place::File(path) => (Source::File(path.clone()).read().await?, None),
+        let (found, tag) = read(office, place).await?;
+        let found = found.and_then(|signed| {
+            signed
+                .map(|signed| verified(&signed, "the list that lies there"))
+                .transpose()
+        });
+        let found = match found {
+            // Whoever can write there must not keep this from revoking: what was signed last is known.
+            Err(error) if remembered.is_some() => {
+                super::super::output::error(&error.context(
+                    "warning: what lies in the place of the list is none, and is replaced. Going on from what this key signed last",
+                ));
+                None
+            }
+            found => found?,
         };
-        let found = found
-            .map(|signed| verified(&signed, "the list that lies there"))
-            .transpose()?;
         if let Signer::Elsewhere { list, .. } = signer {
             let is_next = found.as_ref().is_none_or(|found| {
                 found.number < list.number && found.revoked.is_subset(&list.revoked)
@@ -278,6 +283,23 @@ async fn write(
         }
     }
     bail!("others write the list all the time; try again")
+}
+
+/// What lies there, if anything, with the tag that replaces it. That it is no list is for the caller to judge.
+async fn read(
+    office: &Office,
+    place: &Place,
+) -> anyhow::Result<(
+    anyhow::Result<Option<SignedRevocationList>>,
+    Option<HeaderValue>,
+)> {
+    Ok(match place {
+        Place::State => match office.records.revocations_as_they_lie().await? {
+            Some((list, tag)) => (list.map(Some).map_err(anyhow::Error::from), Some(tag)),
+            None => (Ok(None), None),
+        },
+        Place::File(path) => (Source::File(path.clone()).read().await, None),
+    })
 }
 
 /// The list that follows what lies there and what was signed last.
