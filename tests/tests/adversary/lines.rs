@@ -25,9 +25,11 @@ fn every_line_names_what_shows_it_and_everything_that_is_tried_is_in_a_line() ->
     tried.extend(transport::lies().iter().map(|(name, _)| *name));
     tried.extend(uploads::lies().iter().map(|(name, _)| *name));
     let mut sources = String::new();
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/adversary");
-    for path in files(&directory)? {
-        sources.push_str(&fs::read_to_string(&path).with_context(|| path.display().to_string())?);
+    for place in ["tests/adversary", "../crates/envelope/src/keyring/tests"] {
+        for path in files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(place))? {
+            let text = fs::read_to_string(&path);
+            sources.push_str(&text.with_context(|| path.display().to_string())?);
+        }
     }
     let rows = rows();
     ensure!(rows.len() > 50, "{} lines", rows.len());

@@ -6,8 +6,8 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::limits::KeyringLimits;
-use crate::error::Error;
-use crate::key_service::{EncryptionContext, serves_cached};
+use crate::error::{Error, KeyServiceFailure};
+use crate::key_service::{EncryptionContext, failure_of, serves_cached};
 use crate::wrap::Wrap;
 
 /// One way of opening one working key: its context together with the wraps at hand.
@@ -41,6 +41,9 @@ pub(super) struct FailureMemory {
     capacity: usize,
     refusal_memory: Duration,
     outage_memory: Duration,
+    /// When refusals by key services stop to count, the oldest first.
+    refusals: VecDeque<Duration>,
+    recent_refusals: usize,
 }
 
 impl FailureMemory {
@@ -51,6 +54,8 @@ impl FailureMemory {
             capacity: limits.remembered_failures,
             refusal_memory: limits.refusal_memory,
             outage_memory: limits.outage_memory,
+            refusals: VecDeque::new(),
+            recent_refusals: limits.recent_refusals,
         }
     }
 
@@ -64,6 +69,15 @@ impl FailureMemory {
     pub(super) fn clear(&mut self) {
         self.failures.clear();
         self.order.clear();
+        self.refusals.clear();
+    }
+
+    /// Whether so many different wraps were refused a moment ago that no other one is to be tried that nobody knows.
+    pub(super) fn is_flooded(&mut self, now: Duration) -> bool {
+        while self.refusals.front().is_some_and(|expiry| *expiry <= now) {
+            self.refusals.pop_front();
+        }
+        self.refusals.len() >= self.recent_refusals
     }
 
     pub(super) fn remember(&mut self, attempt: Attempt, error: Error, now: Duration) {
@@ -72,6 +86,13 @@ impl FailureMemory {
         } else {
             self.refusal_memory
         };
+        let refused = matches!(
+            failure_of(&error),
+            Some(KeyServiceFailure::Refused | KeyServiceFailure::WrapWithdrawn)
+        );
+        if refused {
+            self.refusals.push_back(now.saturating_add(duration));
+        }
         if self
             .failures
             .insert(attempt, (error, now.saturating_add(duration)))

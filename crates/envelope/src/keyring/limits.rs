@@ -36,6 +36,9 @@ pub struct KeyringLimits {
     pub outage_memory: Duration,
     /// Failed unwraps remembered at the same time. Default 4,096.
     pub remembered_failures: usize,
+    /// Different wraps that may be refused within `refusal_memory`. Beyond it, opening a working key that never opened
+    /// here fails as throttled, without a call. Default 1,000: a hundred calls a second are all that forged headers get.
+    pub recent_refusals: usize,
     /// Calls to key services for reading at the same time. Default 64.
     pub concurrent_unwraps: usize,
     /// Distinct unwraps under way or waiting for their turn; beyond it, opening fails as throttled. Default 1,024.
@@ -58,6 +61,7 @@ impl Default for KeyringLimits {
             refusal_memory: Duration::from_secs(10),
             outage_memory: Duration::from_secs(2),
             remembered_failures: 4_096,
+            recent_refusals: 1_000,
             concurrent_unwraps: 64,
             pending_unwraps: 1_024,
         }
@@ -77,6 +81,7 @@ impl KeyringLimits {
             ("required_wraps", self.required_wraps),
             ("cached_keys", self.cached_keys),
             ("remembered_failures", self.remembered_failures),
+            ("recent_refusals", self.recent_refusals),
             ("concurrent_unwraps", self.concurrent_unwraps),
             ("pending_unwraps", self.pending_unwraps),
         ];

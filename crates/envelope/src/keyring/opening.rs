@@ -180,6 +180,13 @@ impl Opening {
                 Decision::Answer(Err(error))
             });
         }
+        if state.cache.genuine_wraps(&context).is_empty() && state.failures.is_flooded(now) {
+            return self.serve_or(serving, || {
+                let detail = "so many different wraps were refused in the last seconds that no unknown one is tried; \
+                              look in the log for objects that were forged or put elsewhere";
+                Decision::Answer(Err(key_service_error(KeyServiceFailure::Throttled, detail)))
+            });
+        }
         if state.flights.len() >= self.pending_unwraps {
             state.flights.retain(|_, waiter| !waiter.is_lost());
         }

@@ -171,6 +171,44 @@ async fn refusals_are_remembered_for_a_while_and_spoil_nothing_genuine() {
 }
 
 #[tokio::test]
+async fn a_flood_of_forged_headers_reaches_the_key_service_only_so_often() {
+    let bench = Bench::new(1);
+    let (sealing, _) = sealed_elsewhere(&bench).await;
+    let limits = KeyringLimits {
+        recent_refusals: 10,
+        ..KeyringLimits::default()
+    };
+    let keyring = Keyring::builder(Arc::clone(&bench.services[0]) as _)
+        .clock(Arc::clone(&bench.clock) as _)
+        .limits(limits)
+        .build()
+        .unwrap();
+    open(&keyring, &sealing).await.unwrap();
+    let genuine = &sealing.wraps()[0];
+    let forged = [Wrap::new(genuine.provider(), genuine.key_reference(), vec![1; 24]).unwrap()];
+    let forge = async |number: u8| {
+        let id = WorkingKeyId::from_bytes([number; 16]);
+        failure(keyring.opening_key(&permit(), id, &forged, &domain()).await)
+    };
+    let before = bench.services[0].unwraps();
+    for number in 0..10 {
+        assert_eq!(forge(number).await, KeyServiceFailure::Refused);
+    }
+    for number in 10..100 {
+        assert_eq!(forge(number).await, KeyServiceFailure::Throttled);
+    }
+    assert_eq!(bench.services[0].unwraps() - before, 10);
+    assert_eq!(
+        *open(&keyring, &sealing).await.unwrap(),
+        *sealing.key(),
+        "a key that is known serves meanwhile"
+    );
+    bench.clock.advance(limits.refusal_memory);
+    assert_eq!(forge(200).await, KeyServiceFailure::Refused);
+    assert_eq!(bench.services[0].unwraps() - before, 11);
+}
+
+#[tokio::test]
 async fn keys_that_are_not_configured_are_never_contacted() {
     let bench = Bench::new(1);
     let keyring = bench.keyring();
