@@ -59,6 +59,7 @@ pub struct Task {
 /// How often what is incomplete is read again, and how long after: whoever writes a log writes whole lines, and only a reader that comes in the
 /// middle of it sees half of one.
 const LOOKS: u32 = 10;
+const LOOKS_FOR_CHECKPOINT: u32 = if cfg!(test) { 1_000 } else { 100 };
 const BETWEEN_LOOKS: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 10 });
 
 /// Verifies a log.
@@ -80,6 +81,17 @@ pub fn verify(task: &Task) -> io::Result<Report> {
         walk.segment(segment, task, number == 0, is_last)?;
     }
     walk.finish(task)
+}
+
+/// What is in the history after the last line.
+#[derive(Default)]
+struct Rest {
+    /// Up to which size the lines are covered by a checkpoint.
+    covered: u64,
+    /// The largest checkpoint that was there before any line was read.
+    before: u64,
+    /// The largest one beyond the last line.
+    newest: u64,
 }
 
 struct Walk {
@@ -194,7 +206,7 @@ impl Walk {
                     lines.unread(&raw)?;
                     continue;
                 }
-                self.unfinished(&raw);
+                self.unfinished(&raw)?;
                 break;
             }
             if is_begun {
@@ -217,7 +229,11 @@ impl Walk {
     }
 
     /// What is behind the last line feed: the beginning of the next record, or bytes that nobody who writes the log has written.
-    fn unfinished(&mut self, raw: &RawLine) {
+    fn unfinished(&mut self, raw: &RawLine) -> io::Result<()> {
+        if !self.is_lost {
+            // It may have been signed since the line before was read.
+            self.compare(self.frontier.size())?;
+        }
         let begins = |last: Hash| {
             let beginning = line::beginning(&Header {
                 seq: self.expected,
@@ -238,7 +254,7 @@ impl Walk {
             self.report.remarks.push(format!(
                 "{file} ends with an unfinished record {sequence}, {count} bytes from byte {offset} on: it is being written, or a process was killed while it was; a gateway that opens the log cuts it off and says so"
             ));
-            return;
+            return Ok(());
         }
         let message = if is_beginning {
             format!("an unfinished record, from byte {offset} on, in a log that nobody writes")
@@ -248,6 +264,7 @@ impl Walk {
             )
         };
         self.add(Fault::Added, Some(raw.number), Some(sequence), message);
+        Ok(())
     }
 
     /// Between the record that closes a log and whatever follows, a process opens it.
@@ -492,13 +509,21 @@ impl Walk {
         if !self.is_lost {
             self.report.root = self.frontier.root().to_base64();
         }
+        let Rest {
+            covered,
+            before,
+            newest,
+        } = self.rest_of_history(size)?;
+        let signed = before;
         self.report.signed = self.good;
-        self.report.unsigned = size.saturating_sub(self.past.last().max(self.good));
+        self.report.unsigned = size.saturating_sub(covered);
         if self.report.unsigned > 0 {
             self.report.unsigned_from = self.unproven.take();
-            self.judge_unsigned();
+            // What a newer checkpoint covers came while the log was read.
+            if newest <= size {
+                self.judge_unsigned();
+            }
         }
-        let signed = self.rest_of_history()?;
         if signed > size {
             let file = self.past.path().display();
             let message = format!(
@@ -531,28 +556,39 @@ impl Walk {
         }
     }
 
-    /// Takes the checkpoints behind the last line; returns the largest size of those that were there before any line was read.
-    fn rest_of_history(&mut self) -> io::Result<u64> {
-        let mut signed = 0;
-        let mut looks = LOOKS;
+    /// Takes the checkpoints that come after the last line of a log of this size. A line that is being written is waited for; and where nobody
+    /// writes any more, a checkpoint of the last records, because a receiver makes them durable before it.
+    fn rest_of_history(&mut self, size: u64) -> io::Result<Rest> {
+        let mut rest = Rest::default();
+        let (mut looks, mut looks_for_checkpoint) = (LOOKS, LOOKS_FOR_CHECKPOINT);
         loop {
+            if !self.is_lost {
+                self.compare(size)?;
+            }
+            rest.covered = self.past.last().min(size).max(self.good);
             while let Some((checkpoint, was_there)) =
                 self.past
                     .take_up_to(u64::MAX, &self.key, &mut self.report)?
             {
                 self.meet(&checkpoint);
+                rest.newest = rest.newest.max(checkpoint.size);
                 if was_there {
-                    signed = signed.max(checkpoint.size);
+                    rest.before = rest.before.max(checkpoint.size);
                 }
             }
-            if !self.past.is_torn() {
-                return Ok(signed);
+            if self.past.is_torn() {
+                if looks == 0 {
+                    self.report.add(self.past.torn());
+                    return Ok(rest);
+                }
+                looks -= 1;
+            } else {
+                let is_covered = rest.covered.max(rest.newest) >= size;
+                if is_covered || self.is_lost || !self.is_closed || looks_for_checkpoint == 0 {
+                    return Ok(rest);
+                }
+                looks_for_checkpoint -= 1;
             }
-            if looks == 0 {
-                self.report.add(self.past.torn());
-                return Ok(signed);
-            }
-            looks -= 1;
             thread::sleep(BETWEEN_LOOKS);
         }
     }

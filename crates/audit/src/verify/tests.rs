@@ -308,6 +308,31 @@ fn records_behind_the_last_checkpoint_are_named_and_wrong_where_nobody_writes() 
 }
 
 #[test]
+fn a_receiver_that_writes_the_checkpoint_of_a_push_is_waited_for() {
+    let place = tempfile::tempdir().unwrap();
+    write(place.path(), 3);
+    let mut task = task(place.path(), vec![]);
+    task.is_closed = true;
+    let history = task.directory.checkpoints();
+    let whole = fs::read(&history).unwrap();
+    let last = whole.split_inclusive(|byte| *byte == b'\n').next_back();
+    let length = whole.len() - last.unwrap().len();
+    fs::write(&history, &whole[..length]).unwrap();
+    // Beside the files lies a checkpoint that is not in the history yet either.
+    fs::remove_file(task.directory.countersigned()).unwrap();
+    assert!(!verify(&task).unwrap().is_clean());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(20));
+            fs::write(&history, &whole).unwrap();
+        });
+        let report = verify(&task).unwrap();
+        assert!(report.is_clean(), "{report:#?}");
+        assert_eq!((report.unsigned, report.signed), (0, report.size));
+    });
+}
+
+#[test]
 fn a_record_behind_the_end_of_a_closed_log_is_found() {
     let (files, held) = sample();
     let mut files = files.clone();

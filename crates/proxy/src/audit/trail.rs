@@ -1,6 +1,7 @@
 //! One request in the audit log.
 
 use std::{
+    collections::HashSet,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -20,6 +21,9 @@ use crate::{auth::Caller, error::S3Error, operation::ResponseBody};
 pub const DECRYPT: &str = "decrypt";
 /// As [`DECRYPT`], for what writes.
 pub const ENCRYPT: &str = "encrypt";
+
+/// Refusals of one request that are recorded one by one; of more, the number is.
+const MAX_REFUSED: usize = 100;
 
 /// Objects of one request whose decisions are remembered, so that none is recorded twice: source and destination of a copy.
 const REMEMBERED: usize = 4;
@@ -177,7 +181,8 @@ impl Trail {
         Ok(())
     }
 
-    /// Records what was decided about many objects of one bucket, for and against, and returns once all of it is durable.
+    /// Records what was decided about many objects of one bucket, for and against, each once, and returns once all of it is durable. Of refusals
+    /// beyond the first [`MAX_REFUSED`], one record says how many they are.
     ///
     /// # Errors
     /// As [`Self::intend`].
@@ -191,6 +196,18 @@ impl Trail {
             return Ok(());
         };
         let facts = self.state().facts.clone();
+        let mut seen = HashSet::new();
+        let (mut refused, mut left_out) = (0, 0_usize);
+        let decided = decided.into_iter().filter(|one| {
+            if !seen.insert((one.key, one.version)) {
+                return false;
+            }
+            // What is refused costs the caller nothing: it must not fill the log.
+            refused += usize::from(one.verdict == Verdict::Deny);
+            let is_left_out = one.verdict == Verdict::Deny && refused > MAX_REFUSED;
+            left_out += usize::from(is_left_out);
+            !is_left_out
+        });
         let of_one = |decided: Decided<'_>| {
             let facts = Facts {
                 version: decided.version.map(str::to_owned),
@@ -199,7 +216,13 @@ impl Trail {
             };
             self.decision(&facts, decided.verdict, Some(action), bucket, decided.key)
         };
-        let events: Vec<_> = decided.into_iter().map(of_one).collect();
+        let mut events: Vec<_> = decided.map(of_one).collect();
+        if left_out > 0 {
+            events.push(Event {
+                reason: Some(format!("{left_out} more keys were refused")),
+                ..self.decision(&facts, Verdict::Deny, Some(action), bucket, "")
+            });
+        }
         let mut events = events.into_iter();
         loop {
             let some: Vec<_> = events.by_ref().take(MAX_EVENTS).collect();

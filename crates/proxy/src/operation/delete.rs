@@ -71,6 +71,13 @@ pub(super) async fn delete_objects(
         .trail
         .intend_each("delete", exchange.bucket(), decided)
         .await?;
+    if allowed.is_empty() && refused.is_empty() {
+        // The storage is asked all the same.
+        exchange
+            .trail
+            .intend(Some("delete"), exchange.bucket(), "")
+            .await?;
+    }
     request.objects = allowed.into_iter().map(|allowed| allowed.object).collect();
     let refused: Vec<_> = refused.iter().map(Refused::as_answer).collect();
     if request.objects.is_empty() && !refused.is_empty() {

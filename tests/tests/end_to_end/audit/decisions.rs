@@ -77,6 +77,12 @@ async fn each_key_of_a_deletion_is_recorded_with_what_decided_and_refusals_name_
         let deletion = tenant.delete_objects().bucket(BUCKET).delete(delete);
         let deleted = deletion.send().await?;
         ensure!(deleted.deleted().len() == 1 && deleted.errors().len() == 2);
+        // Many refusals do not fill the log.
+        let objects = (0..250).map(|number| object(&format!("b/{}", number % 150)));
+        let objects = objects.collect::<Result<Vec<_>, _>>()?;
+        let delete = Delete::builder().set_objects(Some(objects)).build()?;
+        let deletion = tenant.delete_objects().bucket(BUCKET).delete(delete);
+        ensure!(deletion.send().await?.errors().len() == 250);
         for key in ["sealed/three", "b/two"] {
             let read = tenant.get_object().bucket(BUCKET).key(key).send().await;
             ensure!(read.is_err(), "{key} was read");
@@ -85,7 +91,12 @@ async fn each_key_of_a_deletion_is_recorded_with_what_decided_and_refusals_name_
 
         let audit = place.path("audit");
         let owned = |record: [&str; 3]| record.map(str::to_owned);
-        let found = decisions(&audit, "DeleteObjects", "intent")?;
+        let mut found = decisions(&audit, "DeleteObjects", "intent")?;
+        let many = found.split_off(3);
+        ensure!(
+            many.len() == 101 && many.last() == Some(&owned(["", "deny", ""])),
+            "{many:?}"
+        );
         ensure!(
             found
                 == [
