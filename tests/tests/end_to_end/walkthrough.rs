@@ -61,7 +61,16 @@ fn the_way_from_nothing_to_two_replicas_is_as_it_is_printed() -> Result<()> {
     ensure!(output.status.success(), "{all}");
     ensure!(said.lines().any(|line| line == "for nobody else"), "{all}");
     ensure!(said.matches(": intact; ").count() == 2, "{all}");
-    for operation in ["PutObject", "GetObject", "sealgate export"] {
+    for operation in [
+        "PutObject",
+        "GetObject",
+        "sealgate export",
+        "GrantRequested",
+        "GrantApproved",
+        "GrantIssued",
+        "GrantUsed",
+        "GrantRevoked",
+    ] {
         ensure!(said.contains(operation), "{operation}: {all}");
     }
     let exported = fs::read_to_string(directory.path().join("exported/2026/letter.txt"))?;
