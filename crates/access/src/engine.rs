@@ -172,6 +172,7 @@ impl Engine {
             identities.insert(name.clone(), (slices, entity));
         }
         warnings.extend(unknown_principals(&sources.policies, principals, &types));
+        warnings.extend(rules.iter().filter_map(Rule::warning));
         let nobody = uid(&types.anonymous, "anonymous");
         let anonymous = (
             Slices::new(0, nobody.clone(), Vec::new()),

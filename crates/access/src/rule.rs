@@ -133,6 +133,28 @@ impl Rule {
         Ok(text)
     }
 
+    /// What it leaves out of what it names and is probably meant: a role that is denied below a prefix keeps what it may do to the whole bucket, and
+    /// with it to everything below the prefix.
+    pub(crate) fn warning(&self) -> Option<String> {
+        if self.prefixes.is_empty() || self.deny.is_empty() {
+            return None;
+        }
+        let actions = named_actions(&self.deny).ok()?;
+        let left: Vec<_> = actions
+            .iter()
+            .filter(|named| {
+                named.action.level() == Level::Bucket && named.action.kind() == Kind::Manage
+            })
+            .map(|named| named.action.name())
+            .collect();
+        let (first, last) = (left.first()?, left.last()?);
+        Some(format!(
+            "the rule {:?} denies a role below prefixes only: the role's {} actions on whole buckets, from {first} to {last}, are not denied, and some of them (a lifecycle, a policy, a replication) reach below the prefixes; deny them by a rule without prefixes",
+            self.id,
+            left.len()
+        ))
+    }
+
     /// Why an action is about more than this rule names, if it is.
     fn too_narrow(&self, action: Action) -> Option<RuleError> {
         match action.level() {

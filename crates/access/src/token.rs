@@ -68,6 +68,9 @@ pub struct Claims {
     pub source: String,
     /// The access key id that belongs to the token.
     pub access_key_id: String,
+    /// The access key id that signed for it, so that its revocation ends the session; empty where a web identity or a grant stands behind it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub signed_by: String,
     /// When it was made, in seconds since 1970.
     pub issued: u64,
     /// Until when it is good, in seconds since 1970; that second is outside.
@@ -85,6 +88,8 @@ pub struct NewSession<'a> {
     pub session: &'a str,
     /// Who gets it, where that is not the identity itself; empty else.
     pub source: &'a str,
+    /// The access key id that signed for it; empty where none did.
+    pub signed_by: &'a str,
     /// How long it lasts, in seconds.
     pub lifetime: u64,
     /// The text of a break-glass grant; empty for none.
@@ -194,6 +199,7 @@ impl TokenKeys {
             identity: new.identity.to_owned(),
             session: new.session.to_owned(),
             source: new.source.to_owned(),
+            signed_by: new.signed_by.to_owned(),
             access_key_id: format!("{ACCESS_KEY_PREFIX}{}", BASE32_NOPAD.encode(id)),
             issued: now,
             expires: now.saturating_add(new.lifetime),
@@ -219,12 +225,12 @@ impl TokenKeys {
         Ok((BASE64URL_NOPAD.encode(&token), session))
     }
 
-    /// Opens a token.
+    /// Opens a token for the access key id that a request names. A token of another one is invalid: its secret must not sign for this one.
     ///
     /// # Errors
     ///
     /// [`TokenError::Invalid`] and [`TokenError::Expired`].
-    pub fn open(&self, token: &str, now: u64) -> Result<Session, TokenError> {
+    pub fn open(&self, token: &str, access_key_id: &str, now: u64) -> Result<Session, TokenError> {
         if token.len() > TOKEN_LIMIT {
             return Err(TokenError::Invalid);
         }
@@ -254,6 +260,9 @@ impl TokenKeys {
         let text = std::str::from_utf8(text).map_err(|_| TokenError::Invalid)?;
         let claims: Claims =
             canonical::read(text, CLAIMS_LIMIT).map_err(|_| TokenError::Invalid)?;
+        if claims.access_key_id != access_key_id {
+            return Err(TokenError::Invalid);
+        }
         if now >= claims.expires {
             return Err(TokenError::Expired);
         }
@@ -318,6 +327,7 @@ mod tests {
         identity: "app",
         session: "batch-7",
         source: "",
+        signed_by: "SGAKMAKER",
         lifetime: 3_600,
         grant: "",
     };
@@ -335,7 +345,8 @@ mod tests {
     #[test]
     fn any_replica_with_the_secret_opens_a_token_and_knows_its_secret_access_key() {
         let (token, made) = issue(&keys("d", &[1]), 7);
-        let opened = keys("d", &[1]).open(&token, NOW + 3_599).unwrap();
+        let id = made.claims.access_key_id.as_str();
+        let opened = keys("d", &[1]).open(&token, id, NOW + 3_599).unwrap();
         assert_eq!(opened.claims, made.claims);
         assert_eq!(opened.secret_access_key, made.secret_access_key);
         assert_eq!(made.secret_access_key.len(), 40);
@@ -346,38 +357,66 @@ mod tests {
     #[test]
     fn a_token_expires_by_itself_and_does_not_come_from_the_future() {
         let keys = keys("d", &[1]);
-        let (token, _) = issue(&keys, 7);
+        let (token, made) = issue(&keys, 7);
+        let id = made.claims.access_key_id.as_str();
         assert_eq!(
-            keys.open(&token, NOW + 3_600).unwrap_err(),
+            keys.open(&token, id, NOW + 3_600).unwrap_err(),
             TokenError::Expired
         );
         assert_eq!(
-            keys.open(&token, NOW - 61).unwrap_err(),
+            keys.open(&token, id, NOW - 61).unwrap_err(),
             TokenError::Invalid
         );
-        assert!(keys.open(&token, NOW - 60).is_ok());
+        assert!(keys.open(&token, id, NOW - 60).is_ok());
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_own_access_key_id_alone() {
+        let keys = keys("d", &[1]);
+        let (token, _) = issue(&keys, 7);
+        let (_, other) = issue(&keys, 8);
+        for id in [other.claims.access_key_id.as_str(), "AKIA", ""] {
+            assert_eq!(keys.open(&token, id, NOW).unwrap_err(), TokenError::Invalid);
+        }
+    }
+
+    #[test]
+    fn a_session_that_nobody_signed_for_says_nothing_of_it() {
+        let keys = keys("d", &[1]);
+        let new = NewSession {
+            signed_by: "",
+            ..NEW
+        };
+        let (token, made) = keys.issue(&new, NOW, &[7; TOKEN_ENTROPY]).unwrap();
+        let text = canonical::write(&made.claims).unwrap();
+        assert!(!text.contains("signed_by"), "{text}");
+        let opened = keys.open(&token, &made.claims.access_key_id, NOW).unwrap();
+        assert_eq!(opened.claims, made.claims);
     }
 
     #[test]
     fn another_deployment_or_secret_opens_nothing() {
-        let (token, _) = issue(&keys("d", &[1]), 7);
+        let (token, made) = issue(&keys("d", &[1]), 7);
+        let id = made.claims.access_key_id.as_str();
         assert_eq!(
-            keys("e", &[1]).open(&token, NOW).unwrap_err(),
+            keys("e", &[1]).open(&token, id, NOW).unwrap_err(),
             TokenError::Invalid
         );
         assert_eq!(
-            keys("d", &[2]).open(&token, NOW).unwrap_err(),
+            keys("d", &[2]).open(&token, id, NOW).unwrap_err(),
             TokenError::Invalid
         );
     }
 
     #[test]
     fn a_secret_is_replaced_without_a_pause() {
-        let (old, _) = issue(&keys("d", &[1]), 7);
+        let (old, made) = issue(&keys("d", &[1]), 7);
+        let id = made.claims.access_key_id.as_str();
         let both = keys("d", &[2, 1]);
-        assert!(both.open(&old, NOW).is_ok());
-        let (new, _) = issue(&both, 7);
-        assert!(keys("d", &[2]).open(&new, NOW).is_ok());
+        assert!(both.open(&old, id, NOW).is_ok());
+        let (new, made) = issue(&both, 7);
+        let id = made.claims.access_key_id.as_str();
+        assert!(keys("d", &[2]).open(&new, id, NOW).is_ok());
     }
 
     #[test]
@@ -416,7 +455,8 @@ mod tests {
             TokenError::TooLong
         );
         assert_eq!(
-            keys.open(&"A".repeat(TOKEN_LIMIT + 1), NOW).unwrap_err(),
+            keys.open(&"A".repeat(TOKEN_LIMIT + 1), "SGT", NOW)
+                .unwrap_err(),
             TokenError::Invalid
         );
     }
@@ -425,17 +465,18 @@ mod tests {
         #[test]
         fn every_changed_bit_and_every_cut_is_found(position in 0_usize..1_000, bit in 0_u32..8) {
             let keys = keys("d", &[1]);
-            let (token, _) = issue(&keys, 7);
+            let (token, made) = issue(&keys, 7);
+            let id = made.claims.access_key_id.as_str();
             let mut bytes = BASE64URL_NOPAD.decode(token.as_bytes()).unwrap();
             let position = position % bytes.len();
             bytes[position] ^= 1 << bit;
-            prop_assert_eq!(keys.open(&BASE64URL_NOPAD.encode(&bytes), NOW).unwrap_err(), TokenError::Invalid);
-            prop_assert!(keys.open(&token[..token.len() - 1 - position % token.len().saturating_sub(1)], NOW).is_err());
+            prop_assert_eq!(keys.open(&BASE64URL_NOPAD.encode(&bytes), id, NOW).unwrap_err(), TokenError::Invalid);
+            prop_assert!(keys.open(&token[..token.len() - 1 - position % token.len().saturating_sub(1)], id, NOW).is_err());
         }
 
         #[test]
         fn no_text_is_a_token(text in ".{0,200}") {
-            prop_assert!(keys("d", &[1]).open(&text, NOW).is_err());
+            prop_assert!(keys("d", &[1]).open(&text, "SGT", NOW).is_err());
         }
     }
 }

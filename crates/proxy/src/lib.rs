@@ -24,6 +24,7 @@ pub mod cli;
 pub mod conditions;
 pub mod config;
 pub mod copy_source;
+mod credentials;
 pub mod entity_tag;
 pub mod error;
 pub mod form;

@@ -7,6 +7,7 @@ mod audit;
 mod bad_input;
 mod client_certificates;
 mod conformance;
+mod credentials;
 mod dev;
 mod drain;
 mod expect_continue;

@@ -104,6 +104,7 @@ impl Credentials {
             identity,
             session: "of-the-test",
             source,
+            signed_by: "",
             lifetime,
             grant: "",
         };

@@ -557,3 +557,28 @@ fn a_bucket_an_object_and_two_principals_are_decided_about_apart() {
         assert!(!ask(&engine, "app", Action::GET_OBJECT, "logs/k").is_allowed());
     }
 }
+
+#[test]
+fn a_role_that_is_denied_below_a_prefix_keeps_the_bucket_and_that_is_told() {
+    let compile = |deny: &[&str], prefixes: &[&str]| {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let rule = Rule {
+            id: "drawer".to_owned(),
+            identities: vec!["*".to_owned()],
+            deny: texts(deny),
+            prefixes: texts(prefixes),
+            ..Rule::default()
+        };
+        let mut principals = Principals::default();
+        principals.add("app", []);
+        let engine = Engine::compile(&principals, &[rule], &[]).unwrap();
+        engine.warnings().join("\n")
+    };
+    let told = compile(&["admin"], &["drawer/"]);
+    assert!(
+        told.contains("\"drawer\"") && told.contains("whole buckets"),
+        "{told}"
+    );
+    assert!(!compile(&["admin"], &[]).contains("whole buckets"));
+    assert!(!compile(&["reader"], &["drawer/"]).contains("whole buckets"));
+}

@@ -1,6 +1,6 @@
 //! The access keys that clients may use.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,6 +11,7 @@ use super::error::AuthError;
 use super::keys::{SecretAccessKey, Service, SigningKey};
 use super::limits::{MAX_ACCESS_KEY_ID_LENGTH, MAX_CACHED_SIGNING_KEYS};
 use super::session::{OpenSession, SecurityToken};
+use super::stored::{Standing, StoredKeys};
 
 /// One access key of a client.
 #[derive(Debug, Clone)]
@@ -39,7 +40,10 @@ pub enum CredentialError {
 
 /// All access keys, immutable once built. Secrets are zeroized on drop.
 pub struct CredentialStore {
-    by_access_key_id: HashMap<String, Entry>,
+    by_access_key_id: HashMap<String, Arc<Entry>>,
+    /// Those that lie in a directory, and the identities that may have some there.
+    stored: Arc<StoredKeys>,
+    identities: HashSet<String>,
     /// Stands in for the secret of an access key that does not exist, so that looking for one costs the same.
     stand_in: SecretAccessKey,
     /// What opens the tokens of sessions, where there are any.
@@ -49,7 +53,7 @@ pub struct CredentialStore {
 /// Who holds the access key that a request names.
 pub(super) enum Holder<'a> {
     /// An identity of the configuration.
-    Identity(&'a Entry),
+    Identity(Arc<Entry>),
     /// A session, by the token of the request.
     Session(OpenSession),
     /// Nobody; what stands in verifies nothing.
@@ -100,7 +104,7 @@ impl Holder<'_> {
 }
 
 /// What is known of one access key.
-pub(super) struct Entry {
+pub(crate) struct Entry {
     access_key_id: Arc<str>,
     identity: Arc<str>,
     secret: SecretAccessKey,
@@ -128,14 +132,9 @@ impl CredentialStore {
             if credential.secret.is_empty() {
                 return Err(CredentialError::EmptySecret(access_key_id));
             }
-            let entry = Entry {
-                access_key_id: access_key_id.as_str().into(),
-                identity: credential.identity.into(),
-                secret: credential.secret,
-                recent: Mutex::new(Vec::new()),
-            };
+            let entry = Entry::new(&access_key_id, credential.identity, credential.secret);
             if by_access_key_id
-                .insert(access_key_id.clone(), entry)
+                .insert(access_key_id.clone(), Arc::new(entry))
                 .is_some()
             {
                 return Err(CredentialError::Duplicate(access_key_id));
@@ -145,7 +144,26 @@ impl CredentialStore {
             by_access_key_id,
             stand_in: SecretAccessKey::new("no such access key"),
             sessions: None,
+            stored: Arc::default(),
+            identities: HashSet::new(),
         })
+    }
+
+    /// Also takes access keys of these identities that lie in a directory.
+    #[must_use]
+    pub(crate) fn with_stored(
+        mut self,
+        stored: Arc<StoredKeys>,
+        identities: impl IntoIterator<Item = String>,
+    ) -> Self {
+        self.stored = stored;
+        self.identities = identities.into_iter().collect();
+        self
+    }
+
+    /// Those that lie in a directory.
+    pub(crate) fn stored(&self) -> &Arc<StoredKeys> {
+        &self.stored
     }
 
     /// Also takes tokens of sessions that these keys open.
@@ -170,19 +188,40 @@ impl CredentialStore {
             let keys = self.sessions.as_deref();
             return OpenSession::new(keys, token, access_key_id, now).map(Holder::Session);
         }
-        Ok(match self.by_access_key_id.get(access_key_id) {
-            Some(entry) => Holder::Identity(entry),
-            None => Holder::Nobody(&self.stand_in),
+        if let Some(entry) = self.by_access_key_id.get(access_key_id) {
+            return Ok(Holder::Identity(Arc::clone(entry)));
+        }
+        Ok(match self.stored.standing(access_key_id) {
+            Some(Standing::Works { entry, ends })
+                if ends.is_none_or(|ends| now < ends)
+                    && self.identities.contains(&*entry.identity) =>
+            {
+                Holder::Identity(entry)
+            }
+            _ => Holder::Nobody(&self.stand_in),
         })
     }
 
     #[cfg(test)]
-    fn find(&self, access_key_id: &str) -> Option<&Entry> {
+    fn find(&self, access_key_id: &str) -> Option<&Arc<Entry>> {
         self.by_access_key_id.get(access_key_id)
     }
 }
 
 impl Entry {
+    pub(crate) fn new(
+        access_key_id: &str,
+        identity: impl Into<Arc<str>>,
+        secret: SecretAccessKey,
+    ) -> Self {
+        Self {
+            access_key_id: access_key_id.into(),
+            identity: identity.into(),
+            secret,
+            recent: Mutex::new(Vec::new()),
+        }
+    }
+
     /// The signing key of `day` and `region`, remembered or derived.
     fn signing_key(&self, day: &str, region: &str) -> SigningKey {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
@@ -252,6 +291,44 @@ mod tests {
             fault(vec![credential("A", "")]),
             CredentialError::EmptySecret("A".to_owned())
         );
+    }
+
+    #[test]
+    fn stored_keys_are_good_for_identities_that_there_are_until_their_end() {
+        let entry = |id: &str, identity: &str| {
+            Arc::new(Entry::new(id, identity, SecretAccessKey::new("secret")))
+        };
+        let stored = Arc::new(StoredKeys::default());
+        let works = |entry, ends| Standing::Works { entry, ends };
+        stored.set(
+            [
+                ("SGAK1", works(entry("SGAK1", "alice"), None)),
+                ("SGAK2", works(entry("SGAK2", "alice"), Some(100))),
+                ("SGAK3", works(entry("SGAK3", "gone"), None)),
+                ("AKIA", works(entry("AKIA", "mallory"), None)),
+                ("SGAK4", Standing::Revoked),
+            ]
+            .map(|(id, standing)| (id.to_owned(), standing))
+            .into(),
+            false,
+        );
+        let store = CredentialStore::new(vec![credential("AKIA", "s")])
+            .unwrap()
+            .with_stored(Arc::clone(&stored), ["alice".to_owned()]);
+        let who = |id: &str, now| {
+            let signer = store.holder(id, None, now).unwrap().signer();
+            signer.map(|signer| signer.identity.to_string())
+        };
+        assert_eq!(who("SGAK1", 1_000).as_deref(), Some("alice"));
+        assert_eq!(who("SGAK2", 99).as_deref(), Some("alice"));
+        assert_eq!(who("SGAK2", 100), None);
+        assert_eq!(who("SGAK3", 0), None);
+        assert_eq!(who("SGAK4", 0), None);
+        // The configuration comes first.
+        assert_eq!(who("AKIA", 0).as_deref(), Some("alice"));
+        assert!(stored.is_revoked("SGAK4") && !stored.is_revoked("SGAK1"));
+        stored.set(HashMap::new(), false);
+        assert_eq!(who("SGAK1", 0), None);
     }
 
     #[test]

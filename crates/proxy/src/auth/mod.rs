@@ -20,6 +20,7 @@ mod presigned;
 mod redaction;
 mod session;
 mod signing;
+mod stored;
 mod sts;
 mod timestamp;
 
@@ -44,6 +45,7 @@ pub use authenticate::{
 };
 pub use authorization::{Authorization, parse_authorization};
 pub use claim::{ClaimedCredential, SignedHeaders};
+pub(crate) use credentials::Entry;
 pub use credentials::{Credential, CredentialError, CredentialStore};
 pub use error::{AuthError, ErrorElement};
 pub use form::{PolicyClaim, authenticate_form};
@@ -53,5 +55,6 @@ pub use presigned::{PresignedQuery, parse_presigned_query, strip_auth_query};
 pub use redaction::redacted_uri;
 pub use session::SecurityToken;
 pub use signing::{SigningError, UpstreamCredentials, sign, sign_for};
+pub(crate) use stored::{Standing, StoredKeys};
 pub use sts::authenticate_sts;
 pub use timestamp::AmzDate;

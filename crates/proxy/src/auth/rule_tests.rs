@@ -280,6 +280,7 @@ fn session() -> (Arc<TokenKeys>, String, Session) {
         identity: "app",
         session: "",
         source: "",
+        signed_by: "",
         lifetime: 3_600,
         grant: "",
     };

@@ -46,15 +46,12 @@ impl OpenSession {
         now: u64,
     ) -> Result<Self, AuthError> {
         let keys = keys.ok_or(AuthError::InvalidToken)?;
-        let session = keys
-            .open(token.as_str(), now)
-            .map_err(|error| match error {
-                TokenError::Expired => AuthError::ExpiredToken,
-                _ => AuthError::InvalidToken,
-            })?;
-        if session.claims.access_key_id != access_key_id {
-            return Err(AuthError::InvalidToken);
-        }
+        let session =
+            keys.open(token.as_str(), access_key_id, now)
+                .map_err(|error| match error {
+                    TokenError::Expired => AuthError::ExpiredToken,
+                    _ => AuthError::InvalidToken,
+                })?;
         Ok(Self {
             secret: SecretAccessKey::new(session.secret_access_key.as_str()),
             claims: Arc::new(session.claims),

@@ -11,6 +11,7 @@ use super::output;
 use super::service::runtime;
 use crate::audit::preflight;
 use crate::config::{Config, ConfigError, KeyServiceConfig, Problem};
+use crate::credentials::Directory;
 use crate::gateway::probe::Finding;
 use crate::gateway::{Gateway, RecoverySenders, open_local};
 use crate::listener::tls;
@@ -94,6 +95,7 @@ fn local_findings(config: &Arc<Config>) -> Vec<Finding> {
             RecoverySenders::of(config).err(),
         ));
     }
+    findings.extend(stored_credentials(config));
     if let Some(audit) = &config.audit {
         findings.extend(preflight::local_findings(audit));
     }
@@ -109,6 +111,19 @@ fn local_findings(config: &Arc<Config>) -> Vec<Finding> {
 }
 
 /// What the servers do.
+/// Whether the directory of access keys and every file in it can be read. The secrets are for gateways to open.
+fn stored_credentials(config: &Config) -> Option<Finding> {
+    let place = config.credentials.as_ref()?;
+    let failure = match Directory::new(&place.directory).read_all() {
+        Ok(files) => files.into_iter().find_map(|(name, file)| {
+            let cause = file.err()?;
+            Some(format!("{name}: {cause}"))
+        }),
+        Err(error) => Some(format!("{error:#}")),
+    };
+    Some(finding("access keys in credentials.directory", failure))
+}
+
 async fn remote_findings(config: Arc<Config>) -> Vec<Finding> {
     let gateway = match Gateway::start(config).await {
         Ok(gateway) => gateway,

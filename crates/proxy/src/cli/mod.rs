@@ -3,6 +3,7 @@
 mod audit;
 mod bucket;
 mod check;
+mod credentials;
 mod dev;
 mod drill;
 mod export;
@@ -72,6 +73,7 @@ enum Command {
     Audit(audit::AuditArguments),
     Policy(policy::PolicyArguments),
     Grant(Box<grant::GrantArguments>),
+    Credentials(credentials::CredentialsArguments),
 }
 
 /// Runs the command that the process was started with.
@@ -107,6 +109,7 @@ pub fn run() -> ExitCode {
         },
         Command::Grant(arguments) => grant::run(&arguments),
         Command::Policy(arguments) => return policy::run(&arguments),
+        Command::Credentials(arguments) => credentials::run(arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::output;
-use crate::config::Config;
+use crate::config::{AnonymousAction, AnonymousConfig, Config};
 
 /// Check policies, and explain what they decide
 #[derive(Debug, Args)]
@@ -164,6 +164,13 @@ fn test(arguments: &TestArguments) -> anyhow::Result<bool> {
             ..circumstances(arguments, action)?
         };
         let resource = resource(action, &arguments.resource)?;
+        let is_closed = principal == Principal::Anonymous
+            && !is_open(
+                &config.anonymous,
+                action,
+                resource,
+                circumstances.prefix.as_deref(),
+            );
         let question = Question {
             principal,
             action,
@@ -173,6 +180,7 @@ fn test(arguments: &TestArguments) -> anyhow::Result<bool> {
         answers.push(Answer {
             action,
             resource: resource.arn(),
+            is_closed,
             is_outside: grant.as_ref().is_some_and(|request| {
                 let (bucket, key) = match resource {
                     Resource::Object { bucket, key } => (bucket, key),
@@ -214,17 +222,49 @@ struct Answer {
     resource: String,
     /// With a grant whose scope does not have it: then nothing else counts.
     is_outside: bool,
+    /// Nobody asked is let in without a signature, whatever policies say.
+    is_closed: bool,
     decision: Option<Decision>,
+}
+
+/// Whether `[[anonymous]]` lets requests without a signature do something. Policies can only take that away.
+fn is_open(
+    rules: &[AnonymousConfig],
+    action: Action,
+    resource: Resource<'_>,
+    prefix: Option<&str>,
+) -> bool {
+    let allows =
+        |asked, bucket: &str, key: &str| rules.iter().any(|rule| rule.allows(asked, bucket, key));
+    match resource {
+        Resource::Object { bucket, key }
+            if [Action::GET_OBJECT, Action::DECRYPT].contains(&action) =>
+        {
+            allows(AnonymousAction::Get, bucket, key)
+        }
+        Resource::Bucket(bucket) if action == Action::LIST_BUCKET => {
+            allows(AnonymousAction::List, bucket, prefix.unwrap_or_default())
+        }
+        Resource::Bucket(bucket) if action == Action::HEAD_BUCKET => {
+            allows(AnonymousAction::List, bucket, "")
+        }
+        _ => false,
+    }
 }
 
 impl Answer {
     fn is_allowed(&self) -> bool {
-        !self.is_outside && self.decision.as_ref().is_none_or(Decision::is_allowed)
+        !self.is_outside
+            && !self.is_closed
+            && self.decision.as_ref().is_none_or(Decision::is_allowed)
     }
 
     fn reason(&self) -> String {
         match &self.decision {
             _ if self.is_outside => "denied, because it is outside of the grant's scope".to_owned(),
+            _ if self.is_closed => {
+                "denied, because no [[anonymous]] allows it without a signature".to_owned()
+            }
             Some(decision) => decision.to_string(),
             None => "allowed, because there is no [policy]".to_owned(),
         }
@@ -257,7 +297,8 @@ impl Answer {
 
     /// The policies that decided, with those of their texts that are about the action.
     fn policies(&self, engine: Option<&Engine>) -> Vec<(String, Vec<String>)> {
-        let decided = self.decision.iter().flat_map(Decision::policies);
+        let asked = self.decision.iter().filter(|_| !self.is_closed);
+        let decided = asked.flat_map(Decision::policies);
         decided
             .filter_map(|name| {
                 let texts = engine?.text(name).into_iter();

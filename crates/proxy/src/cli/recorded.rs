@@ -39,6 +39,8 @@ pub(super) struct Deed {
     pub(super) buckets: Vec<String>,
     /// The object's key, or what the keys begin with and `*`.
     pub(super) keys: String,
+    /// What is done to them; nothing where it is about no objects.
+    pub(super) action: Option<&'static str>,
 }
 
 impl Deed {
@@ -48,6 +50,17 @@ impl Deed {
             command,
             buckets: Vec::new(),
             keys: "*".to_owned(),
+            action: Some(DECRYPT),
+        }
+    }
+
+    /// Of the access keys of an identity, or of one of them.
+    pub(super) fn of_credentials(command: &'static str, of: &str) -> Self {
+        Self {
+            command,
+            buckets: Vec::new(),
+            keys: of.to_owned(),
+            action: None,
         }
     }
 
@@ -57,6 +70,7 @@ impl Deed {
             command,
             buckets: buckets.to_owned(),
             keys: format!("{prefix}*"),
+            action: Some(DECRYPT),
         }
     }
 
@@ -66,6 +80,7 @@ impl Deed {
             command,
             buckets: vec![bucket.to_owned()],
             keys: key.to_owned(),
+            action: Some(DECRYPT),
         }
     }
 
@@ -83,7 +98,7 @@ impl Deed {
             request: request.to_owned(),
             identity: this_operator(),
             operation: self.command.to_owned(),
-            action: Some(DECRYPT),
+            action: self.action,
             bucket,
             key: Some(self.keys.clone()),
             policy: Some("command line".to_owned()),
@@ -114,7 +129,7 @@ impl Record {
         };
         let log = audit.for_commands().with_context(|| {
             format!(
-                "`{}` opens keys, and nobody does that unrecorded: the configuration has [audit], and no [audit.commands], which is the log of commands. Add it with a directory and a key of its own (docs/audit.md, \"Commands\")",
+                "`{}` opens keys or makes access keys, and nobody does that unrecorded: the configuration has [audit], and no [audit.commands], which is the log of commands. Add it with a directory and a key of its own (docs/audit.md, \"Commands\")",
                 deed.command
             )
         })?;

@@ -153,6 +153,7 @@ impl Reloader {
 
     /// Reads everything anew, and puts all of it into effect or nothing.
     fn reload(&mut self, reason: &'static str) {
+        self.targets.gateway.look_at_credentials();
         match self.try_reload() {
             Ok(Changes { live, waiting }) => {
                 self.metrics.succeeded();

@@ -59,6 +59,7 @@ impl Service {
             gateway.metrics.certificates.set("client", tls.expiry());
         }
         gateway.watch_storage();
+        gateway.watch_credentials();
         gateway.watch_key_services();
         gateway.drop_expired_keys();
         gateway.watch_grants();

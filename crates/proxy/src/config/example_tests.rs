@@ -132,6 +132,8 @@ type = "local"
 strange = 1
 [recovery]
 strange = 1
+[credentials]
+strange = 1
 [[identity]]
 strange = 1
 limits = { strange = 1 }

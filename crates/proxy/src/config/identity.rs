@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use sealgate_access::token::is_session_key;
+
+use super::environment::{self, EnvironmentCredential};
 use super::listener::ListenerConfig;
 use super::rates::{self, RatesConfig};
 use super::secret::{Secret, Surroundings};
@@ -21,7 +24,7 @@ pub struct IdentityConfig {
     pub name: String,
     /// The groups that it belongs to, to which policies may give rights.
     pub groups: Vec<String>,
-    /// Its access keys; at least one.
+    /// Its access keys; at least one, but where `[credentials]` may hold others.
     pub credentials: Vec<ClientCredential>,
     /// Names of client certificates, such as `DNS:app.example.org`: its requests must come over a connection with one of them. None where any
     /// connection will do.
@@ -39,26 +42,51 @@ pub struct ClientCredential {
     pub secret_access_key: Secret,
 }
 
-/// Reads all `[[identity]]`.
+/// Reads all `[[identity]]`, and what the environment adds. Where there is a directory of credentials, an identity may have all of its own there.
 pub(super) fn read_all(
     root: &mut Table<'_>,
     surroundings: Surroundings<'_>,
     listener: Option<&ListenerConfig>,
+    has_directory: bool,
 ) -> Option<Vec<IdentityConfig>> {
     let tables = root.tables("identity");
-    if tables.is_empty() {
+    let of_environment = environment::read(root, surroundings);
+    if tables.is_empty() && matches!(of_environment, Ok(None)) {
         return root.problem(
             "there is no identity, so nobody could sign a request",
-            "add [[identity]] with name, and [[identity.credential]] with access_key_id and secret_access_key",
+            "add [[identity]] with name, and [[identity.credential]] with access_key_id and secret_access_key; or set SEALGATE_ACCESS_KEY_ID and SEALGATE_SECRET_ACCESS_KEY in the environment",
         );
     }
     let count = tables.len();
     let mut taken = Taken::default();
-    let identities: Vec<_> = tables
+    let mut identities: Vec<_> = tables
         .into_iter()
-        .filter_map(|table| read(table, surroundings, listener, &mut taken))
+        .filter_map(|table| read(table, surroundings, listener, has_directory, &mut taken))
         .collect();
-    (identities.len() == count).then_some(identities)
+    (identities.len() == count).then_some(())?;
+    if let Some(EnvironmentCredential {
+        identity,
+        credential,
+    }) = of_environment.ok()?
+    {
+        if taken.access_key_ids.contains(&credential.access_key_id) {
+            return root.problem(
+                "another credential has the access key id of SEALGATE_ACCESS_KEY_ID",
+                "give each credential an id of its own",
+            );
+        }
+        match identities.iter_mut().find(|known| known.name == identity) {
+            Some(known) => known.credentials.push(credential),
+            None => identities.push(IdentityConfig {
+                name: identity,
+                groups: Vec::new(),
+                credentials: vec![credential],
+                certificates: None,
+                limits: None,
+            }),
+        }
+    }
+    Some(identities)
 }
 
 /// What must be unique among all identities.
@@ -72,6 +100,7 @@ fn read(
     mut table: Table<'_>,
     surroundings: Surroundings<'_>,
     listener: Option<&ListenerConfig>,
+    has_directory: bool,
     taken: &mut Taken,
 ) -> Option<IdentityConfig> {
     let name = table
@@ -92,10 +121,11 @@ fn read(
     };
     let tables = table.tables("credential");
     let count = tables.len();
-    if count == 0 {
+    let has_some = count > 0 || has_directory;
+    if !has_some {
         table.problem::<()>(
             "has no credential",
-            "add [[identity.credential]] with access_key_id and secret_access_key below it",
+            "add [[identity.credential]] with access_key_id and secret_access_key below it, or [credentials] with a directory for `sealgate credentials add`",
         );
     }
     let credentials: Vec<_> = tables
@@ -109,7 +139,7 @@ fn read(
         .take("limits")
         .map(|value| value.table().and_then(rates::read_identity));
     table.finish();
-    (count > 0 && credentials.len() == count).then_some(())?;
+    (has_some && credentials.len() == count).then_some(())?;
     Some(IdentityConfig {
         name: name?,
         groups: groups?,
@@ -173,9 +203,10 @@ fn read_credential(
     let access_key_id = table
         .require_text("access_key_id", "access_key_id = \"ID\"")
         .and_then(|value| {
-            let id = surroundings
-                .text_or_reference(&value)
-                .and_then(|id| checked_name(&value, &id))?;
+            let id = surroundings.text_or_reference(&value)?;
+            if let Some((message, fix)) = access_key_id_fault(&id) {
+                return value.problem(message, fix);
+            }
             if taken.access_key_ids.insert(id.clone()) {
                 return Some(id);
             }
@@ -191,13 +222,10 @@ fn read_credential(
         )
         .and_then(|value| {
             let secret = surroundings.secret(&value)?;
-            if secret.expose().len() >= SECRET_MINIMUM {
-                return Some(secret);
+            match secret_fault(&secret) {
+                None => Some(secret),
+                Some((message, fix)) => value.problem(message, fix),
             }
-            value.problem(
-                "the secret is too short",
-                format!("use at least {SECRET_MINIMUM} characters, better 40"),
-            )
         });
     table.finish();
     Some(ClientCredential {
@@ -208,13 +236,44 @@ fn read_credential(
 
 /// Names stand in logs and ids in `Credential=` of the Authorization header, between slashes and commas.
 pub(super) fn checked_name(value: &Value<'_>, name: &str) -> Option<String> {
+    match name_fault(name) {
+        None => Some(name.to_owned()),
+        Some((message, fix)) => value.problem(message, fix),
+    }
+}
+
+/// What is wrong, and what to do about it.
+pub(super) type Fault = (String, String);
+
+pub(super) fn name_fault(name: &str) -> Option<Fault> {
     let legal =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'@' | b'+');
-    if name.len() <= NAME_LIMIT && name.bytes().all(legal) {
-        return Some(name.to_owned());
-    }
-    value.problem(
-        "has characters that are not allowed, or too many",
-        format!("use at most {NAME_LIMIT} of A-Z a-z 0-9 - _ . @ +"),
-    )
+    let is_fine = name.len() <= NAME_LIMIT && name.bytes().all(legal);
+    (!is_fine).then(|| {
+        (
+            "has characters that are not allowed, or too many".to_owned(),
+            format!("use at most {NAME_LIMIT} of A-Z a-z 0-9 - _ . @ +"),
+        )
+    })
+}
+
+/// A request that names a session's access key id brings the session's token: one of the configuration with that form could be mistaken for it.
+pub(super) fn access_key_id_fault(id: &str) -> Option<Fault> {
+    name_fault(id).or_else(|| {
+        is_session_key(id).then(|| {
+            (
+                "has the form of a session's access key id".to_owned(),
+                "give it another form: any but SGT and 16 characters".to_owned(),
+            )
+        })
+    })
+}
+
+pub(super) fn secret_fault(secret: &Secret) -> Option<Fault> {
+    (secret.expose().len() < SECRET_MINIMUM).then(|| {
+        (
+            "the secret is too short".to_owned(),
+            format!("use at least {SECRET_MINIMUM} characters, better 40"),
+        )
+    })
 }

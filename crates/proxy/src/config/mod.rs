@@ -6,10 +6,12 @@ mod admin;
 mod anonymous;
 mod audit;
 mod binding;
+mod credentials;
 mod difference;
 mod domain;
 mod domain_origin;
 mod endpoint;
+mod environment;
 mod grants;
 mod identity;
 mod key_service;
@@ -46,6 +48,7 @@ pub use admin::AdminConfig;
 pub use anonymous::{AnonymousAction, AnonymousConfig};
 pub use audit::{AuditCommandsConfig, AuditConfig, AuditReceiverConfig, OnFailure};
 pub use binding::{ClientAuthorities, TlsFiles};
+pub use credentials::CredentialsConfig;
 pub use difference::{differing_keys, is_live};
 pub use domain::{CipherSuite, DomainConfig, DomainRule};
 pub(crate) use domain_origin::{default_bucket, may_be_a_bucket};
@@ -92,6 +95,8 @@ pub struct Config {
     pub state: StateConfig,
     /// The key services, at least one. The first makes working keys; the others wrap them as well.
     pub key_services: Vec<KeyServiceConfig>,
+    /// Where access keys lie beside those of the identities, if anywhere.
+    pub credentials: Option<CredentialsConfig>,
     /// The clients, at least one.
     pub identities: Vec<IdentityConfig>,
     /// Who gets credentials for a while.
@@ -310,7 +315,15 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         .map(|(names, _)| names.as_slice())
         .unwrap_or_default();
     let sealing = domain::default_sealing(limits.as_ref(), key_service_names, &root);
-    let identities = identity::read_all(&mut root, surroundings, listener.as_ref());
+    let credentials = match root.take("credentials") {
+        Some(value) => value
+            .table()
+            .and_then(|table| credentials::read(table, mode, surroundings))
+            .map(Some),
+        None => Some(None),
+    };
+    let has_directory = !matches!(credentials, Some(None));
+    let identities = identity::read_all(&mut root, surroundings, listener.as_ref(), has_directory);
     let short_lived = sessions::read(
         &mut root,
         deployment.as_deref(),
@@ -360,6 +373,9 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         let of_domains = domains.iter().any(|domain| domain.recovery.is_some());
         of_domains || matches!(recovery, Some(Some(_)))
     };
+    if let (Some(deployment), Some(domains)) = (&deployment, &domains) {
+        credentials::check_domains(&root, deployment, domains);
+    }
     if domains.as_ref().is_some_and(has_recovery) {
         check_room_for_recovery(&root, key_service_names.len());
     }
@@ -388,6 +404,7 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
         key_services,
         recovery: recovery?,
         sealing,
+        credentials: credentials?,
         identities: identities?,
         short_lived: Arc::new(short_lived?),
         anonymous: anonymous?,

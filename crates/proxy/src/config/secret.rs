@@ -125,7 +125,7 @@ pub(crate) fn secret_of_reference(text: &str) -> Result<Secret, String> {
 }
 
 /// The content of a secret file without the line end that editors add.
-fn read_secret(path: &Path) -> Result<Secret, String> {
+pub(super) fn read_secret(path: &Path) -> Result<Secret, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let mut content = Zeroizing::new(String::new());
     file.take(SECRET_FILE_LIMIT + 1)

@@ -241,11 +241,10 @@ mod tests {
     fn parse(text: &str) -> Result<Config, String> {
         let surroundings = Surroundings {
             directory: std::path::Path::new("/nonexistent"),
-            environment: &|name| {
-                Some(match name {
-                    "SESSIONS" => "0123456789abcdef0123456789abcdef".to_owned(),
-                    _ => "a secret of tests".to_owned(),
-                })
+            environment: &|name| match name {
+                "SESSIONS" => Some("0123456789abcdef0123456789abcdef".to_owned()),
+                name if name.starts_with("SEALGATE_") => None,
+                _ => Some("a secret of tests".to_owned()),
             },
         };
         Config::parse(&format!("{REST}{text}"), surroundings).map_err(|error| error.to_string())

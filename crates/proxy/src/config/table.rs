@@ -156,6 +156,11 @@ impl<'a> Table<'a> {
         value.bounded(count, &bounds, |count| count.to_string())
     }
 
+    /// Notes that something beside the text names a file, whose changes are those of `key`.
+    pub(super) fn refers_to(&self, key: &str, path: &Path) {
+        self.report.refer_to(key, path);
+    }
+
     /// Notes a problem with the table as a whole.
     pub(super) fn problem<T>(
         &self,

@@ -17,7 +17,8 @@ use tokio::sync::Semaphore;
 
 use super::{
     Gateway, RecoverySenders, key_services::key_service, key_watch::KeyChecks, live::Live,
-    no_keys::NoKeys, pages, quorum, storage_watch::StorageChecks, verification,
+    no_keys::NoKeys, pages, quorum, storage_watch::StorageChecks,
+    stored_credentials::StoredCredentials, verification,
 };
 use crate::{
     admin::Health,
@@ -152,11 +153,14 @@ impl Gateway {
         let keyring = Arc::new(keyring(&config, &state, &key_services, &recovery)?);
         let host_id = host_id()?;
         let health = Arc::new(Health::default());
+        let stored_credentials = StoredCredentials::of(&config, &health)?;
+        let live = Live::new(&config, &stored_credentials.keys)?;
         metrics.watch_keyring(Arc::clone(&keyring))?;
         metrics.watch_upstream(upstream.metrics())?;
         metrics.watch_health(Arc::clone(&health))?;
         Ok(Arc::new(Self {
             host_id,
+            stored_credentials,
             storage_checks: StorageChecks::register(&health, &config),
             key_checks: KeyChecks::register(&health, &config),
             health,
@@ -171,7 +175,7 @@ impl Gateway {
                         .map_or(0, |audit| last_written(&audit.directory)),
                 ),
             ),
-            live: ArcSwap::from_pointee(Live::new(&config)?),
+            live: ArcSwap::from_pointee(live),
             auth_settings: AuthSettings {
                 external_hosts: config.listener.external_hosts.clone(),
                 regions: config.listener.regions.clone(),

@@ -129,6 +129,10 @@ impl Gateway {
             identity: request.requester.clone(),
             session: session.to_owned(),
             source: before.map_or_else(String::new, |claims| claims.source.clone()),
+            signed_by: before.map_or_else(
+                || caller.access_key_id.to_string(),
+                |claims| claims.signed_by.clone(),
+            ),
             access_key_id: String::new(),
             issued: 0,
             expires: 0,
@@ -148,6 +152,7 @@ impl Gateway {
             identity: &claims.identity,
             session: &claims.session,
             source: &claims.source,
+            signed_by: &claims.signed_by,
             lifetime: asked.map_or(left, |asked| left.min(asked)),
             grant: &claims.grant,
         };

@@ -7,7 +7,9 @@ use anyhow::Context as _;
 use sealgate_access::{Engine, token::Claims};
 
 use super::{Gateway, key_sets::KeySet, places::Places};
-use crate::auth::{AuthError, Authenticated, Caller, Credential, CredentialStore, SecretAccessKey};
+use crate::auth::{
+    AuthError, Authenticated, Caller, Credential, CredentialStore, SecretAccessKey, StoredKeys,
+};
 use crate::config::{Config, LimitsConfig, RatesConfig, RoleConfig, SessionsConfig};
 use crate::error::S3Error;
 use crate::listener::ConnectionInfo;
@@ -34,15 +36,21 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
+    pub(super) fn new(config: &Config, stored: &Arc<StoredKeys>) -> anyhow::Result<Self> {
+        let names = config
+            .identities
+            .iter()
+            .map(|identity| identity.name.clone());
         Ok(Self {
-            credentials: credentials(config)?.with_sessions(
-                config
-                    .short_lived
-                    .sessions
-                    .as_ref()
-                    .map(|sessions| Arc::clone(&sessions.keys)),
-            ),
+            credentials: credentials(config)?
+                .with_sessions(
+                    config
+                        .short_lived
+                        .sessions
+                        .as_ref()
+                        .map(|sessions| Arc::clone(&sessions.keys)),
+                )
+                .with_stored(Arc::clone(stored), names),
             sessions: config.short_lived.sessions.clone(),
             roles: config
                 .short_lived
@@ -94,6 +102,19 @@ impl Live {
         self.shares.get(identity).map(|(_, share)| share)
     }
 
+    /// An answer to a request that was not authenticated. Nobody is told that there is no such access key while some are not open yet: a client would
+    /// give up, where trying again helps.
+    pub(super) fn unless_lacking(&self, error: AuthError) -> S3Error {
+        let is_lacking = self.credentials.stored().is_lacking();
+        if is_lacking && matches!(error, AuthError::InvalidAccessKeyId { .. }) {
+            return S3Error::unavailable(
+                "Not all access keys can be verified at the moment. Please try again.",
+                "the access key is not known, and some that are stored could not be opened yet",
+            );
+        }
+        error.into()
+    }
+
     /// Whether a caller whose signature was verified may go on: by its connection, and as the session that it is. What its grant is worth, if it has
     /// one, is for [`Gateway::admit`] to say, which calls this.
     ///
@@ -110,7 +131,8 @@ impl Live {
         self.check_certificate(&caller.identity, connection)
     }
 
-    /// What a session stands for may have been taken back since it was made: its identity is gone, or its role trusts whoever got it no more.
+    /// What a session stands for may have been taken back since it was made: its identity is gone, its role trusts whoever got it no more, or the
+    /// access key that signed for it was revoked.
     fn check_session(&self, claims: &Claims) -> Result<(), S3Error> {
         let may = match self.roles.get(&claims.identity) {
             None => claims.source.is_empty() && self.is_identity(&claims.identity),
@@ -122,7 +144,7 @@ impl Live {
                 None => self.may_assume(role, &claims.source),
             },
         };
-        if !may {
+        if !may || self.credentials.stored().is_revoked(&claims.signed_by) {
             let detail = "what the session stands for was taken back";
             return Err(S3Error::from(AuthError::InvalidToken).with_detail(detail));
         }
@@ -164,7 +186,7 @@ impl Live {
 
     /// The state that follows this one. What is used up stays so where its bound is the same; else what older requests hold no longer counts.
     fn next(&self, config: &Config) -> anyhow::Result<Self> {
-        let mut next = Self::new(config)?;
+        let mut next = Self::new(config, self.credentials.stored())?;
         // Without it everything would be allowed at once. A file that was cut off must not do that; a restart shows whether it is meant.
         if config.policy.is_none() {
             next.policy.clone_from(&self.policy);

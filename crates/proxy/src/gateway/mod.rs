@@ -34,6 +34,7 @@ mod short_lived;
 #[cfg(test)]
 mod storage_tests;
 mod storage_watch;
+mod stored_credentials;
 mod throttling;
 mod verification;
 
@@ -55,6 +56,7 @@ use self::grants::watched;
 use self::key_watch::KeyChecks;
 use self::live::Live;
 use self::storage_watch::StorageChecks;
+use self::stored_credentials::StoredCredentials;
 use self::throttling::{note_failure, paced};
 use crate::{
     admin::Health,
@@ -110,6 +112,8 @@ pub struct Gateway {
     pub(crate) metrics: Arc<Metrics>,
     storage_checks: StorageChecks,
     key_checks: KeyChecks,
+    /// Access keys that lie in a directory.
+    stored_credentials: StoredCredentials,
     /// The log of decisions, once it is open.
     audit: OnceLock<Arc<Audit>>,
     /// What grants are worth.
@@ -373,11 +377,11 @@ impl Gateway {
         };
         let response = outcome.map_err(|error| {
             let (path, operation, rights) = &asked;
-            let error = rights.conceal_absence(error);
             if is_anonymous {
+                let error = rights.conceal_absence(error);
                 policy::conceal_absence(&self.config.anonymous, operation, path, error)
             } else {
-                missing::named(error, path, operation)
+                told(error, rights, path, operation)
             }
         })?;
         let response = match granted {
@@ -395,18 +399,29 @@ impl Gateway {
         kind: Option<Unsigned>,
     ) -> Result<Authenticated<Caller>, S3Error> {
         match kind {
-            None => Ok(auth::authenticate(
+            None => auth::authenticate(
                 parts,
                 &live.credentials,
                 &self.auth_settings,
                 SystemTime::now(),
-            )?),
+            )
+            .map_err(|error| live.unless_lacking(error)),
             Some(Unsigned::Anonymous | Unsigned::Form) if self.config.anonymous.is_empty() => {
                 Err(policy::refusal())
             }
             Some(_) => Ok(auth::anonymous(parts, &self.auth_settings)?),
         }
     }
+}
+
+/// What whoever signed a request is told of its error.
+pub(crate) fn told(
+    error: S3Error,
+    rights: &Rights,
+    path: &ObjectPath,
+    operation: &Operation,
+) -> S3Error {
+    missing::named(rights.conceal_absence(error), path, operation)
 }
 
 /// The rights of whoever makes a request over a connection, now.

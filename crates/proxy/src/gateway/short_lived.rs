@@ -75,6 +75,8 @@ fn respond(
 /// Who asks for a role.
 struct Applicant<'a> {
     source: &'a str,
+    /// The long-lived access key by which it asks; empty for a web identity.
+    signed_by: &'a str,
     session: &'a str,
     /// Until when the session lasts with which it asks, in seconds since 1970.
     ends: Option<u64>,
@@ -127,7 +129,7 @@ impl Gateway {
                 settings,
                 SystemTime::now(),
             )
-            .map_err(S3Error::from)
+            .map_err(|error| live.unless_lacking(error))
             .inspect_err(|error| note_failure(live, connection.client, error))?;
             line.identity = Some(caller.label());
             trail.identify(&caller);
@@ -197,6 +199,7 @@ impl Gateway {
                     identity: &caller.identity,
                     session: "",
                     source: "",
+                    signed_by: &caller.access_key_id,
                     lifetime: lifetime(action.duration, USUAL_OF_IDENTITY, longest)?,
                     grant: "",
                 };
@@ -227,6 +230,10 @@ impl Gateway {
                     .ok_or_else(|| not_authorized(&caller.identity, "sts:AssumeRole", role))?;
                 let applicant = Applicant {
                     source: &caller.identity,
+                    signed_by: caller
+                        .session
+                        .as_ref()
+                        .map_or(&*caller.access_key_id, |claims| &claims.signed_by),
                     session,
                     ends: caller.session.as_ref().map(|claims| claims.expires),
                 };
@@ -297,6 +304,7 @@ impl Gateway {
             }
             let applicant = Applicant {
                 source: &source,
+                signed_by: "",
                 session,
                 ends: None,
             };
@@ -329,6 +337,7 @@ async fn assume(
         identity: &role.name,
         session: applicant.session,
         source: applicant.source,
+        signed_by: applicant.signed_by,
         lifetime: left.map_or(lifetime, |left| lifetime.min(left)),
         grant: "",
     };

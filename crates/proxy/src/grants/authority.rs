@@ -314,6 +314,7 @@ mod tests {
             identity: "oscar".to_owned(),
             session: String::new(),
             source: String::new(),
+            signed_by: String::new(),
             access_key_id: "SGT".to_owned(),
             issued: NOW,
             expires: NOW + 3_600,

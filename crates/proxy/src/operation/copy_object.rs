@@ -77,6 +77,8 @@ async fn copy(exchange: &Exchange) -> Result<Finished, S3Error> {
         return copy_clear(exchange, &clear, replaces_metadata).await;
     }
     let (object, head) = open_source(exchange, &source).await?;
+    let target = target_of(exchange, &source);
+    require_tags(exchange, &target, source.version_id.as_deref(), &head).await?;
     let rule = exchange.domain();
     let here = Domain::new(rule.name.as_str())?;
     let kept = checksum_of(exchange, &source, &object).await?;
@@ -160,6 +162,7 @@ async fn copy_clear(
         return Err(too_large_to_copy());
     }
     let version_id = source.head.version_id.as_deref();
+    require_tags(exchange, &source.target, version_id, &source.head.headers).await?;
     let mut request_headers =
         placement(exchange, &source.target, version_id, &source.head.headers).await?;
     headers::conditions(&exchange.headers, &mut request_headers)?;
@@ -195,6 +198,25 @@ async fn copy_clear(
         document: result.to_object_document(),
         headers: answer_headers,
     })
+}
+
+/// Refuses a copy that would take tags along for somebody who may not see them, or may not set them.
+async fn require_tags(
+    exchange: &Exchange,
+    source: &Target,
+    version_id: Option<&str>,
+    head: &HeaderMap,
+) -> Result<(), S3Error> {
+    if exchange.rights.copies_tags() || replaces(exchange, "x-amz-tagging-directive")? {
+        return Ok(());
+    }
+    let tags = tags::find(&exchange.gateway.upstream, source, version_id, head).await?;
+    if tags.is_empty() {
+        return Ok(());
+    }
+    Err(S3Error::access_denied(
+        "The source has tags, and copying them takes s3:GetObjectTagging there and s3:PutObjectTagging here. Without them: x-amz-tagging-directive: REPLACE.",
+    ))
 }
 
 /// The placement of a copy that is no copy for the storage. Where the client does not give it tags of its own, it gets those of the source, as

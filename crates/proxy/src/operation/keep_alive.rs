@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::{Exchange, ResponseBody, document};
 use crate::{
     error::S3Error,
+    gateway,
     upstream::BodyFailure,
     xml::{Document, XML_DECLARATION, answers::ErrorAnswer},
 };
@@ -34,7 +35,11 @@ pub(super) struct Subject {
     host_id: String,
     /// Counts failures of verification that the head of the answer cannot tell any more.
     unverified: IntCounter,
+    /// What the caller may know of an error, as where the answer has not begun.
+    told: Told,
 }
+
+type Told = Box<dyn Fn(S3Error) -> S3Error + Send>;
 
 impl Subject {
     pub(super) fn of(exchange: &Exchange) -> Self {
@@ -43,6 +48,11 @@ impl Subject {
             request_id: exchange.request_id.clone(),
             host_id: exchange.gateway.host_id.clone(),
             unverified: exchange.gateway.metrics.requests.unverified(),
+            told: {
+                let (path, operation) = (exchange.path.clone(), exchange.operation.clone());
+                let rights = exchange.rights.clone();
+                Box::new(move |error| gateway::told(error, &rights, &path, &operation))
+            },
         }
     }
 }
@@ -120,6 +130,7 @@ fn late_document(subject: &Subject, outcome: Result<Finished, S3Error>) -> Docum
             if error.is_about_stored_data {
                 subject.unverified.inc();
             }
+            let error = (subject.told)(error);
             ErrorAnswer {
                 code: &error.code,
                 message: &error.message,
@@ -145,6 +156,10 @@ mod tests {
             request_id: "REQUEST".to_owned(),
             host_id: "HOST".to_owned(),
             unverified: IntCounter::new("unverified", "unverified").unwrap(),
+            told: Box::new(|error| match &*error.code {
+                "NoSuchKey" => S3Error::access_denied("concealed"),
+                _ => error,
+            }),
         }
     }
 
@@ -176,6 +191,19 @@ mod tests {
             pieces.push((start.elapsed().as_secs(), text));
         }
         pieces
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_error_tells_no_more_than_an_early_one() {
+        let start = Instant::now();
+        let job = after(25, Err(S3Error::no_such_key()));
+        let response = answer(subject(), job).await.unwrap();
+        let pieces = pieces(start, response.into_body()).await;
+        let (_, last) = pieces.last().unwrap();
+        assert!(
+            last.contains("AccessDenied") && !last.contains("NoSuchKey"),
+            "{last}"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! Requests about buckets and labels, which hold no object bytes: passed on with a new signature and answered as they come back.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, Response, StatusCode, header};
@@ -97,13 +99,24 @@ fn admitted(exchange: &Exchange, body: &Bytes) -> Result<Bytes, S3Error> {
         return Ok(Bytes::new());
     }
     let own = &exchange.gateway.config.state.bucket;
-    document
-        .check(body, |bucket| bucket == own)
-        .map_err(|error| match error {
-            PassedDocumentError::Malformed(error) => RequestDocumentError::from(error).into(),
-            own @ PassedDocumentError::OwnBucket { .. } => S3Error::access_denied(own.to_string()),
-        })?;
-    Ok(Bytes::clone(body))
+    let denied = RefCell::new(None);
+    let is_own = |bucket: &str| {
+        if bucket != exchange.bucket() {
+            let decided = exchange.rights.authorize_named(&exchange.operation, bucket);
+            if let Err(error) = decided {
+                denied.borrow_mut().get_or_insert(error);
+            }
+        }
+        bucket == own
+    };
+    document.check(body, is_own).map_err(|error| match error {
+        PassedDocumentError::Malformed(error) => RequestDocumentError::from(error).into(),
+        own @ PassedDocumentError::OwnBucket { .. } => S3Error::access_denied(own.to_string()),
+    })?;
+    match denied.into_inner() {
+        Some(error) => Err(error),
+        None => Ok(Bytes::clone(body)),
+    }
 }
 
 /// RestoreObject of the type SELECT would write query results, in whatever form, to another place.

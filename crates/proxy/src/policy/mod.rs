@@ -101,6 +101,16 @@ pub fn permit_self_check() -> UnwrapPermit {
     UnwrapPermit::issue("self-check of a key service")
 }
 
+/// For the secrets of access keys, which a gateway needs before anybody can ask it for anything: no object is sealed under their working keys.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "opens the secrets of clients, and nothing that they have stored"
+)]
+pub fn permit_credentials() -> UnwrapPermit {
+    tracing::debug!(target: "sealgate::audit", "intent to open access keys");
+    UnwrapPermit::issue("access keys of clients")
+}
+
 async fn record(intent: &Intent<'_>, action: &'static str) -> Result<(), S3Error> {
     if intent.trail.is_recorded() {
         let trail = intent.trail;

@@ -1,6 +1,6 @@
 //! Which actions an operation needs on what: the one place that sorts operations into actions, with no default branch.
 
-use http::HeaderMap;
+use http::{HeaderMap, header::IF_MATCH};
 use sealgate_access::Action;
 
 use crate::{
@@ -16,6 +16,8 @@ pub(super) struct Needs {
     pub(super) prefix: Option<String>,
     /// The object that a copy reads.
     pub(super) source: Option<Source>,
+    /// Whether the answer tells which entity tag the object of the path has, or that there is none: then its name has to be known anyway.
+    pub(super) sees_here: bool,
 }
 
 /// The object that a copy reads.
@@ -126,6 +128,7 @@ pub(super) fn needs(
         here,
         prefix,
         source,
+        sees_here: path.key().is_some() && operation.writes() && headers.contains_key(IF_MATCH),
     })
 }
 
@@ -285,6 +288,25 @@ mod tests {
                 Action::BYPASS_GOVERNANCE_RETENTION
             ]
         );
+    }
+
+    #[test]
+    fn a_condition_on_what_is_there_needs_sight_of_it() {
+        let conditions = [("if-match", "\"x\"")];
+        let writes = [
+            Operation::PutObject,
+            Operation::DeleteObject,
+            Operation::CompleteMultipartUpload {
+                upload_id: "1".to_owned(),
+            },
+        ];
+        for operation in writes {
+            assert!(of(&operation, "/bucket/k", "", &conditions).sees_here);
+            assert!(!of(&operation, "/bucket/k", "", &[]).sees_here);
+        }
+        let new = [("if-none-match", "*")];
+        assert!(!of(&Operation::PutObject, "/bucket/k", "", &new).sees_here);
+        assert!(!of(&Operation::GetObject, "/bucket/k", "", &conditions).sees_here);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct Rights {
     asker: Option<Asker>,
     decided_by: Vec<Arc<str>>,
     copies_unseen: bool,
+    /// Whether a copy may take the tags of its source along.
+    copies_tags: bool,
     /// The object whose absence an error of the operation would tell: that which it reads.
     reads: Option<(String, String)>,
 }
@@ -84,6 +86,7 @@ impl Rights {
             asker,
             decided_by: Vec::new(),
             copies_unseen: false,
+            copies_tags: true,
             reads: None,
         }
     }
@@ -136,6 +139,7 @@ impl Rights {
             here,
             prefix,
             source,
+            sees_here,
         }) = needs::needs(operation, path, query, headers)
         else {
             let error = S3Error::access_denied("Access Denied").with_detail(format!(
@@ -153,6 +157,9 @@ impl Rights {
             decided_by.extend(asker.require(action, place)?);
         }
         asker.circumstances.prefix = None;
+        if sees_here {
+            asker.require_sight(place)?;
+        }
         if *operation == Operation::DeleteObjects && !asker.may_delete_anything() {
             return Err(Refusal {
                 error: asker.refusal(Action::DELETE_OBJECT, place),
@@ -164,6 +171,7 @@ impl Rights {
             let (policies, unseen) = asker.require_source(&source, place, is_public)?;
             decided_by.extend(policies);
             self.copies_unseen = unseen;
+            self.copies_tags = asker.copies_tags(&source, place);
             self.reads = Some((source.bucket, source.key));
         } else if let (Some(bucket), Some(key)) = (place.bucket, place.key) {
             self.reads = Some((bucket.to_owned(), key.to_owned()));
@@ -197,6 +205,31 @@ impl Rights {
         policies.sort_unstable();
         policies.dedup();
         Ok(policies)
+    }
+
+    /// Decides about a bucket that the configuration of another one names: the storage, in whose account everything is, would write there.
+    ///
+    /// # Errors
+    ///
+    /// `AccessDenied`, as [`Self::authorize`].
+    pub fn authorize_named(&self, operation: &Operation, bucket: &str) -> Result<(), S3Error> {
+        let (Some(asker), Operation::Pass(name)) = (&self.asker, operation) else {
+            return Ok(());
+        };
+        let place = Place {
+            bucket: Some(bucket),
+            key: None,
+        };
+        let action = Action::of_passed(name).unwrap_or(Action::PUT_OBJECT);
+        match asker.require(action, place) {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(refusal.error),
+        }
+    }
+
+    /// Whether a copy may take the tags of its source along: whoever copies sees them at the new place, and sets them there.
+    pub fn copies_tags(&self) -> bool {
+        self.copies_tags
     }
 
     /// Whether there is a policy that decides at all.
@@ -292,6 +325,39 @@ impl Asker {
         }
     }
 
+    /// Requires that the caller may know whether an object is there, and which one: by reading it, or by its name in a listing.
+    fn require_sight(&self, place: Place<'_>) -> Result<(), Refusal> {
+        if self.decide(Action::GET_OBJECT, place).is_allowed() {
+            return Ok(());
+        }
+        let circumstances = Circumstances {
+            prefix: Some(place.key.unwrap_or_default().to_owned()),
+            ..self.circumstances.clone()
+        };
+        let of_bucket = Place { key: None, ..place };
+        if self
+            .decide_in(Action::LIST_BUCKET, of_bucket, &circumstances)
+            .is_allowed()
+        {
+            return Ok(());
+        }
+        Err(Refusal {
+            error: self.refusal(Action::GET_OBJECT, place),
+            policies: Vec::new(),
+        })
+    }
+
+    fn copies_tags(&self, source: &Source, destination: Place<'_>) -> bool {
+        let place = Place {
+            bucket: Some(&source.bucket),
+            key: Some(&source.key),
+        };
+        self.decide(Action::GET_OBJECT_TAGGING, place).is_allowed()
+            && self
+                .decide(Action::PUT_OBJECT_TAGGING, destination)
+                .is_allowed()
+    }
+
     fn may_delete_anything(&self) -> bool {
         [Action::DELETE_OBJECT, Action::DELETE_OBJECT_VERSION]
             .into_iter()
@@ -371,5 +437,106 @@ impl Asker {
             "User: {who} is not authorized to perform: {action} on resource: \"{}\"",
             place.resource().arn()
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use sealgate_access::{Principals, Rule};
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    /// What an identity may do by rules of what each allows, in which buckets.
+    fn rights(rules: &[(&[&str], &[&str])]) -> Rights {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let rules: Vec<_> = rules
+            .iter()
+            .enumerate()
+            .map(|(number, (allow, buckets))| Rule {
+                id: format!("rule-{number}"),
+                identities: vec!["app".to_owned()],
+                allow: texts(allow),
+                buckets: texts(buckets),
+                ..Rule::default()
+            })
+            .collect();
+        let mut principals = Principals::default();
+        principals.add("app", []);
+        Rights {
+            asker: Some(Asker {
+                engine: Some(Arc::new(Engine::compile(&principals, &rules, &[]).unwrap())),
+                granted: None,
+                identity: Some("app".into()),
+                circumstances: Circumstances {
+                    source: std::net::Ipv4Addr::LOCALHOST.into(),
+                    time: OffsetDateTime::UNIX_EPOCH,
+                    tls: false,
+                    certificates: Arc::default(),
+                    grant: None,
+                    session: None,
+                    prefix: None,
+                },
+            }),
+            decided_by: Vec::new(),
+            copies_unseen: false,
+            copies_tags: true,
+            reads: None,
+        }
+    }
+
+    fn authorize(
+        rights: &mut Rights,
+        operation: &Operation,
+        headers: &[(&'static str, &'static str)],
+    ) -> Result<(), S3Error> {
+        let path = ObjectPath::parse(None, &[], "/mine/k").unwrap();
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, HeaderValue::from_static(value));
+        }
+        let query = QueryString::default();
+        rights.authorize(operation, &path, &query, &map, |_, _| false)
+    }
+
+    #[test]
+    fn a_condition_on_what_is_there_is_for_those_who_may_know_it() {
+        let if_match = [("if-match", "\"x\"")];
+        let put = |allow: &[&str], headers: &[(&'static str, &'static str)]| {
+            authorize(&mut rights(&[(allow, &[])]), &Operation::PutObject, headers)
+        };
+        let error = put(&["write-only"], &if_match).unwrap_err();
+        assert!(error.message.contains("s3:GetObject"), "{error}");
+        assert!(put(&["write-only"], &[]).is_ok());
+        assert!(put(&["write-only"], &[("if-none-match", "*")]).is_ok());
+        assert!(put(&["writer"], &if_match).is_ok());
+        assert!(put(&["write-only", "s3:GetObject"], &if_match).is_ok());
+    }
+
+    #[test]
+    fn a_copy_takes_tags_for_those_who_may_see_and_set_them() {
+        let copy = |rules: &[(&[&str], &[&str])]| {
+            let mut rights = rights(rules);
+            let headers = [("x-amz-copy-source", "/yours/k")];
+            authorize(&mut rights, &Operation::CopyObject, &headers).unwrap();
+            rights.copies_tags()
+        };
+        let read: &[&str] = &["s3:GetObject", "decrypt"];
+        let write: &[&str] = &["s3:PutObject", "encrypt"];
+        assert!(copy(&[(&["reader", "writer"], &[])]));
+        assert!(!copy(&[(read, &["yours"]), (&["writer"], &["mine"])]));
+        assert!(!copy(&[(&["reader"], &["yours"]), (write, &["mine"])]));
+        assert!(copy(&[(&["reader"], &["yours"]), (&["writer"], &["mine"])]));
+        assert!(copy(&[(&["operator"], &[])]));
+    }
+
+    #[test]
+    fn a_configuration_that_names_another_bucket_is_decided_about_there_too() {
+        let rights = rights(&[(&["admin"], &["mine"])]);
+        let replication = Operation::Pass("PutBucketReplication");
+        assert!(rights.authorize_named(&replication, "mine").is_ok());
+        let error = rights.authorize_named(&replication, "yours").unwrap_err();
+        assert!(error.message.contains("yours"), "{error}");
     }
 }

@@ -137,6 +137,7 @@ impl Plan {
             key_services: vec![KeyServiceConfig::AwsKms(key_service)],
             recovery: None,
             sealing: LimitsConfig::default().sealing(),
+            credentials: None,
             identities: vec![IdentityConfig {
                 name: "dev".to_owned(),
                 groups: Vec::new(),

@@ -15,7 +15,7 @@ use crate::config::{Config, KeyServiceConfig, Mode};
 use crate::gateway;
 
 /// The most wraps in the header of a sealed file (FORMAT.md section 12).
-const MAXIMUM_INLINE_WRAPS: usize = 2;
+pub(in crate::cli) const MAXIMUM_INLINE_WRAPS: usize = 2;
 
 /// Exactly one of a key file, a KMS key and a configuration.
 #[derive(Debug, Args)]
@@ -107,7 +107,12 @@ impl KeySource {
     }
 }
 
-async fn keyring_over(
+/// A keyring without a registry.
+///
+/// # Errors
+///
+/// For a key service that cannot be used as it is configured.
+pub(in crate::cli) async fn keyring_over(
     configurations: Vec<KeyServiceConfig>,
     mode: Mode,
 ) -> anyhow::Result<Keyring> {

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 pub(super) use self::destination::Destination;
 pub(super) use self::input::Input;
-pub(super) use self::key_source::KeySource;
+pub(super) use self::key_source::{KeySource, MAXIMUM_INLINE_WRAPS, keyring_over};
 pub(super) use self::progress::Progress;
 use super::service::{StopSignals, runtime};
 

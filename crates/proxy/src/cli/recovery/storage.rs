@@ -136,6 +136,7 @@ impl StorageArguments {
             key_service_names: Vec::new(),
             recovery: None,
             sealing,
+            credentials: None,
             identities: Vec::new(),
             anonymous: Vec::new(),
             policy: None,

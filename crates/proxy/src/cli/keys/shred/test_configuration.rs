@@ -24,7 +24,9 @@ pub(super) fn config(domains: &str, more: &str) -> Config {
     );
     let surroundings = Surroundings {
         directory: Path::new("/nonexistent"),
-        environment: &|_| Some("a secret of the tests".to_owned()),
+        environment: &|name| {
+            (!name.starts_with("SEALGATE_")).then(|| "a secret of the tests".to_owned())
+        },
     };
     Config::parse(&text, surroundings).unwrap()
 }
