@@ -266,6 +266,7 @@ impl fmt::Debug for CredentialStore {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stored::Origin;
     use super::*;
 
     fn credential(access_key_id: &str, secret: &str) -> Credential {
@@ -311,6 +312,7 @@ mod tests {
             .map(|(id, standing)| (id.to_owned(), standing))
             .into(),
             false,
+            true,
         );
         let store = CredentialStore::new(vec![credential("AKIA", "s")])
             .unwrap()
@@ -326,9 +328,28 @@ mod tests {
         assert_eq!(who("SGAK4", 0), None);
         // The configuration comes first.
         assert_eq!(who("AKIA", 0).as_deref(), Some("alice"));
-        assert!(stored.is_revoked("SGAK4") && !stored.is_revoked("SGAK1"));
-        stored.set(HashMap::new(), false);
+        stored.set(HashMap::new(), false, true);
         assert_eq!(who("SGAK1", 0), None);
+    }
+
+    #[test]
+    fn sessions_end_with_the_access_key_that_signed_for_them_and_wait_for_what_is_not_known() {
+        let (id, other) = ("SGAKAAAAAAAAAAAAAAAA", "SGAKBBBBBBBBBBBBBBBB");
+        let stored = StoredKeys::default();
+        let set = |standing: Option<Standing>, is_complete| {
+            let known = standing.map(|standing| (id.to_owned(), standing));
+            stored.set(known.into_iter().collect(), false, is_complete);
+        };
+        set(Some(Standing::Ended), true);
+        assert_eq!(stored.origin(id), Origin::Good);
+        assert_eq!(stored.origin(other), Origin::TakenBack);
+        set(Some(Standing::Revoked), true);
+        assert_eq!(stored.origin(id), Origin::TakenBack);
+        set(None, false);
+        assert_eq!(stored.origin(id), Origin::Unknown);
+        // Of the configuration, or of nobody.
+        assert_eq!(stored.origin("SGAPP1"), Origin::Good);
+        assert_eq!(stored.origin(""), Origin::Good);
     }
 
     #[test]

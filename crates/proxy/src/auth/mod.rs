@@ -55,6 +55,6 @@ pub use presigned::{PresignedQuery, parse_presigned_query, strip_auth_query};
 pub use redaction::redacted_uri;
 pub use session::SecurityToken;
 pub use signing::{SigningError, UpstreamCredentials, sign, sign_for};
-pub(crate) use stored::{Standing, StoredKeys};
+pub(crate) use stored::{Origin, Standing, StoredKeys};
 pub use sts::authenticate_sts;
 pub use timestamp::AmzDate;

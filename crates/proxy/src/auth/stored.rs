@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::credentials::Entry;
+use crate::credentials::is_stored_id;
 
 /// All of them, exchanged at once.
 #[derive(Default)]
@@ -16,6 +17,7 @@ pub(crate) struct StoredKeys(ArcSwap<Known>);
 struct Known {
     by_access_key_id: HashMap<String, Standing>,
     is_lacking: bool,
+    is_complete: bool,
 }
 
 /// What an access key is good for.
@@ -28,16 +30,36 @@ pub(crate) enum Standing {
         /// When it ends; that second is outside.
         ends: Option<i64>,
     },
+    /// Its time is over; the sessions that it made go on.
+    Ended,
     /// It was taken back, and so are the sessions that it made.
     Revoked,
 }
 
+/// What becomes of a session, by the access key that signed for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It may go on.
+    Good,
+    /// The access key was taken back, or is gone.
+    TakenBack,
+    /// Nobody knows yet.
+    Unknown,
+}
+
 impl StoredKeys {
-    /// From now on, these. `is_lacking` says that there are others, which could not be opened yet.
-    pub(crate) fn set(&self, by_access_key_id: HashMap<String, Standing>, is_lacking: bool) {
+    /// From now on, these. `is_lacking` says that there are others, which could not be opened yet; `is_complete` that of each it is known whether it
+    /// was revoked.
+    pub(crate) fn set(
+        &self,
+        by_access_key_id: HashMap<String, Standing>,
+        is_lacking: bool,
+        is_complete: bool,
+    ) {
         self.0.store(Arc::new(Known {
             by_access_key_id,
             is_lacking,
+            is_complete,
         }));
     }
 
@@ -45,13 +67,18 @@ impl StoredKeys {
         self.0.load().by_access_key_id.get(access_key_id).cloned()
     }
 
-    /// Whether an access key was taken back; never true of one that nobody knows.
-    pub(crate) fn is_revoked(&self, access_key_id: &str) -> bool {
+    /// What becomes of sessions that an access key signed for. One that has not the form of those in a directory is the configuration's affair.
+    pub(crate) fn origin(&self, access_key_id: &str) -> Origin {
+        if !is_stored_id(access_key_id) {
+            return Origin::Good;
+        }
         let known = self.0.load();
-        matches!(
-            known.by_access_key_id.get(access_key_id),
-            Some(Standing::Revoked)
-        )
+        match known.by_access_key_id.get(access_key_id) {
+            Some(Standing::Works { .. } | Standing::Ended) => Origin::Good,
+            Some(Standing::Revoked) => Origin::TakenBack,
+            None if known.is_complete => Origin::TakenBack,
+            None => Origin::Unknown,
+        }
     }
 
     /// Whether some could not be opened yet, and may be later.

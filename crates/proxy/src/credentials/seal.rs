@@ -1,5 +1,7 @@
 //! Secrets of access keys, sealed and opened as objects are: a header with the wraps of its working key, and one segment.
 
+use std::sync::Arc;
+
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 use sealgate_envelope::header::{Carrier, Header, HeaderBuilder, HeaderKey};
 use sealgate_envelope::key_service::UnwrapPermit;
@@ -95,9 +97,66 @@ impl SealedSecret {
     ///
     /// # Errors
     /// [`Error::Stored`]
-    pub(crate) fn header(&self) -> Result<Header> {
+    fn header(&self) -> Result<Header> {
         Header::parse(&decode(&self.header)?)
     }
+}
+
+/// A working key that a secret was sealed under.
+pub(crate) struct UsedKey {
+    pub(crate) id: WorkingKeyId,
+    pub(crate) key: Arc<WorkingKey>,
+    pub(crate) wraps: Vec<Wrap>,
+    /// When the secret was sealed, in milliseconds since 1970, by its authenticated header.
+    pub(crate) sealed: u64,
+}
+
+/// The working key of a file, whose header is verified at its place.
+///
+/// Cancel safe: an unwrap that others wait for goes on.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) async fn used_key(
+    keyring: &Keyring,
+    permit: &UnwrapPermit,
+    domain: &Domain,
+    file: &CredentialFile,
+) -> Result<UsedKey> {
+    let (header, key) = opened_key(keyring, permit, domain, file).await?;
+    let object_key = place_of(domain, file).object_key();
+    let opened = header.open(&key, BoundPlace::new(domain, &object_key)?)?;
+    Ok(UsedKey {
+        id: header.working_key_id(),
+        wraps: header.wraps().to_vec(),
+        sealed: opened.created(),
+        key,
+    })
+}
+
+fn place_of<'a>(domain: &'a Domain, file: &'a CredentialFile) -> Place<'a> {
+    Place {
+        domain,
+        identity: &file.identity,
+        access_key_id: &file.access_key_id,
+    }
+}
+
+async fn opened_key(
+    keyring: &Keyring,
+    permit: &UnwrapPermit,
+    domain: &Domain,
+    file: &CredentialFile,
+) -> Result<(Header, Arc<WorkingKey>)> {
+    let header = file.secret.as_ref().ok_or_else(no_secret)?.header()?;
+    let key = keyring
+        .opening_key(permit, header.working_key_id(), header.wraps(), domain)
+        .await?;
+    Ok((header, key))
+}
+
+fn no_secret() -> Error {
+    Error::stored("the access key has no secret any more")
 }
 
 /// Opens the secret of a file, with the working key that its header names.
@@ -112,20 +171,9 @@ pub(crate) async fn open(
     domain: &Domain,
     file: &CredentialFile,
 ) -> Result<Zeroizing<String>> {
-    let sealed = file
-        .secret
-        .as_ref()
-        .ok_or_else(|| Error::stored("the access key has no secret any more"))?;
-    let header = sealed.header()?;
-    let key = keyring
-        .opening_key(permit, header.working_key_id(), header.wraps(), domain)
-        .await?;
-    let place = Place {
-        domain,
-        identity: &file.identity,
-        access_key_id: &file.access_key_id,
-    };
-    let object_key = place.object_key();
+    let (header, key) = opened_key(keyring, permit, domain, file).await?;
+    let sealed = file.secret.as_ref().ok_or_else(no_secret)?;
+    let object_key = place_of(domain, file).object_key();
     let opened = header.open(&key, BoundPlace::new(domain, &object_key)?)?;
     let layout = opened
         .layout()
@@ -154,6 +202,13 @@ pub(crate) fn new_access_key_id() -> Result<String> {
     Ok(format!("{PREFIX}{}", BASE32_NOPAD.encode(&bytes)))
 }
 
+/// Whether an access key id has the form of those that are made for a directory.
+pub(crate) fn is_stored_id(access_key_id: &str) -> bool {
+    access_key_id
+        .strip_prefix(PREFIX)
+        .is_some_and(|id| id.len() == ID_LENGTH * 8 / 5)
+}
+
 /// A new secret.
 ///
 /// # Errors
@@ -172,8 +227,6 @@ fn decode(text: &str) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use sealgate_envelope::key_service::local::LocalKeyService;
 
     use super::super::file::Moment;
@@ -198,6 +251,7 @@ mod tests {
         let id = new_access_key_id().unwrap();
         let secret = new_secret().unwrap();
         assert_eq!((id.len(), secret.len()), (20, 40));
+        assert!(is_stored_id(&id));
         assert!(!sealgate_access::token::is_session_key(&id));
         let place = Place {
             domain: &of_deployment,

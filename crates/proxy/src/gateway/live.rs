@@ -6,9 +6,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use sealgate_access::{Engine, token::Claims};
 
-use super::{Gateway, key_sets::KeySet, places::Places};
+use super::{Gateway, key_sets::KeySet, places::Places, throttling::NOT_ALL_OPEN};
 use crate::auth::{
-    AuthError, Authenticated, Caller, Credential, CredentialStore, SecretAccessKey, StoredKeys,
+    AuthError, Authenticated, Caller, Credential, CredentialStore, Origin, SecretAccessKey,
+    StoredKeys,
 };
 use crate::config::{Config, LimitsConfig, RatesConfig, RoleConfig, SessionsConfig};
 use crate::error::S3Error;
@@ -108,7 +109,7 @@ impl Live {
         let is_lacking = self.credentials.stored().is_lacking();
         if is_lacking && matches!(error, AuthError::InvalidAccessKeyId { .. }) {
             return S3Error::unavailable(
-                "Not all access keys can be verified at the moment. Please try again.",
+                NOT_ALL_OPEN,
                 "the access key is not known, and some that are stored could not be opened yet",
             );
         }
@@ -144,7 +145,14 @@ impl Live {
                 None => self.may_assume(role, &claims.source),
             },
         };
-        if !may || self.credentials.stored().is_revoked(&claims.signed_by) {
+        let origin = self.credentials.stored().origin(&claims.signed_by);
+        if may && origin == Origin::Unknown {
+            return Err(S3Error::unavailable(
+                "Not all sessions can be verified at the moment. Please try again.",
+                "whether the access key that signed for the session was revoked is not known yet",
+            ));
+        }
+        if !may || origin == Origin::TakenBack {
             let detail = "what the session stands for was taken back";
             return Err(S3Error::from(AuthError::InvalidToken).with_detail(detail));
         }

@@ -1,16 +1,22 @@
 //! Access keys in a directory: looked at every second, opened by the key services, and kept as they were where that fails.
 //!
-//! What is in effect follows the files: a key whose file is gone or says that it was revoked is refused at the next look. A file that cannot be
-//! read takes nothing away. A key whose secret cannot be opened, because its key service is away, is tried again, and nothing else waits for it.
+//! ```text
+//! look ─ what is gone, revoked, ended or unchanged takes effect at once ─┐
+//!   ▲                                                                     ├─ keys
+//!   └─ every second, whatever key services do    secrets that were opened ┘
+//! ```
+//!
+//! A file that cannot be read takes nothing away. A key whose secret cannot be opened is tried again, less and less often, and nothing waits for it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use sealgate_envelope::{Domain, Error};
 use time::OffsetDateTime;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::Gateway;
@@ -25,6 +31,15 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The pauses between attempts to open what could not be opened: the first, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+
+/// How long a look may take before it is said that the directory does not answer.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
+
+/// The pause before a secret is asked for again that a key service refused to open, or that is not genuine.
+const REFUSED_RETRY: Duration = Duration::from_mins(5);
+
+/// Secrets that are asked for at each look: whoever writes to the directory should not be able to flood a key service.
+const ROUND_LIMIT: usize = 64;
 
 /// Secrets that are opened at once.
 const CONCURRENCY: usize = 16;
@@ -53,10 +68,13 @@ impl StoredCredentials {
     pub(super) fn of(config: &Config, health: &Health) -> anyhow::Result<Self> {
         let keys = Arc::new(StoredKeys::default());
         let watched = match &config.credentials {
-            None => None,
+            None => {
+                keys.set(HashMap::new(), false, true);
+                None
+            }
             Some(place) => {
                 // Until the first look is over nobody knows which there are.
-                keys.set(HashMap::new(), true);
+                keys.set(HashMap::new(), true, false);
                 Some(Watched {
                     directory: Directory::new(&place.directory),
                     domain: credentials::domain(&config.deployment)?,
@@ -86,56 +104,72 @@ impl Gateway {
     }
 }
 
+/// What one look finds: the directory, and what the files say that are new or have changed.
+type Looked = (
+    Look,
+    Vec<(String, Option<Mark>, Result<CredentialFile, String>)>,
+);
+
+/// Secrets that were opened, or not, by the marks of their files.
+type Opened = (String, Option<Mark>, Result<Arc<Entry>, Error>);
+
+fn look(directory: &Directory, known: &BTreeMap<String, Option<Mark>>) -> std::io::Result<Looked> {
+    let look = directory.look(|name| known.contains_key(name))?;
+    let changed = look
+        .files
+        .iter()
+        .filter(|(name, mark)| known.get(*name) != Some(mark))
+        .map(|(name, mark)| (name.clone(), *mark, directory.read(name)))
+        .collect();
+    Ok((look, changed))
+}
+
 async fn watch(gateway: Weak<Gateway>, watched: Watched) {
     let mut found = Found::default();
-    let mut pause = RETRY.0;
-    let mut retry = Instant::now();
+    let (sender, mut opened) = mpsc::channel(CONCURRENCY);
+    let mut looking: Option<JoinHandle<std::io::Result<Looked>>> = None;
     loop {
+        let mut running = looking.take().unwrap_or_else(|| {
+            let (directory, known) = (watched.directory.clone(), found.marks());
+            tokio::task::spawn_blocking(move || look(&directory, &known))
+        });
+        let looked = tokio::time::timeout(LOOK_LIMIT, &mut running).await;
         let Some(gateway) = gateway.upgrade() else {
             return;
         };
-        let directory = watched.directory.clone();
-        let looked = tokio::task::spawn_blocking(move || directory.look()).await;
-        let obstacle = match looked.map_err(std::io::Error::other).flatten() {
-            Ok(look) => {
-                let is_due = found.lacks_some() && Instant::now() >= retry;
-                if look != found.look || is_due || found.unreadable.take().is_some() {
-                    found.follow(&gateway, &watched, look, is_due).await;
-                    gateway
-                        .stored_credentials
-                        .keys
-                        .set(found.standings(), found.is_lacking());
-                    pause = if is_due {
-                        (pause * 2).min(RETRY.1)
-                    } else {
-                        RETRY.0
-                    };
-                    retry = Instant::now() + pause;
-                }
-                found.obstacle()
+        match looked {
+            // Another look would hang as well: this one is waited for.
+            Err(_) => {
+                looking = Some(running);
+                found.unreadable = Some(format!("it has not answered for {LOOK_LIMIT:?}"));
             }
-            Err(error) => {
-                let is_new = found.unreadable.is_none();
-                found.unreadable = Some(error.to_string());
-                if is_new {
-                    // What was found before stays in effect; at the start that is nothing.
-                    gateway
-                        .stored_credentials
-                        .keys
-                        .set(found.standings(), found.is_lacking());
-                }
-                Some(unreadable(&watched.directory, &error))
-            }
-        };
-        tell(&watched.reporter, obstacle);
+            Ok(looked) => match looked.map_err(std::io::Error::other).flatten() {
+                Ok(looked) => found.take(looked),
+                Err(error) => found.unreadable = Some(error.to_string()),
+            },
+        }
+        let keys = Arc::clone(&gateway.stored_credentials.keys);
+        found.publish(&keys);
+        found.open_what_is_due(&gateway, &watched, &sender);
+        // What is not known yet is told when it is.
+        if !found.is_opening() {
+            tell(&watched.reporter, found.obstacle(&watched.directory));
+        }
         let asked = Arc::clone(&gateway.stored_credentials.asked);
         drop(gateway);
-        tokio::select! {
-            () = asked.notified() => {
-                found.look.clear();
-                retry = Instant::now();
+        let next_look = Instant::now() + INTERVAL;
+        loop {
+            tokio::select! {
+                () = asked.notified() => {
+                    found.try_all_again();
+                    break;
+                }
+                () = tokio::time::sleep_until(next_look) => break,
+                Some(opened) = opened.recv() => {
+                    found.opened(opened);
+                    found.publish(&keys);
+                }
             }
-            () = tokio::time::sleep(INTERVAL) => {}
         }
     }
 }
@@ -156,33 +190,28 @@ fn tell(reporter: &Reporter, obstacle: Option<Obstacle>) {
     }
 }
 
-fn unreadable(directory: &Directory, error: &std::io::Error) -> Obstacle {
-    Obstacle::new(
-        format!(
-            "{} can't be read: {error}; the access keys of before stay in effect",
-            directory.path().display()
-        ),
-        "make it readable for the gateway; `sealgate credentials add` makes it where it is not there yet",
-    )
-}
-
 /// What the last looks found.
 #[derive(Default)]
 struct Found {
-    look: Look,
     keys: BTreeMap<String, Key>,
-    /// Why the directory itself cannot be read.
+    revoked: BTreeSet<String>,
+    has_more: bool,
+    /// Whether the directory was ever read.
+    was_read: bool,
+    /// Why it cannot be read now.
     unreadable: Option<String>,
 }
 
 /// One access key.
+#[derive(Default)]
 struct Key {
-    mark: Mark,
+    mark: Option<Mark>,
     /// What the file said when it could be read.
     file: Option<CredentialFile>,
     /// What it is good for: of before, where the file says nothing.
     standing: Option<Standing>,
     fault: Option<Fault>,
+    opening: Opening,
 }
 
 /// Why a file is not in effect as it is.
@@ -193,72 +222,181 @@ enum Fault {
     Closed(String, bool),
 }
 
-impl Key {
-    fn is_closed(&self) -> bool {
-        matches!(self.fault, Some(Fault::Closed(..)))
-    }
+/// How far the opening of a secret has come.
+#[derive(Default)]
+enum Opening {
+    /// There is nothing to open.
+    #[default]
+    None,
+    /// Not before this moment, and the pause after it.
+    Due(Instant, Duration),
+    /// It is being opened; the pause if that fails.
+    Running(Duration),
 }
 
 impl Found {
-    /// Brings what is known up to what the directory holds now.
-    async fn follow(&mut self, gateway: &Gateway, watched: &Watched, look: Look, again: bool) {
-        self.keys.retain(|name, _| look.contains_key(name));
-        let is_new = |(name, mark): &(&String, &Mark)| {
-            self.keys
-                .get(*name)
-                .is_none_or(|key| key.mark != **mark || again && key.is_closed())
-        };
-        let changed: Vec<_> = look
-            .iter()
-            .filter(is_new)
-            .map(|(name, mark)| (name.clone(), *mark))
-            .collect();
-        let before: Vec<_> = changed
-            .into_iter()
-            .map(|(name, mark)| {
-                let before = self.keys.remove(&name);
-                (name, mark, before)
-            })
-            .collect();
-        let mut read = stream::iter(before)
-            .map(|(name, mark, before)| async move {
-                let key = read(gateway, watched, &name, mark, before).await;
-                (name, key)
-            })
-            .buffer_unordered(CONCURRENCY);
-        while let Some((name, key)) = read.next().await {
-            self.keys.insert(name, key);
+    fn marks(&self) -> BTreeMap<String, Option<Mark>> {
+        let mark = |(name, key): (&String, &Key)| (name.clone(), key.mark);
+        self.keys.iter().map(mark).collect()
+    }
+
+    /// Brings what is known up to what the directory holds, as far as that needs no key service.
+    fn take(&mut self, (look, changed): Looked) {
+        let is_news = !self.was_read || !changed.is_empty() || look.revoked != self.revoked;
+        self.keys.retain(|name, _| look.files.contains_key(name));
+        self.revoked = look.revoked;
+        self.has_more = look.has_more;
+        self.was_read = true;
+        self.unreadable = None;
+        for (name, mark, read) in changed {
+            let key = self.keys.entry(name).or_default();
+            key.mark = mark;
+            match read {
+                Ok(file) => key.follow(file),
+                Err(cause) => {
+                    key.fault = Some(Fault::Broken(cause));
+                    key.opening = Opening::None;
+                }
+            }
         }
-        drop(read);
-        if self.look != look {
+        if is_news {
             tracing::info!(
-                access_keys = look.len(),
+                access_keys = self.keys.len(),
                 "the directory of access keys was read"
             );
         }
-        self.look = look;
     }
 
-    fn standings(&self) -> HashMap<String, Standing> {
+    /// Has the secrets opened that are due. Nobody waits for them.
+    fn open_what_is_due(
+        &mut self,
+        gateway: &Arc<Gateway>,
+        watched: &Watched,
+        sender: &mpsc::Sender<Opened>,
+    ) {
+        let now = Instant::now();
+        let mut due = Vec::new();
+        for (name, key) in &mut self.keys {
+            let (Opening::Due(at, pause), Some(file)) = (&key.opening, &key.file) else {
+                continue;
+            };
+            if *at <= now && due.len() < ROUND_LIMIT && !self.revoked.contains(name) {
+                due.push((name.clone(), key.mark, file.clone()));
+                key.opening = Opening::Running(*pause);
+            }
+        }
+        if due.is_empty() {
+            return;
+        }
+        let (gateway, watched, sender) = (Arc::clone(gateway), watched.clone(), sender.clone());
+        tokio::spawn(async move {
+            let mut opened = stream::iter(due)
+                .map(|(name, mark, file)| {
+                    let (gateway, watched) = (&gateway, &watched);
+                    async move { (name, mark, open(gateway, watched, &file).await) }
+                })
+                .buffer_unordered(CONCURRENCY);
+            while let Some(one) = opened.next().await {
+                // Where nobody listens any more, the gateway ends.
+                if sender.send(one).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn opened(&mut self, (name, mark, opened): Opened) {
+        let Some(key) = self.keys.get_mut(&name).filter(|key| key.mark == mark) else {
+            return;
+        };
+        let Opening::Running(pause) = key.opening else {
+            return;
+        };
+        match opened {
+            Ok(entry) => {
+                key.opening = Opening::None;
+                key.fault = None;
+                let ends = key.file.as_ref().and_then(ends);
+                key.standing = Some(Standing::Works { entry, ends });
+            }
+            Err(error) => {
+                let is_transient = matches!(
+                    &error,
+                    Error::KeyService { failure, .. } if failure.is_transient()
+                );
+                // What is refused may be allowed some day; it need not be asked for every few seconds.
+                let longest = if is_transient { RETRY.1 } else { REFUSED_RETRY };
+                let next = if is_transient {
+                    (pause * 2).min(longest)
+                } else {
+                    longest
+                };
+                key.opening = Opening::Due(Instant::now() + next, next);
+                key.fault = Some(Fault::Closed(error.detail().to_owned(), is_transient));
+            }
+        }
+    }
+
+    /// Whether there are secrets that nobody has tried to open yet, in a directory that can be read.
+    fn is_opening(&self) -> bool {
+        let is_first = |key: &Key| {
+            key.standing.is_none() && key.fault.is_none() && !matches!(key.opening, Opening::None)
+        };
+        self.unreadable.is_none() && self.keys.values().any(is_first)
+    }
+
+    fn try_all_again(&mut self) {
+        for key in self.keys.values_mut() {
+            if matches!(key.opening, Opening::Due(..)) {
+                key.opening = Opening::Due(Instant::now(), RETRY.0);
+            }
+        }
+    }
+
+    fn publish(&self, keys: &StoredKeys) {
         let standing = |(name, key): (&String, &Key)| Some((name.clone(), key.standing.clone()?));
-        self.keys.iter().filter_map(standing).collect()
+        let mut standings: HashMap<_, _> = self.keys.iter().filter_map(standing).collect();
+        // Whatever their files say.
+        standings.extend(
+            self.revoked
+                .iter()
+                .map(|name| (name.clone(), Standing::Revoked)),
+        );
+        let waits = |key: &Key| {
+            key.standing.is_none()
+                && match &key.fault {
+                    None => !matches!(key.opening, Opening::None),
+                    Some(Fault::Closed(_, is_transient)) => *is_transient,
+                    Some(Fault::Broken(_)) => false,
+                }
+        };
+        let is_lacking = !self.was_read || self.keys.values().any(waits);
+        // A file that says nothing, and never did, may be one of a revocation; a secret that is closed is none.
+        let says_nothing = |key: &Key| key.file.is_none();
+        let is_complete = self.was_read && !self.has_more && !self.keys.values().any(says_nothing);
+        for (name, key) in &self.keys {
+            if key.standing.is_none() && key.file.is_some() {
+                // Sessions of a key that is not open yet are good.
+                standings.entry(name.clone()).or_insert(Standing::Ended);
+            }
+        }
+        keys.set(standings, is_lacking, is_complete);
     }
 
-    fn lacks_some(&self) -> bool {
-        self.keys.values().any(Key::is_closed)
-    }
-
-    /// Whether there is an access key that nobody can use yet, and that may be opened later.
-    fn is_lacking(&self) -> bool {
-        let lacks =
-            |key: &Key| key.standing.is_none() && matches!(key.fault, Some(Fault::Closed(_, true)));
-        self.keys.values().any(lacks)
-    }
-
-    fn obstacle(&self) -> Option<Obstacle> {
-        let faults: Vec<_> = self
+    fn obstacle(&self, directory: &Directory) -> Option<Obstacle> {
+        if let Some(cause) = &self.unreadable {
+            return Some(Obstacle::new(
+                format!(
+                    "{} can't be read: {cause}; the access keys of before stay in effect",
+                    directory.path().display()
+                ),
+                "make it readable for the gateway; `sealgate credentials add` makes it where it is not there yet",
+            ));
+        }
+        let mut faults: Vec<_> = self
             .keys
             .iter()
+            .filter(|(name, _)| !self.revoked.contains(*name))
             .filter_map(|(name, key)| match key.fault.as_ref()? {
                 Fault::Broken(cause) => Some(format!("{name}: {cause}")),
                 Fault::Closed(cause, _) => {
@@ -266,79 +404,62 @@ impl Found {
                 }
             })
             .collect();
+        if self.has_more {
+            faults.push("there are more files than are looked at".to_owned());
+        }
         if faults.is_empty() {
             return None;
         }
-        let mut cause = faults
-            .iter()
-            .take(NAMED)
-            .cloned()
-            .collect::<Vec<_>>()
-            .join("; ");
-        if faults.len() > NAMED {
-            cause = format!("{cause}; and {} more", faults.len() - NAMED);
+        let count = faults.len();
+        faults.truncate(NAMED);
+        let mut cause = faults.join("; ");
+        if count > NAMED {
+            cause = format!("{cause}; and {} more", count - NAMED);
         }
         Some(Obstacle::new(
             cause,
-            "what can't be opened is tried again; `sealgate credentials list` shows every file, and `rotate` and `revoke` replace one",
+            "what can't be opened is tried again; `sealgate credentials list` shows every file, and `revoke` ends one, whatever it says",
         ))
     }
 }
 
-/// Reads the file of an access key, and opens its secret unless that was done before.
-async fn read(
-    gateway: &Gateway,
-    watched: &Watched,
-    name: &str,
-    mark: Mark,
-    before: Option<Key>,
-) -> Key {
-    let (known, standing) = before.map_or((None, None), |key| (key.file, key.standing));
-    let directory = watched.directory.clone();
-    let id = name.to_owned();
-    let read = tokio::task::spawn_blocking(move || directory.read(&id)).await;
-    let file = match read.map_err(|error| error.to_string()).flatten() {
-        Ok(file) => file,
-        Err(cause) => {
-            return Key {
-                mark,
-                file: known,
-                standing,
-                fault: Some(Fault::Broken(cause)),
-            };
-        }
-    };
-    let ends = file.expires.map(|moment| moment.0.unix_timestamp());
-    let works = |entry| Some(Standing::Works { entry, ends });
-    let (standing, fault) = match file.ended(OffsetDateTime::now_utc()) {
-        Some(_) if file.revoked.is_some() => (Some(Standing::Revoked), None),
-        Some(_) => (None, None),
-        None => match (same_secret(known.as_ref(), &file), standing) {
-            (true, Some(Standing::Works { entry, .. })) => (works(entry), None),
-            (_, standing) => match open(gateway, watched, &file).await {
-                Ok(entry) => (works(entry), None),
-                Err(error) => {
-                    let is_transient = matches!(
-                        &error,
-                        Error::KeyService { failure, .. } if failure.is_transient()
-                    );
-                    let cause = error.detail().to_owned();
-                    // A revocation is never taken back by a file that cannot be opened.
-                    (standing, Some(Fault::Closed(cause, is_transient)))
-                }
-            },
-        },
-    };
-    Key {
-        mark,
-        file: Some(file),
-        standing,
-        fault,
+impl Key {
+    /// Takes over what the file says now.
+    fn follow(&mut self, file: CredentialFile) {
+        let is_same = self
+            .file
+            .as_ref()
+            .is_some_and(|known| known.identity == file.identity && known.secret == file.secret);
+        let works = match (file.ended(OffsetDateTime::now_utc()), &self.standing) {
+            (Some(_), _) if file.revoked.is_some() => {
+                self.standing = Some(Standing::Revoked);
+                true
+            }
+            (Some(_), _) => {
+                self.standing = Some(Standing::Ended);
+                true
+            }
+            (None, Some(Standing::Works { entry, .. })) => {
+                // Also of a secret that was sealed anew the end counts at once.
+                let (entry, ends) = (Arc::clone(entry), ends(&file));
+                self.standing = Some(Standing::Works { entry, ends });
+                is_same
+            }
+            (None, _) => false,
+        };
+        self.file = Some(file);
+        self.fault = None;
+        self.opening = if works {
+            Opening::None
+        } else {
+            Opening::Due(Instant::now(), RETRY.0)
+        };
     }
 }
 
-fn same_secret(known: Option<&CredentialFile>, file: &CredentialFile) -> bool {
-    known.is_some_and(|known| known.identity == file.identity && known.secret == file.secret)
+/// When an access key ends, in seconds since 1970.
+fn ends(file: &CredentialFile) -> Option<i64> {
+    file.expires.map(|moment| moment.0.unix_timestamp())
 }
 
 async fn open(
@@ -353,4 +474,125 @@ async fn open(
         file.identity.as_str(),
         SecretAccessKey::new(secret.as_str()),
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use sealgate_envelope::KeyServiceFailure;
+
+    use super::*;
+    use crate::auth::Origin;
+    use crate::credentials::{Moment, SealedSecret};
+
+    const ONE: &str = "SGAKAAAAAAAAAAAAAAAA";
+    const TWO: &str = "SGAKBBBBBBBBBBBBBBBB";
+
+    fn file(id: &str) -> CredentialFile {
+        let secret = SealedSecret {
+            header: "aGVhZGVy".to_owned(),
+            body: "Ym9keQ".to_owned(),
+        };
+        CredentialFile::new("app", id.to_owned(), Moment::now(), secret)
+    }
+
+    /// A look that finds these, all of them new.
+    fn looked(found: Vec<(&str, u64, Result<CredentialFile, String>)>) -> Looked {
+        let mut look = Look::default();
+        let changed = found
+            .into_iter()
+            .map(|(name, length, read)| {
+                let mark = Some((1, 1, length, 1, 1));
+                look.files.insert(name.to_owned(), mark);
+                (name.to_owned(), mark, read)
+            })
+            .collect();
+        (look, changed)
+    }
+
+    /// As if the key service had opened all of them.
+    fn open_all(found: &mut Found) {
+        for (name, key) in &mut found.keys {
+            if matches!(key.opening, Opening::Due(..)) {
+                let secret = SecretAccessKey::new("secret");
+                let entry = Arc::new(Entry::new(name, "app", secret));
+                key.opening = Opening::Running(RETRY.0);
+                let ends = key.file.as_ref().and_then(ends);
+                key.standing = Some(Standing::Works { entry, ends });
+                key.opening = Opening::None;
+            }
+        }
+    }
+
+    fn works(keys: &StoredKeys, id: &str) -> bool {
+        matches!(keys.standing(id), Some(Standing::Works { .. }))
+    }
+
+    #[test]
+    fn a_revocation_waits_for_no_secret() {
+        let keys = StoredKeys::default();
+        let mut found = Found::default();
+        found.take(looked(vec![(ONE, 1, Ok(file(ONE)))]));
+        open_all(&mut found);
+        found.publish(&keys);
+        assert!(works(&keys, ONE) && !keys.is_lacking());
+        // Another one comes that nobody opens, and the first is revoked meanwhile, by either file.
+        let mut revoked = file(ONE);
+        revoked.revoke(Moment::now());
+        let mut by_file = looked(vec![(ONE, 2, Ok(revoked)), (TWO, 1, Ok(file(TWO)))]);
+        found.take(by_file.clone());
+        found.publish(&keys);
+        assert!(!works(&keys, ONE) && keys.is_lacking());
+        assert_eq!(keys.origin(ONE), Origin::TakenBack);
+        assert_eq!(keys.origin(TWO), Origin::Good);
+        let mut found = Found::default();
+        by_file.1 = vec![(ONE.to_owned(), None, Err("cut off".to_owned()))];
+        by_file.0.revoked.insert(ONE.to_owned());
+        found.take(by_file);
+        found.publish(&keys);
+        assert_eq!(keys.origin(ONE), Origin::TakenBack);
+    }
+
+    #[test]
+    fn a_file_that_says_nothing_takes_nothing_away_and_one_that_is_gone_does() {
+        let keys = StoredKeys::default();
+        let mut found = Found::default();
+        found.publish(&keys);
+        assert!(keys.is_lacking());
+        assert_eq!(keys.origin(ONE), Origin::Unknown);
+        found.take(looked(vec![(ONE, 1, Ok(file(ONE)))]));
+        open_all(&mut found);
+        found.take(looked(vec![(ONE, 2, Err("cut off".to_owned()))]));
+        found.publish(&keys);
+        assert!(works(&keys, ONE));
+        // Of one that never said anything, nobody knows whether it was revoked.
+        found.take(looked(vec![
+            (ONE, 3, Ok(file(ONE))),
+            (TWO, 1, Err("cut off".to_owned())),
+        ]));
+        found.publish(&keys);
+        assert!(works(&keys, ONE));
+        assert_eq!(keys.origin(TWO), Origin::Unknown);
+        found.take(looked(Vec::new()));
+        found.publish(&keys);
+        assert!(!works(&keys, ONE));
+        assert_eq!(keys.origin(ONE), Origin::TakenBack);
+    }
+
+    #[test]
+    fn what_fails_is_tried_less_and_less_often_and_what_is_refused_rarely() {
+        let mut found = Found::default();
+        found.take(looked(vec![(ONE, 1, Ok(file(ONE)))]));
+        let mark = found.keys[ONE].mark;
+        let mut pause = |failure| {
+            found.keys.get_mut(ONE).unwrap().opening = Opening::Running(RETRY.1);
+            let error = Error::key_service(failure, "no");
+            found.opened((ONE.to_owned(), mark, Err(error)));
+            match found.keys[ONE].opening {
+                Opening::Due(_, pause) => pause,
+                _ => Duration::ZERO,
+            }
+        };
+        assert_eq!(pause(KeyServiceFailure::Unavailable), RETRY.1);
+        assert_eq!(pause(KeyServiceFailure::Denied), REFUSED_RETRY);
+    }
 }

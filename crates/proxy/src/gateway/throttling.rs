@@ -56,12 +56,22 @@ impl Gateway {
     }
 }
 
+/// What somebody is told whose access key is not known while some are not open yet.
+pub(super) const NOT_ALL_OPEN: &str =
+    "Not all access keys can be verified at the moment. Please try again.";
+
 /// Counts a signature that was wrong, or of an access key or a session that nobody has.
 pub(super) fn note_failure(live: &Live, address: IpAddr, error: &S3Error) {
-    if matches!(
-        &*error.code,
-        "InvalidAccessKeyId" | "InvalidIdentityToken" | "InvalidToken" | "SignatureDoesNotMatch"
-    ) {
+    let is_unknown = error.code == "ServiceUnavailable" && error.message == NOT_ALL_OPEN;
+    if is_unknown
+        || matches!(
+            &*error.code,
+            "InvalidAccessKeyId"
+                | "InvalidIdentityToken"
+                | "InvalidToken"
+                | "SignatureDoesNotMatch"
+        )
+    {
         live.addresses.failed(address);
     }
 }

@@ -1,6 +1,7 @@
 //! `sealgate credentials revoke`: an access key that is good for nothing any more.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
@@ -10,6 +11,9 @@ use super::super::recorded::{Deed, Record};
 use super::super::service::runtime;
 use super::store::{Store, forget_the_ended};
 use crate::credentials::Moment;
+
+/// How long it waits for other commands before it leaves the sealed secret where it is.
+const TURN_LIMIT: Duration = Duration::from_secs(5);
 
 /// Take an access key back, at once and for ever
 ///
@@ -37,14 +41,21 @@ pub(super) struct RevokeArguments {
 pub(super) fn run(arguments: &RevokeArguments) -> anyhow::Result<()> {
     let store = Store::open(&arguments.config)?;
     let id = &arguments.access_key_id;
-    let turn = store.directory().turn()?;
-    let mut file = store.find(id)?;
-    let identity = file.identity.clone();
-    file.revoke(Moment::now());
-    // First this: a thief should not gain the time that a receiver takes, or an outage.
-    turn.replace(&file)?;
-    forget_the_ended(store.directory(), &turn);
-    drop(turn);
+    store.require(id)?;
+    let file = store.directory().read(id).ok();
+    let identity = file
+        .as_ref()
+        .map_or("an unknown identity", |file| &file.identity)
+        .to_owned();
+    // First this, which needs nobody: a thief should not gain the time that a receiver takes, another command, or a file that cannot be read.
+    store.directory().revoke(id)?;
+    let revoked = Moment::now();
+    if let Err(error) = tidy(&store, id, revoked) {
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "the access key is revoked, and its sealed secret still lies in the directory"
+        );
+    }
     let deed = Deed::of_credentials("sealgate credentials revoke", &format!("{identity}/{id}"));
     let recorded: anyhow::Result<()> = runtime()?.block_on(async {
         let record = Record::begin(store.config(), &deed).await?;
@@ -52,7 +63,7 @@ pub(super) fn run(arguments: &RevokeArguments) -> anyhow::Result<()> {
         Ok(())
     });
     output::line(&if arguments.json {
-        let document = json!({ "identity": identity, "access_key_id": id, "revoked": file.revoked, "recorded": recorded.is_ok() });
+        let document = json!({ "identity": identity, "access_key_id": id, "revoked": revoked, "recorded": recorded.is_ok() });
         serde_json::to_string_pretty(&document)?
     } else {
         format!("{id} of {identity} is revoked: gateways refuse it within seconds")
@@ -60,4 +71,16 @@ pub(super) fn run(arguments: &RevokeArguments) -> anyhow::Result<()> {
     recorded.map_err(|error| {
         error.context(format!("{id} is revoked, and that is not in the audit log"))
     })
+}
+
+/// Takes the sealed secret away. The access key is revoked before.
+fn tidy(store: &Store, id: &str, revoked: Moment) -> anyhow::Result<()> {
+    let turn = store.directory().turn_within(TURN_LIMIT)?;
+    if let Ok(mut file) = store.directory().read(id) {
+        file.revoked = Some(revoked);
+        file.secret = None;
+        turn.replace(&file)?;
+    }
+    forget_the_ended(store.directory(), &turn);
+    Ok(())
 }

@@ -88,7 +88,11 @@ pub(super) fn run(arguments: RotateArguments) -> anyhow::Result<()> {
             hand_out.keep(&made)?;
             // In this order: between the two both work, and never none.
             turn.create(&made.file)?;
-            turn.replace(&old)?;
+            if let Err(error) = turn.replace(&old) {
+                // Nobody would have its secret.
+                turn.remove(&made.file.access_key_id)?;
+                return Err(error);
+            }
             drop(turn);
             hand_out.finish(&made, &[("old_works_until", json!(old.expires))])
         },

@@ -16,7 +16,7 @@ use crate::config::{Config, Mode};
 use crate::credentials::{
     self, CredentialFile, Directory, Moment, Place, SealingKey, Turn, new_access_key_id, new_secret,
 };
-use crate::gateway::now_in_milliseconds;
+use crate::gateway::{self, now_in_milliseconds};
 
 /// The most access keys of one identity that work at once.
 const IDENTITY_LIMIT: usize = 16;
@@ -77,8 +77,8 @@ impl Store {
         Ok(())
     }
 
-    /// An access key of this directory.
-    pub(super) fn find(&self, access_key_id: &str) -> anyhow::Result<CredentialFile> {
+    /// Requires an access key of this directory, whether or not its file can be read.
+    pub(super) fn require(&self, access_key_id: &str) -> anyhow::Result<()> {
         let mut identities = self.config.identities.iter();
         let has = |credential: &crate::config::ClientCredential| {
             credential.access_key_id == access_key_id
@@ -91,17 +91,22 @@ impl Store {
         // It becomes the name of a file.
         let is_a_name = access_key_id
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric());
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.@+".contains(&byte));
         ensure!(
-            is_a_name && !access_key_id.is_empty(),
+            is_a_name && !access_key_id.is_empty() && !access_key_id.starts_with('.'),
             "not an access key id; `sealgate credentials list` shows them"
         );
-        let look = self.directory.look();
         ensure!(
-            look.is_ok_and(|look| look.contains_key(access_key_id)),
+            self.directory.has(access_key_id),
             "there is no access key {access_key_id} in {}; `sealgate credentials list` shows them",
             self.directory.path().display()
         );
+        Ok(())
+    }
+
+    /// What the file of an access key says.
+    pub(super) fn find(&self, access_key_id: &str) -> anyhow::Result<CredentialFile> {
+        self.require(access_key_id)?;
         self.directory
             .read(access_key_id)
             .map_err(anyhow::Error::msg)
@@ -179,6 +184,8 @@ impl Store {
         })
     }
 
+    /// The working key of the newest access key, if it was used within the time for which working keys seal, by what its header proves, and has the
+    /// wraps that a new one would have. What files say beside that is nobody's word.
     async fn present(
         &self,
         keyring: &Keyring,
@@ -191,37 +198,42 @@ impl Store {
             .flatten()
             .filter(|file| file.secret.is_some())
             .max_by_key(|file| file.created);
-        let Some(secret) = newest.and_then(|file| file.secret.as_ref()) else {
+        let Some(newest) = newest else {
             return Ok(None);
         };
-        let Ok(header) = secret.header() else {
-            return Ok(None);
-        };
-        let wanted = self
-            .config
-            .sealing
-            .places(self.config.key_services.len())
-            .len()
-            .min(MAXIMUM_INLINE_WRAPS);
-        if header.wraps().len() < wanted {
-            return Ok(None);
-        }
-        let id = header.working_key_id();
-        match keyring
-            .opening_key(permit, id, header.wraps(), domain)
-            .await
-        {
-            Ok(key) => Ok(Some(Sealing {
-                domain: domain.clone(),
-                id,
-                key,
-                wraps: header.wraps().to_vec(),
-            })),
+        let used = match credentials::used_key(keyring, permit, domain, newest).await {
+            Ok(used) => used,
             Err(error) => {
                 tracing::debug!(%error, "the working key of the newest access key is not used again");
-                Ok(None)
+                return Ok(None);
+            }
+        };
+        let age = now_in_milliseconds().checked_sub(used.sealed);
+        let longest = self.config.limits.working_key_lifetime.as_millis();
+        if age.is_none_or(|age| u128::from(age) > longest) {
+            return Ok(None);
+        }
+        let places = self.config.sealing.places(self.config.key_services.len());
+        for place in places.iter().take(MAXIMUM_INLINE_WRAPS) {
+            let Some(service) = self.config.key_services.get(*place) else {
+                return Ok(None);
+            };
+            let service = gateway::key_service(service).await?;
+            let provider = service.provider();
+            let Ok(reference) = service.key_reference().await else {
+                return Ok(None);
+            };
+            let mut wraps = used.wraps.iter();
+            if !wraps.any(|wrap| wrap.provider() == provider && wrap.key_reference() == reference) {
+                return Ok(None);
             }
         }
+        Ok(Some(Sealing {
+            domain: domain.clone(),
+            id: used.id,
+            key: used.key,
+            wraps: used.wraps,
+        }))
     }
 }
 
