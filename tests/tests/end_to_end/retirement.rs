@@ -193,23 +193,42 @@ async fn a_key_of_vault_goes_when_another_one_opens_what_it_wrapped() -> Result<
         vault.make_key("old")?;
         vault.make_key("new")?;
         let (old, new) = (table("old"), table("new"));
+        let directory = rig.directory().join("access-keys");
+        let access_keys = format!("[credentials]\ndirectory = \"{}\"\n\n", directory.display());
+        let old = format!("{access_keys}{old}");
         let with = |table: &str| {
             rig.gateway_with(GatewaySettings {
                 key_service: Some(table.to_owned()),
                 ..GatewaySettings::new(&rig.minio.endpoint, &rig.key_server.endpoint)
             })
         };
-        put(&with(&old)?.endpoint.s3()?, BUCKET, "x", b"content").await?;
+        // An access key of the directory, which is sealed under a working key that no registry has.
+        let access_key = |gateway: &Gateway, command: &str, arguments: &[&str]| {
+            let mut process = gateway.command(&format!("credentials {command}"))?;
+            process.args(["--identity", "client", "--output", "-"]);
+            let (succeeded, _, said) = report(process.args(arguments), LIMIT)?;
+            ensure!(succeeded, "{said}");
+            Ok(())
+        };
+        let alone = with(&old)?;
+        put(&alone.endpoint.s3()?, BUCKET, "x", b"content").await?;
+        access_key(&alone, "add", &[])?;
         let both = with(&(old + &new))?;
         let (retirable, report, _) = keys(&both, "retire", &["old"])?;
         let records = &report["depends"]["registry_records"];
         ensure!(!retirable && records["depend"] == 1, "{report}");
+        ensure!(report["depends"]["access_keys"]["depend"] == 1, "{report}");
         ensure!(
             records["depend_and_have_a_recovery_wrap"] == 0,
             "{report}"
         );
         let (rewrapped, report, _) = keys(&both, "rewrap", &[])?;
         ensure!(rewrapped && report["rewrapped"] == 1, "{report}");
+        let (retirable, report, said) = keys(&both, "retire", &["old"])?;
+        ensure!(!retirable && said.contains("the access key SGAK"), "{said}");
+        let next = report["next"].as_str().unwrap_or_default();
+        ensure!(next.contains("credentials rotate"), "{report}");
+        access_key(&both, "rotate", &["--grace", "0s"])?;
         let (retirable, report, _) = keys(&both, "retire", &["old"])?;
         ensure!(retirable && report["retirable"] == true, "{report}");
         let allowed = serde_json::json!({ "deletion_allowed": true });

@@ -20,7 +20,8 @@ pub(crate) use self::directory::{Directory, Look, Mark, Turn};
 pub(crate) use self::file::SealedSecret;
 pub(crate) use self::file::{CredentialFile, Moment};
 pub(crate) use self::seal::{
-    Place, SealingKey, domain, is_stored_id, new_access_key_id, new_secret, open, seal, used_key,
+    Place, SealingKey, domain, header, is_stored_id, new_access_key_id, new_secret, open, seal,
+    used_key,
 };
 
 /// What follows the deployment in the names of domains that no `[[domain]]` may have: a bucket's name has no colon.

@@ -142,6 +142,15 @@ fn place_of<'a>(domain: &'a Domain, file: &'a CredentialFile) -> Place<'a> {
     }
 }
 
+/// The header of a file's secret, with the key that it is bound to in place of an object's. Nothing is verified yet.
+///
+/// # Errors
+/// [`Error::Stored`] where there is none.
+pub(crate) fn header(domain: &Domain, file: &CredentialFile) -> Result<(Header, String)> {
+    let header = file.secret.as_ref().ok_or_else(no_secret)?.header()?;
+    Ok((header, place_of(domain, file).object_key()))
+}
+
 async fn opened_key(
     keyring: &Keyring,
     permit: &UnwrapPermit,

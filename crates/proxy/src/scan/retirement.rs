@@ -12,6 +12,7 @@ use sealgate_envelope::{
     keyring::SealingPolicy,
     records::registry_name,
 };
+use time::OffsetDateTime;
 
 use super::{
     Item,
@@ -23,7 +24,13 @@ use super::{
     state::{read_upload, upload_names},
     structure::{Looked, look_at_header},
 };
-use crate::{config::DomainRule, error::S3Error, gateway::Gateway, migration::PermitIssuer};
+use crate::{
+    config::DomainRule,
+    credentials::{self, CredentialFile, Directory},
+    error::S3Error,
+    gateway::Gateway,
+    migration::PermitIssuer,
+};
 
 /// Wraps whose opening is remembered. A run sees few: those of the working keys that sealed what it looks at.
 const REMEMBERED: usize = 100_000;
@@ -37,6 +44,8 @@ pub enum Kind {
     Upload,
     /// The registry record of a working key.
     Record,
+    /// An access key in the directory of `[credentials]`.
+    AccessKey,
 }
 
 /// Whether something depends on a key.
@@ -246,6 +255,57 @@ impl Retirement {
             on_seen(Kind::Upload, &name, dependence);
         }
         Ok(())
+    }
+
+    /// Goes through the directory of access keys, if there is one. `on_seen` hears of each.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read.
+    pub async fn of_access_keys(
+        &self,
+        mut on_seen: impl FnMut(Kind, &str, Dependence),
+    ) -> anyhow::Result<()> {
+        let config = &self.gateway.config;
+        let Some(credentials) = &config.credentials else {
+            return Ok(());
+        };
+        let directory = Directory::new(&credentials.directory);
+        let files = tokio::task::spawn_blocking(move || directory.read_all()).await??;
+        let domain = credentials::domain(&config.deployment)?;
+        let now = OffsetDateTime::now_utc();
+        for (id, file) in files {
+            let dependence = match file {
+                Err(cause) => Dependence::Unknown(cause),
+                Ok(file) if !file.state(now).works() => Dependence::Unrelated,
+                Ok(file) => told(patiently(|| self.of_access_key(&domain, &file)).await),
+            };
+            on_seen(Kind::AccessKey, &format!("the access key {id}"), dependence);
+        }
+        Ok(())
+    }
+
+    async fn of_access_key(
+        &self,
+        domain: &Domain,
+        file: &CredentialFile,
+    ) -> Result<Dependence, S3Error> {
+        // Its working key is in no registry: the wraps of the header are all that there are.
+        let (header, object_key) = credentials::header(domain, file)?;
+        if !self.is_wrapped_by_it([header.wraps(), &[]]).await? {
+            return Ok(Dependence::Unrelated);
+        }
+        let id = header.working_key_id();
+        let proof = Proof::Header(&header, &object_key);
+        let opens = self.any_opens(id, domain, header.wraps(), &proof).await?;
+        Ok(if opens {
+            Dependence::OpensOtherwise
+        } else {
+            Dependence::Depends {
+                id,
+                has_recovery: has_recovery(header.wraps()),
+            }
+        })
     }
 
     async fn of_record(&self, id: WorkingKeyId) -> Result<Dependence, S3Error> {

@@ -20,8 +20,8 @@ const EXAMPLES: usize = 20;
 
 /// Find out whether a key-encryption key may be destroyed
 ///
-/// Looks at the header of every version of every object, at the registry records of the working keys and at the records
-/// of open uploads. Whatever was wrapped by the key must open by another key of the configuration, which is tried out:
+/// Looks at the header of every version of every object, at the registry records of the working keys, at the records of
+/// open uploads and at the access keys in the directory of [credentials]. Whatever was wrapped by the key must open by another key of the configuration, which is tried out:
 /// else it depends on the key, and the key must not go. Nothing is written, and nothing is destroyed: that is done in the
 /// key service, when this command has said that it may be.
 ///
@@ -57,6 +57,7 @@ struct Report {
     objects: Count,
     uploads: Count,
     records: Count,
+    access_keys: Count,
     /// Domains that could make no new working key without it.
     left_alone: Vec<String>,
     /// Buckets that the configuration names and that were not walked through.
@@ -99,6 +100,9 @@ async fn retire(
     };
     retirement
         .of_records(|kind, name, dependence| add(&mut report, kind, name, dependence))
+        .await?;
+    retirement
+        .of_access_keys(|kind, name, dependence| add(&mut report, kind, name, dependence))
         .await?;
     let visit = {
         let retirement = Arc::clone(&retirement);
@@ -159,10 +163,10 @@ enum Verdict {
 
 impl Verdict {
     fn of(report: &Report, walked: &Walked, is_everything: bool) -> Self {
-        let counts = [&report.objects, &report.uploads, &report.records];
-        let is_needed = counts
+        let is_needed = report
+            .counts()
             .iter()
-            .any(|count| count.depends > 0 || count.unknown > 0);
+            .any(|(_, count)| count.depends > 0 || count.unknown > 0);
         if is_needed || !report.left_alone.is_empty() || !walked.is_complete {
             Self::Needed
         } else if is_everything && report.unseen.is_empty() && !walked.buckets.is_empty() {
@@ -180,6 +184,7 @@ impl Report {
             Kind::Object => &mut self.objects,
             Kind::Upload => &mut self.uploads,
             Kind::Record => &mut self.records,
+            Kind::AccessKey => &mut self.access_keys,
         };
         count.seen += 1;
         let line = match dependence {
@@ -210,11 +215,12 @@ impl Report {
         Some(format!("sealgate: {line}"))
     }
 
-    fn counts(&self) -> [(&'static str, &Count); 3] {
+    fn counts(&self) -> [(&'static str, &Count); 4] {
         [
             ("objects", &self.objects),
             ("open_uploads", &self.uploads),
             ("registry_records", &self.records),
+            ("access_keys", &self.access_keys),
         ]
     }
 
@@ -274,7 +280,8 @@ impl Report {
 
     fn next_step(&self, verdict: Verdict) -> &'static str {
         let unknown = self.counts().iter().any(|(_, count)| count.unknown > 0);
-        let depends = self.counts().iter().any(|(_, count)| count.depends > 0);
+        let sealed = [&self.objects, &self.uploads, &self.records];
+        let depends = sealed.iter().any(|count| count.depends > 0);
         match verdict {
             Verdict::Retirable => {
                 "nothing depends on it: back up the state bucket, remove its [[key_service]] from every gateway, restart them, and run this once more before the key is destroyed if a gateway was still making working keys with it"
@@ -284,6 +291,9 @@ impl Report {
             }
             Verdict::Needed if depends => {
                 "configure another key service, in key_services of the domains that name theirs too, run `sealgate keys rewrap`, and then this again; what still depends then has lost its registry record: copy it onto itself through a gateway"
+            }
+            Verdict::Needed if self.access_keys.depends > 0 => {
+                "configure another key service, exchange these access keys (`sealgate credentials rotate`), and run this again when the old ones have ended"
             }
             Verdict::Needed if unknown => {
                 "mend what cannot be told, each with its cause above (`sealgate verify` says more), and run this again"
