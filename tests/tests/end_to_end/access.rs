@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use aws_sdk_s3::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier},
+    types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier, TaggingDirective},
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use sealgate_tests::{
@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_mins(3);
 
 /// Identities beside the rig's own, all with its secret, and what each may do.
 fn configuration() -> String {
-    let identities = ["writer", "operator", "tenant", "elsewhere", "late", "mover", "blind"]
+    let identities = ["writer", "operator", "tenant", "elsewhere", "late", "mover", "blind", "tagless"]
         .map(|name| {
             let upper = name.to_uppercase();
             format!(
@@ -78,6 +78,11 @@ id = "mover-reads-its-own"
 identities = ["mover"]
 allow = ["reader"]
 prefixes = ["mover/"]
+
+[[policy.rule]]
+id = "no-word-of-tags"
+identities = ["tagless"]
+allow = ["s3:GetObject", "decrypt", "s3:PutObject", "encrypt"]
 
 [[policy.rule]]
 id = "blind-reads-nothing"
@@ -199,6 +204,15 @@ async fn a_write_only_identity_stores_and_sees_nothing() -> Result<()> {
             .err()
             .and_then(|error| Some(error.raw_response()?.status().as_u16()));
         ensure!(status == Some(403), "{status:?}");
+        // A condition tells what is there, and is answered alike whether anything is.
+        for key in ["drop/one", "missing"] {
+            let put = writer
+                .put_object()
+                .bucket(BUCKET)
+                .key(key)
+                .if_match("\"x\"");
+            denied(put.send().await, "s3:GetObject")?;
+        }
         Ok(())
     })
     .await
@@ -367,6 +381,41 @@ async fn a_tenant_stays_below_its_prefix() -> Result<()> {
             "{deleted:?}"
         );
         ensure!(get(admin, BUCKET, "report").await? == b"of the administrator");
+
+        // Tags go along with a copy, and only for those who may see and set them.
+        let tagged = admin
+            .put_object()
+            .bucket(BUCKET)
+            .key("tagged")
+            .tagging("a=b");
+        tagged.body(b"tagged".to_vec().into()).send().await?;
+        let tagless = as_(rig, "tagless")?;
+        let copy = |source: &str| {
+            let source = format!("{BUCKET}/{source}");
+            tagless
+                .copy_object()
+                .bucket(BUCKET)
+                .key("copied")
+                .copy_source(source)
+        };
+        let refused = copy("tagged")
+            .send()
+            .await
+            .err()
+            .context("tags were copied")?;
+        ensure!(
+            refused.code() == Some("AccessDenied")
+                && refused
+                    .message()
+                    .is_some_and(|message| message.contains("s3:GetObjectTagging")),
+            "{refused:?}"
+        );
+        copy("report").send().await?;
+        copy("tagged")
+            .tagging_directive(TaggingDirective::Replace)
+            .send()
+            .await?;
+        ensure!(get(admin, BUCKET, "copied").await? == b"tagged");
 
         // With decrypt taken away, everything else stays: the message names what is missing.
         let blind = as_(rig, "blind")?;

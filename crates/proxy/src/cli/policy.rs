@@ -408,3 +408,29 @@ pub(super) fn announce(config: &Config, path: &Path) {
         tracing::warn!(warning = %warning, "the policies hold something that is probably not meant");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_signature_only_what_anonymous_tables_name_is_open() {
+        let rules = [AnonymousConfig {
+            buckets: vec!["public-*".to_owned()],
+            prefix: "site/".to_owned(),
+            actions: vec![AnonymousAction::Get],
+        }];
+        let object = |key| Resource::Object {
+            bucket: "public-1",
+            key,
+        };
+        let open = |action, resource| is_open(&rules, action, resource, None);
+        assert!(open(Action::GET_OBJECT, object("site/a")));
+        assert!(open(Action::DECRYPT, object("site/a")));
+        assert!(!open(Action::GET_OBJECT, object("a")));
+        assert!(!open(Action::PUT_OBJECT, object("site/a")));
+        assert!(!open(Action::GET_OBJECT_VERSION, object("site/a")));
+        assert!(!open(Action::HEAD_BUCKET, Resource::Bucket("public-1")));
+        assert!(!open(Action::LIST_ALL_MY_BUCKETS, Resource::Service));
+    }
+}

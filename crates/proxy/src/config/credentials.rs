@@ -48,3 +48,54 @@ pub(super) fn check_domains(root: &Table<'_>, deployment: &str, domains: &[Domai
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::super::tests::{GOOD, parse};
+
+    fn with(more: &str) -> Result<Config, String> {
+        parse(&format!("{GOOD}\n{more}")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_identity_may_have_its_access_keys_in_the_directory_alone() {
+        let more = "[credentials]\ndirectory = \"keys\"\n[[identity]]\nname = \"other\"\n";
+        let config = with(more).unwrap();
+        assert!(config.identities[1].credentials.is_empty());
+        let place = config.credentials.unwrap().directory;
+        assert_eq!(place, std::path::Path::new("/nonexistent/keys"));
+        let error = with("[[identity]]\nname = \"other\"\n").unwrap_err();
+        assert!(
+            error.contains("has no credential") && error.contains("[credentials]"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_write_only_gateway_is_told_where_secrets_go_instead() {
+        let text = format!("mode = \"write-only\"\n{GOOD}\n[credentials]\ndirectory = \"keys\"\n");
+        let error = parse(&text).unwrap_err().to_string();
+        assert!(
+            error.contains("credentials: a write-only gateway"),
+            "{error}"
+        );
+        assert!(error.contains("SEALGATE_SECRET_ACCESS_KEY_FILE"), "{error}");
+    }
+
+    #[test]
+    fn no_object_is_of_the_domain_of_access_keys() {
+        for name in ["test-1/:credentials", "test-1/:{bucket}"] {
+            for key in ["name = ", "former = "] {
+                let value = match key {
+                    "name = " => format!("\"{name}\""),
+                    _ => format!("[\"{name}\"]"),
+                };
+                let error =
+                    with(&format!("[[domain]]\nbuckets = [\"b\"]\n{key}{value}\n")).unwrap_err();
+                assert!(error.contains("for the gateway itself"), "{error}");
+            }
+        }
+        assert!(with("[[domain]]\nbuckets = [\"b\"]\nname = \"test-1/b:c\"\n").is_ok());
+    }
+}

@@ -415,12 +415,19 @@ mod tests {
     const POLICY: &str =
         "[[policy.rule]]\nid = \"app\"\nidentities = [\"app\"]\nallow = [\"admin\"]\n";
 
-    fn parse(text: &str) -> Result<Config, String> {
-        let surroundings = Surroundings {
+    fn surroundings() -> Surroundings<'static> {
+        Surroundings {
             directory: std::path::Path::new("/nonexistent"),
-            environment: &|_| Some("0123456789abcdef0123456789abcdef".to_owned()),
-        };
-        Config::parse(&format!("{REST}{text}"), surroundings).map_err(|error| error.to_string())
+            // Everything that the texts name, and no identity besides.
+            environment: &|name| {
+                let is_named = !name.starts_with("SEALGATE_");
+                is_named.then(|| "0123456789abcdef0123456789abcdef".to_owned())
+            },
+        }
+    }
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(&format!("{REST}{text}"), surroundings()).map_err(|error| error.to_string())
     }
 
     fn grants(head: &str, bobs: &str, revocations: &str, rest: &str) -> String {
@@ -501,14 +508,14 @@ mod tests {
         }
         let text = format!("{REST}{}", grants(all, BOB, "", ""));
         let text = text.replace("[sessions]\n        secrets = [\"env:SESSIONS\"]", "");
-        let surroundings = Surroundings {
-            directory: std::path::Path::new("/nonexistent"),
-            environment: &|_| Some("0123456789abcdef0123456789abcdef".to_owned()),
-        };
-        let error = Config::parse(&text, surroundings).unwrap_err().to_string();
+        let error = Config::parse(&text, surroundings())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("add [sessions]"), "{error}");
         let text = format!("{REST}{}", grants(all, BOB, "", "")).replace(POLICY, "");
-        let error = Config::parse(&text, surroundings).unwrap_err().to_string();
+        let error = Config::parse(&text, surroundings())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("there is no [policy]"), "{error}");
     }
 }
