@@ -40,6 +40,8 @@ pub fn line(log: &str, header: &Header, event: &Event) -> Option<String> {
     };
     text("src", event.source.as_deref());
     text("suser", event.identity.as_deref());
+    // The account's id: an access key is what an identity signs with.
+    text("suid", event.access_key.as_deref());
     text("act", event.action.as_deref());
     text(
         "outcome",

@@ -49,6 +49,9 @@ pub struct Event {
     /// Who asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
+    /// The access key id that signed; in a session, the one that the session was got with, where there was one. Of a command, the one that it makes or revokes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_key: Option<String>,
     /// The session in which they ask: its access key id, and of a role also the session's name and who got it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
@@ -124,6 +127,8 @@ pub struct Decision {
     pub request: String,
     /// Who asks; empty where nobody is known.
     pub identity: String,
+    /// The access key that signed, that the session was got with, or that a command makes.
+    pub access_key: Option<String>,
     /// The session in which they ask, where they do not ask with a key of their own.
     pub session: Option<String>,
     /// The grant that lets them.
@@ -152,6 +157,7 @@ impl Decision {
         Self {
             request: String::new(),
             identity: String::new(),
+            access_key: None,
             session: None,
             grant: None,
             source: None,
@@ -191,6 +197,7 @@ impl Event {
             kind,
             request: None,
             identity: None,
+            access_key: None,
             session: None,
             grant: None,
             source: None,
@@ -222,6 +229,7 @@ impl Event {
         Self {
             request: present(decision.request),
             identity: present(decision.identity),
+            access_key: decision.access_key,
             session: decision.session,
             grant: decision.grant,
             source: decision.source,
@@ -264,6 +272,7 @@ impl Event {
         for text in [
             &mut self.request,
             &mut self.identity,
+            &mut self.access_key,
             &mut self.session,
             &mut self.grant,
             &mut self.source,

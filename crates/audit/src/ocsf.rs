@@ -140,6 +140,7 @@ fn unmapped(event: &Event) -> Map<String, Value> {
             unmapped.insert(name.to_owned(), value);
         }
     };
+    insert("access_key", json!(event.access_key));
     insert("session", json!(event.session));
     insert("grant", json!(event.grant));
     insert("action", json!(event.action));

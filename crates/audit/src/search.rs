@@ -128,6 +128,8 @@ impl Entries {
 pub struct Query {
     /// The identity.
     pub identity: Option<String>,
+    /// The access key.
+    pub access_key: Option<String>,
     /// The session: its access key id, or all that records have of it.
     pub session: Option<String>,
     /// The grant.
@@ -169,6 +171,7 @@ impl Query {
             found == wanted || found.split(' ').next() == Some(wanted)
         };
         is(&self.identity, &event.identity)
+            && is(&self.access_key, &event.access_key)
             && self.session.as_ref().is_none_or(in_session)
             && is(&self.grant, &event.grant)
             && is(&self.request, &event.request)

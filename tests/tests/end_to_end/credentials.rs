@@ -344,11 +344,11 @@ async fn access_keys_are_made_rotated_and_revoked_on_two_gateways() -> Result<()
             let event: Value = serde_json::from_str(line)?;
             if event["kind"] == "intent" {
                 let member = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-                intents.push((member("operation"), member("key")));
+                intents.push((member("operation"), member("key"), member("access_key")));
             }
         }
         let done = |operation: &str, key: &str| {
-            let is = |intent: &&(String, String)| {
+            let is = |intent: &&(String, String, String)| {
                 intent.0 == format!("sealgate credentials {operation}") && intent.1 == key
             };
             intents.iter().filter(is).count()
@@ -362,6 +362,11 @@ async fn access_keys_are_made_rotated_and_revoked_on_two_gateways() -> Result<()
             done("revoke", &format!("client/{}", second.id)) == 1,
             "{intents:?}"
         );
+        for (operation, _, made) in &intents {
+            let is_rotation = operation.ends_with("rotate");
+            ensure!(made.starts_with("SGAK"), "{intents:?}");
+            ensure!(!is_rotation || *made == second.id, "{intents:?}");
+        }
         keeps_secrets(&log, &[&first, &second])?;
 
         // A thief of the directory has nothing, and a gateway that starts asks for one key.

@@ -45,6 +45,7 @@ pub struct Decided<'a> {
 #[derive(Clone, Debug, Default)]
 struct Facts {
     identity: Option<Arc<str>>,
+    access_key: Option<Arc<str>>,
     session: Option<String>,
     operation: Option<&'static str>,
     bucket: Option<String>,
@@ -104,7 +105,13 @@ impl Trail {
     /// Who asks.
     pub fn identify(&self, caller: &Caller) {
         self.name(&caller.identity);
-        self.state().facts.session = caller.session.as_ref().map(|claims| {
+        let access_key = match &caller.session {
+            None => Arc::clone(&caller.access_key_id),
+            Some(claims) => claims.signed_by.as_str().into(),
+        };
+        let mut state = self.state();
+        state.facts.access_key = (!access_key.is_empty()).then_some(access_key);
+        state.facts.session = caller.session.as_ref().map(|claims| {
             let parts = [&claims.access_key_id, &claims.session, &claims.source];
             let parts = parts.map(String::as_str);
             parts.join(" ").trim_end().to_owned()
@@ -248,6 +255,7 @@ impl Trail {
         Event::intent(Decision {
             request: self.request.clone(),
             identity: facts.identity.as_deref().unwrap_or_default().to_owned(),
+            access_key: facts.access_key.as_deref().map(str::to_owned),
             session: facts.session.clone(),
             source: Some(self.source.to_string()),
             operation: facts.operation.unwrap_or_default().to_owned(),

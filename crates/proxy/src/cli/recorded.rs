@@ -41,6 +41,8 @@ pub(super) struct Deed {
     pub(super) keys: String,
     /// What is done to them; nothing where it is about no objects.
     pub(super) action: Option<&'static str>,
+    /// The access key that it makes.
+    pub(super) access_key: Option<String>,
 }
 
 impl Deed {
@@ -51,16 +53,18 @@ impl Deed {
             buckets: Vec::new(),
             keys: "*".to_owned(),
             action: Some(DECRYPT),
+            access_key: None,
         }
     }
 
-    /// Of the access keys of an identity, or of one of them.
-    pub(super) fn of_credentials(command: &'static str, of: &str) -> Self {
+    /// Of the access keys of an identity, or of one of them; with the one that is made.
+    pub(super) fn of_credentials(command: &'static str, of: &str, made: Option<&str>) -> Self {
         Self {
             command,
             buckets: Vec::new(),
             keys: of.to_owned(),
             action: None,
+            access_key: made.map(str::to_owned),
         }
     }
 
@@ -71,6 +75,7 @@ impl Deed {
             buckets: buckets.to_owned(),
             keys: format!("{prefix}*"),
             action: Some(DECRYPT),
+            access_key: None,
         }
     }
 
@@ -81,6 +86,7 @@ impl Deed {
             buckets: vec![bucket.to_owned()],
             keys: key.to_owned(),
             action: Some(DECRYPT),
+            access_key: None,
         }
     }
 
@@ -98,6 +104,7 @@ impl Deed {
             request: request.to_owned(),
             identity: this_operator(),
             operation: self.command.to_owned(),
+            access_key: self.access_key.clone(),
             action: self.action,
             bucket,
             key: Some(self.keys.clone()),

@@ -32,8 +32,9 @@ prefixes = ["sealed/"]
 
 /// The records of one operation: key, decision, policy.
 fn decisions(audit: &Path, operation: &str, kind: &str) -> Result<Vec<[String; 3]>> {
-    let mut search = sealgate(&["audit", "search", text(audit), "--json", "--identity"])?;
-    search.args(["tenant", "--action", operation]);
+    let mut search = sealgate(&["audit", "search", text(audit), "--json"])?;
+    search.args(["--identity", "tenant", "--access-key", "SGTENANT"]);
+    search.args(["--action", operation]);
     let found = process::run_successfully(&mut search, LIMIT)?;
     let mut decisions = Vec::new();
     for line in found.lines() {

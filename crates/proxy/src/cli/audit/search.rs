@@ -29,6 +29,10 @@ pub(super) struct SearchArguments {
     #[arg(long)]
     identity: Option<String>,
 
+    /// The access key id that signed, or with which the session was got; of a command, the one that it made or revoked
+    #[arg(long, value_name = "ID")]
+    access_key: Option<String>,
+
     /// The session in which they asked: its access key id, or all that records have of it
     #[arg(long, value_name = "SESSION")]
     session: Option<String>,
@@ -95,6 +99,7 @@ enum DecisionArgument {
 pub(super) fn run(arguments: SearchArguments) -> anyhow::Result<()> {
     let mut query = Query {
         identity: arguments.identity,
+        access_key: arguments.access_key,
         session: arguments.session,
         grant: arguments.grant,
         request: arguments.request,
@@ -160,6 +165,7 @@ fn as_text(sequence: u64, event: &Event) -> String {
     };
     word("", event.request.as_deref());
     word("", event.identity.as_deref());
+    word("access key ", event.access_key.as_deref());
     word("session ", event.session.as_deref());
     word("grant ", event.grant.as_deref());
     word("from ", event.source.as_deref());

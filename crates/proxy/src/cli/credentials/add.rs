@@ -8,6 +8,7 @@ use clap::Args;
 use super::super::recorded::{Deed, run_recorded};
 use super::hand_out::HandOutArguments;
 use super::store::{Store, forget_the_ended};
+use crate::credentials::new_access_key_id;
 
 /// Make an access key for an identity of the configuration
 ///
@@ -40,14 +41,15 @@ pub(super) fn run(arguments: AddArguments) -> anyhow::Result<()> {
     store.require_identity(&identity)?;
     store.require_room(&identity)?;
     let mut hand_out = arguments.hand_out.prepare()?;
-    let deed = Deed::of_credentials("sealgate credentials add", &identity);
+    let id = new_access_key_id()?;
+    let deed = Deed::of_credentials("sealgate credentials add", &identity, Some(&id));
     run_recorded(
         store.config().clone(),
         &deed,
         "interrupted before the end; `sealgate credentials list` shows whether the access key was made",
         async |_, permit| {
             let sealing = store.sealing(&permit(deed.command)).await?;
-            let made = Store::make(&sealing, &identity, arguments.expires)?;
+            let made = Store::make(&sealing, &identity, id.clone(), arguments.expires)?;
             let turn = store.directory().turn()?;
             store.require_room(&identity)?;
             forget_the_ended(store.directory(), &turn);

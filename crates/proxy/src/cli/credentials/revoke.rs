@@ -56,7 +56,11 @@ pub(super) fn run(arguments: &RevokeArguments) -> anyhow::Result<()> {
             "the access key is revoked, and its sealed secret still lies in the directory"
         );
     }
-    let deed = Deed::of_credentials("sealgate credentials revoke", &format!("{identity}/{id}"));
+    let deed = Deed::of_credentials(
+        "sealgate credentials revoke",
+        &format!("{identity}/{id}"),
+        Some(id),
+    );
     let recorded: anyhow::Result<()> = runtime()?.block_on(async {
         let record = Record::begin(store.config(), &deed).await?;
         record.end(&Ok(())).await;

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use super::super::recorded::{Deed, run_recorded};
 use super::hand_out::HandOutArguments;
 use super::store::{Store, forget_the_ended};
-use crate::credentials::{CredentialFile, Moment};
+use crate::credentials::{CredentialFile, Moment, new_access_key_id};
 
 /// Make an access key in the place of another one, which works on for a while
 ///
@@ -60,7 +60,8 @@ pub(super) fn run(arguments: RotateArguments) -> anyhow::Result<()> {
     store.require_room(&identity)?;
     let mut hand_out = arguments.hand_out.prepare()?;
     let of = format!("{identity}/{id}");
-    let deed = Deed::of_credentials("sealgate credentials rotate", &of);
+    let new = new_access_key_id()?;
+    let deed = Deed::of_credentials("sealgate credentials rotate", &of, Some(&new));
     run_recorded(
         store.config().clone(),
         &deed,
@@ -76,7 +77,8 @@ pub(super) fn run(arguments: RotateArguments) -> anyhow::Result<()> {
             let usual = old
                 .expires
                 .and_then(|expires| Duration::try_from(expires.0 - old.created.0).ok());
-            let mut made = Store::make(&sealing, &identity, arguments.expires.or(usual))?;
+            let lifetime = arguments.expires.or(usual);
+            let mut made = Store::make(&sealing, &identity, new.clone(), lifetime)?;
             made.file.rotated_from = Some(id.clone());
             // Moments are whole seconds: the grace is never shorter than was said.
             let end = match arguments.grace {

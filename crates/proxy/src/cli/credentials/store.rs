@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::super::files::{MAXIMUM_INLINE_WRAPS, keyring_over};
 use crate::config::{Config, Mode};
 use crate::credentials::{
-    self, CredentialFile, Directory, Moment, Place, SealingKey, Turn, new_access_key_id, new_secret,
+    self, CredentialFile, Directory, Moment, Place, SealingKey, Turn, new_secret,
 };
 use crate::gateway::{self, now_in_milliseconds};
 
@@ -130,9 +130,9 @@ impl Store {
     pub(super) fn make(
         sealing: &Sealing,
         identity: &str,
+        access_key_id: String,
         lifetime: Option<Duration>,
     ) -> anyhow::Result<Made> {
-        let access_key_id = new_access_key_id()?;
         let secret = new_secret()?;
         let place = Place {
             domain: &sealing.domain,
