@@ -189,7 +189,7 @@ impl Trail {
     }
 
     /// Records what was decided about many objects of one bucket, for and against, each once, and returns once all of it is durable. Of refusals
-    /// beyond the first [`MAX_REFUSED`], one record says how many they are.
+    /// beyond the first hundred, one record says how many they are.
     ///
     /// # Errors
     /// As [`Self::intend`].

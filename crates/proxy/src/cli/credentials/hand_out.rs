@@ -107,10 +107,16 @@ impl HandOut {
                 .context("standard output can't be written, and nobody has the secret: revoke the access key that was made");
         };
         if !self.json {
+            let identity = &made.file.identity;
+            let how = match self.format {
+                Format::Aws => format!(
+                    "; with its content in ~/.aws/credentials, clients take --profile {identity}, or AWS_PROFILE={identity}"
+                ),
+                Format::Text | Format::Env | Format::Json => String::new(),
+            };
             return output::line(&format!(
-                "{} of {} was made, and its secret is in {}",
+                "{} of {identity} was made, and its secret is in {}{how}",
                 made.file.access_key_id,
-                made.file.identity,
                 path.display()
             ));
         }

@@ -141,8 +141,9 @@ fn only_one(store: &Store, identity: &str) -> anyhow::Result<CredentialFile> {
                 .map(|file| file.access_key_id.as_str())
                 .collect();
             bail!(
-                "{identity} has several access keys, say which: {}",
-                ids.join(", ")
+                "{identity} has several access keys, {}; say which, as in `sealgate credentials rotate {}`",
+                ids.join(", "),
+                last.access_key_id
             )
         }
     }

@@ -249,8 +249,14 @@ async fn record_vote(office: &Office, id: &str, vote: &Vote, is_json: bool) -> a
             })
             .to_string()
         } else {
+            let remains = match vote {
+                Vote::Approval(_) => String::new(),
+                Vote::Denial(_) => format!(
+                    "\nno gateway gives credentials for it as long as approvals lack; who has some keeps them until `sealgate grant revoke {id}`"
+                ),
+            };
             format!(
-                "{event} as {name}: {}",
+                "{event} as {name}: {}{remains}",
                 describe::votes_text(&votes, rules.quorum)
             )
         });
