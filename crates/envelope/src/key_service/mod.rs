@@ -219,6 +219,8 @@ pub struct KeyDescription {
     pub related_keys: Vec<String>,
     /// The serial number of the token that holds it, as a PKCS#11 URI writes it: two tokens may have one label.
     pub serial: Option<String>,
+    /// Where its deletion is scheduled and the service tells the date.
+    pub deletion: Option<KeyDeletion>,
 }
 
 impl KeyDescription {
@@ -229,6 +231,7 @@ impl KeyDescription {
             availability,
             related_keys: Vec::new(),
             serial: None,
+            deletion: None,
         }
     }
 }

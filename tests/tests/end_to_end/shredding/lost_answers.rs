@@ -23,11 +23,14 @@ fn ask_in_vain(rig: &Rig, gateway: &Gateway, key: &str) -> Result<String> {
         "then": { "error": "KMSInternalException" },
     }]))?;
     let (done, _, said) = shred(rig, gateway, &destroy("acme/alice", "alice.json"))?;
-    ensure!(!done && said.contains("its answer got lost"), "{said}");
+    ensure!(!done && said.contains("could not be destroyed"), "{said}");
     rig.key_server.set_faults(&json!([]))?;
     let (_, orders, _) = shred(rig, gateway, &["--list"])?;
     let state = orders.pointer("/orders/0/state");
-    ensure!(state.is_some_and(|state| state == "begun"), "{orders}");
+    ensure!(
+        state.is_some_and(|state| state == "needs-confirmation"),
+        "{orders}"
+    );
     let name = orders.pointer("/orders/0/keys/0").and_then(Value::as_str);
     Ok(name.context("no key")?.to_owned())
 }
@@ -91,8 +94,17 @@ async fn a_deletion_whose_answer_got_lost_is_found_and_not_taken_back() -> Resul
             !cancelled && said.contains("cannot be taken back"),
             "{said}"
         );
-        let (done, due, said) = shred(rig, &gateway, &["--due"])?;
-        ensure!(done && due["orders"][0]["shredded"] == true, "{due} {said}");
+        let (done, due, _) = shred(rig, &gateway, &["--due"])?;
+        let failed = due["orders"][0]["failed"].to_string();
+        ensure!(
+            !done && failed.contains("A timer destroys nothing"),
+            "{due}"
+        );
+        let arguments = destroy("acme/alice", "alice.json");
+        let (done, _, said) = shred(rig, &gateway, &arguments)?;
+        ensure!(!done && said.contains("[done, final from"), "{said}");
+        let (done, result, said) = shred(rig, &gateway, &arguments)?;
+        ensure!(done && result["final_from"].is_string(), "{result} {said}");
         ensure!(verify(rig, "alice.json")?.1.contains(&alice));
 
         // A deletion that was heard, of a key service that is gone for good before anything could be shown.
@@ -110,10 +122,15 @@ async fn a_deletion_whose_answer_got_lost_is_found_and_not_taken_back() -> Resul
         let name = orders.pointer("/orders/0/keys/0").and_then(Value::as_str);
         let name = name.context("no key")?;
         let stated = [&arguments[..], &["--destroyed", name]].concat();
+        let (done, _, said) = shred(rig, &gateway, &stated)?;
+        ensure!(
+            !done && said.contains("[NOT CONFIRMED: its destruction was confirmed"),
+            "{said}"
+        );
         let (done, result, said) = shred(rig, &gateway, &stated)?;
         ensure!(done && said.contains("as you state"), "{result} {said}");
         let certificate = &result["certificate"];
-        ensure!(certificate["keys"][0]["final_from"].is_string(), "{result}");
+        ensure!(certificate["keys"] == json!([]), "{result}");
         ensure!(certificate["final_from"].is_null(), "{result}");
         let objects = &certificate["objects"];
         ensure!(
@@ -152,7 +169,10 @@ async fn a_key_that_is_not_found_is_never_certified_as_destroyed() -> Result<()>
         for _ in 0..2 {
             let (done, due, _) = shred(rig, &gateway, &["--due"])?;
             let failed = due["orders"][0]["failed"].to_string();
-            ensure!(!done && failed.contains("--destroyed"), "{due}");
+            ensure!(
+                !done && failed.contains("A timer destroys nothing"),
+                "{due}"
+            );
             ensure!(!rig.directory().join("alice.json").exists(), "certified");
         }
         let (cancelled, _, said) = shred(rig, &gateway, &["--cancel", "acme/alice"])?;
@@ -168,6 +188,8 @@ async fn a_key_that_is_not_found_is_never_certified_as_destroyed() -> Result<()>
         ]))?;
         let arguments = destroy("acme/alice", "alice.json");
         let stated = [&arguments[..], &["--destroyed", &name]].concat();
+        let (done, _, said) = shred(rig, &gateway, &stated)?;
+        ensure!(!done && said.contains("found out only now"), "{said}");
         let (done, result, said) = shred(rig, &gateway, &stated)?;
         ensure!(done, "{result} {said}");
         let (genuine, said) = verify(rig, "alice.json")?;
@@ -224,11 +246,15 @@ async fn neither_a_planted_record_nor_a_lost_list_keeps_an_order_from_its_end() 
         }
         let (begun, orders, said) = shred(rig, &gateway, &["--new-ended-list"])?;
         ensure!(
-            begun && orders["orders"][0]["state"] == "begun",
+            begun && orders["orders"][0]["state"] == "needs-confirmation",
             "{orders} {said}"
         );
-        let (done, due, said) = shred(rig, &gateway, &["--due"])?;
-        ensure!(done && due["orders"][0]["shredded"] == true, "{due} {said}");
+        let (done, due, _) = shred(rig, &gateway, &["--due"])?;
+        ensure!(!done, "a timer goes on: {due}");
+        let (done, _, said) = shred(rig, &gateway, &arguments)?;
+        ensure!(!done && said.contains("found out only now"), "{said}");
+        let (done, result, said) = shred(rig, &gateway, &arguments)?;
+        ensure!(done && result["shredded"] == true, "{result} {said}");
         let (genuine, said) = verify(rig, "alice.json")?;
         ensure!(genuine && said.contains(&name), "{said}");
         Ok(())

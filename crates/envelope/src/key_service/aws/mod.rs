@@ -16,7 +16,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use aws_sdk_kms::Client;
-use aws_sdk_kms::primitives::Blob;
+use aws_sdk_kms::primitives::{Blob, DateTime};
 use aws_sdk_kms::types::{DataKeySpec, KeyMetadata, KeySpec, KeyState, KeyUsageType};
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
@@ -349,6 +349,10 @@ impl KeyService for AwsKms {
         };
         let mut described = KeyDescription::new(key.arn.clone(), key.reference, availability);
         described.related_keys = related_keys(&metadata, &key.arn);
+        if availability == KeyAvailability::PendingDeletion {
+            let date = metadata.deletion_date().copied();
+            described.deletion = date.and_then(|date| self.deletion(&key.arn, date));
+        }
         Ok(described)
     }
 
@@ -379,18 +383,24 @@ impl KeyService for AwsKms {
                 .map_err(|error| classify("ScheduleKeyDeletion", &key.arn, &error))?
                 .deletion_date
         };
-        let final_from = deletion
-            .and_then(|date| date.to_millis().ok())
-            .and_then(|milliseconds| u64::try_from(milliseconds).ok())
-            .ok_or_else(|| impossible("ScheduleKeyDeletion", &key.arn, "the answer has no date"))?;
-        Ok(KeyDeletion {
-            key_name: key.arn.clone(),
+        deletion
+            .and_then(|date| self.deletion(&key.arn, date))
+            .ok_or_else(|| impossible("ScheduleKeyDeletion", &key.arn, "the answer has no date"))
+    }
+}
+
+impl AwsKms {
+    /// A deletion that is scheduled for this date; none where it is no time.
+    fn deletion(&self, arn: &str, date: DateTime) -> Option<KeyDeletion> {
+        let milliseconds = date.to_millis().ok()?;
+        Some(KeyDeletion {
+            key_name: arn.to_owned(),
             manner: if self.is_at_aws {
                 DeletionManner::Scheduled
             } else {
                 DeletionManner::ScheduledElsewhere
             },
-            final_from,
+            final_from: u64::try_from(milliseconds).ok()?,
         })
     }
 }

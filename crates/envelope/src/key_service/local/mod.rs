@@ -162,6 +162,12 @@ impl LocalKeyService {
         })
     }
 
+    /// Whether the file holds a key of this kind, whole, whichever it is. Blocks.
+    #[must_use]
+    pub fn is_key_file(path: impl AsRef<Path>) -> bool {
+        secret_file::is_of(&LOCAL_KEY, path.as_ref(), |_| true)
+    }
+
     fn from_file(file: &SecretFile, path: &Path) -> Result<Self> {
         let key_id = file.labels.first().cloned().unwrap_or_default();
         Ok(Self {

@@ -167,6 +167,7 @@ impl KeyService for FaultyService {
         Ok(KeyDescription {
             related_keys: Vec::new(),
             serial: None,
+            deletion: None,
             key_name: "test".to_owned(),
             key_reference: self.reference,
             availability: KeyAvailability::Enabled,

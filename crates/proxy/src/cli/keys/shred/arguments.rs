@@ -101,8 +101,8 @@ pub(in crate::cli::keys) struct ShredArguments {
     #[arg(long, value_name = "NAME")]
     pub(super) cancel: Option<String>,
 
-    /// Begin another list of ended orders where it was lost: orders of which something may be destroyed are gone on with, the
-    /// others count as taken back
+    /// Begin another list of ended orders where it was lost: orders of which something may be destroyed need a confirmation,
+    /// the others count as taken back
     #[arg(long)]
     pub(super) new_ended_list: bool,
 

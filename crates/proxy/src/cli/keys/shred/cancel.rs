@@ -32,12 +32,18 @@ impl Run<'_> {
             Some(plan) => plan.keys.clone(),
             None => Vec::new(),
         };
-        let fates = runtime()?.block_on(self.fates(&order, &keys))?;
+        let fates = runtime()?.block_on(self.fates(&mut order, &keys))?;
         let keys: Vec<(&PlannedKey, &Fate)> = keys.iter().zip(&fates).collect();
         let (how, mut text) = match fate::cancellation(&fates) {
             Cancellation::TakenBack => (Ending::TakenBack, taken_back(&order, &keys)),
             Cancellation::GivenUp => (Ending::GivenUp, given_up(&order, &keys)),
-            refused => bail!("{}", cannot(&order, &keys, refused)),
+            refused => {
+                // Whatever was learnt stays known, and no timer goes on with what somebody wants to end.
+                let cause = cannot(&order, &keys, refused);
+                order.mark("somebody wanted to end the order with --cancel, and could not");
+                self.orders.save(&mut order, &key)?;
+                bail!("{cause}")
+            }
         };
         self.orders.end(&order, how, &key)?;
         let deleted = order.progress.deleting.len();
@@ -51,9 +57,9 @@ impl Run<'_> {
         self.print(&report::cancelled(domain, how, &keys), &text)
     }
 
-    /// What has become of each key.
-    async fn fates(&self, order: &Order, keys: &[PlannedKey]) -> anyhow::Result<Vec<Fate>> {
-        let Some(plan) = &order.progress.plan else {
+    /// What has become of each key; it is written down in the order, too.
+    async fn fates(&self, order: &mut Order, keys: &[PlannedKey]) -> anyhow::Result<Vec<Fate>> {
+        let Some(plan) = order.progress.plan.clone() else {
             return Ok(Vec::new());
         };
         if order.is_begun() {
@@ -66,9 +72,13 @@ impl Run<'_> {
             services => services?,
         };
         let mut fates = Vec::new();
-        for key in keys {
+        let is_begun = order.is_begun();
+        for (place, key) in keys.iter().enumerate() {
             let found = resume::condition_of(&self.config, passphrase, order, &services, key).await;
             let is_stated = order.stated.contains(&key.chosen.key);
+            if is_begun {
+                resume::learn(order, place, &found)?;
+            }
             fates.push(fate::fate(key, found, is_stated));
         }
         Ok(fates)

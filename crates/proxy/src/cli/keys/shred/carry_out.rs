@@ -1,15 +1,16 @@
 //! An order carried out, step by step; what is done is written down before the next step, so that another run goes on.
 //!
 //! ```text
-//! look ─ keys ─ settle ─ flush ─ prove ─ registry ─ try again ─ certificate
-//!   │      │      │        │       │        │           └ the same as the proof, with the records gone, too
-//!   │      │      │        │       │        └ all versions of the domain's records, until there are none
-//!   │      │      │        │       └ neither what the sample was wrapped by opens, nor what is stored
-//!   │      │      │        └ no gateway has a working key in memory any more
-//!   │      │      └ until each key service refuses: what a gateway opens before that would outlive its flush
-//!   │      └ first those whose deletion has a waiting period; each noted before it is asked for
-//!   └ refusals; again in every run, until the first key may be gone
+//! find out ─ look ─ confirm ─ keys ─┬─ settle ─ flush ─ registry ─ try again ─ certificate
+//!                                   └──── once more, where any answer changed or was missing
 //! ```
+//!
+//! Two rules hold whatever happens between and within runs:
+//!
+//! - A run that nobody confirms destroys nothing unless each key is as a straight course of the order leaves it (`fate`). Whatever
+//!   else is seen is written down first, and from then on the order needs a person, who confirms what this very run has found.
+//! - A certificate calls a key confirmed only if the run that writes it has asked its service, or looked at its file, after all
+//!   else, and got that answer. What was shown by earlier runs counts for nothing, so it is not kept.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,8 +23,8 @@ use sealgate_envelope::key_service::recovery::RecoveryKey;
 use sealgate_envelope::secret_file::overwrite_again;
 
 use super::super::command;
-use super::certificate::{Certificate, GatewaysFlushed};
-use super::destroy::{self, Attempt, FileStep};
+use super::certificate::{Certificate, GatewaysFlushed, Shown};
+use super::destroy::{self, FileStep};
 use super::document;
 use super::exclusivity::Refusal;
 use super::known::{self, RecoveryFile};
@@ -35,6 +36,7 @@ use super::others;
 use super::plan::{KeyState, Plan, PlannedKey};
 use super::report;
 use super::resume;
+use super::settle::Pass;
 use super::signing::SigningKey;
 use crate::cli::pace::PaceArguments;
 use crate::cli::passphrase::PassphraseArgument;
@@ -48,6 +50,9 @@ const FLUSH_LIMIT: Duration = Duration::from_mins(2);
 /// How often the registry is looked at again for records that came meanwhile.
 pub(super) const ROUNDS: usize = 5;
 
+/// Shows what would be destroyed now, and has it confirmed.
+pub(super) type Confirm<'a> = &'a dyn Fn(&mut Order) -> anyhow::Result<()>;
+
 /// What a run needs beside the order.
 pub(super) struct Work<'a> {
     pub(super) config: &'a Config,
@@ -56,8 +61,8 @@ pub(super) struct Work<'a> {
     pub(super) pace: &'a PaceArguments,
     pub(super) passphrase: &'a PassphraseArgument,
     pub(super) operator: &'a str,
-    /// Whether somebody has confirmed this run, and it is not a timer's.
-    pub(super) is_attended: bool,
+    /// How a person confirms what this run has found out; none in a timer's.
+    pub(super) confirm: Option<Confirm<'a>>,
 }
 
 /// How it ended.
@@ -68,55 +73,27 @@ pub(super) enum Ended {
 }
 
 impl Work<'_> {
-    /// Carries out an order, or what is left of it. `looked` is what a look has found just now, if there was one.
+    /// Carries out an order, or what is left of it. `looked` is what a look has found just now and somebody has confirmed, for
+    /// an order that was given in this run.
     pub(super) async fn carry_out(
         &self,
         order: &mut Order,
         looked: Option<Plan>,
-        recovery: Option<RecoveryKey>,
+        mut recovery: Option<RecoveryKey>,
     ) -> anyhow::Result<Ended> {
-        let mut recovery = recovery;
-        if let Some(written) = Certificate::written(order, self.key)? {
-            self.orders.end(order, Ending::CarriedOut, self.key)?;
-            return Ok(Ended::Done(Box::new(written)));
-        }
-        if order.is_begun() {
-            order.plan()?.check_places(self.config)?;
-            self.find_out(order).await?;
-        }
-        // Whatever was asked for before: while each key can be used, everything is looked at.
-        let is_whole = order.progress.plan.as_ref().is_none_or(Plan::is_whole);
-        if is_whole {
-            document::try_place(&order.certificate).context("the certificate")?;
-            let plan = match looked {
-                Some(plan) => plan,
-                None => match self.look(order, &mut recovery).await? {
-                    Ok(plan) => plan,
-                    Err(refusals) => return Ok(Ended::Refused(refusals)),
-                },
-            };
-            order.progress = order.progress.looked_at_again(plan);
+        if let Some(plan) = looked {
+            order.looked_at_again(plan);
             self.save(order)?;
-        }
-        let gateway = self.gateway(order).await?;
-        if !is_whole {
-            let refusals = others::look_at_others(&gateway, self.config, order, self.pace).await?;
+        } else {
+            let refusals = self.prepare(order, &mut recovery).await?;
             if !refusals.is_empty() {
                 return Ok(Ended::Refused(refusals));
             }
-            // The look takes long, and whoever may take a deletion back has not been heard since.
-            let left = order.plan()?.left();
-            self.find_out(order).await?;
-            ensure!(
-                order.plan()?.left() <= left,
-                "a key that was destroyed can be used again; run this again, so that what others have of it is looked at"
-            );
         }
+        let gateway = self.gateway(order).await?;
         self.destroy_keys(order, &gateway, recovery).await?;
-        self.show(order).await?;
-        order.progress.completed = Some(Moment::now());
-        self.save(order)?;
-        let certificate = Certificate::of(order, self.operator)?;
+        let shown = self.show(order).await?;
+        let certificate = Certificate::of(order, shown, self.operator)?;
         let certificate = certificate.write(&order.certificate, self.key).with_context(|| {
             format!("everything was done, and the certificate is not written; run this again, with --domain {} and another --certificate FILE if it cannot be written there", order.domain)
         })?;
@@ -124,20 +101,92 @@ impl Work<'_> {
         Ok(Ended::Done(Box::new(certificate)))
     }
 
-    /// From the keys to what follows from them; once more from the beginning where a key could be used meanwhile.
-    async fn show(&self, order: &mut Order) -> anyhow::Result<()> {
+    /// Finds out what each key is, looks at what speaks against it, and has it confirmed where a person is there. What speaks
+    /// against it is returned.
+    async fn prepare(
+        &self,
+        order: &mut Order,
+        recovery: &mut Option<RecoveryKey>,
+    ) -> anyhow::Result<Vec<Refusal>> {
+        self.require_straight_course(order)?;
+        if order.is_begun() {
+            order.plan()?.check_places(self.config)?;
+            self.find_out(order).await?;
+        }
+        let is_whole = order.progress.plan.as_ref().is_none_or(Plan::is_whole);
+        if is_whole {
+            document::try_place(&order.certificate).context("the certificate")?;
+            match self.look(order, recovery).await? {
+                Ok(plan) => order.looked_at_again(plan),
+                Err(refusals) => return Ok(refusals),
+            }
+            self.save(order)?;
+        } else {
+            ensure!(
+                !order.plan()?.names.is_empty(),
+                "the file of the order is older than what was done by it, and says nothing of what was looked at: put back the newest one. {}",
+                resume::ways_out(order)
+            );
+            let gateway = self.gateway(order).await?;
+            let refusals = others::look_at_others(&gateway, self.config, order, self.pace).await?;
+            if !refusals.is_empty() {
+                return Ok(refusals);
+            }
+        }
+        if !order.is_begun() {
+            let is_stated = order.ever_stated().iter().any(|key| {
+                let plan = order.progress.plan.as_ref();
+                plan.is_some_and(|plan| plan.has(key))
+            });
+            if is_stated {
+                order.mark("the operator has stated that a key of the order is destroyed already, and it can be used");
+                self.save(order)?;
+            }
+            self.require_straight_course(order)?;
+            return Ok(Vec::new());
+        }
+        if let Some(confirm) = self.confirm {
+            confirm(order)?;
+        }
+        // Both take long, and whoever may take a deletion back has not been heard since.
+        let before = order.plan()?.keys.clone();
+        self.find_out(order).await?;
+        ensure!(
+            order.plan()?.keys == before,
+            "what was found out of the keys has changed meanwhile; run this again"
+        );
+        if self.confirm.is_some() {
+            order.progress.needs_confirmation = None;
+            order.progress.shown.clear();
+            self.save(order)?;
+        }
+        Ok(Vec::new())
+    }
+
+    /// From the keys to what follows from them, without an interruption; once more from the beginning where there was one.
+    async fn show(&self, order: &mut Order) -> anyhow::Result<Shown> {
         for _ in 0..ROUNDS {
-            self.settle(order).await?;
-            self.flush(order).await?;
-            if self.prove(order).await? {
-                self.delete_records(order).await?;
-                if self.try_again(order).await? {
-                    return Ok(());
+            let settled = self.settle(order).await?;
+            let gateways = self.flush(order).await?;
+            let records = self.delete_records(order).await?;
+            let answers = order.plan()?.keys.clone();
+            match self.ask_all(order).await {
+                Ok(Pass::Refused { asked, objects }) if settled == answers => {
+                    return Ok(Shown {
+                        asked,
+                        settled: Moment::now(),
+                        gateways,
+                        records,
+                        objects,
+                    });
                 }
+                Ok(Pass::TakenBack(cause)) => bail!("{cause}"),
+                Ok(_) => report::tell("the answer of a key service has changed; waiting once more"),
+                Err(error) => report::tell(&format!("once more from the beginning: {error:#}")),
             }
         }
         bail!(
-            "somebody takes the deletion back in the key service and gives it again, all the time; find out who, and run this again"
+            "the answers of key services or of the storage change all the time; find out why, and run this again"
         )
     }
 
@@ -166,22 +215,17 @@ impl Work<'_> {
         Gateway::reader(self.config.clone(), services).await
     }
 
-    pub(super) fn save(&self, order: &Order) -> anyhow::Result<()> {
+    pub(super) fn save(&self, order: &mut Order) -> anyhow::Result<()> {
         self.orders.save(order, self.key)
     }
 
-    pub(super) fn set(
-        &self,
-        order: &mut Order,
-        place: usize,
-        state: KeyState,
-    ) -> anyhow::Result<()> {
+    fn set(&self, order: &mut Order, place: usize, state: KeyState) -> anyhow::Result<()> {
         order.planned(place)?.state = state;
         self.save(order)
     }
 
     /// That the destruction of a key is asked for now.
-    pub(super) fn set_asked(&self, order: &mut Order, place: usize) -> anyhow::Result<()> {
+    fn set_asked(&self, order: &mut Order, place: usize) -> anyhow::Result<()> {
         order.progress.asked = Some(Moment::now());
         order.planned(place)?.was_asked = true;
         self.set(order, place, KeyState::Asked)
@@ -195,13 +239,9 @@ impl Work<'_> {
     ) -> anyhow::Result<()> {
         for place in 0..order.plan()?.keys.len() {
             let key = order.planned(place)?.clone();
-            if matches!(key.state, KeyState::Destroyed(_)) || key.is_not_asked() {
+            if matches!(key.state, KeyState::Destroyed(_) | KeyState::ByWord(_)) {
                 continue;
             }
-            ensure!(
-                !matches!(key.state, KeyState::TakenBack(_)),
-                "a deletion was taken back"
-            );
             match key.file(self.config, order.recovery_key.as_ref()) {
                 Some(file) => self.destroy_file(order, place, &file, &mut recovery)?,
                 None => self.ask_to_destroy(order, place, &key, gateway).await?,
@@ -210,7 +250,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    pub(super) async fn ask_to_destroy(
+    async fn ask_to_destroy(
         &self,
         order: &mut Order,
         place: usize,
@@ -221,25 +261,23 @@ impl Work<'_> {
         let service = self.config.key_service_place(name);
         let service = service.and_then(|at| gateway.key_services.get(at));
         let service: &dyn KeyService = service.context("no such key service")?.as_ref();
-        // Of another state of which it was asked for before, too.
-        let was_asked = key.was_ever_asked();
         self.set_asked(order, place)?;
-        match destroy::end(service, &key.chosen, order.waiting_days, was_asked).await {
-            Attempt::Destroyed(destroyed) => {
-                self.set(order, place, KeyState::Destroyed(destroyed))
+        match destroy::end(service, &key.chosen, order.waiting_days).await {
+            Ok(destroyed) => self.set(order, place, KeyState::Destroyed(destroyed)),
+            Err(error) => {
+                order.mark(format!(
+                    "the destruction of the key of key service {name} was asked for, and failed: {error:#}"
+                ));
+                self.save(order)?;
+                let ways_out = resume::ways_out(order);
+                Err(error).with_context(|| {
+                    format!("the key of key service {name} could not be destroyed, as far as its answer tells. See that these credentials may do it, and run this again with --domain: that finds out what the key is now, and shows what would be destroyed. {ways_out}")
+                })
             }
-            Attempt::Refused(cause) => {
-                order.planned(place)?.was_asked = was_asked;
-                self.set(order, place, KeyState::Refused(cause.clone()))?;
-                bail!("{}", refused(order, name, &cause));
-            }
-            Attempt::Unknown(error) => Err(error).with_context(|| {
-                format!("whether the key of key service {name} is destroyed is not known, since its answer got lost; run this again to find out: if the key can be used, everything is looked at again")
-            }),
         }
     }
 
-    pub(super) fn destroy_file(
+    fn destroy_file(
         &self,
         order: &mut Order,
         place: usize,
@@ -247,13 +285,10 @@ impl Work<'_> {
         recovery: &mut Option<RecoveryKey>,
     ) -> anyhow::Result<()> {
         let key = order.planned(place)?.clone();
-        let (name, shown) = (key.chosen.service().to_owned(), file.display());
+        let shown = file.display();
         match destroy::next_step(file, &key.state)? {
-            FileStep::Missing if order.stated.contains(&key.chosen.key) => {
-                return self.set(order, place, KeyState::Stated);
-            }
             FileStep::Missing => bail!(
-                "{shown} is not there, or holds no key, and nothing shows that its key was destroyed: bring back the medium that it lies on, and run this again; if the key is destroyed, with all copies, say so: --destroyed '{}'",
+                "{shown} is not there, or holds no key, and nothing shows that its key was destroyed: bring back the medium that it lies on, and run this again with --domain; if the key is destroyed, with all copies, say so: --destroyed '{}'",
                 key.chosen.key
             ),
             FileStep::Overwrite => {
@@ -263,35 +298,25 @@ impl Work<'_> {
                     None => Some(self.recovery(file, &key, recovery.take())?),
                 };
                 self.set_asked(order, place)?;
-                let id = &key.chosen.full_name;
-                let overwritten = match &opened {
-                    Some(recovery) => destroy::overwritten(
-                        || recovery.is_in_file(file),
-                        || recovery.overwrite_file(file),
-                    ),
-                    None => destroy::overwritten(
-                        || LocalKeyService::is_in_file(file, id),
-                        || LocalKeyService::overwrite_file(file, id),
-                    ),
-                };
-                let state = overwritten.with_context(|| {
-                    format!("whether {shown} is overwritten is not known; run this again")
+                match &opened {
+                    Some(recovery) => recovery.overwrite_file(file),
+                    None => LocalKeyService::overwrite_file(file, &key.chosen.full_name),
+                }
+                .map_err(|error| destroy::detailed(&error))
+                .with_context(|| {
+                    format!(
+                        "whether {shown} is overwritten is not known; run this again with --domain"
+                    )
                 })?;
-                if matches!(state, KeyState::Refused(_)) {
-                    order.planned(place)?.was_asked = key.was_ever_asked();
-                }
-                self.set(order, place, state.clone())?;
-                if let KeyState::Refused(cause) = state {
-                    bail!("{}", refused(order, &name, &cause));
-                }
+                self.set(order, place, KeyState::Overwritten)?;
             }
             FileStep::OverwriteAgain => {
                 overwrite_again(file)
                     .map_err(|error| destroy::detailed(&error))
-                    .with_context(|| format!("{shown} holds zeros, and whether they are on disk is not known; run this again"))?;
+                    .with_context(|| format!("{shown} holds zeros, and whether they are on disk is not known; run this again with --domain"))?;
                 self.set(order, place, KeyState::Overwritten)?;
             }
-            FileStep::Remove => self.set(order, place, KeyState::Overwritten)?,
+            FileStep::Remove => {}
         }
         let destroyed = destroy::removed(file, &key.chosen)?;
         self.set(order, place, KeyState::Destroyed(destroyed))
@@ -318,10 +343,7 @@ impl Work<'_> {
         Ok(recovery)
     }
 
-    async fn flush(&self, order: &mut Order) -> anyhow::Result<()> {
-        if order.progress.flushed.is_some() {
-            return Ok(());
-        }
+    async fn flush(&self, order: &Order) -> anyhow::Result<GatewaysFlushed> {
         report::tell(&format!(
             "waiting until every gateway has dropped its cached keys, for at most {} s; for one that was killed, that takes 90 s",
             FLUSH_LIMIT.as_secs()
@@ -347,48 +369,9 @@ impl Work<'_> {
             !outcome.done.is_empty() || order.without_gateways,
             "no gateway has written its record of late; the keys are destroyed. Run this again to go on: with gateways, or, if none runs anywhere, with --without-gateways"
         );
-        order.progress.flushed = Some(GatewaysFlushed {
+        Ok(GatewaysFlushed {
             done: Moment::now(),
             gateways: outcome.done,
-        });
-        self.save(order)
+        })
     }
-
-    /// While the records are there still: what opens no more then does so for want of the keys. Whether that stands.
-    async fn prove(&self, order: &mut Order) -> anyhow::Result<bool> {
-        if order.progress.objects.is_none() {
-            let Some(objects) = self.until_shown(order).await? else {
-                return Ok(false);
-            };
-            order.progress.objects = Some(objects);
-            self.save(order)?;
-        }
-        Ok(true)
-    }
-
-    /// In each run that comes so far: one that was killed here may be gone on with weeks later. Whether it stands.
-    async fn try_again(&self, order: &mut Order) -> anyhow::Result<bool> {
-        let Some(objects) = self.until_shown(order).await? else {
-            return Ok(false);
-        };
-        order.progress.objects = Some(objects);
-        order.progress.tried_again = Some(Moment::now());
-        self.save(order)?;
-        Ok(true)
-    }
-}
-
-/// What is said where a key was refused.
-fn refused(order: &Order, name: &str, cause: &str) -> String {
-    let what_else = if order.is_begun() {
-        format!(
-            "keys of the order are destroyed, or may be. {}",
-            resume::ways_out(order)
-        )
-    } else {
-        "nothing was destroyed, and --cancel takes the order back".to_owned()
-    };
-    format!(
-        "the key of key service {name} could not be destroyed, and nothing was done to it: {cause}. See that these credentials may do it, and run this again; {what_else}"
-    )
 }

@@ -7,9 +7,10 @@ use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::document;
+use super::fate;
 use super::moment::Moment;
 use super::order::Order;
-use super::plan::{KeyState, Plan, PlannedKey};
+use super::plan::{KeyState, Plan};
 use super::signing::{PublicKey, SigningKey};
 use crate::scan::key_name::KeyName;
 
@@ -90,6 +91,17 @@ pub(super) struct ObjectsTried {
     pub(super) deleted: u64,
 }
 
+/// What the run that writes the certificate has shown, after everything else: nothing of it is kept for another run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// The keys whose services, or files, gave the answer that is written down.
+    pub(super) asked: Vec<KeyName>,
+    pub(super) settled: Moment,
+    pub(super) gateways: GatewaysFlushed,
+    pub(super) records: RecordsDeleted,
+    pub(super) objects: ObjectsTried,
+}
+
 /// The whole statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -127,33 +139,30 @@ pub(super) struct Certificate {
 }
 
 impl Certificate {
-    /// Of an order that was carried out.
+    /// Of an order that was carried out, by what this run has shown.
     ///
     /// # Errors
     ///
     /// Where something of it was not.
-    pub(super) fn of(order: &Order, completed_by: &str) -> anyhow::Result<Self> {
-        let progress = &order.progress;
-        let plan = progress.plan.as_ref().context("nothing was planned")?;
-        let keys = destroyed(order, plan)?;
-        let settled = progress.settled.context("no key service was waited for")?;
-        ensure!(
-            keys.iter().all(|key| key.done <= settled),
-            "a key was destroyed after gateways were told to drop theirs"
-        );
-        let completed = progress.completed.context("it is not completed")?;
+    pub(super) fn of(order: &Order, shown: Shown, completed_by: &str) -> anyhow::Result<Self> {
+        let plan = order.plan()?;
+        let Verdict {
+            confirmed: keys,
+            not_confirmed,
+        } = verdict(order, plan, &shown.asked)?;
+        let Shown {
+            settled,
+            gateways,
+            records,
+            objects,
+            ..
+        } = shown;
         let latest = keys.iter().map(|key| key.final_from).max();
-        let objects = progress.objects.clone().context("no object was tried")?;
-        let not_confirmed = not_confirmed(plan);
         ensure!(
             objects.refused_after + objects.not_tried == objects.opened_before
                 && (objects.not_tried == 0 || !not_confirmed.is_empty()),
             "some objects were not shown to be refused"
         );
-        let gateways = progress.flushed.clone().context("no gateway was flushed")?;
-        // What was destroyed here needs no statement.
-        let mut stated = order.stated.clone();
-        stated.retain(|stated| !keys.iter().any(|key| key.key == *stated));
         let mut not_covered: Vec<String> = LIMITS.map(str::to_owned).to_vec();
         not_covered.push(
             if not_confirmed.is_empty() {
@@ -178,21 +187,18 @@ impl Certificate {
             final_from: latest.filter(|_| not_confirmed.is_empty()),
             ordered: order.ordered,
             ordered_by: order.ordered_by.clone(),
-            completed,
+            completed: Moment::now(),
             completed_by: completed_by.to_owned(),
             keys,
             not_confirmed,
-            destroyed_as_the_operator_states: stated,
+            destroyed_as_the_operator_states: order.ever_stated(),
             buckets: plan.buckets.clone(),
-            registry: progress
-                .records
-                .clone()
-                .context("the registry still has records")?,
+            registry: records,
             no_gateway_as_the_operator_states: order.without_gateways
                 && gateways.gateways.is_empty(),
             gateways,
             objects,
-            tried_again: progress.tried_again.context("it was not tried once more")?,
+            tried_again: settled,
             not_covered,
             sealgate: env!("CARGO_PKG_VERSION").to_owned(),
         })
@@ -210,7 +216,7 @@ impl Certificate {
             return Ok(self);
         }
         match Self::read(path, &key.public()?) {
-            Ok(written) if written.order == self.order => Ok(written),
+            Ok(written) if written.says_the_same(&self) => Ok(written),
             _ => bail!(
                 "everything was done, and {} is something else than the certificate of it: move that away, and run this again",
                 path.display()
@@ -218,13 +224,12 @@ impl Certificate {
         }
     }
 
-    /// That of this order, where it was written already and the run was killed before the order was ended.
-    pub(super) fn written(order: &Order, key: &SigningKey) -> anyhow::Result<Option<Self>> {
-        if order.progress.completed.is_none() || !order.certificate.exists() {
-            return Ok(None);
-        }
-        let written = Self::read(&order.certificate, &key.public()?);
-        Ok(written.ok().filter(|written| written.order == order.id))
+    /// Whether another one of the same order says the same of the keys.
+    fn says_the_same(&self, other: &Self) -> bool {
+        self.order == other.order
+            && self.keys == other.keys
+            && self.not_confirmed == other.not_confirmed
+            && self.final_from == other.final_from
     }
 
     /// Reads one whose signature verifies.
@@ -306,40 +311,47 @@ impl Certificate {
     }
 }
 
-/// The keys that were destroyed here; those that the operator has said to be destroyed stand elsewhere.
-fn destroyed(order: &Order, plan: &Plan) -> anyhow::Result<Vec<DestroyedKey>> {
-    ensure!(!plan.keys.is_empty(), "no key was planned");
-    let mut keys = Vec::new();
-    for key in &plan.keys {
-        match &key.state {
-            KeyState::Destroyed(destroyed) => keys.push(destroyed.clone()),
-            KeyState::OutOfReach(destroyed) if order.stated.contains(&key.chosen.key) => {
-                keys.push(destroyed.clone());
-            }
-            KeyState::Stated if order.stated.contains(&key.chosen.key) => {}
-            _ => bail!("{} was not destroyed", key.chosen.full_name),
-        }
-    }
-    Ok(keys)
+/// What is said of the keys.
+struct Verdict {
+    confirmed: Vec<DestroyedKey>,
+    not_confirmed: Vec<String>,
 }
 
-/// What is said of keys of which nobody knows what has become.
-fn not_confirmed(plan: &Plan) -> Vec<String> {
-    let said = plan.keys.iter().filter_map(|PlannedKey { chosen, state, .. }| {
-        let what = match state {
-            KeyState::Stated => "its destruction was planned, nothing has shown what became of it, and the operator states that it is destroyed, with all copies".to_owned(),
-            KeyState::OutOfReach(destroyed) => format!(
-                "its destruction was confirmed at {}, final from {}; since then its service could be asked no more, so nothing has shown that this was not taken back, and the operator states that it is destroyed, with all copies",
-                destroyed.done, destroyed.final_from
-            ),
-            _ => return None,
-        };
-        Some(format!(
-            "{}: {} ({}) at {}: {what}. That objects were refused shows nothing of what this key has wrapped",
-            chosen.service(), chosen.full_name, chosen.key, chosen.place
-        ))
-    });
-    said.collect()
+/// Confirmed is a key that was asked for in this run, and of which nobody has ever stated anything.
+fn verdict(order: &Order, plan: &Plan, asked: &[KeyName]) -> anyhow::Result<Verdict> {
+    ensure!(!plan.keys.is_empty(), "no key was planned");
+    let stated = order.ever_stated();
+    let (mut confirmed, mut not_confirmed) = (Vec::new(), Vec::new());
+    for key in &plan.keys {
+        let chosen = &key.chosen;
+        match &key.state {
+            KeyState::Destroyed(destroyed)
+                if asked.contains(&chosen.key) && !stated.contains(&chosen.key) =>
+            {
+                confirmed.push(destroyed.clone());
+            }
+            KeyState::Destroyed(_) | KeyState::ByWord(_) if stated.contains(&chosen.key) => {
+                not_confirmed.push(format!(
+                    "{}: {} ({}) at {}: {}. The operator has stated that it is destroyed, with all copies. That objects were refused shows nothing of what this key has wrapped",
+                    chosen.service(),
+                    chosen.full_name,
+                    chosen.key,
+                    chosen.place,
+                    fate::history(key)
+                ));
+            }
+            _ => bail!("{} was not shown to be destroyed", chosen.full_name),
+        }
+    }
+    for key in stated.iter().filter(|key| !plan.has(key)) {
+        not_confirmed.push(format!(
+            "{key}: it is no key of the order, and the operator has stated that it is destroyed, with all copies"
+        ));
+    }
+    Ok(Verdict {
+        confirmed,
+        not_confirmed,
+    })
 }
 
 #[cfg(test)]

@@ -32,7 +32,8 @@ fn planned(number: u8, final_from: u64) -> PlannedKey {
     PlannedKey {
         chosen,
         state,
-        was_asked: false,
+        was_asked: true,
+        was_stated: false,
     }
 }
 
@@ -47,32 +48,41 @@ fn carried_out() -> Order {
             notes: vec!["a note".to_owned()],
             ..Plan::default()
         }),
-        settled: Some(at(15)),
-        flushed: Some(GatewaysFlushed {
-            done: at(20),
-            gateways: vec!["g".to_owned()],
-        }),
-        records: Some(RecordsDeleted {
-            working_keys: 3,
-            versions: 4,
-        }),
-        objects: Some(ObjectsTried {
-            seen: 5,
-            opened_before: 2,
-            refused_after: 2,
-            not_tried: 0,
-            deleted: 0,
-        }),
-        tried_again: Some(at(25)),
-        completed: Some(at(30)),
         ..Progress::default()
     };
     order
 }
 
+fn shown() -> Shown {
+    let keys = [1, 2].map(|number| format!("aws-kms {number:016x}").parse().unwrap());
+    Shown {
+        asked: keys.to_vec(),
+        settled: at(25),
+        gateways: GatewaysFlushed {
+            done: at(20),
+            gateways: vec!["g".to_owned()],
+        },
+        records: RecordsDeleted {
+            working_keys: 3,
+            versions: 4,
+        },
+        objects: ObjectsTried {
+            seen: 5,
+            opened_before: 2,
+            refused_after: 2,
+            not_tried: 0,
+            deleted: 0,
+        },
+    }
+}
+
+fn of(order: &Order) -> anyhow::Result<Certificate> {
+    Certificate::of(order, shown(), "me")
+}
+
 #[test]
 fn it_is_final_when_the_last_key_is_and_names_each() {
-    let certificate = Certificate::of(&carried_out(), "me").unwrap();
+    let certificate = of(&carried_out()).unwrap();
     assert_eq!(certificate.final_from, Some(at(900)));
     assert_eq!(certificate.former_names, ["old"]);
     let text = certificate.as_text();
@@ -88,102 +98,99 @@ fn it_is_final_when_the_last_key_is_and_names_each() {
     }
 }
 
+/// Rule B: state × asked in this run × stated at any time.
 #[test]
-fn nothing_is_certified_that_was_not_done() {
-    let without = |change: fn(&mut Progress)| {
-        let mut order = carried_out();
-        change(&mut order.progress);
-        Certificate::of(&order, "me").is_err()
-    };
-    assert!(!without(|_| {}));
-    assert!(without(|progress| progress.plan = None));
-    assert!(without(|progress| progress.flushed = None));
-    assert!(without(|progress| progress.settled = None));
-    // A key that was destroyed after gateways were told.
-    assert!(without(|progress| progress.settled = Some(at(5))));
-    assert!(without(|progress| progress.records = None));
-    assert!(without(|progress| progress.objects = None));
-    assert!(without(|progress| progress.tried_again = None));
-    assert!(without(|progress| progress.completed = None));
-    assert!(without(|progress| {
-        progress.plan.as_mut().unwrap().keys[1].state = KeyState::Asked;
-    }));
-    assert!(without(|progress| progress
-        .plan
-        .as_mut()
-        .unwrap()
-        .keys
-        .clear()));
-    assert!(without(|progress| {
-        // That the storage does not have one any more shows nothing.
-        let objects = progress.objects.as_mut().unwrap();
-        (objects.refused_after, objects.deleted) = (1, 1);
-    }));
-}
-
-#[test]
-fn a_key_that_is_only_said_to_be_destroyed_is_called_so() {
-    let mut order = carried_out();
-    order.progress.plan.as_mut().unwrap().keys[1].state = KeyState::Stated;
-    let refused = Certificate::of(&order, "me").unwrap_err().to_string();
-    assert!(refused.contains("arn:2 was not destroyed"), "{refused}");
-    order.stated = vec!["aws-kms 0000000000000002".parse().unwrap()];
-    let certificate = Certificate::of(&order, "me").unwrap();
-    assert_eq!(certificate.final_from, None, "not of every key");
-    let text = certificate.as_text();
-    assert!(
-        !text.contains("that no key of the configuration opens"),
-        "{text}"
-    );
-    assert!(
-        text.contains("aws-kms 0000000000000002: destroyed, as the operator states")
-            && text.contains("NOT CONFIRMED")
-            && text.contains("not confirmed: service-2: arn:2"),
-        "{text}"
-    );
-}
-
-#[test]
-fn what_was_confirmed_stays_so_when_its_service_is_gone_and_what_was_not_tried_is_counted_apart() {
-    let mut order = carried_out();
-    let objects = order.progress.objects.as_mut().unwrap();
-    (objects.refused_after, objects.not_tried) = (1, 1);
-    assert!(
-        Certificate::of(&order, "me").is_err(),
-        "every key is asked, and not every object was tried"
-    );
-    let key = &mut order.progress.plan.as_mut().unwrap().keys[1];
-    let KeyState::Destroyed(destroyed) = key.state.clone() else {
-        panic!("{key:?}");
-    };
-    key.state = KeyState::OutOfReach(destroyed);
-    assert!(Certificate::of(&order, "me").is_err(), "nobody states it");
-    order.stated = vec!["aws-kms 0000000000000002".parse().unwrap()];
-    let certificate = Certificate::of(&order, "me").unwrap();
-    assert_eq!((certificate.keys.len(), certificate.final_from), (2, None));
-    let text = certificate.as_text();
-    for part in [
-        "NOT CONFIRMED",
-        "its destruction was confirmed at 1970-01-01T00:00:10Z, final from 1970-01-01T00:15:00Z",
-        "1 of them refused afterwards, 1 not tried",
-    ] {
-        assert!(text.contains(part), "{text}");
+fn a_key_is_confirmed_only_by_the_answer_of_this_run_and_never_where_it_was_stated() {
+    let by_word = || KeyState::ByWord("it was so".to_owned());
+    let going = || planned(2, 900).state;
+    let states: [fn() -> KeyState; 5] = [
+        || KeyState::Planned,
+        || KeyState::Asked,
+        || KeyState::Overwritten,
+        || planned(2, 900).state,
+        || KeyState::ByWord("it was so".to_owned()),
+    ];
+    for state in states {
+        for is_asked in [true, false] {
+            for (is_stated, was_stated) in
+                [(false, false), (true, false), (false, true), (true, true)]
+            {
+                let case = format!("{:?} {is_asked} {is_stated} {was_stated}", state());
+                let mut order = carried_out();
+                let key = order.planned(1).unwrap();
+                (key.state, key.was_stated) = (state(), was_stated);
+                let name = key.chosen.key.clone();
+                order.stated = is_stated.then_some(name).into_iter().collect();
+                let mut shown = shown();
+                shown.asked.truncate(if is_asked { 2 } else { 1 });
+                let certificate = Certificate::of(&order, shown, "me");
+                let stated = is_stated || was_stated;
+                if state() == going() && is_asked && !stated {
+                    let certificate = certificate.unwrap();
+                    assert_eq!(certificate.keys.len(), 2, "{case}");
+                    assert_eq!(certificate.final_from, Some(at(900)), "{case}");
+                } else if (state() == going() || state() == by_word()) && stated {
+                    let certificate = certificate.unwrap();
+                    assert_eq!(certificate.keys.len(), 1, "{case}");
+                    assert_eq!(certificate.not_confirmed.len(), 1, "{case}");
+                    assert_eq!(certificate.final_from, None, "{case}");
+                    let text = certificate.as_text();
+                    for part in [
+                        "NOT CONFIRMED",
+                        "not confirmed: service-2: arn:2",
+                        "aws-kms 0000000000000002: destroyed, as the operator states",
+                    ] {
+                        assert!(text.contains(part), "{case} {text}");
+                    }
+                    assert!(!text.contains("that no key of the configuration opens"));
+                } else {
+                    let refused = certificate.unwrap_err().to_string();
+                    assert!(refused.contains("arn:2 was not shown"), "{case} {refused}");
+                }
+            }
+        }
     }
 }
 
 #[test]
-fn what_was_destroyed_here_needs_no_statement() {
+fn a_statement_about_a_key_that_is_none_of_the_order_leaves_no_date_either() {
     let mut order = carried_out();
-    order.stated = vec!["aws-kms 0000000000000002".parse().unwrap()];
-    let text = Certificate::of(&order, "me").unwrap().as_text();
-    assert!(!text.contains("as the operator states"), "{text}");
-    assert!(!text.contains("NOT CONFIRMED"), "{text}");
+    order.stated = vec!["aws-kms 0000000000000009".parse().unwrap()];
+    let certificate = of(&order).unwrap();
+    assert_eq!((certificate.keys.len(), certificate.final_from), (2, None));
+    assert!(certificate.as_text().contains("it is no key of the order"));
+}
+
+#[test]
+fn nothing_is_certified_that_was_not_done() {
+    let mut order = carried_out();
+    order.progress.plan.as_mut().unwrap().keys.clear();
+    assert!(of(&order).is_err());
+    order.progress.plan = None;
+    assert!(of(&order).is_err());
+    // That the storage does not have one any more shows nothing.
+    let mut deleted = shown();
+    (deleted.objects.refused_after, deleted.objects.deleted) = (1, 1);
+    assert!(Certificate::of(&carried_out(), deleted, "me").is_err());
+    // Every key was asked, and not every object was tried.
+    let mut not_tried = shown();
+    (not_tried.objects.refused_after, not_tried.objects.not_tried) = (1, 1);
+    assert!(Certificate::of(&carried_out(), not_tried.clone(), "me").is_err());
+    let mut order = carried_out();
+    order.planned(1).unwrap().was_stated = true;
+    let text = Certificate::of(&order, not_tried, "me").unwrap().as_text();
+    assert!(text.contains("1 of them refused afterwards, 1 not tried"));
+}
+
+#[test]
+fn that_no_gateway_runs_is_said_as_stated_only_where_none_answered() {
+    let mut order = carried_out();
     order.without_gateways = true;
-    let text = Certificate::of(&order, "me").unwrap().as_text();
+    let text = of(&order).unwrap().as_text();
     assert!(!text.contains("no gateway runs"), "some answered: {text}");
-    let flushed = order.progress.flushed.as_mut().unwrap();
-    flushed.gateways.clear();
-    let text = Certificate::of(&order, "me").unwrap().as_text();
+    let mut none = shown();
+    none.gateways.gateways.clear();
+    let text = Certificate::of(&order, none, "me").unwrap().as_text();
     assert!(
         text.contains("no gateway runs, as the operator states"),
         "{text}"
@@ -196,14 +203,18 @@ fn one_that_is_there_is_only_taken_for_that_of_its_own_order() {
     let path = directory.path().join("c.json");
     let (key, _) = SigningKey::open_or_create(&directory.path().join("key")).unwrap();
     let order = carried_out();
-    let written = Certificate::of(&order, "me").unwrap();
+    let written = of(&order).unwrap();
     let first = written.clone().write(&path, &key).unwrap();
     assert_eq!(first, written);
     // Killed before the order was ended, and gone on with by somebody else.
-    let again = Certificate::of(&order, "another").unwrap();
+    let again = Certificate::of(&order, shown(), "another").unwrap();
     assert_eq!(again.write(&path, &key).unwrap(), written);
+    // Unless it says another thing by now.
+    let mut later = order.clone();
+    later.progress.plan.as_mut().unwrap().keys[1] = planned(2, 950);
+    assert!(of(&later).unwrap().write(&path, &key).is_err());
     let bytes = fs::read(&path).unwrap();
-    let other = Certificate::of(&carried_out(), "me").unwrap();
+    let other = of(&carried_out()).unwrap();
     let refused = other.write(&path, &key).unwrap_err().to_string();
     assert!(refused.contains("move that away"), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), bytes);
@@ -234,7 +245,7 @@ proptest! {
         let path = directory.path().join("c.json");
         let (key, _) = SigningKey::open_or_create(&directory.path().join("key")).unwrap();
         let public = key.public().unwrap();
-        let certificate = Certificate::of(&carried_out(), "me").unwrap();
+        let certificate = of(&carried_out()).unwrap();
         certificate.clone().write(&path, &key).unwrap();
         prop_assert_eq!(&Certificate::read(&path, &public).unwrap(), &certificate);
         let file = if of_signature { beside(&path, ".sig") } else { path.clone() };

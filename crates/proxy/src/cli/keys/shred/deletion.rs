@@ -18,10 +18,7 @@ use crate::scan::key_name::KeyName;
 
 impl Work<'_> {
     /// Deletes the domain's records until a listing shows none.
-    pub(super) async fn delete_records(&self, order: &mut Order) -> anyhow::Result<()> {
-        if order.progress.records.is_some() {
-            return Ok(());
-        }
+    pub(super) async fn delete_records(&self, order: &mut Order) -> anyhow::Result<RecordsDeleted> {
         let gateway = self.gateway(order).await?;
         let (living, living_keys) = self.living(order, &gateway).await?;
         let trial = Trial::new(&living, &order.plan()?.names, &[], permit::for_shredding);
@@ -32,11 +29,12 @@ impl Work<'_> {
             if found.versions.is_empty() {
                 self.note_missing(order, &gateway, &found.left).await?;
                 let deleted = &order.progress.deleting;
-                order.progress.records = Some(RecordsDeleted {
+                let records = RecordsDeleted {
                     working_keys: deleted.len() as u64,
                     versions: deleted.values().map(|ids| ids.len() as u64).sum(),
-                });
-                return self.save(order);
+                };
+                self.save(order)?;
+                return Ok(records);
             }
             records::note(&mut order.progress.deleting, &found.versions);
             self.save(order)?;

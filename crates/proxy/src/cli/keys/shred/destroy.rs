@@ -3,26 +3,18 @@
 use std::fmt;
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
-use sealgate_envelope::key_service::{KeyAvailability, KeyDescription, KeyService, failure_of};
+use anyhow::{Context as _, anyhow, bail};
+use sealgate_envelope::KeyServiceFailure;
+use sealgate_envelope::key_service::local::LocalKeyService;
+use sealgate_envelope::key_service::{
+    KeyAvailability, KeyDeletion, KeyDescription, KeyService, failure_of,
+};
 use sealgate_envelope::secret_file::{Remains, remains, remove_overwritten};
-use sealgate_envelope::{KeyServiceFailure, Result as EnvelopeResult};
 
 use super::certificate::DestroyedKey;
 use super::moment::Moment;
 use super::plan::{ChosenKey, KeyState};
 use crate::scan::key_name::KeyName;
-
-/// What came of an attempt.
-#[derive(Debug)]
-pub(super) enum Attempt {
-    /// The key is gone, or going.
-    Destroyed(DestroyedKey),
-    /// Nothing was done.
-    Refused(String),
-    /// Nobody can tell: the answer got lost.
-    Unknown(anyhow::Error),
-}
 
 /// An error with what it says to operators.
 pub(super) fn detailed(error: &sealgate_envelope::Error) -> anyhow::Error {
@@ -38,57 +30,40 @@ pub(super) fn full_name(described: &KeyDescription) -> String {
     }
 }
 
-/// Asks a key service to end exactly this key. `was_asked` says that an earlier attempt has no known answer.
+/// Asks a key service to end exactly this key.
+///
+/// # Errors
+///
+/// Whatever it is, the request may have been heard, or be heard late.
 pub(super) async fn end(
     service: &dyn KeyService,
     chosen: &ChosenKey,
     waiting_days: u8,
-    was_asked: bool,
-) -> Attempt {
+) -> anyhow::Result<DestroyedKey> {
     // Under its name there may be another key by now. Until this is told, nothing is asked for.
-    let other = match service.describe().await {
-        Ok(described) => another(service, &described, chosen),
-        Err(error) => Some(error.detail().to_owned()),
-    };
-    if let Some(cause) = other {
-        return if was_asked {
-            Attempt::Unknown(anyhow!(cause))
-        } else {
-            Attempt::Refused(cause)
-        };
+    let described = service.describe().await;
+    let described = described.map_err(|error| detailed(&error))?;
+    if let Some(cause) = another(service, &described, chosen) {
+        bail!(cause);
     }
-    let error = match service.schedule_deletion(waiting_days).await {
-        Ok(deletion) => {
-            return Attempt::Destroyed(destroyed(
-                chosen,
-                deletion.manner.name(),
-                Moment::from_milliseconds(deletion.final_from),
-                deletion.manner.survivors(),
-            ));
-        }
-        Err(error) => error,
-    };
-    let is_refusal = matches!(
-        failure_of(&error),
-        Some(
-            KeyServiceFailure::Denied
-                | KeyServiceFailure::KeyUnusable
-                | KeyServiceFailure::Misconfigured
-                | KeyServiceFailure::Refused
-        )
-    );
-    let is_definite = is_refusal
-        && match condition(service, chosen).await {
-            Condition::Usable => true,
-            Condition::Unknown(_) => !was_asked,
-            Condition::Going | Condition::Zeros | Condition::Missing => false,
-        };
-    if is_definite {
-        Attempt::Refused(error.detail().to_owned())
-    } else {
-        // Not heard, or not to the end: it may still take effect.
-        Attempt::Unknown(detailed(&error))
-    }
+    let deletion = service.schedule_deletion(waiting_days).await;
+    let deletion = deletion.map_err(|error| detailed(&error))?;
+    Ok(going(chosen, &deletion))
+}
+
+/// From when a deletion is final.
+pub(super) fn date_of(deletion: &KeyDeletion) -> Moment {
+    Moment::from_milliseconds(deletion.final_from)
+}
+
+/// A key whose service says that it goes.
+pub(super) fn going(chosen: &ChosenKey, deletion: &KeyDeletion) -> DestroyedKey {
+    destroyed(
+        chosen,
+        deletion.manner.name(),
+        date_of(deletion),
+        deletion.manner.survivors(),
+    )
 }
 
 /// Where a service has another key than the one that is meant, which.
@@ -112,25 +87,30 @@ fn another(
 pub(super) enum Condition {
     /// It can be used, or be enabled.
     Usable,
-    /// Its service says that it is going to be deleted.
-    Going,
+    /// Its service says that it is going to be deleted, and when.
+    Going(KeyDeletion),
     /// Its file holds zeros.
     Zeros,
     /// There is no such key. That shows nothing: it may be another account, another token, or a medium that is away.
     Missing,
+    /// In the place of its file lies another key, whole; with its name.
+    Other(String),
     /// Nobody can tell; with the cause.
     Unknown(String),
 }
 
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Usable => "it can be used",
-            Self::Going => "its deletion is scheduled",
-            Self::Zeros => "its file holds zeros",
-            Self::Missing => "there is no such key",
-            Self::Unknown(cause) => cause,
-        })
+        match self {
+            Self::Usable => f.write_str("it can be used"),
+            Self::Going(deletion) => {
+                write!(f, "its deletion is scheduled for {}", date_of(deletion))
+            }
+            Self::Zeros => f.write_str("its file holds zeros"),
+            Self::Missing => f.write_str("there is no such key"),
+            Self::Other(other) => write!(f, "another key lies in its place: {other}"),
+            Self::Unknown(cause) => f.write_str(cause),
+        }
     }
 }
 
@@ -148,22 +128,37 @@ pub(super) async fn condition(service: &dyn KeyService, chosen: &ChosenKey) -> C
     }
     match described.availability {
         KeyAvailability::Enabled | KeyAvailability::Disabled => Condition::Usable,
-        KeyAvailability::PendingDeletion => Condition::Going,
+        KeyAvailability::PendingDeletion => match described.deletion {
+            Some(deletion) => Condition::Going(deletion),
+            None => Condition::Unknown(
+                "its deletion is scheduled, and the service does not tell the date".to_owned(),
+            ),
+        },
         _ => Condition::Unknown("it cannot be used now, for another reason".to_owned()),
     }
 }
 
-/// The same of a key file, where `is_there` says whether it holds the key.
-pub(super) fn condition_of_file(path: &Path, is_there: impl FnOnce() -> bool) -> Condition {
+/// The same of a key file, where `content` says what a file holds that is not overwritten.
+pub(super) fn condition_of_file(path: &Path, content: impl FnOnce() -> Condition) -> Condition {
     match remains(path) {
         Ok(Remains::Overwritten) => Condition::Zeros,
         Ok(Remains::Missing) => Condition::Missing,
-        Ok(Remains::Present) if is_there() => Condition::Usable,
-        Ok(Remains::Present) => Condition::Unknown(format!(
-            "{} holds neither that key nor zeros alone, so it may be half overwritten",
-            path.display()
-        )),
+        Ok(Remains::Present) => content(),
         Err(error) => Condition::Unknown(error.detail().to_owned()),
+    }
+}
+
+/// What the file of a local key holds.
+pub(super) fn content_of_key_file(path: &Path, id: &str) -> Condition {
+    let shown = path.display();
+    if LocalKeyService::is_in_file(path, id) {
+        Condition::Usable
+    } else if LocalKeyService::is_key_file(path) {
+        Condition::Other(format!("{shown} has another id"))
+    } else {
+        Condition::Unknown(format!(
+            "{shown} holds no whole key and not zeros alone, so it may be half overwritten"
+        ))
     }
 }
 
@@ -198,25 +193,13 @@ pub(super) fn next_step(path: &Path, state: &KeyState) -> anyhow::Result<FileSte
     })
 }
 
-/// Overwrites a key file. The state that follows; where it failed and the file holds the key whole, that nothing was done.
-pub(super) fn overwritten(
-    is_there: impl FnOnce() -> bool,
-    overwrite: impl FnOnce() -> EnvelopeResult<()>,
-) -> Result<KeyState, anyhow::Error> {
-    match overwrite() {
-        Ok(()) => Ok(KeyState::Overwritten),
-        Err(error) if is_there() => Ok(KeyState::Refused(error.detail().to_owned())),
-        Err(error) => Err(detailed(&error)),
-    }
-}
-
 /// Removes a key file that was overwritten.
 ///
 /// # Errors
 ///
 /// Where another one lies there now, or it cannot be removed.
 pub(super) fn removed(path: &Path, chosen: &ChosenKey) -> anyhow::Result<DestroyedKey> {
-    remove_overwritten(path).context("its key was overwritten, and the file is still there; if another one lies in its place by now, move that away, and run this again")?;
+    remove_overwritten(path).context("its key was overwritten, and what lies in its place is not removed; if it is surely another key, move that away, and run this again")?;
     Ok(destroyed(
         chosen,
         "file overwritten and removed",

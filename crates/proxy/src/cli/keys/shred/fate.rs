@@ -1,121 +1,104 @@
-//! What follows from what was written down of a key and from what it shows of itself now: for a run that goes on with an order,
-//! and for `--cancel`.
+//! What follows from what was written down of a key and from what it shows of itself now.
 //!
-//! A run that goes on:
+//! A timer destroys only while every key is on the straight course of its order:
 //!
 //! ```text
-//!                it can be     deletion is   its file     it is not found, or nobody can tell
-//! written down   used          scheduled     holds zeros  by the operator's word   without it
-//! ────────────   ───────────   ───────────   ───────────  ─────────────────────   ─────────────────────────────
-//! planned        keep          keep          keep         stated                   keep
-//!   or refused
-//!   after it     plan again    ask again     stop         stated                   stop
-//!   was asked
-//! asked          plan again    ask again     overwrite    stated                   stop
-//! stated         plan again    ask again     keep         keep                     keep
-//! overwritten    plan again    keep          keep         keep                     keep
-//! destroyed:
-//!   a file       plan again    keep          keep         keep                     stop, if something lies there
-//!   in a service taken back    keep          keep         out of reach             stop, if other keys are left
-//! out of reach   taken back    confirmed     keep         keep                     keep
-//! taken back     taken back    confirmed     keep         stated                   stop
+//! written down   seen now
+//! ────────────   ──────────────────────────────────────────────────────────────────────────
+//! planned        it can be used, and neither was it ever asked for nor stated to be destroyed
+//! destroyed      its deletion is scheduled for the date that is written down,
+//!                or it is not found any more after that date
+//! overwritten    its file holds zeros, or is gone
 //! ```
 //!
-//! A key that its service deleted at once, or whose date is over, is not found there any more: that is no question.
+//! Whatever else is seen needs a person, who is shown what has become of each key.
+
+use sealgate_envelope::key_service::KeyDeletion;
 
 use super::certificate::DestroyedKey;
-use super::destroy::Condition;
+use super::destroy::{self, Condition};
 use super::moment::Moment;
 use super::plan::{KeyState, PlannedKey};
 
-/// What a run that goes on does about a key.
+/// Whether the order, as far as this key goes, is as a straight course leaves it.
+pub(super) fn is_on_course(key: &PlannedKey, found: &Condition, is_stated: bool) -> bool {
+    if is_stated || key.was_stated {
+        return false;
+    }
+    match (&key.state, found) {
+        (KeyState::Planned, Condition::Usable) => !key.was_asked,
+        (KeyState::Destroyed(destroyed), Condition::Going(deletion)) => {
+            destroyed.final_from == destroy::date_of(deletion)
+        }
+        (KeyState::Destroyed(destroyed), found) => is_gone(destroyed, found),
+        (KeyState::Overwritten, Condition::Zeros | Condition::Missing) => true,
+        _ => false,
+    }
+}
+
+/// What is written down of a key that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// It stays as it was written down.
     Keep,
-    /// It can be used, so everything is looked at before its destruction is asked for.
-    PlanAgain,
-    /// Its service says that it goes, and has to tell the date.
-    AskAgain,
-    /// Its zeros may never have reached the disk.
-    OverwriteAgain,
-    /// Its service can be asked again, and says that it goes.
-    Confirmed,
+    /// It can be used.
+    Planned,
+    /// Its service says that it goes, and from when that is final.
+    Going(KeyDeletion),
     /// Nothing shows what has become of it; the operator states that it is destroyed.
-    Stated,
-    /// Its service had confirmed it, and can be asked no more; the operator states that it is destroyed.
-    OutOfReach,
-    /// Its service had confirmed it, and says that it can be used: nothing is destroyed against that.
-    TakenBack,
-    /// Nobody can tell, with the cause, and nothing else is done until somebody can.
-    Stop(Condition),
+    ByWord,
+    /// Nobody can tell, and nothing else is done until somebody can.
+    Stop,
 }
 
-/// What the other keys of an order are like, and what the operator has said of this one.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Circumstances {
-    pub(super) is_stated: bool,
-    pub(super) is_in_file: bool,
-    /// Other keys of the order are still to be asked for.
-    pub(super) others_are_left: bool,
-}
-
-/// See the table above. For orders of which something was destroyed, or may have been.
-pub(super) fn next(key: &PlannedKey, found: &Condition, with: Circumstances) -> Next {
-    use Condition::{Going, Missing, Unknown, Usable, Zeros};
+/// For orders of which something was asked for.
+pub(super) fn next(key: &PlannedKey, found: &Condition, is_stated: bool) -> Next {
+    use Condition::{Going, Missing, Other, Usable, Zeros};
     match (&key.state, found) {
-        (KeyState::Planned | KeyState::Refused(_), Usable) if key.was_asked => Next::PlanAgain,
-        (KeyState::Planned | KeyState::Refused(_), Going) if key.was_asked => Next::AskAgain,
-        (KeyState::Planned | KeyState::Refused(_), Missing | Unknown(_) | Zeros)
-            if key.was_asked =>
+        (_, Usable) => Next::Planned,
+        // Somebody else has had it deleted.
+        (KeyState::Planned, Going(_)) if !key.was_asked => Next::Keep,
+        (KeyState::Destroyed(destroyed), Going(deletion))
+            if destroyed.final_from == destroy::date_of(deletion) =>
         {
-            by_word_or_stop(found, with)
+            Next::Keep
         }
-        (KeyState::Planned | KeyState::Refused(_), Missing | Unknown(_)) if with.is_stated => {
-            Next::Stated
-        }
-        (KeyState::Destroyed(_), Usable) if with.is_in_file => Next::PlanAgain,
-        (KeyState::Destroyed(_) | KeyState::OutOfReach(_) | KeyState::TakenBack(_), Usable) => {
-            Next::TakenBack
-        }
-        (KeyState::Asked | KeyState::Stated | KeyState::Overwritten, Usable) => Next::PlanAgain,
-        (KeyState::Asked | KeyState::Stated, Going) => Next::AskAgain,
-        (KeyState::OutOfReach(_) | KeyState::TakenBack(_), Going) => Next::Confirmed,
-        (KeyState::Asked, Zeros) => Next::OverwriteAgain,
-        (KeyState::Asked | KeyState::TakenBack(_), Missing | Unknown(_)) => {
-            by_word_or_stop(found, with)
-        }
-        (KeyState::Destroyed(_), Unknown(_)) if with.is_in_file && !with.is_stated => {
-            Next::Stop(found.clone())
-        }
-        (KeyState::Destroyed(destroyed), Missing | Unknown(_)) if !with.is_in_file => {
-            if is_gone(destroyed, found) {
-                Next::Keep
-            } else if with.is_stated {
-                Next::OutOfReach
-            } else if with.others_are_left {
-                Next::Stop(found.clone())
-            } else {
-                Next::Keep
-            }
-        }
-        _ => Next::Keep,
+        (_, Going(deletion)) => Next::Going(deletion.clone()),
+        (KeyState::Destroyed(destroyed), found) if is_gone(destroyed, found) => Next::Keep,
+        (KeyState::Overwritten, Zeros | Missing | Other(_))
+        | (KeyState::Asked, Zeros)
+        | (KeyState::ByWord(_), _) => Next::Keep,
+        _ if is_stated => Next::ByWord,
+        _ => Next::Stop,
     }
 }
 
-fn by_word_or_stop(found: &Condition, with: Circumstances) -> Next {
-    if with.is_stated {
-        Next::Stated
-    } else {
-        Next::Stop(found.clone())
-    }
-}
-
-/// Whether a service that does not find the key says nothing new: it has confirmed that it deleted exactly this one. AWS KMS
-/// keeps it until the date; before that, it is another account or another place that has no such key.
+/// Whether a key that is not found says nothing new: its service has confirmed that it deleted exactly this one, or its file was
+/// removed by us. AWS KMS keeps a key until the date; before that, it is another account or another place that has no such key.
 pub(super) fn is_gone(destroyed: &DestroyedKey, found: &Condition) -> bool {
-    *found == Condition::Missing
-        && (!destroyed.key.is_at_aws_kms() || destroyed.final_from <= Moment::now())
+    matches!(
+        found,
+        Condition::Missing | Condition::Zeros | Condition::Other(_)
+    ) && (!destroyed.key.is_at_aws_kms() || destroyed.final_from <= Moment::now())
+}
+
+/// What is known of a key that is not found any more, or cannot be asked.
+pub(super) fn history(key: &PlannedKey) -> String {
+    match &key.state {
+        KeyState::Planned if key.was_asked => {
+            "its destruction was asked for, and it could be used after that".to_owned()
+        }
+        KeyState::Planned => "its destruction was planned, and never asked for".to_owned(),
+        KeyState::Asked => {
+            "its destruction was asked for, and whether that was heard is not known".to_owned()
+        }
+        KeyState::Overwritten => "its file was overwritten".to_owned(),
+        KeyState::Destroyed(destroyed) => format!(
+            "its destruction was confirmed at {}, final from {}, and whether that was taken back since is not known",
+            destroyed.done, destroyed.final_from
+        ),
+        KeyState::ByWord(known) => known.clone(),
+    }
 }
 
 /// What a key is to somebody who wants to end the order before its end.
@@ -138,19 +121,17 @@ pub(super) fn fate(key: &PlannedKey, found: Condition, is_stated: bool) -> Fate 
     const STATED: &str = "destroyed, as the operator states";
     match (&key.state, found) {
         (_, Condition::Usable) => Fate::Usable,
-        (KeyState::Planned | KeyState::Refused(_), found) if !key.was_asked => {
-            Fate::Untouched(found)
-        }
-        (_, Condition::Going) => Fate::Going,
-        (KeyState::Overwritten, _)
-        | (KeyState::Asked | KeyState::Destroyed(_), Condition::Zeros) => {
-            Fate::Gone("its file was overwritten")
-        }
+        (_, Condition::Going(_)) if key.was_ever_asked() => Fate::Going,
+        (KeyState::Overwritten, Condition::Zeros | Condition::Missing | Condition::Other(_))
+        | (KeyState::Asked, Condition::Zeros) => Fate::Gone("its file was overwritten"),
         (KeyState::Destroyed(destroyed), found) if is_gone(destroyed, &found) => {
             Fate::Gone("its destruction was confirmed")
         }
-        (KeyState::Stated | KeyState::OutOfReach(_), _) => Fate::Gone(STATED),
-        (_, _) if is_stated => Fate::Gone(STATED),
+        (KeyState::ByWord(_), _) => Fate::Gone(STATED),
+        (_, Condition::Missing | Condition::Unknown(_) | Condition::Other(_)) if is_stated => {
+            Fate::Gone(STATED)
+        }
+        (_, found) if !key.was_ever_asked() => Fate::Untouched(found),
         (_, found) => Fate::Unknown(found),
     }
 }
@@ -184,7 +165,7 @@ pub(super) fn cancellation(fates: &[Fate]) -> Cancellation {
     } else if let Some(place) = first(|fate| {
         matches!(
             fate,
-            Fate::Untouched(Condition::Missing | Condition::Unknown(_))
+            Fate::Untouched(Condition::Missing | Condition::Unknown(_) | Condition::Other(_))
         )
     }) {
         // It may be whole, and only away.

@@ -38,7 +38,7 @@ use anyhow::{Context as _, bail, ensure};
 use sealgate_envelope::key_service::recovery::RecoveryKey;
 
 pub(super) use self::arguments::ShredArguments;
-use self::carry_out::{Ended, Work};
+use self::carry_out::{Confirm, Ended, Work};
 use self::certificate::Certificate;
 use self::exclusivity::Refusal;
 use self::known::RecoveryFile;
@@ -46,7 +46,7 @@ use self::look::Looked;
 use self::moment::Moment;
 use self::order::Order;
 use self::orders::{Lock, Orders, Stored};
-use self::plan::{Plan, PlannedKey};
+use self::plan::Plan;
 use self::signing::{PublicKey, SigningKey};
 use super::super::output;
 use super::super::recorded::{Deed, Record};
@@ -140,7 +140,7 @@ impl Run<'_> {
         self.print(&json, &text)
     }
 
-    fn work<'a>(&'a self, key: &'a SigningKey, is_attended: bool) -> Work<'a> {
+    fn work<'a>(&'a self, key: &'a SigningKey, confirm: Option<Confirm<'a>>) -> Work<'a> {
         Work {
             config: &self.config,
             orders: &self.orders,
@@ -148,13 +148,13 @@ impl Run<'_> {
             pace: &self.arguments.pace,
             passphrase: &self.arguments.passphrase,
             operator: &self.operator,
-            is_attended,
+            confirm,
         }
     }
 
     fn due(&self) -> anyhow::Result<()> {
         let (_lock, key) = self.existing()?;
-        let work = self.work(&key, false);
+        let work = self.work(&key, None);
         let mut outcomes = Vec::new();
         let mut failed = 0;
         for stored in self.orders.all(&key.public()?)? {
@@ -178,7 +178,7 @@ impl Run<'_> {
     }
 
     fn due_order(&self, work: &Work<'_>, mut order: Order) -> anyhow::Result<report::Due> {
-        if !order.is_begun() && order.not_before > Moment::now() {
+        if order.waits() {
             return Ok(report::Due::Waiting(order.domain, order.not_before));
         }
         order.without_gateways |= self.arguments.without_gateways;
@@ -241,13 +241,13 @@ impl Run<'_> {
             Some(Stored::Ended(..)) | None => None,
         };
         match earlier {
-            Some(order) if order.is_begun() => {
+            Some(order) if order.is_begun() && !order.waits() => {
                 let Some((_lock, key)) = held.take() else {
                     bail!("an order without its directory");
                 };
                 return self.go_on(order, &key);
             }
-            Some(order) if order.not_before > Moment::now() => bail!(
+            Some(order) if order.waits() => bail!(
                 "{domain} is ordered for {}; take that back with --cancel first",
                 order.not_before
             ),
@@ -262,13 +262,7 @@ impl Run<'_> {
         }
         let chosen = looked.plan.keys.iter().map(|key| key.chosen.clone());
         order.keys = chosen.collect();
-        let shown = Instant::now();
         self.confirm(&order, &looked.plan)?;
-        ensure!(
-            shown.elapsed() < CONFIRMATION_LIMIT,
-            "nothing was done: the confirmation came {} minutes after what was shown, and what others have may be another thing by now; run this again",
-            shown.elapsed().as_secs() / 60
-        );
         let (_lock, key) = match held {
             Some((lock, key)) => {
                 let since = order.ordered.a_second_before();
@@ -278,17 +272,17 @@ impl Run<'_> {
             None => self.make(&order)?,
         };
         if let Some(earlier) = earlier {
-            self.orders.replace(&earlier, &order, &key)?;
+            self.orders.replace(&earlier, &mut order, &key)?;
         }
         if self.arguments.after.is_some() {
-            self.orders.save(&order, &key)?;
+            self.orders.save(&mut order, &key)?;
             let text = format!(
                 "ordered: {} is destroyed by the first `sealgate keys shred --due` after {}, if nothing speaks against it then; --cancel takes it back",
                 order.domain, order.not_before
             );
             return self.print(&report::ordered(&order), &text);
         }
-        let work = self.work(&key, true);
+        let work = self.work(&key, None);
         let carried_out = work.carry_out(&mut order, Some(looked.plan), recovery);
         let ended = runtime()?.block_on(carried_out)?;
         self.finish(&order, ended)
@@ -301,9 +295,8 @@ impl Run<'_> {
             order.ordered
         ));
         runtime()?.block_on(self.take_words(&mut order))?;
-        let plan = order.plan()?.clone();
-        self.confirm(&order, &plan)?;
-        let work = self.work(key, true);
+        let confirm = |order: &mut Order| self.confirm_again(order, key);
+        let work = self.work(key, Some(&confirm));
         let ended = runtime()?.block_on(work.carry_out(&mut order, None, None))?;
         self.finish(&order, ended)
     }
@@ -447,9 +440,35 @@ impl Run<'_> {
 
     /// Shows exactly what goes, and asks.
     fn confirm(&self, order: &Order, plan: &Plan) -> anyhow::Result<()> {
-        let keys: Vec<&PlannedKey> = plan.keys.iter().collect();
-        report::tell(&report::to_confirm(order, plan, &keys));
-        confirmation::ask(self.arguments.confirm.as_deref(), &order.domain)
+        report::tell(&report::to_confirm(order, plan));
+        let shown = Instant::now();
+        confirmation::ask(self.arguments.confirm.as_deref(), &order.domain)?;
+        ensure!(
+            shown.elapsed() < CONFIRMATION_LIMIT,
+            "nothing was done: the confirmation came {} minutes after what was shown, and what others have may be another thing by now; run this again",
+            shown.elapsed().as_secs() / 60
+        );
+        Ok(())
+    }
+
+    /// Of an order that is gone on with. A confirmation counts only for what it showed: one that was given beforehand, on the
+    /// command line, for what the run before has shown.
+    fn confirm_again(&self, order: &mut Order, key: &SigningKey) -> anyhow::Result<()> {
+        let plan = order.plan()?.clone();
+        let would_be = report::keys_to_confirm(order, &plan);
+        if self.arguments.confirm.is_some()
+            && order.progress.needs_confirmation.is_some()
+            && order.progress.shown != would_be
+        {
+            report::tell(&report::to_confirm(order, &plan));
+            order.progress.shown = would_be;
+            self.orders.save(order, key)?;
+            bail!(
+                "nothing was destroyed in this run: what the keys are was found out only now, and is shown above. If that is what you want, run the same again, which confirms it. {}",
+                resume::ways_out(order)
+            );
+        }
+        self.confirm(order, &plan)
     }
 
     fn print(&self, json: &serde_json::Value, text: &str) -> anyhow::Result<()> {

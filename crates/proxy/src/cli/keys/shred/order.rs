@@ -7,14 +7,16 @@ use anyhow::Context as _;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
-use super::certificate::{GatewaysFlushed, ObjectsTried, RecordsDeleted};
 use super::known::RecoveryFile;
 use super::moment::Moment;
-use super::plan::{ChosenKey, KeyState, Plan, PlannedKey};
+use super::plan::{ChosenKey, Plan, PlannedKey};
 use crate::scan::key_name::KeyName;
 
 /// What orders call themselves: a certificate is none, although the same key signs it.
 pub(super) const TYPE: &str = "sealgate-shredding-order-v1";
+
+/// Why an order of an earlier version is gone on with by a person alone.
+pub(super) const EARLIER_VERSION: &str = "an earlier version of sealgate has written this order";
 
 /// Bytes of an order's random id.
 const ID_LENGTH: usize = 16;
@@ -49,74 +51,25 @@ pub(super) struct Order {
     pub(super) progress: Progress,
 }
 
-/// How far it came. What is here has happened.
+/// How far it came. What is here has happened. Only what outlives a run stands here: that gateways dropped their keys and that
+/// nothing opens is shown by the run that writes the certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Progress {
     pub(super) plan: Option<Plan>,
     /// When the destruction of a key was asked for last, whatever came of it: it may be heard late.
     #[serde(default)]
     pub(super) asked: Option<Moment>,
-    /// Since when the key services refuse.
-    pub(super) settled: Option<Moment>,
-    pub(super) flushed: Option<GatewaysFlushed>,
-    pub(super) objects: Option<ObjectsTried>,
+    /// Why nothing more is destroyed before a person was shown what has become of each key, and has confirmed it.
+    #[serde(default)]
+    pub(super) needs_confirmation: Option<String>,
+    /// What was shown to be confirmed last.
+    #[serde(default)]
+    pub(super) shown: Vec<String>,
+    /// How often the order was written: the list beside the signing key knows it, too.
+    #[serde(default)]
+    pub(super) revision: u64,
     /// Versions of records, by the working key: written down before any of them is deleted, so that all are counted.
     pub(super) deleting: BTreeMap<String, BTreeSet<String>>,
-    pub(super) records: Option<RecordsDeleted>,
-    /// When nothing opened, with the records gone, too.
-    pub(super) tried_again: Option<Moment>,
-    pub(super) completed: Option<Moment>,
-}
-
-impl Progress {
-    /// That of an order that is looked at anew: what was asked for before may be heard late all the same.
-    pub(super) fn looked_at_again(&self, mut plan: Plan) -> Self {
-        let earlier = self.plan.iter().flat_map(|plan| &plan.keys);
-        let asked: Vec<_> = earlier.filter(|key| key.was_ever_asked()).collect();
-        for key in &mut plan.keys {
-            key.was_asked = asked.iter().any(|asked| asked.chosen.key == key.chosen.key);
-        }
-        Self {
-            plan: Some(plan),
-            asked: self.asked,
-            // What was deleted before does not come back, either.
-            deleting: self.deleting.clone(),
-            ..Self::default()
-        }
-    }
-
-    /// Begins again with what follows from the keys: one of them could be used again meanwhile, so whatever was cached, made
-    /// or shown since then has to be dropped, deleted and shown again.
-    pub(super) fn unsettle(&mut self) {
-        self.settled = None;
-        self.flushed = None;
-        self.objects = None;
-        self.records = None;
-        self.tried_again = None;
-        self.completed = None;
-    }
-}
-
-/// How far an order came, in a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Nothing was done.
-    Waiting,
-    /// A key was refused, and nothing was done.
-    Refused,
-    /// Something was destroyed, or may have been.
-    Begun,
-}
-
-impl Stage {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Refused => "refused",
-            Self::Begun => "begun",
-        }
-    }
 }
 
 impl Order {
@@ -157,21 +110,65 @@ impl Order {
 
     /// Whether anything was destroyed, or may have been. Until then each run looks again, and the order can be taken back.
     pub(super) fn is_begun(&self) -> bool {
-        self.stage() == Stage::Begun
+        self.progress.plan.as_ref().is_some_and(Plan::is_begun)
     }
 
-    pub(super) fn stage(&self) -> Stage {
-        let Some(plan) = &self.progress.plan else {
-            return Stage::Waiting;
-        };
-        let is_refused = |key: &PlannedKey| matches!(key.state, KeyState::Refused(_));
-        if plan.is_begun() {
-            Stage::Begun
-        } else if plan.keys.iter().any(is_refused) {
-            Stage::Refused
+    /// Whether its time has not come, and nothing is gone by it.
+    pub(super) fn waits(&self) -> bool {
+        let is_whole = self.progress.plan.as_ref().is_none_or(Plan::is_whole);
+        is_whole && self.not_before > Moment::now()
+    }
+
+    /// How far it came, in a word.
+    pub(super) fn stage(&self) -> &'static str {
+        if self.progress.needs_confirmation.is_some() {
+            "needs-confirmation"
+        } else if self.is_begun() {
+            "begun"
         } else {
-            Stage::Waiting
+            "waiting"
         }
+    }
+
+    /// The keys of which the operator has stated at any time that they are destroyed, whatever was found out since.
+    pub(super) fn ever_stated(&self) -> Vec<KeyName> {
+        let keys = self.progress.plan.iter().flat_map(|plan| &plan.keys);
+        let earlier = keys.filter(|key| key.was_stated).map(|key| &key.chosen.key);
+        let all: BTreeSet<_> = self.stated.iter().chain(earlier).cloned().collect();
+        all.into_iter().collect()
+    }
+
+    /// From now on only a person goes on with it. The first cause stands.
+    pub(super) fn mark(&mut self, cause: impl Into<String>) {
+        self.progress
+            .needs_confirmation
+            .get_or_insert_with(|| cause.into());
+    }
+
+    /// As one of which any key may have been asked for: nothing tells how far it really came.
+    pub(super) fn distrust(&mut self, cause: &str) {
+        self.mark(cause);
+        let keys = &self.keys;
+        let plan = self.progress.plan.get_or_insert_with(|| Plan {
+            keys: keys.iter().cloned().map(PlannedKey::new).collect(),
+            ..Plan::default()
+        });
+        for key in &mut plan.keys {
+            key.was_asked = true;
+        }
+    }
+
+    /// A plan of another look, with what was asked for and stated before.
+    pub(super) fn looked_at_again(&mut self, mut plan: Plan) {
+        for earlier in self.progress.plan.iter().flat_map(|plan| &plan.keys) {
+            for key in &mut plan.keys {
+                if key.chosen.key == earlier.chosen.key {
+                    key.was_asked |= earlier.was_ever_asked();
+                    key.was_stated |= earlier.was_stated;
+                }
+            }
+        }
+        self.progress.plan = Some(plan);
     }
 
     pub(super) fn plan(&self) -> anyhow::Result<&Plan> {

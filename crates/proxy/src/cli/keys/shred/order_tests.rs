@@ -1,4 +1,5 @@
 use super::super::certificate::DestroyedKey;
+use super::super::plan::KeyState;
 use super::*;
 
 fn order_with(states: Vec<KeyState>) -> Order {
@@ -13,6 +14,7 @@ fn order_with(states: Vec<KeyState>) -> Order {
         },
         state,
         was_asked: false,
+        was_stated: false,
     });
     order.progress.plan = Some(Plan {
         keys: keys.collect(),
@@ -35,46 +37,70 @@ fn destroyed() -> KeyState {
 }
 
 #[test]
-fn a_refusal_is_no_beginning_and_a_lost_answer_is() {
+fn whatever_was_asked_for_is_a_beginning() {
     let at = Moment::from_milliseconds;
     let new = Order::new("rig", "alice", at(1_000), at(2_000), "c".into()).unwrap();
-    assert_eq!(new.stage(), Stage::Waiting);
-    let refused = || KeyState::Refused("denied".to_owned());
+    assert_eq!(new.stage(), "waiting");
     for (states, stage) in [
-        (vec![KeyState::Planned], Stage::Waiting),
-        (vec![refused(), KeyState::Planned], Stage::Refused),
-        (vec![KeyState::Asked], Stage::Begun),
-        (vec![KeyState::Planned, KeyState::Overwritten], Stage::Begun),
-        (vec![destroyed(), refused()], Stage::Begun),
-        (vec![KeyState::Stated], Stage::Begun),
+        (vec![KeyState::Planned], "waiting"),
+        (vec![KeyState::Asked], "begun"),
+        (vec![KeyState::Planned, KeyState::Overwritten], "begun"),
+        (vec![destroyed(), KeyState::Planned], "begun"),
+        (vec![KeyState::ByWord(String::new())], "begun"),
     ] {
         let shown = format!("{states:?}");
-        assert_eq!(order_with(states).stage(), stage, "{shown}");
+        let mut order = order_with(states);
+        assert_eq!(order.stage(), stage, "{shown}");
+        order.mark("first");
+        order.mark("second");
+        assert_eq!(order.stage(), "needs-confirmation");
+        assert_eq!(order.progress.needs_confirmation.as_deref(), Some("first"));
     }
 }
 
 #[test]
-fn what_was_asked_for_once_is_remembered_through_another_look() {
+fn what_was_asked_for_and_stated_once_is_remembered_through_another_look() {
     let mut order = order_with(vec![KeyState::Planned]);
     let plan = order.progress.plan.clone().unwrap();
-    assert!(
-        !order
-            .progress
-            .looked_at_again(plan.clone())
-            .plan
-            .unwrap()
-            .is_begun()
-    );
-    order.progress.plan.as_mut().unwrap().keys[0].was_asked = true;
-    order
-        .progress
-        .deleting
-        .insert("r".to_owned(), BTreeSet::new());
-    assert_eq!(order.stage(), Stage::Begun);
-    let again = order.progress.looked_at_again(plan);
-    assert_eq!(again.deleting.len(), 1);
-    let plan = again.plan.unwrap();
+    order.looked_at_again(plan.clone());
+    assert!(!order.is_begun());
+    let key = order.planned(0).unwrap();
+    (key.was_asked, key.was_stated) = (true, true);
+    order.looked_at_again(plan);
+    let plan = order.plan().unwrap();
     assert!(plan.is_begun() && plan.is_whole());
+    assert_eq!(order.ever_stated().len(), 1);
+}
+
+#[test]
+fn of_an_order_that_is_not_trusted_any_key_may_have_been_asked_for() {
+    let mut order = order_with(vec![KeyState::Planned, destroyed()]);
+    let keys = order.plan().unwrap().keys.iter();
+    order.keys = keys.map(|key| key.chosen.clone()).collect();
+    for plan in [order.progress.plan.clone(), None] {
+        order.progress.plan = plan;
+        order.distrust("restored");
+        let keys = &order.plan().unwrap().keys;
+        assert!(keys.len() == 2 && keys.iter().all(PlannedKey::was_ever_asked));
+    }
+}
+
+#[test]
+fn states_of_earlier_versions_are_read_as_what_has_to_be_found_out() {
+    let key = match destroyed() {
+        KeyState::Destroyed(key) => serde_json::to_value(key).unwrap(),
+        state => panic!("{state:?}"),
+    };
+    for (written, state) in [
+        (serde_json::json!({ "refused": "denied" }), KeyState::Asked),
+        (serde_json::json!("stated"), KeyState::Asked),
+        (serde_json::json!({ "taken-back": key }), KeyState::Asked),
+    ] {
+        assert_eq!(serde_json::from_value::<KeyState>(written).unwrap(), state);
+    }
+    let away = serde_json::json!({ "out-of-reach": key });
+    let away = serde_json::from_value::<KeyState>(away).unwrap();
+    assert!(matches!(away, KeyState::Destroyed(_)), "{away:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! is. The memory of ended orders lies beside the signing key and not in the directory, so that a directory which is restored
 //! from a backup brings none of them back.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -67,25 +67,23 @@ pub(super) struct Ended {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct EndedList {
     r#type: String,
     /// Where an earlier list was lost: which of the orders from before had ended is not known.
     #[serde(default)]
     since: Option<Moment>,
-    /// Those from before that are gone on with all the same, since something of them may be destroyed: the ones that were there
-    /// when this list was begun. What comes back later, from whatever backup, may have ended.
+    /// How often each order that has not ended was written, by its id: an older file of it was put back.
     #[serde(default)]
-    begun: BTreeSet<String>,
+    written: BTreeMap<String, u64>,
     ended: Vec<Ended>,
 }
 
 impl EndedList {
-    fn new(since: Option<Moment>, begun: BTreeSet<String>) -> Self {
+    fn new(since: Option<Moment>) -> Self {
         Self {
             r#type: ENDED_TYPE.to_owned(),
             since,
-            begun,
+            written: BTreeMap::new(),
             ended: Vec::new(),
         }
     }
@@ -161,14 +159,14 @@ impl Orders {
     /// key is new: orders that it has signed up to then may have ended, and come back from a backup of the directory.
     pub(super) fn begin(&self, key: &SigningKey, since: Option<Moment>) -> anyhow::Result<()> {
         if !self.ended.exists() && !self.are_any()? {
-            let list = EndedList::new(since, BTreeSet::new());
+            let list = EndedList::new(since);
             document::write_signed(&self.ended, &list, key)?;
         }
         Ok(())
     }
 
     /// Makes a new list of ended orders where it was lost. Orders from before of which nothing is destroyed count as taken back
-    /// from then on, since any of them may have been; those of which something may be are gone on with.
+    /// from then on, since any of them may have been; those of which something may be need a confirmation.
     ///
     /// # Errors
     ///
@@ -179,13 +177,7 @@ impl Orders {
             "there is a list of ended orders, {}; if it is that of another signing key, move it away",
             self.ended.display()
         );
-        let public = key.public()?;
-        let mut begun = BTreeSet::new();
-        for path in self.paths()? {
-            let order = document::read_signed::<Order>(&path, &public);
-            begun.extend(order.ok().filter(Order::is_begun).map(|order| order.id));
-        }
-        let list = EndedList::new(Some(Moment::now()), begun);
+        let list = EndedList::new(Some(Moment::now()));
         document::write_signed(&self.ended, &list, key)
     }
 
@@ -224,8 +216,13 @@ impl Orders {
             .join(format!("{readable}-{digest}.{EXTENSION}"))
     }
 
-    /// Writes an order, or how far it came.
-    pub(super) fn save(&self, order: &Order, key: &SigningKey) -> anyhow::Result<()> {
+    /// Writes an order, or how far it came; first that there is a newer one than those before.
+    pub(super) fn save(&self, order: &mut Order, key: &SigningKey) -> anyhow::Result<()> {
+        let mut list = self.ended(&key.public()?)?;
+        let written = list.written.entry(order.id.clone()).or_default();
+        *written = order.progress.revision.max(*written) + 1;
+        order.progress.revision = *written;
+        document::write_signed(&self.ended, &list, key)?;
         document::write_signed(&self.path(&order.domain), order, key)
     }
 
@@ -248,7 +245,7 @@ impl Orders {
     }
 
     fn read(&self, path: &Path, list: &EndedList, key: &PublicKey) -> anyhow::Result<Stored> {
-        let order: Order = document::read_signed(path, key)?;
+        let mut order: Order = document::read_signed(path, key)?;
         let shown = path.display();
         ensure!(
             order.r#type == order::TYPE,
@@ -265,22 +262,38 @@ impl Orders {
             "{shown} is about the domain {}: it was copied from elsewhere",
             order.domain
         );
-        if let Some(since) = list.since
-            && order.ordered <= since
-            && !list.begun.contains(&order.id)
-        {
-            let ended = Ended {
-                id: order.id,
-                domain: order.domain,
-                how: Ending::TakenBack,
-                at: since,
-            };
-            return Ok(Stored::Ended(ended, path.to_owned()));
+        if let Some(ended) = list.ended.iter().find(|ended| ended.id == order.id) {
+            return Ok(Stored::Ended(ended.clone(), path.to_owned()));
         }
-        Ok(match list.ended.iter().find(|ended| ended.id == order.id) {
-            Some(ended) => Stored::Ended(ended.clone(), path.to_owned()),
-            None => Stored::Order(Box::new(order)),
-        })
+        let written = list.written.get(&order.id).copied();
+        match list.since.filter(|since| order.ordered <= *since) {
+            Some(since) if written.is_none() => {
+                if !order.is_begun() {
+                    let ended = Ended {
+                        id: order.id,
+                        domain: order.domain,
+                        how: Ending::TakenBack,
+                        at: since,
+                    };
+                    return Ok(Stored::Ended(ended, path.to_owned()));
+                }
+                order.distrust(&format!(
+                    "the list of ended orders was lost at {since}, so it may have ended before"
+                ));
+            }
+            // By an earlier version, which did not always write down of which key it had asked.
+            _ if written.is_none() && order.progress.revision == 0 => {
+                order.mark(order::EARLIER_VERSION);
+                if order.progress.asked.is_some() || order.is_begun() {
+                    order.distrust(order::EARLIER_VERSION);
+                }
+            }
+            _ if written != Some(order.progress.revision) => {
+                order.distrust("its file is not the newest one: the directory of orders, or the list of ended ones, was restored, or a run was killed");
+            }
+            _ => {}
+        }
+        Ok(Stored::Order(Box::new(order)))
     }
 
     fn paths(&self) -> anyhow::Result<Vec<PathBuf>> {
@@ -325,7 +338,7 @@ impl Orders {
         let shown = self.ended.display();
         ensure!(
             self.ended.exists(),
-            "the list of ended orders {shown} is missing, so nobody can tell which of the orders in {} were taken back or carried out: put it back beside the signing key. If it is lost, `sealgate keys shred --new-ended-list` begins another one: orders of which something may be destroyed are gone on with, and the others count as taken back",
+            "the list of ended orders {shown} is missing, so nobody can tell which of the orders in {} were taken back or carried out: put it back beside the signing key. If it is lost, `sealgate keys shred --new-ended-list` begins another one: orders of which something may be destroyed need a confirmation then, and the others count as taken back",
             self.directory.display()
         );
         let list: EndedList = document::read_signed(&self.ended, key)?;
@@ -363,7 +376,7 @@ impl Orders {
     pub(super) fn replace(
         &self,
         earlier: &Order,
-        order: &Order,
+        order: &mut Order,
         key: &SigningKey,
     ) -> anyhow::Result<()> {
         self.save(order, key)?;
@@ -372,6 +385,7 @@ impl Orders {
 
     fn remember(&self, order: &Order, how: Ending, key: &SigningKey) -> anyhow::Result<()> {
         let mut list = self.ended(&key.public()?)?;
+        list.written.remove(&order.id);
         let ended = &mut list.ended;
         if ended.iter().any(|ended| ended.id == order.id) {
             return Ok(());

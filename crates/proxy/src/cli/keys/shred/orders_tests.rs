@@ -1,3 +1,4 @@
+use super::super::order::Progress;
 use super::super::plan::{ChosenKey, KeyState, Plan, PlannedKey};
 use super::*;
 
@@ -42,8 +43,8 @@ fn an_order_counts_only_as_it_was_signed_for_its_own_domain() {
         assert!(refused.to_string().contains("at work"), "{refused}");
     }
     assert_eq!(orders.load("acme/alice", public).unwrap(), None);
-    let alice = order("acme/alice");
-    orders.save(&alice, key).unwrap();
+    let mut alice = order("acme/alice");
+    orders.save(&mut alice, key).unwrap();
     let stored = Stored::Order(Box::new(alice));
     assert_eq!(orders.load("acme/alice", public).unwrap(), Some(stored));
 
@@ -68,7 +69,7 @@ fn an_order_counts_only_as_it_was_signed_for_its_own_domain() {
     assert!(orders.load("acme/bob", public).is_err(), "a copy");
     let other = place.directory.path().join("other");
     let (other, _) = SigningKey::open_or_create(&other).unwrap();
-    orders.save(&order("acme/bob"), &other).unwrap();
+    document::write_signed(&copy, &order("acme/bob"), &other).unwrap();
     assert!(orders.load("acme/bob", public).is_err(), "another key");
     fs::remove_file(&copy).unwrap();
     let elsewhere = place.orders("other");
@@ -100,8 +101,8 @@ fn an_order_that_ended_does_not_come_back_with_its_file() {
         let place = Place::new();
         let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
         let _lock = orders.create(key, None).unwrap();
-        let alice = order("acme/alice");
-        orders.save(&alice, key).unwrap();
+        let mut alice = order("acme/alice");
+        orders.save(&mut alice, key).unwrap();
         let file = orders.path("acme/alice");
         let signed = fs::read(&file).unwrap();
         orders.end(&alice, how, key).unwrap();
@@ -116,8 +117,8 @@ fn an_order_that_ended_does_not_come_back_with_its_file() {
         };
         assert_eq!((ended.how, ended.domain.as_str()), (how, "acme/alice"));
         // Another order for the same domain is another one.
-        let again = order("acme/alice");
-        orders.save(&again, key).unwrap();
+        let mut again = order("acme/alice");
+        orders.save(&mut again, key).unwrap();
         let stored = Stored::Order(Box::new(again));
         assert_eq!(orders.load("acme/alice", public).unwrap(), Some(stored));
     }
@@ -128,7 +129,7 @@ fn without_the_list_of_ended_orders_none_is_carried_out() {
     let place = Place::new();
     let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
     let lock = orders.create(key, None).unwrap();
-    orders.save(&order("acme/alice"), key).unwrap();
+    orders.save(&mut order("acme/alice"), key).unwrap();
     drop(lock);
     fs::write(&orders.ended, "forged").unwrap();
     assert!(orders.load("acme/alice", public).is_err());
@@ -161,7 +162,7 @@ fn an_order_that_could_not_be_ended_is_not_begun() {
     let place = Place::new();
     let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
     let _lock = orders.create(key, None).unwrap();
-    orders.save(&order("acme/alice"), key).unwrap();
+    orders.save(&mut order("acme/alice"), key).unwrap();
     assert_eq!(orders.load("acme/bob", public).unwrap(), None);
     fs::remove_file(&orders.ended).unwrap();
     let refused = orders.load("acme/bob", public).unwrap_err().to_string();
@@ -169,26 +170,25 @@ fn an_order_that_could_not_be_ended_is_not_begun() {
 }
 
 #[test]
-fn when_the_list_was_lost_what_is_begun_goes_on_and_what_waits_does_not() {
+fn when_the_list_was_lost_what_is_begun_needs_a_person_and_what_waits_is_taken_back() {
     let place = Place::new();
     let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
     let _lock = orders.create(key, None).unwrap();
-    let (waiting, going) = (order("acme/alice"), begun("acme/bob"));
-    orders.save(&waiting, key).unwrap();
-    orders.save(&going, key).unwrap();
+    let (mut waiting, mut going) = (order("acme/alice"), begun("acme/bob"));
+    orders.save(&mut waiting, key).unwrap();
+    orders.save(&mut going, key).unwrap();
     let refused = orders.begin_again(key).unwrap_err().to_string();
     assert!(refused.contains("there is a list"), "{refused}");
     fs::remove_file(&orders.ended).unwrap();
     orders.begin_again(key).unwrap();
     let found = orders.load("acme/alice", public).unwrap();
     assert!(matches!(found, Some(Stored::Ended(..))), "{found:?}");
-    let stored = Stored::Order(Box::new(going.clone()));
-    assert_eq!(orders.load("acme/bob", public).unwrap(), Some(stored));
+    assert!(cause(&orders, "acme/bob", public).contains("was lost"));
     orders.end(&going, Ending::CarriedOut, key).unwrap();
     // One that is given now is of the new list.
     let mut late = order("acme/alice");
     late.ordered = Moment::now().after(std::time::Duration::from_secs(5));
-    orders.save(&late, key).unwrap();
+    orders.save(&mut late, key).unwrap();
     let stored = Stored::Order(Box::new(late));
     assert_eq!(orders.load("acme/alice", public).unwrap(), Some(stored));
 }
@@ -198,11 +198,11 @@ fn an_order_takes_the_place_of_another_one_without_a_gap() {
     let place = Place::new();
     let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
     let _lock = orders.create(key, None).unwrap();
-    let (first, second) = (order("acme/alice"), order("acme/alice"));
-    orders.save(&first, key).unwrap();
+    let (mut first, mut second) = (order("acme/alice"), order("acme/alice"));
+    orders.save(&mut first, key).unwrap();
     let file = orders.path("acme/alice");
     let earlier = fs::read(&file).unwrap();
-    orders.replace(&first, &second, key).unwrap();
+    orders.replace(&first, &mut second, key).unwrap();
     let stored = Stored::Order(Box::new(second));
     assert_eq!(orders.load("acme/alice", public).unwrap(), Some(stored));
     fs::write(&file, earlier).unwrap();
@@ -215,8 +215,8 @@ fn a_list_that_was_lost_while_no_order_waited_brings_none_back() {
     let place = Place::new();
     let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
     let lock = orders.create(key, None).unwrap();
-    let earlier = order("acme/alice");
-    orders.save(&earlier, key).unwrap();
+    let mut earlier = order("acme/alice");
+    orders.save(&mut earlier, key).unwrap();
     let backup = fs::read(orders.path("acme/alice")).unwrap();
     orders.end(&earlier, Ending::TakenBack, key).unwrap();
     drop(lock);
@@ -226,14 +226,59 @@ fn a_list_that_was_lost_while_no_order_waited_brings_none_back() {
     given.ordered = Moment::now();
     let since = given.ordered.a_second_before();
     let _lock = orders.create(key, Some(since)).unwrap();
-    orders.save(&given, key).unwrap();
+    orders.save(&mut given, key).unwrap();
     fs::write(orders.path("acme/alice"), backup).unwrap();
     let found = orders.load("acme/alice", public).unwrap();
     assert!(matches!(found, Some(Stored::Ended(..))), "{found:?}");
     let stored = Stored::Order(Box::new(given));
     assert_eq!(orders.load("acme/bob", public).unwrap(), Some(stored));
-    // Nor one that was begun, and given up.
-    orders.save(&begun("acme/carol"), key).unwrap();
-    let found = orders.load("acme/carol", public).unwrap();
-    assert!(matches!(found, Some(Stored::Ended(..))), "{found:?}");
+    // One that was begun may be half carried out, or given up.
+    let carol = orders.path("acme/carol");
+    document::write_signed(&carol, &begun("acme/carol"), key).unwrap();
+    assert!(cause(&orders, "acme/carol", public).contains("was lost"));
+}
+
+/// Why the order for a domain needs a person; empty where it does not.
+fn cause(orders: &Orders, domain: &str, public: &PublicKey) -> String {
+    match orders.load(domain, public).unwrap() {
+        Some(Stored::Order(order)) => order.progress.needs_confirmation.unwrap_or_default(),
+        found => panic!("{found:?}"),
+    }
+}
+
+#[test]
+fn an_older_file_of_an_order_needs_a_person_and_so_does_one_of_an_earlier_version() {
+    let place = Place::new();
+    let (orders, key, public) = (place.orders("rig"), &place.key, &place.public);
+    let _lock = orders.create(key, None).unwrap();
+    let mut alice = order("acme/alice");
+    let chosen = &begun("acme/alice").progress.plan.unwrap().keys[0].chosen;
+    alice.keys = vec![chosen.clone()];
+    orders.save(&mut alice, key).unwrap();
+    let file = orders.path("acme/alice");
+    let backup = fs::read(&file).unwrap();
+    alice.progress = Progress {
+        revision: alice.progress.revision,
+        ..begun("acme/alice").progress
+    };
+    orders.save(&mut alice, key).unwrap();
+    assert_eq!(cause(&orders, "acme/alice", public), "");
+    fs::write(&file, &backup).unwrap();
+    assert!(cause(&orders, "acme/alice", public).contains("restored"));
+    let Some(Stored::Order(mut restored)) = orders.load("acme/alice", public).unwrap() else {
+        panic!("no order");
+    };
+    assert!(restored.is_begun(), "it may have been asked for");
+    // Whatever becomes of it, the file counts no more.
+    for _ in 0..2 {
+        orders.save(&mut restored, key).unwrap();
+        fs::write(&file, &backup).unwrap();
+        assert!(cause(&orders, "acme/alice", public).contains("restored"));
+    }
+    let earlier = orders.path("acme/dave");
+    document::write_signed(&earlier, &begun("acme/dave"), key).unwrap();
+    assert_eq!(
+        cause(&orders, "acme/dave", public),
+        super::order::EARLIER_VERSION
+    );
 }

@@ -8,7 +8,6 @@ use sealgate_envelope::{Provider, Wrap};
 use serde::{Deserialize, Serialize};
 
 use super::certificate::DestroyedKey;
-use super::moment::Moment;
 use crate::config::{Config, KeyServiceConfig};
 use crate::scan::key_name::KeyName;
 
@@ -65,25 +64,48 @@ pub(super) fn place_of_file(file: &Path) -> String {
 
 /// What has become of a key. Written down before and after each step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", from = "WrittenState")]
 pub(super) enum KeyState {
-    /// Nothing was asked for.
+    /// It can be used, as far as is known.
     Planned,
     /// Its destruction was asked for, and the answer is not known.
     Asked,
-    /// It was refused, and nothing was done; with the cause.
-    Refused(String),
     /// The zeros in the place of its file are on disk; the file may still be there.
     Overwritten,
-    /// It could not be found any more, and the operator states that it is destroyed.
-    Stated,
     /// It is gone, or going.
     Destroyed(DestroyedKey),
-    /// Its service had confirmed that, and cannot be asked any more; the operator states that it is destroyed.
+    /// Nothing shows what has become of it, and the operator states that it is destroyed; with what was known of it then.
+    ByWord(String),
+}
+
+/// The same as files have it, those of earlier versions, too. These need a confirmation, which finds out what each key is.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WrittenState {
+    Planned,
+    Asked,
+    Refused(#[expect(dead_code, reason = "it was said then")] String),
+    Overwritten,
+    Stated,
+    Destroyed(DestroyedKey),
     OutOfReach(DestroyedKey),
-    /// Its service had confirmed that, and said afterwards that it can be used: somebody has taken the deletion back. Only that
-    /// its service says again that it goes changes this.
-    TakenBack(DestroyedKey),
+    TakenBack(#[expect(dead_code, reason = "it does not count any more")] DestroyedKey),
+    ByWord(String),
+}
+
+impl From<WrittenState> for KeyState {
+    fn from(written: WrittenState) -> Self {
+        match written {
+            WrittenState::Planned => Self::Planned,
+            WrittenState::Asked
+            | WrittenState::Refused(_)
+            | WrittenState::Stated
+            | WrittenState::TakenBack(_) => Self::Asked,
+            WrittenState::Overwritten => Self::Overwritten,
+            WrittenState::Destroyed(key) | WrittenState::OutOfReach(key) => Self::Destroyed(key),
+            WrittenState::ByWord(known) => Self::ByWord(known),
+        }
+    }
 }
 
 /// A key that is to go.
@@ -92,9 +114,12 @@ pub(super) enum KeyState {
 pub(super) struct PlannedKey {
     pub(super) chosen: ChosenKey,
     pub(super) state: KeyState,
-    /// Its destruction was asked for before, although it could be used after that: it may have been heard late.
+    /// Its destruction was asked for at some time: it may be heard late, whatever the key shows.
     #[serde(default)]
     pub(super) was_asked: bool,
+    /// The operator has stated at some time that it is destroyed.
+    #[serde(default)]
+    pub(super) was_stated: bool,
 }
 
 impl PlannedKey {
@@ -103,6 +128,7 @@ impl PlannedKey {
             chosen,
             state: KeyState::Planned,
             was_asked: false,
+            was_stated: false,
         }
     }
 
@@ -113,7 +139,7 @@ impl PlannedKey {
 
     /// Whether it may be gone.
     pub(super) fn may_be_gone(&self) -> bool {
-        !matches!(self.state, KeyState::Planned | KeyState::Refused(_))
+        self.state != KeyState::Planned
     }
 
     /// Whether its destruction was asked for at any time, so that it may be gone by now.
@@ -123,7 +149,7 @@ impl PlannedKey {
 
     /// Whether nobody is asked about it any more, by the operator's word.
     pub(super) fn is_not_asked(&self) -> bool {
-        matches!(self.state, KeyState::Stated | KeyState::OutOfReach(_))
+        matches!(self.state, KeyState::ByWord(_))
     }
 
     /// The key file that it lies in, if it does.
@@ -168,12 +194,6 @@ impl Plan {
         self.keys.iter().any(|planned| planned.chosen.key == *key)
     }
 
-    /// How many keys are still to go.
-    pub(super) fn left(&self) -> usize {
-        let left = self.keys.iter().filter(|key| !key.may_be_gone());
-        left.count()
-    }
-
     /// The keys that nobody is asked about any more.
     pub(super) fn not_asked(&self) -> Vec<KeyName> {
         let keys = self.keys.iter().filter(|key| key.is_not_asked());
@@ -187,15 +207,6 @@ impl Plan {
             keys: keys.map(PlannedKey::new).collect(),
             ..Self::default()
         }
-    }
-
-    /// From when the destruction of each key is final.
-    pub(super) fn dates(&self) -> Vec<Moment> {
-        let destroyed = self.keys.iter().filter_map(|key| match &key.state {
-            KeyState::Destroyed(destroyed) => Some(destroyed.final_from),
-            _ => None,
-        });
-        destroyed.collect()
     }
 
     /// Whether any key may be gone.

@@ -9,12 +9,11 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use http::{Method, StatusCode};
 use sealgate_envelope::key_service::{EncryptionContext, KeyService, failure_of};
 use sealgate_envelope::records::{MAXIMUM_RECORD_LENGTH, RegistryRecord, registry_name};
-use sealgate_envelope::{Domain, KeyServiceFailure, Place, Provider, Wrap};
+use sealgate_envelope::{Domain, KeyServiceFailure, Place, Wrap};
 
-use super::certificate::{DestroyedKey, ObjectsTried};
-use super::destroy::{self, Condition, detailed};
-use super::moment::Moment;
-use super::plan::{ChosenKey, KeptWrap, KeyState, Plan, PlannedKey, SampledObject, StoredVersion};
+use super::certificate::ObjectsTried;
+use super::destroy::detailed;
+use super::plan::{KeptWrap, Plan, SampledObject, StoredVersion};
 use crate::cli::permit;
 use crate::gateway::Gateway;
 use crate::object::{SealedHead, version_query};
@@ -110,38 +109,19 @@ fn name_of(domain: &Domain) -> String {
     domain.as_str().to_owned()
 }
 
-/// What a look at keys and sample shows.
-#[derive(Debug)]
-pub(super) enum Proof {
-    /// Nothing opens.
-    Shown(ObjectsTried),
-    /// The key in this place can be used again, or something opens; with what is wrong.
-    Alive(Option<usize>, String),
-}
-
-/// Tries everything: that each key service says that its key is gone, and that neither the kept wraps of the sample open nor
-/// what is stored. The dates of deletions are taken anew, since somebody may have taken one back and given another.
+/// That neither the kept wraps of the sample open nor what is stored.
 ///
 /// # Errors
 ///
-/// Where nobody can tell.
-pub(super) async fn tried(
-    gateway: &Arc<Gateway>,
-    plan: &mut Plan,
-    waiting_days: u8,
-) -> anyhow::Result<Proof> {
-    for (place, key) in plan.keys.iter_mut().enumerate() {
-        if let Some(alive) = ask_again(gateway, key, waiting_days).await? {
-            return Ok(Proof::Alive(Some(place), alive));
-        }
-    }
+/// Where something opens, or nobody can tell.
+pub(super) async fn refused(gateway: &Arc<Gateway>, plan: &Plan) -> anyhow::Result<ObjectsTried> {
     let not_asked: Vec<KeyName> = plan.not_asked();
     let (mut refused, mut not_tried, mut deleted) = (0, 0, 0);
     for object in &plan.sample {
         let shown = format!("{}/{}", object.version.bucket, object.version.key);
         let kept = try_kept_wraps(&gateway.key_services, object, &not_asked).await;
         match kept.with_context(|| format!("whether {shown} still opens cannot be found out"))? {
-            Kept::Opens => return Ok(Proof::Alive(None, format!("{shown} still opens"))),
+            Kept::Opens => bail!("{shown} still opens"),
             Kept::Refused => refused += 1,
             Kept::NotTried => not_tried += 1,
         }
@@ -149,75 +129,19 @@ pub(super) async fn tried(
             Opening::Refused => {}
             // The wraps that it had refuse, whatever is put in its place.
             Opening::Deleted | Opening::Replaced(_) => deleted += 1,
-            Opening::Opened(_) => {
-                return Ok(Proof::Alive(None, format!("{shown} still opens")));
-            }
+            Opening::Opened(_) => bail!("{shown} still opens"),
             Opening::Unknown(cause) => {
                 bail!("whether {shown} still opens cannot be found out: {cause}")
             }
         }
     }
-    Ok(Proof::Shown(ObjectsTried {
+    Ok(ObjectsTried {
         seen: plan.objects,
         opened_before: plan.sample.len() as u64,
         refused_after: refused,
         not_tried,
         deleted,
-    }))
-}
-
-/// What a key service says of its key now. Where that can be used, what is wrong.
-async fn ask_again(
-    gateway: &Gateway,
-    key: &mut PlannedKey,
-    waiting_days: u8,
-) -> anyhow::Result<Option<String>> {
-    let (Some(name), KeyState::Destroyed(destroyed)) = (&key.chosen.key_service, &mut key.state)
-    else {
-        return Ok(None);
-    };
-    let place = gateway.config.key_service_place(name);
-    let service = place.and_then(|place| gateway.key_services.get(place));
-    let service = service.with_context(|| format!("no key service {name}"))?;
-    // A key file has been looked at by who destroys it.
-    if service.provider() == Provider::Local {
-        return Ok(None);
-    }
-    still_going(service.as_ref(), &key.chosen, destroyed, waiting_days).await
-}
-
-async fn still_going(
-    service: &dyn KeyService,
-    chosen: &ChosenKey,
-    destroyed: &mut DestroyedKey,
-    waiting_days: u8,
-) -> anyhow::Result<Option<String>> {
-    let name = chosen.service();
-    match destroy::condition(service, chosen).await {
-        Condition::Going => {}
-        // Its service has confirmed to us that it deleted exactly this key. AWS KMS keeps it until the date.
-        Condition::Missing if service.provider() != Provider::AwsKms => return Ok(None),
-        Condition::Missing if destroyed.final_from <= Moment::now() => return Ok(None),
-        Condition::Missing => bail!(
-            "the key service {name} has no key {}, and AWS KMS keeps one whose deletion is scheduled until the date, {}: these credentials, or the endpoint, are of another place. Nothing is shown by that; run this again with those that it began with",
-            chosen.full_name,
-            destroyed.final_from
-        ),
-        Condition::Usable => {
-            return Ok(Some(format!(
-                "the key service {name} says that its key can still be used"
-            )));
-        }
-        Condition::Zeros => bail!("a key service with a file"),
-        Condition::Unknown(cause) => {
-            bail!("what has become of the key of {name} cannot be found out: {cause}")
-        }
-    }
-    // Of a key whose deletion is scheduled this only tells the date.
-    let deletion = service.schedule_deletion(waiting_days).await;
-    let deletion = deletion.map_err(|error| detailed(&error))?;
-    destroyed.final_from = Moment::from_milliseconds(deletion.final_from);
-    Ok(None)
+    })
 }
 
 /// What became of the wraps that an object had when it opened before.

@@ -107,37 +107,50 @@ pub(super) fn planned(domain: &str, looked: &Looked) -> (Value, String) {
     (document, lines.join("\n"))
 }
 
-/// What is shown before it is confirmed: exactly the keys that go.
-pub(super) fn to_confirm(order: &Order, plan: &Plan, keys: &[&PlannedKey]) -> String {
+/// What would become of each key: exactly what a confirmation counts for.
+pub(super) fn keys_to_confirm(order: &Order, plan: &Plan) -> Vec<String> {
+    let keys = plan.keys.iter().map(|key| {
+        let PlannedKey { chosen, state, .. } = key;
+        let state = match state {
+            KeyState::Planned if key.was_asked => {
+                " [to be destroyed; it was asked for before, and can be used]".to_owned()
+            }
+            KeyState::Planned => " [to be destroyed]".to_owned(),
+            KeyState::Asked | KeyState::Overwritten => {
+                " [its file holds zeros, or is gone]".to_owned()
+            }
+            KeyState::Destroyed(destroyed) if destroyed.final_from > Moment::now() => {
+                format!(" [done, final from {}]", destroyed.final_from)
+            }
+            KeyState::Destroyed(_) => " [done]".to_owned(),
+            KeyState::ByWord(known) => format!(" [NOT CONFIRMED: {known}]"),
+        };
+        format!(
+            "  {}: {} ({}) at {}{state}",
+            chosen.service(),
+            chosen.full_name,
+            chosen.key,
+            chosen.place
+        )
+    });
+    let stated = order.stated.iter();
+    let stated = stated.map(|key| format!("  destroyed already, as you state: {key}"));
+    keys.chain(stated).collect()
+}
+
+/// What is shown before it is confirmed.
+pub(super) fn to_confirm(order: &Order, plan: &Plan) -> String {
     let mut lines = vec![format!(
         "this destroys for ever, so that nothing of {} opens any more ({} objects in {}):",
         order.domain,
         plan.objects,
         plan.buckets.join(", ")
     )];
-    for PlannedKey { chosen, state, .. } in keys {
-        let state = match state {
-            KeyState::Destroyed(_) => " [done]",
-            KeyState::OutOfReach(_) => {
-                " [done, and its service can be asked no more, as you state]"
-            }
-            KeyState::Asked | KeyState::Overwritten => " [begun]",
-            KeyState::TakenBack(_) => " [done, and taken back]",
-            KeyState::Stated => " [not confirmed]",
-            KeyState::Planned | KeyState::Refused(_) => "",
-        };
-        lines.push(format!(
-            "  {}: {} ({}) at {}{state}",
-            chosen.service(),
-            chosen.full_name,
-            chosen.key,
-            chosen.place
-        ));
-    }
-    for key in &order.stated {
-        lines.push(format!("  destroyed already, as you state: {key}"));
-    }
+    lines.extend(keys_to_confirm(order, plan));
     lines.extend(plan.notes.iter().map(|note| format!("  note: {note}")));
+    if let Some(cause) = &order.progress.needs_confirmation {
+        lines.push(format!("  it has to be confirmed, since {cause}"));
+    }
     lines.join("\n")
 }
 
@@ -194,7 +207,7 @@ pub(super) fn listing(orders: Vec<anyhow::Result<Stored>>) -> (Value, String, bo
     for order in orders {
         match order {
             Ok(Stored::Order(order)) => {
-                let state = order.stage().name();
+                let state = order.stage();
                 let keys: Vec<_> = order.keys.iter().map(|key| &key.key).collect();
                 lines.push(format!(
                     "{}: {state}, not before {}, ordered {} by {}, certificate {}",
@@ -204,6 +217,9 @@ pub(super) fn listing(orders: Vec<anyhow::Result<Stored>>) -> (Value, String, bo
                     order.ordered_by,
                     order.certificate.display()
                 ));
+                if let Some(cause) = &order.progress.needs_confirmation {
+                    lines.push(format!("  confirm it with --domain: {cause}"));
+                }
                 for key in &order.keys {
                     let (service, full_name) = (key.service(), &key.full_name);
                     lines.push(format!("  {service}: {full_name} ({})", key.key));
@@ -211,6 +227,7 @@ pub(super) fn listing(orders: Vec<anyhow::Result<Stored>>) -> (Value, String, bo
                 documents.push(json!({
                     "domain": order.domain,
                     "state": state,
+                    "cause": order.progress.needs_confirmation,
                     "keys": keys,
                     "not_before": order.not_before,
                     "ordered": order.ordered,

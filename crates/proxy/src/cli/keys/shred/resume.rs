@@ -3,23 +3,20 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 use sealgate_envelope::key_service::KeyService;
-use sealgate_envelope::key_service::local::LocalKeyService;
 
 use super::carry_out::Work;
 use super::destroy::{self, Condition};
-use super::fate::{self, Circumstances, Next};
+use super::fate::{self, Next};
 use super::known::{self, RecoveryFile};
 use super::moment::Moment;
 use super::order::Order;
 use super::plan::{KeyState, PlannedKey};
-use super::report;
-use super::settle::CONSISTENCY;
 use crate::cli::passphrase::PassphraseArgument;
 use crate::config::Config;
 
-/// What a key of the order shows of itself now.
+/// What a key of the order shows of itself now. Only asks.
 pub(super) async fn condition_of(
     config: &Config,
     passphrase: &PassphraseArgument,
@@ -28,27 +25,22 @@ pub(super) async fn condition_of(
     key: &PlannedKey,
 ) -> Condition {
     if let Some(file) = key.file(config, order.recovery_key.as_ref()) {
-        let mut cause = None;
-        let found = destroy::condition_of_file(&file, || match &key.chosen.key_service {
-            Some(_) => LocalKeyService::is_in_file(&file, &key.chosen.full_name),
-            None => known::open_recovery(&file, passphrase, config)
-                .and_then(|key| RecoveryFile::of(&key))
-                .map_or_else(
-                    |error| {
-                        cause = Some(error);
-                        false
-                    },
-                    |file| file.name == key.chosen.key,
-                ),
+        return destroy::condition_of_file(&file, || {
+            if key.chosen.key_service.is_some() {
+                return destroy::content_of_key_file(&file, &key.chosen.full_name);
+            }
+            let opened = known::open_recovery(&file, passphrase, config)
+                .and_then(|opened| RecoveryFile::of(&opened));
+            match opened {
+                Ok(found) if found.name == key.chosen.key => Condition::Usable,
+                Ok(found) => Condition::Other(found.name.to_string()),
+                // Without its passphrase it may be the key, whole.
+                Err(error) => Condition::Unknown(format!(
+                    "{} is there, and cannot be opened to see whether it is the key: {error:#}",
+                    file.display()
+                )),
+            }
         });
-        return match (found, cause) {
-            // Without its passphrase it may be the key, whole.
-            (Condition::Unknown(_), Some(error)) => Condition::Unknown(format!(
-                "{} is there, and cannot be opened to see whether it is the key: {error:#}. If another file lies there by now, move that away",
-                file.display()
-            )),
-            (found, _) => found,
-        };
     }
     let place = key.chosen.key_service.as_deref();
     let place = place.and_then(|name| config.key_service_place(name));
@@ -58,161 +50,106 @@ pub(super) async fn condition_of(
     }
 }
 
+/// Writes down in the order what a key shows of itself: the state that follows, and, where that is not the straight course, why
+/// a person has to confirm whatever is destroyed from now on. Returns that cause.
+pub(super) fn learn(
+    order: &mut Order,
+    place: usize,
+    found: &Condition,
+) -> anyhow::Result<Option<String>> {
+    let key = order.planned(place)?.clone();
+    let is_stated = order.stated.contains(&key.chosen.key);
+    let cause = (!fate::is_on_course(&key, found, is_stated)).then(|| deviation(&key, found));
+    if let Some(cause) = &cause {
+        order.mark(cause);
+    }
+    let state = match fate::next(&key, found, is_stated) {
+        Next::Keep | Next::Stop => key.state.clone(),
+        Next::Planned => KeyState::Planned,
+        Next::Going(deletion) => KeyState::Destroyed(destroy::going(&key.chosen, &deletion)),
+        Next::ByWord => KeyState::ByWord(fate::history(&key)),
+    };
+    let planned = order.planned(place)?;
+    planned.was_asked = key.was_ever_asked();
+    planned.was_stated |= is_stated;
+    planned.state = state;
+    // What shows itself needs nobody's word.
+    if matches!(found, Condition::Usable | Condition::Going(_)) {
+        order.stated.retain(|stated| *stated != key.chosen.key);
+    }
+    Ok(cause)
+}
+
+/// What is said of a key that is not on the straight course.
+fn deviation(key: &PlannedKey, found: &Condition) -> String {
+    let (service, full_name) = (key.chosen.service(), &key.chosen.full_name);
+    let what = match (&key.state, found) {
+        (KeyState::Destroyed(_), Condition::Usable) => {
+            "its deletion was confirmed, and it can be used: somebody has taken the deletion back"
+                .to_owned()
+        }
+        (_, Condition::Usable) => {
+            "its destruction was asked for, and it can be used: nobody has heard, or somebody has brought it back"
+                .to_owned()
+        }
+        (KeyState::Destroyed(destroyed), Condition::Going(_)) => format!(
+            "{found}, and {} is written down: somebody has taken the deletion back and given it again",
+            destroyed.final_from
+        ),
+        (_, Condition::Going(_)) => format!("{}; now {found}", fate::history(key)),
+        _ => format!("{}, and nobody can tell what it is now: {found}", fate::history(key)),
+    };
+    format!("{service}: {full_name}: {what}")
+}
+
 impl Work<'_> {
-    /// Finds out what has become of each key that may be gone. Afterwards no answer is open: a key that can be used is one of
-    /// which nothing was asked, so that everything is looked at again before it is.
+    /// Finds out what each key of the order is now, and writes it down. Afterwards no answer is open.
     ///
     /// # Errors
     ///
-    /// Where nobody can tell, or a deletion was taken back in its service; with the ways out.
+    /// Where nobody can tell; and, unless a person is asked in this run, where any key is not on the straight course.
     pub(super) async fn find_out(&self, order: &mut Order) -> anyhow::Result<()> {
-        let is_confirmed = |key: &PlannedKey| {
-            matches!(
-                key.state,
-                KeyState::Destroyed(_) | KeyState::OutOfReach(_) | KeyState::TakenBack(_)
-            )
-        };
-        // What is still to go decides how much has to be known of what was confirmed; and what the operator says of keys that
-        // nobody has asked for counts where others are gone, and no look can tell any more.
-        let rounds: [&dyn Fn(&PlannedKey) -> bool; 3] = [
-            &|key| key.was_ever_asked() && !is_confirmed(key),
-            &is_confirmed,
-            &|key| !key.was_ever_asked(),
-        ];
-        for is_of_round in rounds {
-            for place in 0..order.plan()?.keys.len() {
-                let key = order.planned(place)?.clone();
-                let has_question = key.was_ever_asked() || order.stated.contains(&key.chosen.key);
-                if order.is_begun() && is_of_round(&key) && has_question {
-                    self.find_out_about(order, place, &key).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn find_out_about(
-        &self,
-        order: &mut Order,
-        place: usize,
-        key: &PlannedKey,
-    ) -> anyhow::Result<()> {
-        let file = key.file(self.config, order.recovery_key.as_ref());
         // Of all, and not by way of a client that stands for one that is gone.
         let services = known::key_services(self.config, Some(&order.plan()?.as_planned())).await?;
-        let found = condition_of(self.config, self.passphrase, order, &services, key).await;
-        let others_are_left = order.plan()?.keys.iter().any(|key| !key.may_be_gone());
-        let circumstances = Circumstances {
-            is_stated: order.stated.contains(&key.chosen.key),
-            is_in_file: file.is_some(),
-            others_are_left,
-        };
-        // What shows itself needs nobody's word.
-        if matches!(found, Condition::Usable | Condition::Going) {
-            order.stated.retain(|stated| *stated != key.chosen.key);
+        let mut stop = None;
+        for place in 0..order.plan()?.keys.len() {
+            let key = order.planned(place)?.clone();
+            let found = condition_of(self.config, self.passphrase, order, &services, &key).await;
+            let is_stated = order.stated.contains(&key.chosen.key);
+            if fate::next(&key, &found, is_stated) == Next::Stop {
+                stop = stop.or_else(|| Some(not_known(order, &key, &found)));
+            }
+            if learn(order, place, &found)?.is_some() {
+                self.save(order)?;
+            }
         }
-        match fate::next(key, &found, circumstances) {
-            Next::Keep => Ok(()),
-            Next::PlanAgain => self.plan_again(order, place, key),
-            Next::AskAgain => {
-                // Whatever gateways have cached since, and a client that stands for it, counts no more.
-                order.progress.unsettle();
-                self.set_asked(order, place)?;
-                let gateway = self.gateway(order).await?;
-                self.ask_to_destroy(order, place, key, &gateway).await
-            }
-            Next::OverwriteAgain => {
-                let file = file.context("zeros without a file")?;
-                self.destroy_file(order, place, &file, &mut None)
-            }
-            Next::Confirmed => match &key.state {
-                KeyState::OutOfReach(destroyed) | KeyState::TakenBack(destroyed) => {
-                    order.progress.unsettle();
-                    self.set(order, place, KeyState::Destroyed(destroyed.clone()))
-                }
-                _ => Ok(()),
-            },
-            Next::Stated => self.set(order, place, KeyState::Stated),
-            Next::OutOfReach => match &key.state {
-                KeyState::Destroyed(destroyed) => {
-                    self.set(order, place, KeyState::OutOfReach(destroyed.clone()))
-                }
-                _ => Ok(()),
-            },
-            Next::TakenBack => self.is_taken_back(order, place, key, others_are_left),
-            Next::Stop(found) => bail!("{}", not_known(order, key, &found)),
+        self.require_straight_course(order)?;
+        match stop {
+            Some(cause) => bail!("{cause}"),
+            None => self.save(order),
         }
     }
 
-    /// Of a deletion that its service had confirmed, and of a key that can be used. Right after it was asked for, not all of
-    /// AWS KMS may know: then, where nothing else is still to go, it is waited for.
-    fn is_taken_back(
-        &self,
-        order: &mut Order,
-        place: usize,
-        key: &PlannedKey,
-        others_are_left: bool,
-    ) -> anyhow::Result<()> {
-        let is_fresh = match &key.state {
-            KeyState::Destroyed(destroyed) => destroyed.done.after(CONSISTENCY) > Moment::now(),
-            _ => false,
-        };
-        if is_fresh && !others_are_left && order.progress.settled.is_none() {
-            return Ok(());
-        }
-        self.note_taken_back(order, Some(place))?;
-        bail!("{}", taken_back(order, Some(place), CAN_BE_USED))
-    }
-
-    /// Writes down that a deletion was taken back: later runs, which may hear nothing of the key, must not forget it.
-    pub(super) fn note_taken_back(
-        &self,
-        order: &mut Order,
-        place: Option<usize>,
-    ) -> anyhow::Result<()> {
-        if let Some(place) = place {
-            let key = order.planned(place)?;
-            if let KeyState::Destroyed(destroyed) | KeyState::OutOfReach(destroyed) = &key.state {
-                key.state = KeyState::TakenBack(destroyed.clone());
-            }
-        }
-        order.progress.unsettle();
-        self.save(order)
-    }
-
-    /// With a key that was asked for, or destroyed, and can be used: somebody has brought it back, or nobody has heard.
-    fn plan_again(&self, order: &mut Order, place: usize, key: &PlannedKey) -> anyhow::Result<()> {
-        let (service, full_name) = (key.chosen.service(), &key.chosen.full_name);
-        order.progress.unsettle();
-        order.planned(place)?.was_asked = true;
-        self.set(order, place, KeyState::Planned)?;
-        let domain = &order.domain;
+    /// That nothing of the order needs a person, unless one is asked in this run.
+    pub(super) fn require_straight_course(&self, order: &Order) -> anyhow::Result<()> {
+        let needed = order.progress.needs_confirmation.as_ref();
         ensure!(
-            self.is_attended,
-            "{service}: {full_name} can be used, although its destruction was asked for before: nobody has heard, or somebody has brought it back. A timer destroys nothing against that: confirm the order once more, with --domain {domain} --confirm {domain}, or end it with --cancel {domain}"
+            needed.is_none() || self.confirm.is_some(),
+            "{}",
+            to_confirm(order)
         );
-        report::tell(&format!(
-            "{service}: {full_name} can be used, so it is not destroyed"
-        ));
         Ok(())
     }
 }
 
-/// What is wrong with a key that was destroyed.
-const CAN_BE_USED: &str = "its service says that the key can still be used";
-
-/// What is said where a deletion was confirmed, and the key in this place, or an object, opens.
-pub(super) fn taken_back(order: &Order, place: Option<usize>, cause: &str) -> String {
-    let keys = order.progress.plan.iter().flat_map(|plan| &plan.keys);
-    let key = place.and_then(|place| keys.clone().nth(place));
-    let of_key = key.map(|key| {
-        let (service, full_name) = (key.chosen.service(), &key.chosen.full_name);
-        format!("{service}: {full_name}: ")
-    });
+/// What is said where a person is needed.
+pub(super) fn to_confirm(order: &Order) -> String {
+    let cause = order.progress.needs_confirmation.as_deref();
     format!(
-        "{}{cause}, and its deletion was confirmed before: somebody has taken the deletion back in the key service, or, if it was asked for only minutes ago, not all of the service knows of it yet. Nothing more is destroyed against that. Have the key deleted there and run this again. {}",
-        of_key.unwrap_or_default(),
-        ways_out(order)
+        "{}. A timer destroys nothing against that: run `sealgate keys shred --domain {domain} --confirm {domain}`, which finds out what each key is, looks again, and shows what would be destroyed. {}",
+        cause.unwrap_or_default(),
+        ways_out(order),
+        domain = order.domain
     )
 }
 
@@ -239,14 +176,10 @@ pub(super) fn ways_out(order: &Order) -> String {
 /// What is said of a key of which nobody can tell what came of its destruction.
 fn not_known(order: &Order, key: &PlannedKey, found: &Condition) -> String {
     let (domain, chosen) = (&order.domain, &key.chosen);
-    let what = match &key.state {
-        KeyState::Asked => "was asked for, and whether that was heard is not known",
-        _ => "was confirmed, and whether it was taken back since cannot be found out",
-    };
     format!(
-        "the destruction of the key of {} {what}: {found}. Until it is, nothing else is done. Run this again with what it began with: the same account, token and server, and the medium of a key file; if {} can be used then, everything is looked at again. If you know that it is destroyed, with all copies, run `sealgate keys shred --domain {domain} --destroyed '{}'`: the certificate says that it is not confirmed",
+        "the key of {}: {}; what it is now cannot be found out: {found}. Until it is, nothing else is done. Run this again with what it began with: the same account, token and server, and the medium and the passphrase of a key file. If you know that it is destroyed, with all copies, run `sealgate keys shred --domain {domain} --destroyed '{}'`: the certificate says that it is not confirmed",
         chosen.service(),
-        chosen.full_name,
+        fate::history(key),
         chosen.key
     )
 }

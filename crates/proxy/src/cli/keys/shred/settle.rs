@@ -2,22 +2,24 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{bail, ensure};
 
 use super::carry_out::Work;
 use super::certificate::ObjectsTried;
+use super::destroy::{self, Condition};
+use super::fate;
 use super::moment::Moment;
 use super::order::Order;
 use super::plan::{KeyState, Plan, PlannedKey};
-use super::proof::{self, Proof};
-use super::{report, resume};
+use super::{known, proof, report, resume};
+use crate::scan::key_name::KeyName;
 
 /// How long a key service may go on opening after it has taken a deletion: AWS KMS is eventually consistent.
 const SETTLING: Duration = Duration::from_mins(3);
 
 /// How long AWS KMS itself has to refuse without an interruption before gateways drop what they have cached. Its documentation
 /// says of changes of a key's state that they reach all of it within seconds, or a few minutes.
-pub(super) const CONSISTENCY: Duration = Duration::from_mins(5);
+const CONSISTENCY: Duration = Duration::from_mins(5);
 
 /// The pause between attempts meanwhile.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -81,12 +83,22 @@ impl Stillness {
     }
 }
 
+/// What comes of asking for everything once.
+#[derive(Debug)]
+pub(super) enum Pass {
+    /// Each key that was asked for gave the answer that is written down, and nothing opens.
+    Refused {
+        asked: Vec<KeyName>,
+        objects: ObjectsTried,
+    },
+    /// A key gave another answer, which is written down now; with what is to be said.
+    TakenBack(String),
+}
+
 impl Work<'_> {
-    /// Until each key service refuses, and has done so for as long as it may take to be told everywhere.
-    pub(super) async fn settle(&self, order: &mut Order) -> anyhow::Result<()> {
-        if order.progress.settled.is_some() {
-            return Ok(());
-        }
+    /// Until each key service refuses, and has done so, with the same answers, for as long as it may take to be told everywhere.
+    /// The keys as they were written down then.
+    pub(super) async fn settle(&self, order: &mut Order) -> anyhow::Result<Vec<PlannedKey>> {
         let needed = consistency(order.plan()?);
         if !needed.is_zero() {
             report::tell(&format!(
@@ -94,76 +106,29 @@ impl Work<'_> {
                 needed.as_secs() / 60
             ));
         }
-        self.until_refused(order, needed).await?;
-        order.progress.settled = Some(Moment::now());
-        self.save(order)
-    }
-
-    /// Tries until nothing opens, or until it takes too long. None where the date of a deletion has changed since the key
-    /// services refused, so that everything behind that is to be done again.
-    pub(super) async fn until_shown(
-        &self,
-        order: &mut Order,
-    ) -> anyhow::Result<Option<ObjectsTried>> {
-        self.until_refused(order, Duration::ZERO).await
-    }
-
-    async fn until_refused(
-        &self,
-        order: &mut Order,
-        needed: Duration,
-    ) -> anyhow::Result<Option<ObjectsTried>> {
-        let has_settled = order.progress.settled.is_some();
         let mut stillness = Stillness::new(needed, Instant::now());
         let mut is_announced = false;
         loop {
-            let gateway = self.gateway(order).await?;
-            let days = order.waiting_days;
-            let plan = order.progress.plan.as_mut().context("nothing is planned")?;
-            let dates = plan.dates();
-            let tried = proof::tried(&gateway, plan, days).await;
-            let has_changed = plan.dates() != dates;
-            let mut alive = None;
-            let error = match tried {
-                Ok(Proof::Shown(_)) if has_changed => {
-                    if has_settled {
-                        report::tell(
-                            "the date of a deletion has changed: somebody has taken it back in the key service and given it again. What gateways may have cached meanwhile is dropped once more",
-                        );
-                        order.progress.unsettle();
-                    }
-                    self.save(order)?;
-                    if has_settled {
-                        return Ok(None);
-                    }
-                    anyhow::Error::msg("the date of a deletion has changed")
-                }
-                Ok(Proof::Shown(tried)) => match stillness.refused(Instant::now()) {
-                    Verdict::Enough => return Ok(Some(tried)),
+            let (verdict, error) = match self.ask_all(order).await {
+                Ok(Pass::Refused { .. }) => match stillness.refused(Instant::now()) {
+                    Verdict::Enough => return Ok(order.plan()?.keys.clone()),
                     Verdict::Wait => {
                         tokio::time::sleep(PAUSE).await;
                         continue;
                     }
                     Verdict::TooLong => {
-                        bail!("the keys are destroyed, and their service refuses now and then only; run this again to wait once more")
+                        bail!(
+                            "the keys are destroyed, and their service refuses now and then only; run this again to wait once more"
+                        )
                     }
                 },
-                Ok(Proof::Alive(place, cause)) => {
-                    let taken_back = resume::taken_back(order, place, &cause);
-                    if has_settled {
-                        self.note_taken_back(order, place)?;
-                        bail!("{taken_back}");
-                    }
-                    alive = Some(place);
-                    anyhow::Error::msg(taken_back)
-                }
-                Err(error) => error.context("the keys are destroyed, and that nothing opens could not be shown; run this again to try once more. If a key service is gone for good, end the order with your own word: the same command with --destroyed KEY for each of its keys, which the certificate calls not confirmed"),
+                Ok(Pass::TakenBack(cause)) => bail!("{cause}"),
+                Err(error) => (stillness.interrupted(Instant::now()), error),
             };
-            if stillness.interrupted(Instant::now()) == Verdict::TooLong {
-                if let Some(place) = alive {
-                    self.note_taken_back(order, place)?;
-                }
-                return Err(error);
+            if verdict == Verdict::TooLong {
+                order.mark(format!("that nothing opens could not be shown: {error:#}"));
+                self.save(order)?;
+                return Err(error.context("the keys are destroyed, and that nothing opens could not be shown; run this again to try once more. If a key service is gone for good, end the order with your own word: the same command with --destroyed KEY for each of its keys, which the certificate calls not confirmed"));
             }
             if !is_announced {
                 is_announced = true;
@@ -176,13 +141,79 @@ impl Work<'_> {
             tokio::time::sleep(PAUSE).await;
         }
     }
+
+    /// Asks for each key once, and tries the sample. A key that gives another answer than what is written down is written down
+    /// so, and needs a person; only right after its deletion, while not all of its service may know of it, it is waited for.
+    ///
+    /// # Errors
+    ///
+    /// Where something opens still, or nobody can tell.
+    pub(super) async fn ask_all(&self, order: &mut Order) -> anyhow::Result<Pass> {
+        let services = known::key_services(self.config, Some(&order.plan()?.as_planned())).await?;
+        let mut asked = Vec::new();
+        for place in 0..order.plan()?.keys.len() {
+            let key = order.planned(place)?.clone();
+            let KeyState::Destroyed(destroyed) = &key.state else {
+                ensure!(
+                    key.is_not_asked(),
+                    "{} was not destroyed",
+                    key.chosen.full_name
+                );
+                continue;
+            };
+            let found =
+                resume::condition_of(self.config, self.passphrase, order, &services, &key).await;
+            // By the operator's word nothing is certified, and what is written down decides.
+            let is_same = fate::is_on_course(
+                &PlannedKey {
+                    was_stated: false,
+                    ..key.clone()
+                },
+                &found,
+                false,
+            );
+            if is_same {
+                asked.push(key.chosen.key.clone());
+                continue;
+            }
+            let is_fresh = destroyed.done.after(CONSISTENCY) > Moment::now();
+            match &found {
+                Condition::Going(deletion) if is_fresh => {
+                    let date = destroy::date_of(deletion);
+                    if let KeyState::Destroyed(destroyed) = &mut order.planned(place)?.state {
+                        destroyed.final_from = date;
+                    }
+                    self.save(order)?;
+                    bail!("its service says another date than before: {date}");
+                }
+                Condition::Usable if is_fresh => {
+                    bail!(
+                        "{}: its service says that the key can be used",
+                        key.chosen.service()
+                    )
+                }
+                Condition::Usable | Condition::Going(_) => {
+                    resume::learn(order, place, &found)?;
+                    self.save(order)?;
+                    return Ok(Pass::TakenBack(resume::to_confirm(order)));
+                }
+                found => bail!(
+                    "what has become of the key of {} cannot be found out: {found}",
+                    key.chosen.service()
+                ),
+            }
+        }
+        let gateway = self.gateway(order).await?;
+        let objects = proof::refused(&gateway, order.plan()?).await?;
+        Ok(Pass::Refused { asked, objects })
+    }
 }
 
 /// How long the key services of these keys have to refuse without an interruption. AWS KMS is eventually consistent, and each
 /// of its servers by itself: one that refuses us may not be the one that a gateway asks.
 fn consistency(plan: &Plan) -> Duration {
     let is_at_aws = |key: &PlannedKey| match &key.state {
-        KeyState::Destroyed(destroyed) | KeyState::OutOfReach(destroyed) => {
+        KeyState::Destroyed(destroyed) => {
             destroyed.key.is_at_aws_kms() && destroyed.not_covered.is_none()
         }
         _ => false,
