@@ -52,14 +52,7 @@ pub(crate) fn read<T: DeserializeOwned + Serialize>(
     text: &str,
     limit: usize,
 ) -> Result<T, CanonicalError> {
-    if text.len() > limit {
-        return Err(CanonicalError::TooLong {
-            length: text.len(),
-            limit,
-        });
-    }
-    let document: T =
-        serde_json::from_str(text).map_err(|error| CanonicalError::Malformed(error.to_string()))?;
+    let document: T = read_lenient(text, limit)?;
     if write(&document)? == text {
         Ok(document)
     } else {

@@ -26,11 +26,11 @@ pub(crate) struct WebClient {
 }
 
 impl WebClient {
-    /// Contacts nobody yet.
+    /// Contacts nobody yet. Up to `idle` connections are kept between exchanges.
     ///
     /// # Errors
     /// Where the file of certificate authorities can't be used.
-    pub(crate) fn new(address: &WebAddress) -> anyhow::Result<Self> {
+    pub(crate) fn new(address: &WebAddress, idle: usize) -> anyhow::Result<Self> {
         let tls = upstream::client_config(address.ca_file.as_deref(), None)?;
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
@@ -42,7 +42,9 @@ impl WebClient {
             .wrap_connector(connector);
         Ok(Self {
             address: address.clone(),
-            client: Client::builder(TokioExecutor::new()).build(connector),
+            client: Client::builder(TokioExecutor::new())
+                .pool_max_idle_per_host(idle)
+                .build(connector),
         })
     }
 

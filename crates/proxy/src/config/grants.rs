@@ -331,7 +331,8 @@ fn read_revocations(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Opt
                 return Some(RevocationSource::File(surroundings.path(path)));
             }
             let ca_file = ca_file.as_ref().ok()?.clone();
-            web_address::read(&table, &value, allow_plaintext, ca_file).map(RevocationSource::Url)
+            web_address::read(&table, &value, web_address::HOOK, allow_plaintext, ca_file)
+                .map(RevocationSource::Url)
         }),
     };
     let has_tls = !matches!(ca_file, Ok(None)) || allow_plaintext;
@@ -351,7 +352,14 @@ fn read_notify(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<N
     let ca_file = read_ca_file(&mut table, surroundings);
     let allow_plaintext = table.flag("allow_plaintext");
     let webhook = match table.take("webhook") {
-        Some(value) => web_address::read(&table, &value, allow_plaintext, ca_file.ok()?).map(Some),
+        Some(value) => web_address::read(
+            &table,
+            &value,
+            web_address::HOOK,
+            allow_plaintext,
+            ca_file.ok()?,
+        )
+        .map(Some),
         None => Some(None),
     };
     let command = match table.take("command") {
@@ -379,6 +387,7 @@ fn read_notify(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<N
 #[cfg(test)]
 mod tests {
     use super::super::Config;
+    use super::super::tests::WITHOUT_IDENTITIES;
     use super::*;
 
     const ALICE: &str =
@@ -387,16 +396,6 @@ mod tests {
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKbM2oFFiHL5umyyAjlOwiEyb2hEdwjLnKuj3Pd/7EJH";
 
     const REST: &str = r#"
-        deployment = "test"
-        [listener]
-        address = "127.0.0.1:0"
-        [upstream]
-        endpoint = "http://127.0.0.1:9000"
-        region = "us-east-1"
-        [[key_service]]
-        type = "aws-kms"
-        key = "alias/a"
-        region = "eu-central-1"
         [[identity]]
         name = "oscar"
         groups = ["operators"]
@@ -427,7 +426,8 @@ mod tests {
     }
 
     fn parse(text: &str) -> Result<Config, String> {
-        Config::parse(&format!("{REST}{text}"), surroundings()).map_err(|error| error.to_string())
+        Config::parse(&format!("{WITHOUT_IDENTITIES}{REST}{text}"), surroundings())
+            .map_err(|error| error.to_string())
     }
 
     fn grants(head: &str, bobs: &str, revocations: &str, rest: &str) -> String {
@@ -506,13 +506,14 @@ mod tests {
             let error = parse(&text).unwrap_err();
             assert!(error.contains(part), "{part}: {error}");
         }
-        let text = format!("{REST}{}", grants(all, BOB, "", ""));
+        let text = format!("{WITHOUT_IDENTITIES}{REST}{}", grants(all, BOB, "", ""));
         let text = text.replace("[sessions]\n        secrets = [\"env:SESSIONS\"]", "");
         let error = Config::parse(&text, surroundings())
             .unwrap_err()
             .to_string();
         assert!(error.contains("add [sessions]"), "{error}");
-        let text = format!("{REST}{}", grants(all, BOB, "", "")).replace(POLICY, "");
+        let text =
+            format!("{WITHOUT_IDENTITIES}{REST}{}", grants(all, BOB, "", "")).replace(POLICY, "");
         let error = Config::parse(&text, surroundings())
             .unwrap_err()
             .to_string();

@@ -76,7 +76,7 @@ pub use upstream::{
 };
 pub use vault::{ClientCertificateFiles, VaultConfig, VaultLoginConfig};
 pub use web_address::WebAddress;
-pub use web_identity::{JwksConfig, JwksUrl, TrustConfig, WebIdentityProviderConfig};
+pub use web_identity::{JwksConfig, TrustConfig, WebIdentityProviderConfig};
 
 /// Everything that a gateway is told at its start.
 #[derive(Clone, Debug)]

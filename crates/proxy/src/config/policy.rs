@@ -280,19 +280,10 @@ mod tests {
     use sealgate_access::{Action, Circumstances, Principal, Question, Resource};
 
     use super::super::Config;
+    use super::super::tests::WITHOUT_IDENTITIES;
     use super::*;
 
     const REST: &str = r#"
-        deployment = "test"
-        [listener]
-        address = "127.0.0.1:0"
-        [upstream]
-        endpoint = "http://127.0.0.1:9000"
-        region = "us-east-1"
-        [[key_service]]
-        type = "aws-kms"
-        key = "alias/a"
-        region = "eu-central-1"
         [[identity]]
         name = "app"
         groups = ["tenants"]
@@ -308,7 +299,8 @@ mod tests {
                 (!name.starts_with("SEALGATE_")).then(|| "a secret of tests".to_owned())
             },
         };
-        Config::parse(&format!("{REST}{policy}"), surroundings).map_err(|error| error.to_string())
+        Config::parse(&format!("{WITHOUT_IDENTITIES}{REST}{policy}"), surroundings)
+            .map_err(|error| error.to_string())
     }
 
     fn reads(config: &Config, key: &str) -> bool {

@@ -213,20 +213,11 @@ fn read_identities(value: &Value<'_>, known: &[IdentityConfig]) -> Option<Vec<St
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::WITHOUT_IDENTITIES;
     use super::super::{Config, JwksConfig};
     use super::*;
 
     const REST: &str = r#"
-        deployment = "test"
-        [listener]
-        address = "127.0.0.1:0"
-        [upstream]
-        endpoint = "http://127.0.0.1:9000"
-        region = "us-east-1"
-        [[key_service]]
-        type = "aws-kms"
-        key = "alias/a"
-        region = "eu-central-1"
         [[identity]]
         name = "app"
         [[identity.credential]]
@@ -247,7 +238,8 @@ mod tests {
                 _ => Some("a secret of tests".to_owned()),
             },
         };
-        Config::parse(&format!("{REST}{text}"), surroundings).map_err(|error| error.to_string())
+        Config::parse(&format!("{WITHOUT_IDENTITIES}{REST}{text}"), surroundings)
+            .map_err(|error| error.to_string())
     }
 
     #[test]

@@ -4,6 +4,20 @@ use std::path::Path;
 
 use super::*;
 
+/// The smallest configuration, but for who may use it.
+pub(super) const WITHOUT_IDENTITIES: &str = r#"
+        deployment = "test"
+        [listener]
+        address = "127.0.0.1:0"
+        [upstream]
+        endpoint = "http://127.0.0.1:9000"
+        region = "us-east-1"
+        [[key_service]]
+        type = "aws-kms"
+        key = "alias/a"
+        region = "eu-central-1"
+    "#;
+
 /// A configuration that is right; tests break it.
 pub(super) const GOOD: &str = r#"deployment = "test-1"
 

@@ -1,17 +1,15 @@
 //! `[[web_identity_provider]]`: others whose word is taken for who somebody is.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use sealgate_access::web_identity::Provider;
 
-use super::endpoint::{self, Endpoint};
 use super::identity::checked_name;
 use super::secret::Surroundings;
 use super::table::{Table, Value, read_each};
 use super::upstream::read_ca_file;
+use super::web_address::{self, WebAddress};
 
 /// The longest file of keys, in bytes.
 const FILE_LIMIT: u64 = 256 * 1024;
@@ -38,30 +36,13 @@ pub enum JwksConfig {
     /// In a file, which was read with the configuration.
     File(Arc<Provider>),
     /// At a URL, asked again from time to time.
-    Url(JwksUrl),
+    Url(WebAddress),
 }
 
 /// A set that was read is compared by nothing: it is taken anew with each configuration.
 impl PartialEq for JwksConfig {
     fn eq(&self, other: &Self) -> bool {
         matches!((self, other), (Self::Url(one), Self::Url(other)) if one == other)
-    }
-}
-
-/// A URL with path and query.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JwksUrl {
-    /// The server.
-    pub endpoint: Endpoint,
-    /// Path and query, with their first slash.
-    pub path: String,
-    /// PEM file of the only certificate authorities to trust; `None` trusts the system's.
-    pub ca_file: Option<PathBuf>,
-}
-
-impl fmt::Display for JwksUrl {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}{}", self.endpoint, self.path)
     }
 }
 
@@ -167,7 +148,10 @@ fn read(
             let (issuer, audiences) = (issuer.as_deref(), audiences.as_deref());
             read_file(&file, issuer, audiences, surroundings)
         }
-        (None, Some(url)) => read_url(&table, &url, allow_plaintext, ca_file.ok()?),
+        (None, Some(url)) => {
+            web_address::read(&table, &url, web_address::KEY_SET, allow_plaintext, ca_file.ok()?)
+                .map(JwksConfig::Url)
+        }
         _ => table.problem(
             "of jwks_file and jwks_url there has to be one",
             "name the provider's public keys by jwks_file = \"PATH\" or by jwks_url = \"https://…\"",
@@ -224,35 +208,6 @@ fn read_file(
             "put the provider's JWKS there: JSON with \"keys\"",
         ),
     }
-}
-
-fn read_url(
-    table: &Table<'_>,
-    value: &Value<'_>,
-    allow_plaintext: bool,
-    ca_file: Option<PathBuf>,
-) -> Option<JwksConfig> {
-    let text = value.text()?;
-    let start = text.find("://").map_or(0, |place| place + 3);
-    let end = text
-        .get(start..)
-        .and_then(|rest| rest.find(['/', '?']))
-        .map_or(text.len(), |place| start + place);
-    let (server, path) = text.split_at_checked(end)?;
-    let endpoint =
-        Endpoint::parse(server).filter(|_| path.parse::<http::uri::PathAndQuery>().is_ok());
-    let Some(endpoint) = endpoint else {
-        return value.problem(
-            "not a URL",
-            "write it as the provider's discovery document has it, such as \"https://issuer.example.org/jwks.json\"",
-        );
-    };
-    endpoint::check_plaintext(table, value, &endpoint, allow_plaintext, ca_file.is_some())?;
-    Some(JwksConfig::Url(JwksUrl {
-        endpoint,
-        path: path.to_owned(),
-        ca_file,
-    }))
 }
 
 /// Reads a `[[role.web_identity]]`.

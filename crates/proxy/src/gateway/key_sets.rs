@@ -4,17 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use bytes::Bytes;
-use http::{Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
-use hyper_util::rt::TokioExecutor;
+use http::{Request, StatusCode, header};
+use http_body_util::Full;
 use sealgate_access::web_identity::{Provider, WebIdentity, WebIdentityError};
 use tokio::sync::Mutex;
 
-use crate::config::{JwksConfig, JwksUrl, WebIdentityProviderConfig};
-use crate::upstream;
+use crate::config::{JwksConfig, WebAddress, WebIdentityProviderConfig};
+use crate::web_client::WebClient;
 
 /// How long keys are used before they are asked for again.
 const FRESH: Duration = Duration::from_mins(5);
@@ -25,13 +21,8 @@ const KEPT: Duration = Duration::from_hours(24);
 /// The provider is asked no more often than this, whoever sends what.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// How long an answer may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
 /// The longest answer, in bytes.
 const ANSWER_LIMIT: usize = 256 * 1024;
-
-type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
 /// Why somebody is not believed.
 #[derive(Debug)]
@@ -60,8 +51,8 @@ enum Keys {
 }
 
 struct Remote {
-    url: JwksUrl,
-    client: HttpClient,
+    url: WebAddress,
+    client: WebClient,
     state: Mutex<State>,
 }
 
@@ -77,7 +68,8 @@ impl KeySet {
         let keys = match &config.keys {
             JwksConfig::File(provider) => Keys::Fixed(Arc::clone(provider)),
             JwksConfig::Url(url) => Keys::Remote(Box::new(Remote {
-                client: client(url)
+                // A connection every five minutes is not worth keeping.
+                client: WebClient::new(url, 0)
                     .with_context(|| format!("[[web_identity_provider]] {:?}", config.name))?,
                 url: url.clone(),
                 state: Mutex::default(),
@@ -140,43 +132,16 @@ impl Remote {
     }
 
     async fn fetch(&self, config: &WebIdentityProviderConfig) -> anyhow::Result<Provider> {
-        let uri: Uri = self.url.to_string().parse()?;
-        let request = Request::get(uri)
+        let request = Request::get(self.url.to_string())
             .header(header::ACCEPT, "application/json")
             .header(header::USER_AGENT, "sealgate")
-            .body(Empty::new())?;
-        let exchange = async {
-            let answer = self.client.request(request).await?;
-            // A redirect is not followed: the configuration says whose word counts.
-            ensure!(
-                answer.status() == StatusCode::OK,
-                "it answered with the status {}",
-                answer.status()
-            );
-            let body = Limited::new(answer.into_body(), ANSWER_LIMIT);
-            let body = body.collect().await.map_err(anyhow::Error::from_boxed)?;
-            Ok(body.to_bytes())
-        };
-        let body = tokio::time::timeout(TIMEOUT, exchange)
-            .await
-            .with_context(|| format!("no answer within {TIMEOUT:?}"))??;
+            .body(Full::default())?;
+        let (status, body) = self.client.send(request, ANSWER_LIMIT).await?;
+        ensure!(
+            status == StatusCode::OK,
+            "it answered with the status {status}"
+        );
         let text = std::str::from_utf8(&body).context("the answer is no text")?;
         Ok(Provider::new(&config.issuer, &config.audiences, text)?)
     }
-}
-
-fn client(url: &JwksUrl) -> anyhow::Result<HttpClient> {
-    let tls = upstream::client_config(url.ca_file.as_deref(), None)?;
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    connector.set_connect_timeout(Some(TIMEOUT));
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(connector);
-    // A connection every five minutes is not worth keeping.
-    Ok(Client::builder(TokioExecutor::new())
-        .pool_max_idle_per_host(0)
-        .build(connector))
 }

@@ -27,7 +27,7 @@ impl Source {
             RevocationSource::State => Self::State(records.clone()),
             RevocationSource::File(path) => Self::File(path.clone()),
             RevocationSource::Url(address) => {
-                let client = WebClient::new(address).context("[grants.revocations]")?;
+                let client = WebClient::new(address, 1).context("[grants.revocations]")?;
                 Self::Url(Box::new(client))
             }
         })

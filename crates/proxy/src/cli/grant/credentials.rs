@@ -115,7 +115,7 @@ async fn assume(arguments: &CredentialsArguments) -> anyhow::Result<AssumedRole>
     let now = SystemTime::now();
     sign_for(Service::Sts, &mut parts, &own, REGION, &payload, now)?;
     let request = Request::from_parts(parts, body.into());
-    let (status, answer) = WebClient::new(&address)?
+    let (status, answer) = WebClient::new(&address, 0)?
         .send(request, ANSWER_LIMIT)
         .await?;
     if status.is_success() {

@@ -33,7 +33,7 @@ pub(super) async fn notify(
     })
     .to_string();
     let posted = match &config.webhook {
-        Some(address) => WebClient::new(address)?.post(document.clone()).await,
+        Some(address) => WebClient::new(address, 0)?.post(document.clone()).await,
         None => Ok(()),
     };
     let ran = match config.command.split_first() {
