@@ -14,13 +14,16 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod audit_key;
 pub mod certificates;
 pub mod content;
 pub mod endpoint;
 pub mod environment;
+pub mod multipart;
 pub mod process;
 pub mod python;
 pub mod raw_connection;
 pub mod raw_http;
 pub mod rig;
 pub mod servers;
+pub mod session;

@@ -71,6 +71,17 @@ impl Rig {
         Gateway::start(settings, self.directory.path())
     }
 
+    /// One more gateway of the same deployment, with more in its configuration.
+    ///
+    /// # Errors
+    /// If it does not become ready.
+    pub fn gateway_with_more(&self, more: &str) -> Result<Gateway> {
+        self.gateway_with(GatewaySettings {
+            more: more.to_owned(),
+            ..GatewaySettings::new(&self.minio.endpoint, &self.key_server.endpoint)
+        })
+    }
+
     /// A directory for the test's own files.
     pub fn directory(&self) -> &std::path::Path {
         self.directory.path()

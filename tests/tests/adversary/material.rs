@@ -7,10 +7,11 @@ use aws_sdk_s3::Client;
 use bytes::Bytes;
 use sealgate_tests::{
     content::pattern,
+    multipart::upload_part,
     servers::{Asked, Planted},
 };
 
-use crate::scene::{PART, Scene, abort, begin, complete, send_part};
+use crate::scene::{PART, Scene, abort, begin, complete};
 
 /// A segment of plaintext, and what sealing adds.
 pub(crate) const SEGMENT: usize = 65_536;
@@ -106,7 +107,7 @@ impl Material {
             let first = kind.parts().first().copied().context("no part")?;
             let client = &scene.client;
             let given_up = begin(client, bucket, &key).await?;
-            send_part(
+            upload_part(
                 client,
                 (bucket, &key),
                 &given_up,
@@ -117,7 +118,7 @@ impl Material {
             abort(client, (bucket, &key), &given_up).await?;
             let upload = begin(client, bucket, &key).await?;
             let place = (bucket, key.as_str());
-            send_part(client, place, &upload, 1, &pattern(seed ^ 3, first)).await?;
+            upload_part(client, place, &upload, 1, &pattern(seed ^ 3, first)).await?;
             let parts = send_all(client, place, &upload, &kind, &plaintext).await?;
             complete(client, place, &upload, parts).await?;
             let seen = scene.adversary.seen(&path);
@@ -232,7 +233,7 @@ async fn send_all(
     let (mut rest, mut sent) = (plaintext, Vec::new());
     for (number, length) in (1..).zip(kind.parts()) {
         let (bytes, behind) = rest.split_at(length);
-        sent.push(send_part(client, place, upload, number, bytes).await?);
+        sent.push(upload_part(client, place, upload, number, bytes).await?);
         rest = behind;
     }
     Ok(sent)

@@ -242,30 +242,6 @@ pub(crate) async fn begin(client: &Client, bucket: &str, key: &str) -> Result<St
     Ok(begun.upload_id().context("no upload id")?.to_owned())
 }
 
-/// Uploads a part.
-pub(crate) async fn send_part(
-    client: &Client,
-    (bucket, key): (&str, &str),
-    upload: &str,
-    number: i32,
-    bytes: &[u8],
-) -> Result<CompletedPart> {
-    let answer = client
-        .upload_part()
-        .bucket(bucket)
-        .key(key)
-        .upload_id(upload)
-        .part_number(number)
-        .body(bytes.to_vec().into())
-        .send()
-        .await?;
-    let tag = answer.e_tag().context("no entity tag")?;
-    Ok(CompletedPart::builder()
-        .part_number(number)
-        .e_tag(tag)
-        .build())
-}
-
 /// Completes an upload.
 pub(crate) async fn complete(
     client: &Client,

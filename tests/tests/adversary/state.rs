@@ -6,13 +6,14 @@ use anyhow::{Context, Result, ensure};
 use aws_sdk_s3::types::CompletedPart;
 use sealgate_tests::{
     content::pattern,
+    multipart::upload_part,
     rig::state_bucket,
     servers::{Action, Ending, GatewaySettings, Reply},
 };
 
 use crate::{
     judgement::Outcome,
-    scene::{Scene, begin, complete, send_part, with_scene},
+    scene::{Scene, begin, complete, with_scene},
 };
 
 const LIMIT: Duration = Duration::from_mins(4);
@@ -65,7 +66,7 @@ impl Waiting {
         let before = records(scene, state, "uploads/").await?;
         let id = begin(&scene.client, BUCKET, key).await?;
         let plaintext = pattern(seed, 1_000);
-        let part = send_part(&scene.client, (BUCKET, key), &id, 1, &plaintext).await?;
+        let part = upload_part(&scene.client, (BUCKET, key), &id, 1, &plaintext).await?;
         let mut records = records(scene, state, "uploads/").await?;
         records.retain(|record| !before.contains(record));
         ensure!(records.len() == 3, "{} records", records.len());
@@ -230,7 +231,7 @@ async fn records_of_uploads_that_were_altered_swapped_rolled_back_or_deleted_fai
         let upload = make("stash-attempt").await?;
         let old = upload.named("/stash/")?.1.clone();
         let place = (BUCKET, "stash-attempt");
-        let newer = send_part(&scene.client, place, &upload.id, 1, &pattern(77, 1_000)).await?;
+        let newer = upload_part(&scene.client, place, &upload.id, 1, &pattern(77, 1_000)).await?;
         for (name, content) in records(scene, &state, "uploads/").await? {
             if name.contains("/stash/")
                 && !upload.records.iter().any(|(known, _)| *known == name)

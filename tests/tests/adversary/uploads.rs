@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 use sealgate_tests::{
     content::pattern,
+    multipart::upload_part,
     raw_http::{Payload, RawRequest},
     servers::{Action, Asked, Planted, Reply, meddler::pass},
 };
@@ -13,7 +14,7 @@ use sealgate_tests::{
 use crate::{
     judgement::Outcome,
     material::{Kind, Material, sealed_length},
-    scene::{PART, SUITES, Scene, abort, begin, complete, send_part, with_scene},
+    scene::{PART, SUITES, Scene, abort, begin, complete, with_scene},
 };
 
 const LIMIT: Duration = Duration::from_mins(4);
@@ -149,7 +150,7 @@ async fn an_upload_that_was_aborted_or_is_open_is_completed_by_nobody_else() -> 
             scene.adversary.watch(&path);
             let upload = begin(&scene.client, bucket, &key).await?;
             let plaintext = pattern(9, PART);
-            send_part(&scene.client, (bucket, &key), &upload, 1, &plaintext).await?;
+            upload_part(&scene.client, (bucket, &key), &upload, 1, &plaintext).await?;
             let seen = scene.adversary.seen(&path);
             let created = seen
                 .iter()
@@ -282,8 +283,8 @@ async fn upload(scene: &Scene, bucket: &str, key: &str, plaintext: &[u8]) -> Res
     let upload = begin(&scene.client, bucket, key).await?;
     let (first, second) = plaintext.split_at(PART);
     let parts = vec![
-        send_part(&scene.client, place, &upload, 1, first).await?,
-        send_part(&scene.client, place, &upload, 2, second).await?,
+        upload_part(&scene.client, place, &upload, 1, first).await?,
+        upload_part(&scene.client, place, &upload, 2, second).await?,
     ];
     complete(&scene.client, place, &upload, parts).await
 }
@@ -352,7 +353,7 @@ async fn one_upload_id_for_two_uploads_and_one_entity_tag_for_two_attempts() -> 
         );
         let plaintext = pattern(3, 1_000);
         let place = ("aes", "one-id");
-        let part = send_part(&scene.client, place, &first, 1, &plaintext).await?;
+        let part = upload_part(&scene.client, place, &first, 1, &plaintext).await?;
         complete(&scene.client, place, &first, vec![part]).await?;
         let answer = scene.ask("GET", path, &[]).await?;
         ensure!(
@@ -404,8 +405,8 @@ async fn one_upload_id_for_two_uploads_and_one_entity_tag_for_two_attempts() -> 
         let place = ("aes", "one-tag");
         let upload = begin(&scene.client, "aes", "one-tag").await?;
         let (old, new) = (pattern(11, PART), pattern(12, PART));
-        let first = send_part(&scene.client, place, &upload, 1, &old).await?;
-        send_part(&scene.client, place, &upload, 1, &new).await?;
+        let first = upload_part(&scene.client, place, &upload, 1, &old).await?;
+        upload_part(&scene.client, place, &upload, 1, &new).await?;
         // The client means the first attempt, and the storage has the second.
         let acknowledged = complete(&scene.client, place, &upload, vec![first])
             .await

@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use data_encoding::BASE64;
 use sealgate_tests::{
+    audit_key,
     content::{contains, files, pattern},
     endpoint::Endpoint,
     environment, process,
@@ -161,16 +162,8 @@ fn audited(directory: &Path) -> Result<String> {
         ("audit", "audit-gateway"),
         ("audit.commands", "audit-commands"),
     ] {
-        let mut keygen = Command::new(environment::own_program("sealgate")?);
-        keygen
-            .args([
-                "audit",
-                "keygen",
-                &format!("example.com/{name}"),
-                "--output",
-            ])
-            .arg(directory.join(format!("{name}.key")));
-        process::run_successfully(&mut keygen, COMMAND_LIMIT)?;
+        let file = directory.join(format!("{name}.key"));
+        audit_key::make(&format!("example.com/{name}"), &file, &[])?;
         write!(
             tables,
             "[{table}]\ndirectory = \"{name}\"\nkey = \"file:{name}.key\"\n"

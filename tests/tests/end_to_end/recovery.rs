@@ -14,7 +14,7 @@ use sealgate_tests::{
     endpoint::Endpoint,
     environment, process,
     rig::{Rig, get, put, state_bucket, with_rig},
-    servers::{Gateway, GatewaySettings, report},
+    servers::{Gateway, report},
 };
 use serde_json::{Value, json};
 
@@ -66,13 +66,6 @@ fn init(rig: &Rig, name: &str) -> Result<String> {
         "\n[recovery]\n{public}\nsender_key = \"file:{}\"\n",
         rig.directory().join(sender).display()
     ))
-}
-
-fn gateway(rig: &Rig, more: &str) -> Result<Gateway> {
-    rig.gateway_with(GatewaySettings {
-        more: more.to_owned(),
-        ..GatewaySettings::new(&rig.minio.endpoint, &rig.key_server.endpoint)
-    })
 }
 
 /// Restores the bucket below `target`; whether all of it was, and the report.
@@ -171,12 +164,12 @@ async fn only_record(bare: &Client) -> Result<(String, String, Vec<u8>)> {
 async fn everything_comes_back_when_the_kek_is_deleted() -> Result<()> {
     with_rig(LIMIT, async |rig| {
         let (_, bare) = rig.clients(BUCKET).await?;
-        let gateway = gateway(rig, &init(rig, "recovery")?)?;
+        let gateway = rig.gateway_with_more(&init(rig, "recovery")?)?;
         fill(&gateway.endpoint.s3()?).await?;
 
         // Somebody deletes the KEK, and then the whole key server goes.
         rig.key_server.schedule_deletion().await?;
-        let late = self::gateway(rig, "")?;
+        let late = rig.gateway_with_more("")?;
         ensure!(
             get(&late.endpoint.s3()?, BUCKET, "letters/a")
                 .await
@@ -186,7 +179,7 @@ async fn everything_comes_back_when_the_kek_is_deleted() -> Result<()> {
         rig.key_server.kill()?;
         let (_, name, _) = only_record(&bare).await?;
         ensure!(name.starts_with("registry/"), "{name}");
-        let stranger = self::gateway(rig, "")?;
+        let stranger = rig.gateway_with_more("")?;
         ensure!(
             get(&stranger.endpoint.s3()?, BUCKET, "letters/a")
                 .await
@@ -253,7 +246,7 @@ fn recovery(rig: &Rig, arguments: &[&str]) -> Result<(bool, Value, String)> {
 async fn a_copy_in_files_comes_back_when_the_storage_is_gone_too() -> Result<()> {
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
-        let gateway = gateway(rig, &init(rig, "recovery")?)?;
+        let gateway = rig.gateway_with_more(&init(rig, "recovery")?)?;
         let client = gateway.endpoint.s3()?;
         fill(&client).await?;
         for (key, body) in HOSTILE {
@@ -453,7 +446,7 @@ async fn a_wrap_by_another_sender_is_refused_and_an_object_under_it_is_not_resto
         // The provider knows the public key, from a look at a configuration, and has a sender key of his own, and even a key
         // service that his gateway may use: all but the deployment's sender key.
         let forged = table.replace("recovery-sender.key", "forger-sender.key");
-        let forger = gateway(rig, &forged)?;
+        let forger = rig.gateway_with_more(&forged)?;
         put(
             &forger.endpoint.s3()?,
             BUCKET,
@@ -473,7 +466,7 @@ async fn a_wrap_by_another_sender_is_refused_and_an_object_under_it_is_not_resto
         );
 
         // What the forger's wrap lacks is the sender alone: the right one, put in by a rewrap, opens.
-        let honest = gateway(rig, &table)?;
+        let honest = rig.gateway_with_more(&table)?;
         let (report, succeeded) = rewrap(&honest, &["--renew"])?;
         ensure!(succeeded && report["rewrapped"] == 1, "{report}");
         let (succeeded, report, said) = open(rig, "recovery.key", "out")?;
@@ -499,7 +492,7 @@ async fn rewrapping_adds_the_recovery_wrap_and_retires_that_of_an_earlier_key() 
         let (through, bare) = rig.clients(BUCKET).await?;
         put(&through, BUCKET, "x", b"content").await?;
         let (_, _, before) = only_record(&bare).await?;
-        let first = gateway(rig, &init(rig, "first")?)?;
+        let first = rig.gateway_with_more(&init(rig, "first")?)?;
         ensure!(
             !open(rig, "first.key", "too-early")?.0,
             "it has no wrap yet"
@@ -519,7 +512,7 @@ async fn rewrapping_adds_the_recovery_wrap_and_retires_that_of_an_earlier_key() 
         let (report, _) = rewrap(&first, &[])?;
         ensure!(report["up_to_date"] == 1, "{report}");
 
-        let second = gateway(rig, &init(rig, "second")?)?;
+        let second = rig.gateway_with_more(&init(rig, "second")?)?;
         let (report, succeeded) = rewrap(&second, &[])?;
         ensure!(succeeded && report["rewrapped"] == 1, "{report}");
         ensure!(
@@ -562,7 +555,7 @@ fn rewrap(gateway: &Gateway, arguments: &[&str]) -> Result<(Value, bool)> {
 async fn a_drill_shows_each_way_alone_and_fails_where_one_does_not_open() -> Result<()> {
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
-        let gateway = gateway(rig, &init(rig, "recovery")?)?;
+        let gateway = rig.gateway_with_more(&init(rig, "recovery")?)?;
         fill(&gateway.endpoint.s3()?).await?;
         let drill = |arguments: &[&str]| {
             let mut command = gateway.command("drill")?;

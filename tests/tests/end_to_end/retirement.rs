@@ -10,6 +10,7 @@ use aws_sdk_s3::{
 use sealgate_tests::{
     content::pattern,
     endpoint::{Endpoint, REGION},
+    multipart::upload_part,
     rig::{Rig, get, put, state_bucket, with_rig},
     servers::{
         Gateway, GatewaySettings, KeyServer, Vault, key_server::KEY, report, vault::ROOT_TOKEN,
@@ -52,19 +53,7 @@ async fn begin(through: &Client, key: &str) -> Result<(String, CompletedPart)> {
         .send()
         .await?;
     let upload = begun.upload_id().context("upload id")?.to_owned();
-    let part = through
-        .upload_part()
-        .bucket(BUCKET)
-        .key(key)
-        .upload_id(&upload)
-        .part_number(1)
-        .body(pattern(5, 1_000).into())
-        .send()
-        .await?;
-    let part = CompletedPart::builder()
-        .part_number(1)
-        .e_tag(part.e_tag().context("entity tag")?)
-        .build();
+    let part = upload_part(through, (BUCKET, key), &upload, 1, &pattern(5, 1_000)).await?;
     Ok((upload, part))
 }
 

@@ -11,12 +11,11 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use data_encoding::BASE64URL_NOPAD;
 use sealgate_access::token::{NewSession, TOKEN_ENTROPY, TokenKeys};
 use sealgate_tests::{
-    endpoint::Endpoint,
-    environment, process,
+    audit_key, environment, process,
     python::{aws, python, run_aws},
-    raw_http::{Payload, RawRequest},
     rig::{Rig, put, with_rig_of},
-    servers::{Gateway, GatewaySettings},
+    servers::Gateway,
+    session::SessionCredentials,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -65,83 +64,52 @@ allow = ["reader"]
     ))
 }
 
-/// A second gateway with the same configuration, which shares nothing else with the first.
-fn replica(rig: &Rig, more: &str) -> Result<Gateway> {
-    rig.gateway_with(GatewaySettings {
-        more: more.to_owned(),
-        ..GatewaySettings::new(&rig.minio.endpoint, &rig.key_server.endpoint)
+/// The credentials in an answer of STS, as the aws CLI prints it.
+fn credentials(printed: &str) -> Result<SessionCredentials> {
+    let answer: Value = serde_json::from_str(printed)?;
+    let found = answer.get("Credentials").context("no Credentials")?;
+    SessionCredentials::of(found)
+}
+
+/// A session that the test itself makes, as any replica does that knows the secret.
+fn made(identity: &str, source: &str, lifetime: u64) -> Result<SessionCredentials> {
+    let keys = TokenKeys::new("rig", &[SECRET.as_bytes()])?;
+    let new = NewSession {
+        identity,
+        session: "of-the-test",
+        source,
+        signed_by: "",
+        lifetime,
+        grant: "",
+    };
+    let mut entropy = [0; TOKEN_ENTROPY];
+    getrandom::fill(&mut entropy)?;
+    let now = SystemTime::UNIX_EPOCH.elapsed()?.as_secs();
+    let (token, session) = keys.issue(&new, now, &entropy)?;
+    Ok(SessionCredentials {
+        id: session.claims.access_key_id.clone(),
+        secret: session.secret_access_key.to_string(),
+        token,
     })
 }
 
-/// The credentials in an answer of STS, as the aws CLI prints it.
-struct Credentials {
-    id: String,
-    secret: String,
-    token: String,
+/// Runs the aws CLI with a session at a gateway.
+fn run_aws_as(
+    session: &SessionCredentials,
+    gateway: &Gateway,
+    arguments: &[&str],
+) -> Result<String> {
+    process::run_successfully(session.aws(gateway)?.args(arguments), COMMAND_LIMIT)
 }
 
-impl Credentials {
-    fn of(printed: &str) -> Result<Self> {
-        let answer: Value = serde_json::from_str(printed)?;
-        let member = |name: &str| {
-            let value = answer.pointer(&format!("/Credentials/{name}"));
-            let value = value.and_then(Value::as_str);
-            value
-                .map(str::to_owned)
-                .with_context(|| format!("no {name} in {printed}"))
-        };
-        Ok(Self {
-            id: member("AccessKeyId")?,
-            secret: member("SecretAccessKey")?,
-            token: member("SessionToken")?,
-        })
-    }
-
-    /// A session that the test itself makes, as any replica does that knows the secret.
-    fn made(identity: &str, source: &str, lifetime: u64) -> Result<Self> {
-        let keys = TokenKeys::new("rig", &[SECRET.as_bytes()])?;
-        let new = NewSession {
-            identity,
-            session: "of-the-test",
-            source,
-            signed_by: "",
-            lifetime,
-            grant: "",
-        };
-        let mut entropy = [0; TOKEN_ENTROPY];
-        getrandom::fill(&mut entropy)?;
-        let now = SystemTime::UNIX_EPOCH.elapsed()?.as_secs();
-        let (token, session) = keys.issue(&new, now, &entropy)?;
-        Ok(Self {
-            id: session.claims.access_key_id.clone(),
-            secret: session.secret_access_key.to_string(),
-            token,
-        })
-    }
-
-    fn endpoint(&self, gateway: &Gateway) -> Endpoint {
-        gateway.endpoint.with_credentials(&self.id, &self.secret)
-    }
-
-    /// Runs the aws CLI with them at a gateway.
-    fn run_aws(&self, gateway: &Gateway, arguments: &[&str]) -> Result<String> {
-        let mut command = aws(&self.endpoint(gateway))?;
-        command
-            .env("AWS_SESSION_TOKEN", &self.token)
-            .args(arguments);
-        process::run_successfully(&mut command, COMMAND_LIMIT)
-    }
-
-    /// The error code of a listing with another token, if any.
-    async fn code(&self, gateway: &Gateway, token: &str) -> Result<Option<String>> {
-        let endpoint = self.endpoint(gateway);
-        let answer = RawRequest::new("GET", &format!("/{BUCKET}?list-type=2"))
-            .header("x-amz-security-token", token)
-            .sign(&endpoint, Payload::Signed(b""), SystemTime::now())?
-            .send(&endpoint)
-            .await?;
-        Ok(answer.error_code())
-    }
+/// The error code of a listing with a session's key and a token, its own or another one, if any.
+async fn error_code(
+    session: &SessionCredentials,
+    gateway: &Gateway,
+    token: &str,
+) -> Result<Option<String>> {
+    let target = format!("/{BUCKET}?list-type=2");
+    session.error_code(gateway, "GET", &target, token).await
 }
 
 /// An identity provider: a key, and tokens that it signs.
@@ -204,27 +172,27 @@ async fn the_aws_cli_gets_sessions_that_every_replica_takes() -> Result<()> {
     with_rig_of(&configuration, LIMIT, async |rig: &mut Rig| {
         let (client, _) = rig.clients(BUCKET).await?;
         put(&client, BUCKET, "report", b"report").await?;
-        let second = replica(rig, &configuration)?;
+        let second = rig.gateway_with_more(&configuration)?;
         let endpoint = &rig.gateway.endpoint;
         let object = format!("s3://{BUCKET}/report");
 
         let printed = run_aws(endpoint, ["sts", "get-session-token", "--duration-seconds", "900"])?;
-        let own = Credentials::of(&printed)?;
+        let own = credentials(&printed)?;
         for gateway in [&second, &rig.gateway] {
-            ensure!(own.run_aws(gateway, &["s3", "cp", &object, "-"])? == "report");
+            ensure!(run_aws_as(&own, gateway, &["s3", "cp", &object, "-"])? == "report");
         }
         let file = directory.path().join("file");
         std::fs::write(&file, vec![7; 9 << 20])?;
         let file = file.display().to_string();
-        own.run_aws(&second, &["s3", "cp", &file, &format!("s3://{BUCKET}/parts")])?;
+        run_aws_as(&own, &second, &["s3", "cp", &file, &format!("s3://{BUCKET}/parts")])?;
 
         let role = ["--role-arn", ROLE, "--role-session-name", "run-7"];
         let printed = run_aws(endpoint, [&["sts", "assume-role"], role.as_slice()].concat())?;
-        let nightly = Credentials::of(&printed)?;
-        ensure!(nightly.run_aws(&second, &["s3", "cp", &object, "-"])? == "report");
-        let identity = nightly.run_aws(&second, &["sts", "get-caller-identity"])?;
+        let nightly = credentials(&printed)?;
+        ensure!(run_aws_as(&nightly, &second, &["s3", "cp", &object, "-"])? == "report");
+        let identity = run_aws_as(&nightly, &second, &["sts", "get-caller-identity"])?;
         ensure!(identity.contains("assumed-role/nightly/run-7"), "{identity}");
-        refused(nightly.run_aws(&second, &["s3", "rm", &object]), "AccessDenied")?;
+        refused(run_aws_as(&nightly, &second, &["s3", "rm", &object]), "AccessDenied")?;
         refused(
             run_aws(endpoint, ["sts", "assume-role", "--role-arn", &format!("{ROLE}-other"), "--role-session-name", "run-7"]),
             "(AccessDenied)",
@@ -262,15 +230,11 @@ async fn boto3_gets_uses_and_is_refused_sessions_and_all_of_it_is_recorded() -> 
     let directory = tempfile::tempdir()?;
     let configuration = configuration(directory.path(), "")?;
     let path = |name: &str| directory.path().join(name).display().to_string();
-    let mut keygen = Command::new(environment::own_program("sealgate")?);
-    keygen.args([
-        "audit",
-        "keygen",
+    audit_key::make(
         "example.com/sessions",
-        "--output",
-        &path("audit.key"),
-    ]);
-    process::run_successfully(&mut keygen, COMMAND_LIMIT)?;
+        &directory.path().join("audit.key"),
+        &[],
+    )?;
     let audit = |name: &str| {
         format!(
             "{configuration}\n[audit]\ndirectory = \"{}\"\nkey = \"file:{}\"\n",
@@ -280,7 +244,7 @@ async fn boto3_gets_uses_and_is_refused_sessions_and_all_of_it_is_recorded() -> 
     };
     with_rig_of(&audit("audit"), LIMIT, async |rig: &mut Rig| {
         rig.clients(BUCKET).await?;
-        let second = replica(rig, &audit("audit-2"))?;
+        let second = rig.gateway_with_more(&audit("audit-2"))?;
         let mut command = python(&rig.gateway.endpoint, "tests")?;
         command.env("SESSIONS_DIRECTORY", directory.path()).args([
             "-m",
@@ -341,24 +305,24 @@ async fn sessions_end_by_themselves_and_when_what_they_stand_for_is_taken_back()
     with_rig_of(&configuration, LIMIT, async |rig: &mut Rig| {
         rig.clients(BUCKET).await?;
         let gateway = &rig.gateway;
-        let short = Credentials::made("client", "", 3)?;
-        ensure!(short.code(gateway, &short.token).await?.is_none());
-        let role = Credentials::made("nightly", "client", 900)?;
-        ensure!(role.code(gateway, &role.token).await?.is_none());
+        let short = made("client", "", 3)?;
+        ensure!(error_code(&short, gateway, &short.token).await?.is_none());
+        let role = made("nightly", "client", 900)?;
+        ensure!(error_code(&role, gateway, &role.token).await?.is_none());
         // The wrong token, a changed one, and those of nobody.
-        ensure!(role.code(gateway, &short.token).await?.as_deref() == Some("InvalidToken"));
+        ensure!(error_code(&role, gateway, &short.token).await?.as_deref() == Some("InvalidToken"));
         // Whatever the last character is, another one stands in its place.
         let cut = role.token.get(..role.token.len() - 1).unwrap_or_default();
         let last = if role.token.ends_with('A') { 'Q' } else { 'A' };
         let changed = format!("{cut}{last}");
-        ensure!(role.code(gateway, &changed).await?.as_deref() == Some("InvalidToken"));
+        ensure!(error_code(&role, gateway, &changed).await?.as_deref() == Some("InvalidToken"));
         for (identity, source) in [("nobody", ""), ("nightly", ""), ("nightly", "nobody"), ("client", "client"), ("nightly", "ci/x")] {
-            let made = Credentials::made(identity, source, 900)?;
-            let code = made.code(gateway, &made.token).await?;
+            let made = made(identity, source, 900)?;
+            let code = error_code(&made, gateway, &made.token).await?;
             ensure!(code.as_deref() == Some("InvalidToken"), "{identity} {source}: {code:?}");
         }
         tokio::time::sleep(Duration::from_secs(4)).await;
-        ensure!(short.code(gateway, &short.token).await?.as_deref() == Some("ExpiredToken"));
+        ensure!(error_code(&short, gateway, &short.token).await?.as_deref() == Some("ExpiredToken"));
 
         // Whoever may assume the role no more has lost its sessions, too.
         let text = std::fs::read_to_string(&gateway.configuration)?;
@@ -368,16 +332,16 @@ async fn sessions_end_by_themselves_and_when_what_they_stand_for_is_taken_back()
         std::fs::write(&gateway.configuration, changed)?;
         gateway.process.signal("HUP")?;
         let deadline = Instant::now() + NOTICE;
-        while role.code(gateway, &role.token).await?.as_deref() != Some("InvalidToken") {
+        while error_code(&role, gateway, &role.token).await?.as_deref() != Some("InvalidToken") {
             ensure!(Instant::now() < deadline, "not within {NOTICE:?}");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         // Another secret ends all of them.
-        let own = Credentials::made("client", "", 900)?;
-        ensure!(own.code(gateway, &own.token).await?.is_none());
+        let own = made("client", "", 900)?;
+        ensure!(error_code(&own, gateway, &own.token).await?.is_none());
         std::fs::write(directory.path().join("session-secret"), "another secret of sessions, long enough")?;
         let deadline = Instant::now() + NOTICE;
-        while own.code(gateway, &own.token).await?.as_deref() != Some("InvalidToken") {
+        while error_code(&own, gateway, &own.token).await?.as_deref() != Some("InvalidToken") {
             ensure!(Instant::now() < deadline, "not within {NOTICE:?}");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -402,9 +366,9 @@ async fn web_identities_assume_roles_by_the_keys_in_a_file() -> Result<()> {
         put(&client, BUCKET, "report", b"report").await?;
         let gateway = &rig.gateway;
         let token = provider.token("one", "repo:acme/app", "sealgate")?;
-        let made = Credentials::of(&ask_with_token(gateway, &token)?)?;
+        let made = credentials(&ask_with_token(gateway, &token)?)?;
         let object = format!("s3://{BUCKET}/report");
-        ensure!(made.run_aws(gateway, &["s3", "cp", &object, "-"])? == "report");
+        ensure!(run_aws_as(&made, gateway, &["s3", "cp", &object, "-"])? == "report");
 
         // Somebody else's subject, audience, key.
         let other_key = Provider::new(2)?.token("one", "repo:acme/app", "sealgate")?;
@@ -505,7 +469,7 @@ async fn web_identities_assume_roles_by_the_keys_at_a_url() -> Result<()> {
         ));
         let token = provider.token("one", "anybody", "sealgate")?;
         for _ in 0..2 {
-            Credentials::of(&ask_with_token(gateway, &token)?)?;
+            credentials(&ask_with_token(gateway, &token)?)?;
         }
         // Keys that nobody knows do not make it ask again and again.
         let unknown = provider.token("other", "anybody", "sealgate")?;
@@ -518,8 +482,8 @@ async fn web_identities_assume_roles_by_the_keys_at_a_url() -> Result<()> {
         );
         // Without the provider, what is known goes on; a gateway that never had it says so.
         server.abort();
-        Credentials::of(&ask_with_token(gateway, &token)?)?;
-        let second = replica(rig, &configuration)?;
+        credentials(&ask_with_token(gateway, &token)?)?;
+        let second = rig.gateway_with_more(&configuration)?;
         refused(ask_with_token(&second, &token), "(IDPCommunicationError)")
     })
     .await

@@ -3,10 +3,8 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};
-use aws_sdk_s3::{
-    Client,
-    types::{CompletedMultipartUpload, CompletedPart},
-};
+use aws_sdk_s3::{Client, types::CompletedMultipartUpload};
+use sealgate_tests::multipart::upload_part;
 
 /// The metadata that holds the sealed header.
 pub(crate) const HEADER: &str = "sealgate";
@@ -104,21 +102,7 @@ pub(crate) async fn upload_in_parts(
     let upload = begun.upload_id().context("no upload id")?;
     let mut parts = Vec::new();
     for (number, bytes) in (1..).zip(body.chunks(PART)) {
-        let answer = client
-            .upload_part()
-            .bucket(bucket)
-            .key(key)
-            .upload_id(upload)
-            .part_number(number)
-            .body(bytes.to_vec().into())
-            .send()
-            .await?;
-        parts.push(
-            CompletedPart::builder()
-                .part_number(number)
-                .e_tag(answer.e_tag().context("no entity tag")?)
-                .build(),
-        );
+        parts.push(upload_part(client, (bucket, key), upload, number, bytes).await?);
     }
     client
         .complete_multipart_upload()

@@ -9,6 +9,7 @@ use aws_sdk_s3::{
 };
 use sealgate_tests::{
     content::pattern,
+    multipart::upload_part,
     rig::{get, with_rig},
 };
 
@@ -23,30 +24,6 @@ async fn begin(client: &Client, bucket: &str, key: &str) -> Result<String> {
         .send()
         .await?;
     Ok(answer.upload_id().context("no upload id")?.to_owned())
-}
-
-async fn upload_part(
-    client: &Client,
-    bucket: &str,
-    key: &str,
-    upload: &str,
-    number: i32,
-    body: &[u8],
-) -> Result<CompletedPart> {
-    let answer = client
-        .upload_part()
-        .bucket(bucket)
-        .key(key)
-        .upload_id(upload)
-        .part_number(number)
-        .body(body.to_vec().into())
-        .send()
-        .await
-        .with_context(|| format!("part {number}"))?;
-    Ok(CompletedPart::builder()
-        .part_number(number)
-        .e_tag(answer.e_tag().context("no entity tag")?)
-        .build())
 }
 
 async fn complete(
@@ -84,7 +61,7 @@ async fn parts_alternate_and_either_completes() -> Result<()> {
             let mut parts = Vec::new();
             for (number, bytes) in (1..).zip(body.chunks(PART)) {
                 let client = if number % 2 == 0 { &one } else { &two };
-                parts.push(upload_part(client, "shared", key, &upload, number, bytes).await?);
+                parts.push(upload_part(client, ("shared", key), &upload, number, bytes).await?);
             }
             let listed = two
                 .list_parts()
@@ -123,7 +100,7 @@ async fn both_complete_at_once() -> Result<()> {
             let upload = begin(&one, "shared", &key).await?;
             let mut parts = Vec::new();
             for (number, bytes) in (1..).zip(body.chunks(PART)) {
-                parts.push(upload_part(&one, "shared", &key, &upload, number, bytes).await?);
+                parts.push(upload_part(&one, ("shared", &key), &upload, number, bytes).await?);
             }
             let (left, right) = tokio::join!(
                 complete(&one, "shared", &key, &upload, parts.clone()),
@@ -150,7 +127,7 @@ async fn what_one_aborts_is_gone_for_the_other() -> Result<()> {
         let (one, _) = rig.clients("shared").await?;
         let two = second.endpoint.s3()?;
         let upload = begin(&one, "shared", "aborted").await?;
-        let part = upload_part(&two, "shared", "aborted", &upload, 1, &pattern(1, 100)).await?;
+        let part = upload_part(&two, ("shared", "aborted"), &upload, 1, &pattern(1, 100)).await?;
         one.abort_multipart_upload()
             .bucket("shared")
             .key("aborted")
@@ -158,7 +135,7 @@ async fn what_one_aborts_is_gone_for_the_other() -> Result<()> {
             .send()
             .await?;
         ensure!(
-            upload_part(&two, "shared", "aborted", &upload, 2, b"late")
+            upload_part(&two, ("shared", "aborted"), &upload, 2, b"late")
                 .await
                 .is_err(),
             "the other gateway took a part of an aborted upload"

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use aws_sdk_s3::Client;
 use sealgate_tests::{
     admin::{AdminEndpoint, check},
-    certificates, environment,
+    audit_key, certificates, environment,
     process::{self, Process},
     rig::{bounded, get, put},
     servers::{Devstore, Gateway, GatewaySettings, KeyServer, gateway::TlsFiles},
@@ -50,12 +50,8 @@ impl Place {
     fn new() -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let path = |name: &str| directory.path().join(name);
-        let keygen = |name: &str, file: &str, more: &[&str]| -> Result<String> {
-            let output = path(file);
-            let arguments = [&["audit", "keygen", name, "--output", text(&output)], more].concat();
-            let public = process::run_successfully(&mut sealgate(&arguments)?, LIMIT)?;
-            Ok(public.trim().to_owned())
-        };
+        let keygen =
+            |name: &str, file: &str, more: &[&str]| audit_key::make(name, &path(file), more);
         let log_key = keygen("example.com/one", "audit.key", &[])?;
         let commands_key = keygen("example.com/commands", "commands.key", &[])?;
         let receiver_key = keygen("example.com/receiver", "receiver.key", &["--receiver"])?;

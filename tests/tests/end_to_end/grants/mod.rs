@@ -6,18 +6,19 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
 use sealgate_access::PrivateKey;
 use sealgate_tests::{
+    audit_key,
     content::pattern,
     environment, process,
     python::aws,
-    raw_http::{Payload, RawRequest},
     rig::{Rig, put, state_bucket, with_rig_of},
-    servers::{Gateway, GatewaySettings},
+    servers::Gateway,
+    session::SessionCredentials,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -114,14 +115,7 @@ public_keys = ["{}", "{}"]
 /// An audit log of one gateway.
 fn audit(directory: &Path, name: &str) -> Result<String> {
     let key = directory.join(format!("{name}.key"));
-    let mut command = Command::new(environment::own_program("sealgate")?);
-    command.args([
-        "audit",
-        "keygen",
-        &format!("example.com/{name}"),
-        "--output",
-    ]);
-    process::run_successfully(command.arg(&key), COMMAND_LIMIT)?;
+    audit_key::make(&format!("example.com/{name}"), &key, &[])?;
     Ok(format!(
         "\n[audit]\ndirectory = \"{}\"\nkey = \"file:{}\"\n",
         directory.join(name).display(),
@@ -206,7 +200,7 @@ impl Desk<'_> {
         self.run("approve", &[id, "--yes", "--key", &self.key(seed)?])
     }
 
-    fn granted(&self, duration: &str) -> Result<(String, Credentials)> {
+    fn granted(&self, duration: &str) -> Result<(String, SessionCredentials)> {
         let id = self.request(duration)?;
         for seed in [ALICE, BOB] {
             self.approve(&id, seed)?;
@@ -215,7 +209,7 @@ impl Desk<'_> {
         Ok((id, credentials))
     }
 
-    fn credentials(&self, id: &str) -> Result<Credentials> {
+    fn credentials(&self, id: &str) -> Result<SessionCredentials> {
         let started = Instant::now();
         loop {
             let printed = credentials(self.gateway, "SGOSCAR", id, &["--json"]);
@@ -226,7 +220,7 @@ impl Desk<'_> {
                 std::thread::sleep(Duration::from_millis(200));
                 continue;
             }
-            return Credentials::of(&printed?);
+            return SessionCredentials::of(&serde_json::from_str(&printed?)?);
         }
     }
 }
@@ -247,67 +241,24 @@ fn refused<T>(outcome: Result<T>, why: &str) -> Result<()> {
     Ok(())
 }
 
-struct Credentials {
-    id: String,
-    secret: String,
-    token: String,
+/// Runs the aws CLI with the credentials of a grant.
+fn run_aws_as(
+    granted: &SessionCredentials,
+    gateway: &Gateway,
+    arguments: &[&str],
+) -> Result<String> {
+    process::run_successfully(granted.aws(gateway)?.args(arguments), COMMAND_LIMIT)
 }
 
-impl Credentials {
-    fn of(printed: &str) -> Result<Self> {
-        let value: Value = serde_json::from_str(printed)?;
-        let member = |name: &str| {
-            let found = value.get(name).and_then(Value::as_str);
-            found.map(str::to_owned).context("missing")
-        };
-        Ok(Self {
-            id: member("AccessKeyId")?,
-            secret: member("SecretAccessKey")?,
-            token: member("SessionToken")?,
-        })
-    }
-
-    /// Runs the aws CLI with them.
-    fn aws(&self, gateway: &Gateway, arguments: &[&str]) -> Result<String> {
-        let endpoint = gateway.endpoint.with_credentials(&self.id, &self.secret);
-        let mut command = aws(&endpoint)?;
-        command
-            .env("AWS_SESSION_TOKEN", &self.token)
-            .args(arguments);
-        process::run_successfully(&mut command, COMMAND_LIMIT)
-    }
-
-    fn request(
-        &self,
-        method: &str,
-        gateway: &Gateway,
-        key: &str,
-        token: &str,
-    ) -> Result<RawRequest> {
-        let endpoint = gateway.endpoint.with_credentials(&self.id, &self.secret);
-        RawRequest::new(method, &format!("/{BUCKET}/{key}"))
-            .header("x-amz-security-token", token)
-            .sign(&endpoint, Payload::Signed(b""), SystemTime::now())
-    }
-
-    /// The error code of a GET with a token, if any.
-    async fn code(&self, gateway: &Gateway, key: &str, token: &str) -> Result<Option<String>> {
-        self.code_of("GET", gateway, key, token).await
-    }
-
-    async fn code_of(
-        &self,
-        method: &str,
-        gateway: &Gateway,
-        key: &str,
-        token: &str,
-    ) -> Result<Option<String>> {
-        let answer = self
-            .request(method, gateway, key, token)?
-            .send(&gateway.endpoint)
-            .await?;
-        Ok(answer.error_code())
-    }
+/// The error code of a GET of a key with a token, if any.
+async fn error_code(
+    granted: &SessionCredentials,
+    gateway: &Gateway,
+    key: &str,
+    token: &str,
+) -> Result<Option<String>> {
+    let target = format!("/{BUCKET}/{key}");
+    granted.error_code(gateway, "GET", &target, token).await
 }
 
 fn denied(outcome: Result<String>) -> Result<()> {
@@ -321,10 +272,7 @@ fn denied(outcome: Result<String>) -> Result<()> {
 
 /// Two gateways, a bucket with some objects, and the first list of revocations.
 async fn prepared(rig: &Rig, more: &str) -> Result<Gateway> {
-    let second = rig.gateway_with(GatewaySettings {
-        more: more.to_owned(),
-        ..GatewaySettings::new(&rig.minio.endpoint, &rig.key_server.endpoint)
-    })?;
+    let second = rig.gateway_with_more(more)?;
     let (admin, _) = rig.clients(BUCKET).await?;
     put(&admin, BUCKET, "case-7/report", b"of case 7").await?;
     put(&admin, BUCKET, "case-7/drawer/letter", b"sealed").await?;
@@ -333,7 +281,7 @@ async fn prepared(rig: &Rig, more: &str) -> Result<Gateway> {
 }
 
 async fn until_it_counts(
-    credentials: &Credentials,
+    credentials: &SessionCredentials,
     gateways: &[&Gateway],
     expected: Option<&str>,
     within: Duration,
@@ -341,9 +289,7 @@ async fn until_it_counts(
     let started = Instant::now();
     for gateway in gateways {
         loop {
-            let code = credentials
-                .code(gateway, "case-7/report", &credentials.token)
-                .await;
+            let code = error_code(credentials, gateway, "case-7/report", &credentials.token).await;
             // One whose grant ends while it is answered is cut off.
             let code = code.unwrap_or_else(|error| Some(format!("{error:#}")));
             if code.as_deref() == expected {
@@ -455,10 +401,13 @@ async fn a_grant_lets_in_where_it_says_until_it_is_revoked_on_every_replica() ->
         until_it_counts(&credentials, &gateways, None, EFFECTIVE).await?;
         for gateway in gateways {
             let target = format!("s3://{BUCKET}/case-7/report");
-            let copied = credentials.aws(gateway, &["s3", "cp", &target, "-"])?;
+            let copied = run_aws_as(&credentials, gateway, &["s3", "cp", &target, "-"])?;
             ensure!(copied == "of case 7", "{copied}");
-            let listed =
-                credentials.aws(gateway, &["s3", "ls", &format!("s3://{BUCKET}/case-7/")])?;
+            let listed = run_aws_as(
+                &credentials,
+                gateway,
+                &["s3", "ls", &format!("s3://{BUCKET}/case-7/")],
+            )?;
             ensure!(listed.contains("report"), "{listed}");
             // Another place, another action, what a policy forbids, and other credentials.
             for (key, method) in [
@@ -467,27 +416,32 @@ async fn a_grant_lets_in_where_it_says_until_it_is_revoked_on_every_replica() ->
                 ("", "GET"),
                 ("case-7/drawer/letter", "GET"),
             ] {
-                let code = credentials.code_of(method, gateway, key, &credentials.token);
+                let target = format!("/{BUCKET}/{key}");
+                let code = credentials.error_code(gateway, method, &target, &credentials.token);
                 let code = code.await?;
                 ensure!(
                     code.as_deref() == Some("AccessDenied"),
                     "{method} {key}: {code:?}"
                 );
             }
-            denied(credentials.aws(gateway, &["sts", "get-session-token"]))?;
+            denied(run_aws_as(
+                &credentials,
+                gateway,
+                &["sts", "get-session-token"],
+            ))?;
         }
         // A changed token is none, and neither is one with another access key.
         let mut changed = credentials.token.clone();
         let last = if changed.pop() == Some('A') { 'B' } else { 'A' };
         changed.push(last);
-        let code = credentials.code(&second, "case-7/report", &changed).await?;
+        let code = error_code(&credentials, &second, "case-7/report", &changed).await?;
         ensure!(code.as_deref() == Some("InvalidToken"), "{code:?}");
-        let stolen = Credentials {
+        let stolen = SessionCredentials {
             id: "SGOSCAR".to_owned(),
             secret: rig.gateway.endpoint.secret_access_key.clone(),
             token: credentials.token.clone(),
         };
-        let code = stolen.code(&second, "case-7/report", &stolen.token).await?;
+        let code = error_code(&stolen, &second, "case-7/report", &stolen.token).await?;
         ensure!(code.as_deref() == Some("InvalidToken"), "{code:?}");
 
         desk.run("revoke", &[id, "--key", &revoker])?;
@@ -549,7 +503,12 @@ async fn a_download_ends_when_its_grant_is_revoked() -> Result<()> {
         let (id, credentials) = desk.granted("10m")?;
         until_it_counts(&credentials, &[&second], None, EFFECTIVE).await?;
 
-        let request = credentials.request("GET", &second, "case-7/large", &credentials.token)?;
+        let request = credentials.request(
+            &second,
+            "GET",
+            &format!("/{BUCKET}/case-7/large"),
+            &credentials.token,
+        )?;
         let mut stream = tokio::net::TcpStream::connect(second.endpoint.authority()).await?;
         stream
             .write_all(&request.to_bytes(&second.endpoint))

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use sealgate_tests::{certificates, servers::gateway::TlsFiles};
+use sealgate_tests::{certificates, servers::GatewaySettings, servers::gateway::TlsFiles};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -187,7 +187,7 @@ command = ["sh", "-c", "cat >> {told}; env >> {environment}"]
         desk.run("revoke", &signed)?;
         desk.refused("revoke", &signed, "prepare it again")?;
         until_it_counts(&credentials, &[&rig.gateway], Some("AccessDenied"), EFFECTIVE).await?;
-        denied(credentials.aws(&second, &["s3", "cp", &target, "-"]))?;
+        denied(run_aws_as(&credentials, &second, &["s3", "cp", &target, "-"]))?;
         let posted = posts.lock().unwrap_or_else(PoisonError::into_inner).concat();
         ensure!(!posted.contains("grant-revoked"), "{posted}");
         desk.run("revoke", &[&id, "--key", &revoker, "--list", &published])?;
