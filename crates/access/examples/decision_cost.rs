@@ -3,10 +3,9 @@
 //! A GET asks two questions, `s3:GetObject` and `decrypt`. The policies are those of a deployment with 100 tenants, a rule for each, and two
 //! rules for everybody that forbid.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    missing_docs,
     reason = "a measurement, run by hand"
 )]
 

@@ -59,7 +59,7 @@ pub struct Action(u8);
 
 macro_rules! actions {
     ($($constant:ident $name:literal $level:ident $kind:ident $doc:literal;)*) => {
-        #[allow(clippy::upper_case_acronyms, non_camel_case_types, reason = "numbers the lines of the table")]
+        #[expect(clippy::upper_case_acronyms, non_camel_case_types, reason = "numbers the lines of the table")]
         #[derive(Clone, Copy)]
         enum Number { $($constant),* }
 

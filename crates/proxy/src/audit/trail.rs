@@ -104,18 +104,22 @@ impl Trail {
 
     /// Who asks.
     pub fn identify(&self, caller: &Caller) {
-        self.name(&caller.identity);
-        let access_key = match &caller.session {
-            None => Arc::clone(&caller.access_key_id),
-            Some(claims) => claims.signed_by.as_str().into(),
-        };
-        let mut state = self.state();
-        state.facts.access_key = (!access_key.is_empty()).then_some(access_key);
-        state.facts.session = caller.session.as_ref().map(|claims| {
+        if !self.is_recorded() {
+            return;
+        }
+        let access_key = caller.session.as_ref().map_or_else(
+            || Arc::clone(&caller.access_key_id),
+            |claims| claims.signed_by.as_str().into(),
+        );
+        let session = caller.session.as_ref().map(|claims| {
             let parts = [&claims.access_key_id, &claims.session, &claims.source];
             let parts = parts.map(String::as_str);
             parts.join(" ").trim_end().to_owned()
         });
+        let facts = &mut self.state().facts;
+        facts.identity = Some(Arc::clone(&caller.identity));
+        facts.access_key = (!access_key.is_empty()).then_some(access_key);
+        facts.session = session;
     }
 
     /// Who asks, by a name alone.

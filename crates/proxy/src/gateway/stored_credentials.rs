@@ -165,8 +165,12 @@ async fn watch(gateway: Weak<Gateway>, watched: Watched) {
                     break;
                 }
                 () = tokio::time::sleep_until(next_look) => break,
-                Some(opened) = opened.recv() => {
-                    found.opened(opened);
+                Some(one) = opened.recv() => {
+                    found.opened(one);
+                    // All that are there at once: publishing goes through every key.
+                    while let Ok(one) = opened.try_recv() {
+                        found.opened(one);
+                    }
                     found.publish(&keys);
                 }
             }
