@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import random
 import re
 import socket
 import subprocess
@@ -224,7 +225,13 @@ def quote(path):
 
 
 def free_port():
-    """A port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port that nobody listens on now, below those that the system gives to connections."""
+    ports = random.sample(range(15_000, 32_000), k=200)
+    for port in ports:
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise RuntimeError(f"none of {len(ports)} ports on 127.0.0.1 is free")

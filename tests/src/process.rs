@@ -4,9 +4,14 @@ use std::{
     fs::File,
     io::{BufRead, BufReader},
     net::TcpListener,
+    ops::Range,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -18,6 +23,9 @@ const TAIL: usize = 6_000;
 
 /// How long a server may take until it serves. It is long because a machine with two cores may run two tests and a build.
 pub const START_LIMIT: Duration = Duration::from_mins(1);
+
+/// The ports of servers that can't choose one themselves.
+const PORTS: Range<u16> = 15_000..32_000;
 
 /// How often a condition is looked at while waiting for it.
 const POLL: Duration = Duration::from_millis(50);
@@ -218,12 +226,25 @@ fn free_log(directory: &Path, name: &str) -> PathBuf {
     }
 }
 
-/// A port that nobody listens on at this moment, for servers that can't choose one themselves.
+/// A port that nobody listens on at this moment, for servers that can't choose one themselves. It is below those that the system gives to
+/// connections of its own accord (32768 and up on Linux), so that none of the many that other tests open takes it before the server does, and
+/// no two calls in one process give the same.
 ///
 /// # Errors
-/// If the system has none.
+/// If all are taken.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Processes that run beside each other begin at different places.
+    let start = std::process::id().wrapping_mul(7919);
+    for _ in PORTS {
+        let turn = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let count = u32::from(PORTS.end - PORTS.start);
+        let port = PORTS.start + u16::try_from(turn % count)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("every port of {PORTS:?} on 127.0.0.1 is taken")
 }
 
 /// Runs a program to its end, but not for longer than `limit`.

@@ -11,8 +11,9 @@ use sealgate_tests::{
 use serde_json::{Value, json};
 
 use super::{
-    BUCKET, LIMIT, alice_and_bob, all_known, causes, destroy, gateway, hostile::record_of,
-    kms_table, new_key, resuming::kill_at_the_flush, shred, state_of, tenant, two_keys, verify,
+    BUCKET, LIMIT, a_timer_stops, alice_and_bob, all_known, causes, destroy, gateway,
+    hostile::record_of, kms_table, new_key, resuming::kill_at_the_flush, shred, state_of, tenant,
+    two_keys, verify,
 };
 
 /// Has the destruction of alice's key asked for, without an answer. The name of the key, as reports have it.
@@ -55,12 +56,7 @@ async fn after_an_outage_everything_is_looked_at_again_before_the_key_goes() -> 
             tenant("bob", "\"bob\", \"alice\"", ""),
         ];
         let second = gateway(rig, &services, &both)?;
-        let (done, due, _) = shred(rig, &second, &["--due"])?;
-        let failed = due["orders"][0]["failed"].to_string();
-        ensure!(
-            !done && failed.contains("A timer destroys nothing"),
-            "{due}"
-        );
+        a_timer_stops(rig, &second)?;
         let refused = causes(&shred(rig, &second, &destroy("acme/alice", "alice.json"))?)?;
         ensure!(
             refused.contains("also that of the domain acme/bob"),
@@ -94,12 +90,7 @@ async fn a_deletion_whose_answer_got_lost_is_found_and_not_taken_back() -> Resul
             !cancelled && said.contains("cannot be taken back"),
             "{said}"
         );
-        let (done, due, _) = shred(rig, &gateway, &["--due"])?;
-        let failed = due["orders"][0]["failed"].to_string();
-        ensure!(
-            !done && failed.contains("A timer destroys nothing"),
-            "{due}"
-        );
+        a_timer_stops(rig, &gateway)?;
         let arguments = destroy("acme/alice", "alice.json");
         let (done, _, said) = shred(rig, &gateway, &arguments)?;
         ensure!(!done && said.contains("[done, final from"), "{said}");
@@ -167,12 +158,7 @@ async fn a_key_that_is_not_found_is_never_certified_as_destroyed() -> Result<()>
         };
         elsewhere(json!(["DescribeKey", "Decrypt", "ScheduleKeyDeletion"]))?;
         for _ in 0..2 {
-            let (done, due, _) = shred(rig, &gateway, &["--due"])?;
-            let failed = due["orders"][0]["failed"].to_string();
-            ensure!(
-                !done && failed.contains("A timer destroys nothing"),
-                "{due}"
-            );
+            a_timer_stops(rig, &gateway)?;
             ensure!(!rig.directory().join("alice.json").exists(), "certified");
         }
         let (cancelled, _, said) = shred(rig, &gateway, &["--cancel", "acme/alice"])?;

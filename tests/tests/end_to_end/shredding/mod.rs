@@ -111,6 +111,17 @@ fn shred(rig: &Rig, gateway: &Gateway, arguments: &[&str]) -> Result<(bool, Valu
     report(&mut command(rig, gateway, arguments)?, LIMIT)
 }
 
+/// That a timer does nothing for the one order that there is, because a person has to look at it.
+fn a_timer_stops(rig: &Rig, gateway: &Gateway) -> Result<()> {
+    let (done, due, _) = shred(rig, gateway, &["--due"])?;
+    let failed = due.pointer("/orders/0/failed").and_then(Value::as_str);
+    ensure!(
+        !done && failed.is_some_and(|said| said.contains("A timer destroys nothing")),
+        "{due}"
+    );
+    Ok(())
+}
+
 fn command(rig: &Rig, gateway: &Gateway, arguments: &[&str]) -> Result<Command> {
     let mut command = gateway.command("keys shred")?;
     command

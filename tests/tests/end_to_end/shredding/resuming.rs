@@ -15,8 +15,8 @@ use sealgate_tests::{
 use serde_json::{Value, json};
 
 use super::{
-    BUCKET, LIMIT, SOON, alice_and_bob, all_known, causes, command, destroy, gateway, kms_table,
-    new_key, recovery_of, shred, signal, state_of, tenant, two_keys, verify,
+    BUCKET, LIMIT, SOON, a_timer_stops, alice_and_bob, all_known, causes, command, destroy,
+    gateway, kms_table, new_key, recovery_of, shred, signal, state_of, tenant, two_keys, verify,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,12 +63,7 @@ async fn a_run_that_failed_or_was_killed_is_gone_on_with_to_one_certificate() ->
         // Somebody sees the mistake and takes the one deletion back: a timer destroys nothing from then on, whatever it sees.
         take_back(&kms, &alice).await?;
         for _ in 0..2 {
-            let (done, due, _) = shred(rig, &gateway, &["--due"])?;
-            let failed = due["orders"][0]["failed"].to_string();
-            ensure!(
-                !done && failed.contains("A timer destroys nothing"),
-                "{due}"
-            );
+            a_timer_stops(rig, &gateway)?;
             ensure!(state_of(&kms, &second).await? == KeyState::Enabled);
             let again = kms.schedule_key_deletion().key_id(&alice);
             again.pending_window_in_days(30).send().await.ok();
@@ -150,12 +145,7 @@ async fn a_refusal_of_the_key_service_leaves_an_order_that_looks_again_and_can_b
 
         // It was asked for once: a timer does not ask again. A person does, and what came since is seen.
         put(&bare, BUCKET, "alice/plain", b"in the clear").await?;
-        let (done, due, _) = shred(rig, &gateway, &["--due"])?;
-        let failed = due["orders"][0]["failed"].to_string();
-        ensure!(
-            !done && failed.contains("A timer destroys nothing"),
-            "{due}"
-        );
+        a_timer_stops(rig, &gateway)?;
         let refused = causes(&shred(rig, &gateway, &arguments)?)?;
         ensure!(refused.contains("in the clear"), "{refused}");
         ensure!(state_of(&kms, &alice).await? == KeyState::Enabled);
@@ -344,12 +334,7 @@ async fn a_recovery_key_that_is_out_of_reach_is_not_destroyed() -> Result<()> {
         ensure!(state_of(&kms, &alice).await? == KeyState::PendingDeletion);
         // From now on a timer does nothing, whatever it sees.
         for _ in 0..2 {
-            let (done, due, _) = shred(rig, &gateway, &["--due"])?;
-            let failed = due["orders"][0]["failed"].to_string();
-            ensure!(
-                !done && failed.contains("A timer destroys nothing"),
-                "{due}"
-            );
+            a_timer_stops(rig, &gateway)?;
             ensure!(!rig.directory().join("alice.json").exists() && there.exists());
         }
         fs::rename(&there, &here)?;
