@@ -58,6 +58,43 @@ pub fn softhsm() -> Result<PathBuf> {
     found.context("SoftHSM is missing; install it (Debian, Ubuntu: apt-get install softhsm2), or name its module with SEALGATE_SOFTHSM")
 }
 
+/// Names the library that sets the clock of a process, where it is not where distributions put it.
+pub const FAKETIME_VARIABLE: &str = "SEALGATE_FAKETIME";
+
+/// Where distributions put it, below the directory of libraries.
+const FAKETIME_PLACES: [&str; 3] = [
+    "/usr/lib/*/faketime/libfaketimeMT.so.1",
+    "/usr/lib64/faketime/libfaketimeMT.so.1",
+    "/usr/lib/faketime/libfaketimeMT.so.1",
+];
+
+/// The library of libfaketime.
+///
+/// # Errors
+/// If it is nowhere.
+pub fn faketime() -> Result<PathBuf> {
+    if std::env::var_os(FAKETIME_VARIABLE).is_some() {
+        return named_by(FAKETIME_VARIABLE);
+    }
+    let mut found = FAKETIME_PLACES.iter().flat_map(|place| matching(place));
+    found.next().context("libfaketime is missing; install it (Debian, Ubuntu: apt-get install faketime), or name its library with SEALGATE_FAKETIME")
+}
+
+/// The files that a path with at most one `*` names.
+fn matching(place: &str) -> Vec<PathBuf> {
+    let Some((before, after)) = place.split_once("*/") else {
+        return Some(PathBuf::from(place))
+            .filter(|path| path.is_file())
+            .into_iter()
+            .collect();
+    };
+    let directories = std::fs::read_dir(before).into_iter().flatten().flatten();
+    directories
+        .map(|directory| directory.path().join(after))
+        .filter(|path| path.is_file())
+        .collect()
+}
+
 /// A program of the Python environment, such as `python` or `aws`.
 ///
 /// # Errors

@@ -39,6 +39,8 @@ pub struct GatewaySettings {
     pub storage: Endpoint,
     /// The key server.
     pub key_server: Endpoint,
+    /// The port to listen on; 0 takes a free one.
+    pub port: u16,
     /// TLS towards clients.
     pub tls: Option<TlsFiles>,
     /// Further lines above all tables.
@@ -62,6 +64,7 @@ impl GatewaySettings {
             deployment: "rig".to_owned(),
             storage: storage.clone(),
             key_server: key_server.clone(),
+            port: 0,
             tls: None,
             top: String::new(),
             key_service: None,
@@ -78,6 +81,7 @@ impl GatewaySettings {
             deployment,
             storage,
             key_server,
+            port,
             tls,
             top,
             key_service,
@@ -89,7 +93,7 @@ impl GatewaySettings {
         writeln!(text, "deployment = \"{deployment}\"\n{top}\n")?;
         writeln!(
             text,
-            "[listener]\naddress = \"127.0.0.1:0\"\nbase_domains = [\"{BASE_DOMAIN}\"]"
+            "[listener]\naddress = \"127.0.0.1:{port}\"\nbase_domains = [\"{BASE_DOMAIN}\"]"
         )?;
         if let Some(files) = tls {
             let (certificate, key) = (files.certificate.display(), files.key.display());
@@ -143,6 +147,7 @@ pub struct Gateway {
     /// Its configuration file.
     pub configuration: PathBuf,
     settings: GatewaySettings,
+    directory: PathBuf,
 }
 
 impl Gateway {
@@ -167,7 +172,19 @@ impl Gateway {
             process,
             configuration,
             settings,
+            directory: directory.to_owned(),
         })
+    }
+
+    /// Starts it anew with the same configuration, after it has ended. It is where it was if the settings name a port.
+    ///
+    /// # Errors
+    /// If it does not become ready.
+    pub fn start_again(&mut self) -> Result<()> {
+        let mut command = self.command("serve")?;
+        self.process = Process::start("gateway", &mut command, &self.directory)?;
+        self.endpoint.url = self.process.ready_url()?;
+        Ok(())
     }
 
     /// Another command of `sealgate` with the same configuration, such as `gc` or `keys rewrap`. Arguments may follow.

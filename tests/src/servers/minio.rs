@@ -30,6 +30,9 @@ pub struct Minio {
     pub data: PathBuf,
     /// The process.
     pub process: Process,
+    directory: PathBuf,
+    console: String,
+    tls: bool,
 }
 
 /// What a MinIO is told beside its data and its port.
@@ -53,59 +56,43 @@ impl Minio {
     /// # Errors
     /// If the binary is missing or does not become ready.
     pub fn start_with(directory: &Path, settings: &MinioSettings) -> Result<Self> {
-        let program = environment::minio()?;
         let data = directory.join("minio");
         std::fs::create_dir_all(&data)?;
-        let port = free_port()?;
-        let address = format!("127.0.0.1:{port}");
+        let address = format!("127.0.0.1:{}", free_port()?);
         let console = format!("127.0.0.1:{}", free_port()?);
+        let tls = settings.tls.is_some();
+        let scheme = if tls { "https" } else { "http" };
         let endpoint = Endpoint {
-            url: format!(
-                "{}://{address}",
-                settings.tls.as_ref().map_or("http", |_| "https")
-            ),
+            url: format!("{scheme}://{address}"),
             access_key_id: "minio-root".to_owned(),
             secret_access_key: "minio-root-secret".to_owned(),
             ca_file: settings.tls.as_ref().map(|files| files.ca_file.clone()),
         };
-        let mut command = Command::new(program);
-        command
-            .arg("server")
-            .arg(&data)
-            .args(["--address", &address, "--console-address", &console])
-            .env_clear()
-            .env("HOME", directory)
-            .env("MINIO_CI_CD", "1")
-            .env("MINIO_BROWSER", "off")
-            .env("MINIO_UPDATE", "off")
-            .env("MINIO_DOMAIN", BASE_DOMAIN)
-            .env("MINIO_ROOT_USER", &endpoint.access_key_id)
-            .env("MINIO_ROOT_PASSWORD", &endpoint.secret_access_key);
         if let Some(files) = &settings.tls {
             // MinIO knows its files by these names.
-            let certificates = directory.join("minio-certificates");
+            let certificates = certificates(directory);
             std::fs::create_dir_all(&certificates)?;
             std::fs::copy(&files.certificate, certificates.join("public.crt"))?;
             std::fs::copy(&files.key, certificates.join("private.key"))?;
-            command.arg("--certs-dir").arg(&certificates);
         }
-        let mut process = Process::start("minio", &mut command, directory)?;
-        let deadline = Instant::now() + START_LIMIT;
-        while !is_ready(&address, settings.tls.is_some()) {
-            if process.has_ended()? || Instant::now() > deadline {
-                bail!(
-                    "MinIO at {address} does not become ready\n{}\n{}",
-                    process.printed().join("\n"),
-                    process.last_words()
-                );
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
+        let process = launch(directory, &endpoint, &console, tls)?;
         Ok(Self {
             endpoint,
             data,
             process,
+            directory: directory.to_owned(),
+            console,
+            tls,
         })
+    }
+
+    /// Starts it anew on the same port with the same data, after it has ended.
+    ///
+    /// # Errors
+    /// If it does not become ready.
+    pub fn start_again(&mut self) -> Result<()> {
+        self.process = launch(&self.directory, &self.endpoint, &self.console, self.tls)?;
+        Ok(())
     }
 
     /// Waits until requests are answered, which the health page can't tell over TLS.
@@ -124,6 +111,43 @@ impl Minio {
         }
         Ok(())
     }
+}
+
+fn certificates(directory: &Path) -> PathBuf {
+    directory.join("minio-certificates")
+}
+
+fn launch(directory: &Path, endpoint: &Endpoint, console: &str, tls: bool) -> Result<Process> {
+    let address = endpoint.authority();
+    let mut command = Command::new(environment::minio()?);
+    command
+        .arg("server")
+        .arg(directory.join("minio"))
+        .args(["--address", address, "--console-address", console])
+        .env_clear()
+        .env("HOME", directory)
+        .env("MINIO_CI_CD", "1")
+        .env("MINIO_BROWSER", "off")
+        .env("MINIO_UPDATE", "off")
+        .env("MINIO_DOMAIN", BASE_DOMAIN)
+        .env("MINIO_ROOT_USER", &endpoint.access_key_id)
+        .env("MINIO_ROOT_PASSWORD", &endpoint.secret_access_key);
+    if tls {
+        command.arg("--certs-dir").arg(certificates(directory));
+    }
+    let mut process = Process::start("minio", &mut command, directory)?;
+    let deadline = Instant::now() + START_LIMIT;
+    while !is_ready(address, tls) {
+        if process.has_ended()? || Instant::now() > deadline {
+            bail!(
+                "MinIO at {address} does not become ready\n{}\n{}",
+                process.printed().join("\n"),
+                process.last_words()
+            );
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(process)
 }
 
 /// Asks MinIO's own health page. Over TLS it is enough that somebody is there to refuse a request in plaintext.

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
-use sealgate_tests::{content::pattern, servers::Planted};
+use sealgate_tests::{content::pattern, random::Random, servers::Planted};
 
 use crate::{
     judgement::{Outcome, check_labels},
@@ -40,28 +40,6 @@ const LENGTHS: [usize; 8] = [
     1 << 20,
     (1 << 20) + 70_000,
 ];
-
-/// A generator that is the same on every machine: splitmix64, by Vigna.
-#[derive(Clone, Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound.max(1) as u64).unwrap_or(0)
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.next() % 100 < percent
-    }
-}
 
 /// What is known of one key.
 #[derive(Debug, Default)]
@@ -115,7 +93,7 @@ impl Sequence<'_> {
 
     async fn run(&mut self) -> Result<()> {
         for _ in 0..STEPS {
-            let number = self.random.next() % KEYS;
+            let number = self.random.number() % KEYS;
             match self.random.below(12) {
                 0..=2 => self.write(number).await?,
                 3 => self.copy(number).await?,
@@ -144,7 +122,7 @@ impl Sequence<'_> {
         } else {
             Kind::Parts(vec![length])
         };
-        let plaintext = pattern(self.random.next(), length);
+        let plaintext = pattern(self.random.number(), length);
         self.story.push(format!("write {number} {kind:?}"));
         let key = self.key(number);
         store(self.scene, self.bucket, &key, &kind, &plaintext).await?;
@@ -296,7 +274,7 @@ impl Sequence<'_> {
         let altered = if self.random.chance(50) {
             altered
         } else {
-            altered.tagged(&format!("lie-{}", self.random.next()))
+            altered.tagged(&format!("lie-{}", self.random.number()))
         };
         self.story
             .push(format!("lie {what} about {number} at {place}"));

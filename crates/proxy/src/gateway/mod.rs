@@ -208,6 +208,11 @@ impl Gateway {
         response
             .headers_mut()
             .insert(http::header::SERVER, HeaderValue::from_static("sealgate"));
+        // hyper writes the date that it has until the clock passes it. When a clock was set back, that would be wrong for as long, and SDKs
+        // that take the time from answers would sign for it.
+        if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(SystemTime::now())) {
+            response.headers_mut().insert(http::header::DATE, date);
+        }
         line.write(
             &request_id,
             &connection,

@@ -1,0 +1,77 @@
+//! What a running process holds, and what it may hold at most, as Linux tells and sets it.
+
+use std::{fs, process::Command};
+
+use anyhow::{Context, Result, ensure};
+
+/// What a process holds at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resources {
+    /// Open files and connections.
+    pub descriptors: usize,
+    /// Of these, connections and listeners.
+    pub sockets: usize,
+    /// Memory that is there, in KiB.
+    pub resident: u64,
+    /// Memory that was asked for, in KiB.
+    pub address_space: u64,
+    /// Threads.
+    pub threads: u64,
+}
+
+impl Resources {
+    /// What the process of this number holds.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn of(process: u32) -> Result<Self> {
+        let (mut descriptors, mut sockets) = (0, 0);
+        let directory = format!("/proc/{process}/fd");
+        for entry in fs::read_dir(&directory).with_context(|| directory.clone())? {
+            descriptors += 1;
+            // It may have been closed meanwhile.
+            let target = fs::read_link(entry?.path()).unwrap_or_default();
+            sockets += usize::from(target.display().to_string().starts_with("socket:"));
+        }
+        let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+        let number = |name: &str| -> Result<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let text = line.and_then(|line| line.split_whitespace().next());
+            Ok(text.with_context(|| format!("no {name}"))?.parse()?)
+        };
+        Ok(Self {
+            descriptors,
+            sockets,
+            resident: number("VmRSS:")?,
+            address_space: number("VmSize:")?,
+            threads: number("Threads:")?,
+        })
+    }
+}
+
+/// Sets a limit of a running process: its option of `prlimit`, such as `nofile`, and the value or `unlimited`. The hard limit stays.
+///
+/// # Errors
+/// If the system refuses.
+pub fn limit(process: u32, resource: &str, value: &str) -> Result<()> {
+    let status = Command::new("prlimit")
+        .args(["--pid", &process.to_string()])
+        .arg(format!("--{resource}={value}:"))
+        .status()
+        .context("prlimit is missing (Debian, Ubuntu: package util-linux)")?;
+    ensure!(status.success(), "prlimit --{resource}={value}: {status}");
+    Ok(())
+}
+
+/// A soft limit of a running process, by the words of `/proc/PID/limits`, such as `Max open files`.
+///
+/// # Errors
+/// If it has ended, or there is no such limit.
+pub fn soft_limit(process: u32, words: &str) -> Result<String> {
+    let limits = fs::read_to_string(format!("/proc/{process}/limits"))?;
+    let line = limits.lines().find_map(|line| line.strip_prefix(words));
+    let soft = line.and_then(|line| line.split_whitespace().next());
+    Ok(soft
+        .with_context(|| format!("no limit {words}"))?
+        .to_owned())
+}
