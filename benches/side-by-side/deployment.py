@@ -1,0 +1,108 @@
+"""The storage, and the proxies in front of it."""
+
+import pathlib
+import shutil
+import string
+import subprocess
+import urllib.parse
+
+from processes import Program, free_port
+
+HERE = pathlib.Path(__file__).resolve().parent
+ACCESS_KEY_ID, SECRET = "measurement", "measurement-secret"
+ENVIRONMENT = {"AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET, "SECRET": SECRET}
+
+
+def found(name):
+    """A program in PATH, or where Debian has servers."""
+    program = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if not program:
+        raise SystemExit(f"{name} is missing: apt-get install {'nginx-light' if name == 'nginx' else name}, or leave it out of --columns")
+    return program
+
+
+class Deployment:
+    def __init__(self, place, programs):
+        self.place, self.programs = place, programs
+        self.started = []
+        self.proxies = {}
+        self.certificates()
+        self.ca = place / "ca.pem"
+        store = self.start(
+            "store", [programs / "side-by-side-store", "--certificate", "certificate.pem", "--certificate-key", "key.pem"], ready="ready "
+        )
+        self.store, self.store_tls = store.line[1:3]
+
+    def start(self, *arguments, **named):
+        program = Program(*arguments[:1], *arguments[1:], self.place, **named)
+        self.started.append(program)
+        return program
+
+    def stop(self):
+        for program in reversed(self.started):
+            program.stop()
+
+    def run(self, *command):
+        return subprocess.run([str(part) for part in command], cwd=self.place, check=True, capture_output=True, text=True).stdout
+
+    def certificates(self):
+        """An authority, and a certificate for everybody on this machine."""
+        (self.place / "extensions").write_text("subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        self.run("openssl", "req", "-x509", *curve, "-days", 2, "-subj", "/CN=measurement", "-keyout", "ca-key.pem", "-out", "ca.pem",
+                 "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        self.run("openssl", "req", *curve, "-subj", "/CN=127.0.0.1", "-keyout", "key.pem", "-out", "request.pem")
+        self.run("openssl", "x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-days", 2,
+                 "-extfile", "extensions", "-out", "certificate.pem")
+        (self.place / "bundle.pem").write_text((self.place / "certificate.pem").read_text() + (self.place / "key.pem").read_text())
+
+    def write(self, template, name, **values):
+        path = self.place / name
+        path.write_text(string.Template((HERE / "proxies" / template).read_text()).substitute(
+            values, ca=self.ca, certificate=self.place / "certificate.pem", key=self.place / "key.pem", bundle=self.place / "bundle.pem",
+            store=urllib.parse.urlsplit(self.store).netloc, store_tls=urllib.parse.urlsplit(self.store_tls).netloc,
+        ))
+        return path
+
+    def passing(self, name, template, command):
+        """A proxy with a port for HTTP and one for TLS. Its processes are the same for both."""
+        port, port_tls = free_port(), free_port()
+        path = self.write(template, template, port=port, port_tls=port_tls)
+        program = self.start(name, [*command, path], port=port)
+        self.proxies[name] = (program, f"http://127.0.0.1:{port}")
+        self.proxies[f"{name}-tls"] = (program, f"https://127.0.0.1:{port_tls}")
+
+    def nginx(self):
+        self.passing("nginx", "nginx.conf", [found("nginx"), "-p", self.place, "-c"])
+
+    def haproxy(self):
+        self.passing("haproxy", "haproxy.cfg", [found("haproxy"), "-db", "-f"])
+
+    def sealgate(self, name, program, tls):
+        key_file = self.place / "local.key"
+        if not key_file.exists():
+            self.run(program, "key-file", "create", key_file)
+        certificates = f'tls = {{ certificate = "{self.place}/certificate.pem", key = "{self.place}/key.pem" }}'
+        path = self.write(
+            "sealgate.toml", f"{name}.toml", deployment=name, key_file=key_file, access_key_id=ACCESS_KEY_ID,
+            endpoint=self.store_tls if tls else self.store, listener_tls=certificates if tls else "",
+            upstream_tls=f'ca_file = "{self.ca}"' if tls else "",
+        )
+        gateway = self.start(name, [program, "serve", "--config", path], environment=ENVIRONMENT, ready="ready ")
+        self.proxies[name] = (gateway, gateway.line[1])
+
+    def rclone(self, program):
+        """`rclone serve s3` over a crypt remote. Names stay as they are, so that the storage can tell what it need not keep."""
+        port = free_port()
+        password = self.run(program, "obscure", SECRET).strip()
+        environment = {
+            "RCLONE_CONFIG": str(self.place / "rclone.conf"), "RCLONE_CONFIG_STORE_TYPE": "s3", "RCLONE_CONFIG_STORE_PROVIDER": "Other",
+            "RCLONE_CONFIG_STORE_ENDPOINT": self.store, "RCLONE_CONFIG_STORE_ACCESS_KEY_ID": "storage",
+            "RCLONE_CONFIG_STORE_SECRET_ACCESS_KEY": SECRET, "RCLONE_CONFIG_STORE_REGION": "us-east-1",
+            "RCLONE_CONFIG_SEALED_TYPE": "crypt", "RCLONE_CONFIG_SEALED_REMOTE": "store:", "RCLONE_CONFIG_SEALED_PASSWORD": password,
+            "RCLONE_CONFIG_SEALED_FILENAME_ENCRYPTION": "off", "RCLONE_CONFIG_SEALED_DIRECTORY_NAME_ENCRYPTION": "false",
+        }
+        command = [
+            program, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS_KEY_ID},{SECRET}", "--vfs-cache-mode", "off", "sealed:"
+        ]
+        self.proxies["rclone"] = (self.start("rclone", command, environment=environment, port=port), f"http://127.0.0.1:{port}")
