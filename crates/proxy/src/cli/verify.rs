@@ -19,7 +19,7 @@ use crate::scan::{Checked, Finding, Findings, Verification, Walked};
 /// Looks at each object, at the registry records of the working keys and at the records of open uploads, and names what
 /// is not well, each with what to do. Without --deep no key is asked for: headers, lengths, commit regions, wraps and
 /// records have to fit together. With --deep every byte is opened as for a client, and compared with the checksums that
-/// are kept.
+/// are kept. --bucket and --prefix choose objects; records of working keys and of uploads are always looked at, all of them.
 ///
 /// Nothing is written, so it may run beside gateways, at any time. The exit status is 0 only if everything was seen and is
 /// well.
@@ -174,7 +174,12 @@ fn as_json(walked: &Walked, report: &Report) -> serde_json::Value {
 }
 
 fn as_text(walked: &Walked, report: &Report) -> String {
-    let how = if report.deep {
+    let how = if report.deep && report.findings.count > 0 {
+        format!(
+            "{} bytes of plaintext opened; what did not open is named below",
+            report.bytes
+        )
+    } else if report.deep {
         format!("every byte opened, {} of plaintext", report.bytes)
     } else {
         "structure only; --deep opens every byte".to_owned()

@@ -9,6 +9,7 @@ mod lost_answers;
 mod orders;
 mod resuming;
 mod sharing;
+mod timers;
 
 use std::{
     fs,

@@ -180,7 +180,8 @@ fn advice(class: KeyServiceFailure, operation: &str) -> String {
             )
         }
         KeyServiceFailure::KeyUnusable => {
-            "; enable the key, or cancel its deletion, to use it again".to_owned()
+            "; unless its end is meant, enable the key, or cancel its deletion, to use it again"
+                .to_owned()
         }
         KeyServiceFailure::NotFound => "; check the key's name, account and region".to_owned(),
         _ => String::new(),

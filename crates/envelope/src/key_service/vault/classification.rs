@@ -75,7 +75,9 @@ fn advice(class: KeyServiceFailure, key: &str) -> String {
         KeyServiceFailure::WrapWithdrawn => {
             "; lower the key's min_decryption_version, if it was raised too early".to_owned()
         }
-        KeyServiceFailure::KeyUnusable => "; restore the key to use it again".to_owned(),
+        KeyServiceFailure::KeyUnusable => {
+            "; unless its end is meant, restore the key to use it again".to_owned()
+        },
         _ => String::new(),
     }
 }

@@ -20,11 +20,7 @@ impl Run<'_> {
             Stored::Ended(ended, path) => bail!("{}", report::ended(&ended, &path)),
         };
         for stated in &self.arguments.stated {
-            let is_of_it = order
-                .progress
-                .plan
-                .as_ref()
-                .is_some_and(|plan| plan.has(stated));
+            let is_of_it = order.plan_or_keys().has(stated);
             ensure!(is_of_it, "--destroyed: the order is not for {stated}");
             order.stated.push(stated.clone());
         }
@@ -75,7 +71,8 @@ impl Run<'_> {
         let is_begun = order.is_begun();
         for (place, key) in keys.iter().enumerate() {
             let found = resume::condition_of(&self.config, passphrase, order, &services, key).await;
-            let is_stated = order.stated.contains(&key.chosen.key);
+            // Where nothing was ever asked for, it is no matter what has become of its keys: the order can be taken back.
+            let is_stated = is_begun && order.stated.contains(&key.chosen.key);
             if is_begun {
                 resume::learn(order, place, &found)?;
             }
@@ -139,7 +136,11 @@ fn given_up(order: &Order, keys: &[(&PlannedKey, &Fate)]) -> String {
                 shown(key)
             ),
             Fate::Usable | Fate::Going | Fate::Unknown(_) => {
-                write!(text, "\n  can be used: {}", shown(key))
+                write!(
+                    text,
+                    "\n  there, and can be used or enabled: {}",
+                    shown(key)
+                )
             }
         };
     }

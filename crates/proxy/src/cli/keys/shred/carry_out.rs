@@ -68,6 +68,8 @@ pub(super) struct Work<'a> {
 /// How it ended.
 pub(super) enum Ended {
     Done(Box<Certificate>),
+    /// Its time has not come.
+    Waits,
     /// Nothing was destroyed in this run.
     Refused(Vec<Refusal>),
 }
@@ -88,6 +90,9 @@ impl Work<'_> {
             let refusals = self.prepare(order, &mut recovery).await?;
             if !refusals.is_empty() {
                 return Ok(Ended::Refused(refusals));
+            }
+            if order.waits() {
+                return Ok(Ended::Waits);
             }
         }
         let gateway = self.gateway(order).await?;
@@ -143,10 +148,12 @@ impl Work<'_> {
                 self.save(order)?;
             }
             self.require_straight_course(order)?;
-            return Ok(Vec::new());
         }
         if let Some(confirm) = self.confirm {
             confirm(order)?;
+        }
+        if !order.is_begun() {
+            return self.confirmed(order).map(|()| Vec::new());
         }
         // Both take long, and whoever may take a deletion back has not been heard since.
         let before = order.plan()?.keys.clone();
@@ -155,12 +162,18 @@ impl Work<'_> {
             order.plan()?.keys == before,
             "what was found out of the keys has changed meanwhile; run this again"
         );
+        self.confirmed(order)?;
+        Ok(Vec::new())
+    }
+
+    /// Notes that a person has confirmed what this run has found, where one was asked.
+    fn confirmed(&self, order: &mut Order) -> anyhow::Result<()> {
         if self.confirm.is_some() {
             order.progress.needs_confirmation = None;
             order.progress.shown.clear();
             self.save(order)?;
         }
-        Ok(Vec::new())
+        Ok(())
     }
 
     /// From the keys to what follows from them, without an interruption; once more from the beginning where there was one.
@@ -181,7 +194,12 @@ impl Work<'_> {
                     });
                 }
                 Ok(Pass::TakenBack(cause)) => bail!("{cause}"),
-                Ok(_) => report::tell("the answer of a key service has changed; waiting once more"),
+                Ok(Pass::NotHeard(cause)) => {
+                    report::tell(&format!("once more from the beginning: {cause}"));
+                }
+                Ok(Pass::Refused { .. }) => {
+                    report::tell("the answer of a key service has changed; waiting once more");
+                }
                 Err(error) => report::tell(&format!("once more from the beginning: {error:#}")),
             }
         }
@@ -261,6 +279,13 @@ impl Work<'_> {
         let service = self.config.key_service_place(name);
         let service = service.and_then(|at| gateway.key_services.get(at));
         let service: &dyn KeyService = service.context("no such key service")?.as_ref();
+        destroy::require_same(service, &key.chosen)
+            .await
+            .with_context(|| {
+                format!(
+                    "nothing was asked of the key of key service {name} in this run; run this again"
+                )
+            })?;
         self.set_asked(order, place)?;
         match destroy::end(service, &key.chosen, order.waiting_days).await {
             Ok(destroyed) => self.set(order, place, KeyState::Destroyed(destroyed)),

@@ -32,6 +32,9 @@ const CIPHERTEXT: &str = "Objects and their names are not deleted. Their content
 /// The same where that is not so.
 const MAYBE_CIPHERTEXT: &str = "Objects and their names are not deleted. Their content is ciphertext; that a key which is not confirmed opens none of it has not been shown.";
 
+/// What is said where a key can still be brought back.
+const NOT_FINAL_YET: &str = "Before the date from which it is final, whoever manages a key in its service can cancel its deletion. Of a key that is brought back, nothing here is true any more: ask its service on that date or later.";
+
 /// A key that is gone, or going.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -172,6 +175,10 @@ impl Certificate {
             }
             .to_owned(),
         );
+        let completed = Moment::now();
+        if latest.is_some_and(|date| date > completed) {
+            not_covered.push(NOT_FINAL_YET.to_owned());
+        }
         not_covered.extend(plan.notes.iter().cloned());
         if objects.opened_before == 0 {
             not_covered.push(
@@ -187,7 +194,7 @@ impl Certificate {
             final_from: latest.filter(|_| not_confirmed.is_empty()),
             ordered: order.ordered,
             ordered_by: order.ordered_by.clone(),
-            completed: Moment::now(),
+            completed,
             completed_by: completed_by.to_owned(),
             keys,
             not_confirmed,

@@ -33,6 +33,7 @@ fn planned(number: u8, final_from: u64) -> PlannedKey {
         chosen,
         state,
         was_asked: true,
+        may_have_been_asked: false,
         was_stated: false,
     }
 }

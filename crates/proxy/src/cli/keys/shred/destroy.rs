@@ -30,7 +30,24 @@ pub(super) fn full_name(described: &KeyDescription) -> String {
     }
 }
 
-/// Asks a key service to end exactly this key.
+/// That a key service has exactly this key: under its name there may be another one by now. Nothing is asked for.
+///
+/// # Errors
+///
+/// Where it has another key, or does not tell.
+pub(super) async fn require_same(
+    service: &dyn KeyService,
+    chosen: &ChosenKey,
+) -> anyhow::Result<()> {
+    let described = service.describe().await;
+    let described = described.map_err(|error| detailed(&error))?;
+    match another(service, &described, chosen) {
+        Some(cause) => bail!(cause),
+        None => Ok(()),
+    }
+}
+
+/// Asks a key service to end its key, which was seen to be this one right before.
 ///
 /// # Errors
 ///
@@ -40,12 +57,6 @@ pub(super) async fn end(
     chosen: &ChosenKey,
     waiting_days: u8,
 ) -> anyhow::Result<DestroyedKey> {
-    // Under its name there may be another key by now. Until this is told, nothing is asked for.
-    let described = service.describe().await;
-    let described = described.map_err(|error| detailed(&error))?;
-    if let Some(cause) = another(service, &described, chosen) {
-        bail!(cause);
-    }
     let deletion = service.schedule_deletion(waiting_days).await;
     let deletion = deletion.map_err(|error| detailed(&error))?;
     Ok(going(chosen, &deletion))
@@ -102,7 +113,7 @@ pub(super) enum Condition {
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usable => f.write_str("it can be used"),
+            Self::Usable => f.write_str("it is there, and can be used or enabled"),
             Self::Going(deletion) => {
                 write!(f, "its deletion is scheduled for {}", date_of(deletion))
             }

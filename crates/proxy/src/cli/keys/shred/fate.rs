@@ -26,7 +26,7 @@ pub(super) fn is_on_course(key: &PlannedKey, found: &Condition, is_stated: bool)
         return false;
     }
     match (&key.state, found) {
-        (KeyState::Planned, Condition::Usable) => !key.was_asked,
+        (KeyState::Planned, Condition::Usable) => !key.was_ever_asked(),
         (KeyState::Destroyed(destroyed), Condition::Going(deletion)) => {
             destroyed.final_from == destroy::date_of(deletion)
         }
@@ -57,7 +57,7 @@ pub(super) fn next(key: &PlannedKey, found: &Condition, is_stated: bool) -> Next
     match (&key.state, found) {
         (_, Usable) => Next::Planned,
         // Somebody else has had it deleted.
-        (KeyState::Planned, Going(_)) if !key.was_asked => Next::Keep,
+        (KeyState::Planned, Going(_)) if !key.was_ever_asked() => Next::Keep,
         (KeyState::Destroyed(destroyed), Going(deletion))
             if destroyed.final_from == destroy::date_of(deletion) =>
         {
@@ -87,6 +87,9 @@ pub(super) fn history(key: &PlannedKey) -> String {
     match &key.state {
         KeyState::Planned if key.was_asked => {
             "its destruction was asked for, and it could be used after that".to_owned()
+        }
+        KeyState::Planned if key.may_have_been_asked => {
+            "whether its destruction was asked for is not known".to_owned()
         }
         KeyState::Planned => "its destruction was planned, and never asked for".to_owned(),
         KeyState::Asked => {

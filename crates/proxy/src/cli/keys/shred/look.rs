@@ -29,6 +29,8 @@ pub(super) struct Looked {
     pub(super) plan: Plan,
     pub(super) refusals: Vec<Refusal>,
     pub(super) census: Census,
+    /// The full names of keys of the domain that can be used now.
+    pub(super) living: Vec<String>,
 }
 
 /// Looks at everything. Nothing is written.
@@ -56,6 +58,7 @@ pub(super) async fn look(
         },
         refusals,
         census: Census::default(),
+        living: Vec::new(),
     };
     let known = match known::known_keys(gateway).await? {
         Ok(known) => known,
@@ -65,6 +68,9 @@ pub(super) async fn look(
         }
     };
     let places = exclusivity::chosen(config, domain, &order.also);
+    let own = places.iter().filter_map(|place| known.get(*place));
+    let living = own.filter(|key| key.is_enabled);
+    looked.living = living.map(|key| key.full_name.clone()).collect();
     if !looked.are_usable(&known, &places) {
         return Ok(looked);
     }

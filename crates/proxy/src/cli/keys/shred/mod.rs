@@ -10,6 +10,7 @@ mod confirmation;
 mod deletion;
 mod destroy;
 mod document;
+mod due;
 mod exclusivity;
 mod fate;
 mod gone;
@@ -30,6 +31,7 @@ mod settle;
 mod signing;
 #[cfg(test)]
 mod test_configuration;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -120,24 +122,12 @@ impl Run<'_> {
     /// The orders that are there, for what only looks at them or goes on with them: nothing is made.
     fn existing(&self) -> anyhow::Result<(Lock, SigningKey)> {
         let lock = self.orders.lock()?;
-        let key = SigningKey::open(&self.arguments.signing_key)
-            .context("orders are signed: name the key with --signing-key")?;
-        Ok((lock, key))
+        Ok((lock, self.signing_key()?))
     }
 
-    fn list(&self) -> anyhow::Result<()> {
-        let (_lock, key) = self.existing()?;
-        let (json, text, all_sound) = report::listing(self.orders.all(&key.public()?)?);
-        self.print(&json, &text)?;
-        ensure!(all_sound, "some orders are none; nothing is done by them");
-        Ok(())
-    }
-
-    fn new_ended_list(&self) -> anyhow::Result<()> {
-        let (_lock, key) = self.existing()?;
-        self.orders.begin_again(&key)?;
-        let (json, text, _) = report::listing(self.orders.all(&key.public()?)?);
-        self.print(&json, &text)
+    fn signing_key(&self) -> anyhow::Result<SigningKey> {
+        SigningKey::open(&self.arguments.signing_key)
+            .context("orders are signed: name the key with --signing-key")
     }
 
     fn work<'a>(&'a self, key: &'a SigningKey, confirm: Option<Confirm<'a>>) -> Work<'a> {
@@ -152,51 +142,14 @@ impl Run<'_> {
         }
     }
 
-    fn due(&self) -> anyhow::Result<()> {
-        let (_lock, key) = self.existing()?;
-        let work = self.work(&key, None);
-        let mut outcomes = Vec::new();
-        let mut failed = 0;
-        for stored in self.orders.all(&key.public()?)? {
-            let outcome = stored.and_then(|stored| match stored {
-                Stored::Ended(ended, path) => Ok(report::Due::Ended(ended, path)),
-                Stored::Order(order) => self.due_order(&work, *order),
-            });
-            failed += usize::from(!matches!(
-                outcome,
-                Ok(report::Due::Waiting(..) | report::Due::Done(..))
-            ));
-            outcomes.push(outcome);
-        }
-        let (json, text) = report::due(&outcomes);
-        self.print(&json, &text)?;
-        ensure!(
-            failed == 0,
-            "{failed} orders were not carried out; each is named above"
-        );
-        Ok(())
-    }
-
-    fn due_order(&self, work: &Work<'_>, mut order: Order) -> anyhow::Result<report::Due> {
-        if order.waits() {
-            return Ok(report::Due::Waiting(order.domain, order.not_before));
-        }
-        order.without_gateways |= self.arguments.without_gateways;
-        let domain = order.domain.clone();
-        let ended = runtime()?.block_on(work.carry_out(&mut order, None, None));
-        Ok(match ended.with_context(|| domain.clone())? {
-            Ended::Done(certificate) => report::Due::Done(domain, order.certificate, certificate),
-            Ended::Refused(refusals) => report::Due::Refused(domain, refusals),
-        })
-    }
-
     fn dry_run(&self, domain: &str) -> anyhow::Result<()> {
         let now = Moment::now();
         let mut order = Order::new(&self.config.deployment, domain, now, now, PathBuf::new())?;
         self.fill(&mut order)?;
         let recovery = self.recovery_key(&order)?;
         let mut looked = self.look(&order, recovery.as_ref())?;
-        self.note_earlier_end(domain, &mut looked.refusals);
+        self.note_earlier_end(domain, &mut looked);
+        looked.plan.notes.extend(self.order_under_way(domain));
         let (json, text) = report::planned(domain, &looked);
         self.print(&json, &text)?;
         ensure!(
@@ -206,23 +159,50 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// What is said of an order that is there for the domain, where these credentials may read it.
+    fn order_under_way(&self, domain: &str) -> Option<String> {
+        let key = SigningKey::open(&self.arguments.signing_key).and_then(|key| key.public());
+        match self.orders.load(domain, &key.ok()?) {
+            Ok(Some(Stored::Order(order))) => Some(format!(
+                "an order of {} for this domain is under way ({}; `sealgate keys shred --list` says more), which `--domain` without --dry-run goes on with, and this dry run knows nothing of",
+                order.ordered,
+                order.stage()
+            )),
+            Ok(_) => None,
+            Err(error) => Some(format!(
+                "whether an order for this domain is under way cannot be told: {error:#}"
+            )),
+        }
+    }
+
     /// Where something speaks against it, that the domain was destroyed before, if an order says so: its keys are not to be
     /// brought back for another one.
-    fn note_earlier_end(&self, domain: &str, refusals: &mut Vec<Refusal>) {
+    fn note_earlier_end(&self, domain: &str, looked: &mut Looked) {
         // Whoever may not read them hears of it when an order is given.
         let key = SigningKey::open(&self.arguments.signing_key).and_then(|key| key.public());
         let ended = key.and_then(|key| self.orders.carried_out(domain, &key));
         if let Ok(Some(ended)) = ended
-            && !refusals.is_empty()
+            && !looked.refusals.is_empty()
         {
-            let refusal = Refusal::new(
-                format!(
-                    "{domain} was destroyed before: an order for it was carried out at {}",
-                    ended.at
-                ),
-                "if its keys are still the ones of that order, and its certificate confirms each (`sealgate keys certificate verify`), there is nothing to do, whatever is said below",
+            let cause = format!(
+                "{domain} was destroyed before: an order for it was carried out at {}",
+                ended.at
             );
-            refusals.insert(0, refusal);
+            let refusal = if looked.living.is_empty() {
+                Refusal::new(
+                    cause,
+                    "if its keys are still the ones of that order, and its certificate confirms each (`sealgate keys certificate verify`), there is nothing to do, whatever is said below",
+                )
+            } else {
+                Refusal::new(
+                    format!(
+                        "{cause}, and a key of it can be used now: {}",
+                        looked.living.join(", ")
+                    ),
+                    "see whether the certificate of that order names this key (`sealgate keys certificate verify`). If it does, somebody has taken the deletion back, and the certificate is void: do what is said below, and have the key destroyed again. If it does not, the domain has another key since",
+                )
+            };
+            looked.refusals.insert(0, refusal);
         }
     }
 
@@ -241,22 +221,29 @@ impl Run<'_> {
             Some(Stored::Ended(..)) | None => None,
         };
         match earlier {
-            Some(order) if order.is_begun() && !order.waits() => {
+            Some(order) if order.can_be_confirmed() => {
                 let Some((_lock, key)) = held.take() else {
                     bail!("an order without its directory");
                 };
                 return self.go_on(order, &key);
             }
             Some(order) if order.waits() => bail!(
-                "{domain} is ordered for {}; take that back with --cancel first",
-                order.not_before
+                "{domain} is ordered for {}{}; take that back with --cancel first",
+                order.not_before,
+                order
+                    .progress
+                    .needs_confirmation
+                    .as_ref()
+                    .map_or_else(String::new, |cause| format!(
+                        ", and no timer will carry that out, since {cause}"
+                    ))
             ),
             _ => {}
         }
         let mut order = self.new_order(domain)?;
         let recovery = self.recovery_key(&order)?;
         let mut looked = self.look(&order, recovery.as_ref())?;
-        self.note_earlier_end(domain, &mut looked.refusals);
+        self.note_earlier_end(domain, &mut looked);
         if !looked.refusals.is_empty() {
             return self.finish(&order, Ended::Refused(looked.refusals));
         }
@@ -276,11 +263,7 @@ impl Run<'_> {
         }
         if self.arguments.after.is_some() {
             self.orders.save(&mut order, &key)?;
-            let text = format!(
-                "ordered: {} is destroyed by the first `sealgate keys shred --due` after {}, if nothing speaks against it then; --cancel takes it back",
-                order.domain, order.not_before
-            );
-            return self.print(&report::ordered(&order), &text);
+            return self.finish(&order, Ended::Waits);
         }
         let work = self.work(&key, None);
         let carried_out = work.carry_out(&mut order, Some(looked.plan), recovery);
@@ -288,7 +271,7 @@ impl Run<'_> {
         self.finish(&order, ended)
     }
 
-    /// With an order of which something may be destroyed.
+    /// With an order that a person has to confirm, or of which something may be destroyed.
     fn go_on(&self, mut order: Order, key: &SigningKey) -> anyhow::Result<()> {
         report::tell(&format!(
             "going on with the order of {}, as it was given",
@@ -299,65 +282,6 @@ impl Run<'_> {
         let work = self.work(key, Some(&confirm));
         let ended = runtime()?.block_on(work.carry_out(&mut order, None, None))?;
         self.finish(&order, ended)
-    }
-
-    /// What may be said anew of an order that is begun: where things lie now, and what the operator states.
-    async fn take_words(&self, order: &mut Order) -> anyhow::Result<()> {
-        let arguments = self.arguments;
-        order.without_gateways |= arguments.without_gateways;
-        self.take_statements(order).await?;
-        let certificate = arguments.certificate.as_ref();
-        if let Some(certificate) = certificate.map(std::path::absolute).transpose()?
-            && certificate != order.certificate
-        {
-            document::try_place(&certificate).context("--certificate")?;
-            order.certificate = certificate;
-        }
-        let recovery_key = arguments.recovery_key.as_ref();
-        if let Some(path) = recovery_key.map(std::path::absolute).transpose()?
-            && Some(&path) != order.recovery_key.as_ref()
-        {
-            let key = known::open_recovery(&path, &arguments.passphrase, &self.config);
-            let key = key.with_context(|| format!(
-                "--recovery-key names another place than {}. Where its file was overwritten already, that shows only there: bring the medium back to where it was",
-                order.recovery_key.as_deref().unwrap_or(Path::new("none")).display()
-            ))?;
-            order.move_recovery_key(&path, &RecoveryFile::of(&key)?)?;
-        }
-        if !arguments.also.is_empty() || !arguments.buckets.is_empty() || arguments.after.is_some()
-        {
-            report::tell(
-                "--also, --bucket and --after are those that the order was given with; what this command line says of them is passed over, and so are --waiting-days and --sample",
-            );
-        }
-        Ok(())
-    }
-
-    /// That a key which the configuration has is not stated to be destroyed, unless it is one of the order: what has become of
-    /// such a one is found out first.
-    async fn take_statements(&self, order: &mut Order) -> anyhow::Result<()> {
-        let new: Vec<_> = self
-            .arguments
-            .stated
-            .iter()
-            .filter(|key| !order.stated.contains(key))
-            .cloned()
-            .collect();
-        let plan = order.plan()?;
-        if new.iter().any(|key| !plan.has(key)) {
-            let services = known::key_services(&self.config, Some(&plan.as_planned())).await?;
-            for (service, name) in services.iter().zip(&self.config.key_service_names) {
-                let reference = service.key_reference().await;
-                let reference = reference.map_err(|error| destroy::detailed(&error))?;
-                let key = KeyName::new(service.provider(), reference);
-                ensure!(
-                    plan.has(&key) || !new.contains(&key),
-                    "{key} is said to be destroyed, and the key service {name} of the configuration has it: leave it out of --destroyed"
-                );
-            }
-        }
-        order.stated.extend(new);
-        Ok(())
     }
 
     /// The directory of orders and the signing key, at first use.
@@ -489,6 +413,7 @@ impl Run<'_> {
                     order.certificate.display()
                 ),
             ),
+            Ended::Waits => self.print(&report::ordered(order), &report::waits(order)),
             Ended::Refused(refusals) => {
                 let (json, text) = report::refused(&order.domain, &refusals);
                 self.print(&json, &text)?;

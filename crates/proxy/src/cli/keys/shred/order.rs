@@ -119,6 +119,16 @@ impl Order {
         is_whole && self.not_before > Moment::now()
     }
 
+    /// Whether `--domain` goes on with it once a person has confirmed it. What may be destroyed in part comes to its end only when
+    /// its time has come: until then no confirmation could hold.
+    pub(super) fn can_be_confirmed(&self) -> bool {
+        if self.is_begun() {
+            !self.waits()
+        } else {
+            self.progress.needs_confirmation.is_some()
+        }
+    }
+
     /// How far it came, in a word.
     pub(super) fn stage(&self) -> &'static str {
         if self.progress.needs_confirmation.is_some() {
@@ -148,14 +158,19 @@ impl Order {
     /// As one of which any key may have been asked for: nothing tells how far it really came.
     pub(super) fn distrust(&mut self, cause: &str) {
         self.mark(cause);
-        let keys = &self.keys;
-        let plan = self.progress.plan.get_or_insert_with(|| Plan {
-            keys: keys.iter().cloned().map(PlannedKey::new).collect(),
-            ..Plan::default()
-        });
+        let mut plan = self.plan_or_keys();
         for key in &mut plan.keys {
-            key.was_asked = true;
+            key.may_have_been_asked = true;
         }
+        self.progress.plan = Some(plan);
+    }
+
+    /// What is planned; before the first look of a run, the keys that the order is for.
+    pub(super) fn plan_or_keys(&self) -> Plan {
+        self.progress.plan.clone().unwrap_or_else(|| Plan {
+            keys: self.keys.iter().cloned().map(PlannedKey::new).collect(),
+            ..Plan::default()
+        })
     }
 
     /// A plan of another look, with what was asked for and stated before.
@@ -163,7 +178,8 @@ impl Order {
         for earlier in self.progress.plan.iter().flat_map(|plan| &plan.keys) {
             for key in &mut plan.keys {
                 if key.chosen.key == earlier.chosen.key {
-                    key.was_asked |= earlier.was_ever_asked();
+                    key.was_asked |= earlier.was_asked || earlier.may_be_gone();
+                    key.may_have_been_asked |= earlier.may_have_been_asked;
                     key.was_stated |= earlier.was_stated;
                 }
             }

@@ -1,4 +1,5 @@
 use super::super::certificate::DestroyedKey;
+use super::super::fate;
 use super::super::plan::KeyState;
 use super::*;
 
@@ -14,6 +15,7 @@ fn order_with(states: Vec<KeyState>) -> Order {
         },
         state,
         was_asked: false,
+        may_have_been_asked: false,
         was_stated: false,
     });
     order.progress.plan = Some(Plan {
@@ -82,7 +84,23 @@ fn of_an_order_that_is_not_trusted_any_key_may_have_been_asked_for() {
         order.distrust("restored");
         let keys = &order.plan().unwrap().keys;
         assert!(keys.len() == 2 && keys.iter().all(PlannedKey::was_ever_asked));
+        // Nobody says that it was.
+        assert!(fate::history(&keys[0]).contains("is not known"));
     }
+}
+
+#[test]
+fn what_needs_a_person_and_was_never_begun_can_be_confirmed_before_its_time() {
+    let mut order = order_with(vec![KeyState::Planned]);
+    order.not_before = Moment::now().after(std::time::Duration::from_hours(1));
+    assert!(!order.can_be_confirmed());
+    order.mark(EARLIER_VERSION);
+    assert!(order.can_be_confirmed() && order.waits());
+    // What may have been asked for stays so, whatever anybody confirms: it is taken back, or waits for its time.
+    order.distrust("restored");
+    assert!(!order.can_be_confirmed());
+    order.not_before = Moment::now();
+    assert!(order.can_be_confirmed());
 }
 
 #[test]

@@ -130,6 +130,11 @@ impl Orders {
     ///
     /// Where there is none: a run in another working directory must not report that nothing is ordered.
     pub(super) fn lock(&self) -> anyhow::Result<Lock> {
+        self.require()?;
+        self.take_lock(OpenOptions::new().write(true))
+    }
+
+    fn require(&self) -> anyhow::Result<()> {
         let shown = self.directory.display();
         let directory = std::path::absolute(&self.directory);
         let directory = directory.as_deref().unwrap_or(&self.directory).display();
@@ -137,7 +142,14 @@ impl Orders {
             self.exist(),
             "there is no directory of orders {directory}: name it with --orders, since {shown} counts from the working directory; the first order makes it"
         );
-        self.take_lock(OpenOptions::new().write(true))
+        Ok(())
+    }
+
+    /// The same, unless another run is at work there: for what only looks.
+    pub(super) fn lock_if_free(&self) -> anyhow::Result<Option<Lock>> {
+        self.require()?;
+        let file = self.open_lock(OpenOptions::new().write(true))?;
+        Ok(file.try_lock().is_ok().then(|| Lock(file)))
     }
 
     /// Makes the directory where there is none, for its owner alone, and the list of ended orders; keeps other runs out.
@@ -187,15 +199,19 @@ impl Orders {
     }
 
     fn take_lock(&self, options: &OpenOptions) -> anyhow::Result<Lock> {
-        let shown = self.directory.display();
-        let file = options
-            .open(self.directory.join(LOCK))
-            .with_context(|| format!("{shown} cannot be written"))?;
+        let file = self.open_lock(options)?;
         ensure!(
             file.try_lock().is_ok(),
-            "another `sealgate keys shred` is at work in {shown}"
+            "another `sealgate keys shred` is at work in {}; `--list` shows how far it came",
+            self.directory.display()
         );
         Ok(Lock(file))
+    }
+
+    fn open_lock(&self, options: &OpenOptions) -> anyhow::Result<File> {
+        let shown = self.directory.display();
+        let file = options.open(self.directory.join(LOCK));
+        file.with_context(|| format!("{shown} cannot be written"))
     }
 
     fn path(&self, domain: &str) -> PathBuf {

@@ -117,6 +117,9 @@ pub(super) struct PlannedKey {
     /// Its destruction was asked for at some time: it may be heard late, whatever the key shows.
     #[serde(default)]
     pub(super) was_asked: bool,
+    /// Nothing tells whether its destruction was asked for.
+    #[serde(default)]
+    pub(super) may_have_been_asked: bool,
     /// The operator has stated at some time that it is destroyed.
     #[serde(default)]
     pub(super) was_stated: bool,
@@ -128,6 +131,7 @@ impl PlannedKey {
             chosen,
             state: KeyState::Planned,
             was_asked: false,
+            may_have_been_asked: false,
             was_stated: false,
         }
     }
@@ -142,9 +146,9 @@ impl PlannedKey {
         self.state != KeyState::Planned
     }
 
-    /// Whether its destruction was asked for at any time, so that it may be gone by now.
+    /// Whether its destruction was asked for at any time, or may have been, so that it may be gone by now.
     pub(super) fn was_ever_asked(&self) -> bool {
-        self.was_asked || self.may_be_gone()
+        self.was_asked || self.may_have_been_asked || self.may_be_gone()
     }
 
     /// Whether nobody is asked about it any more, by the operator's word.

@@ -115,6 +115,9 @@ pub(super) fn keys_to_confirm(order: &Order, plan: &Plan) -> Vec<String> {
             KeyState::Planned if key.was_asked => {
                 " [to be destroyed; it was asked for before, and can be used]".to_owned()
             }
+            KeyState::Planned if key.may_have_been_asked => {
+                " [to be destroyed; it may have been asked for before, and can be used]".to_owned()
+            }
             KeyState::Planned => " [to be destroyed]".to_owned(),
             KeyState::Asked | KeyState::Overwritten => {
                 " [its file holds zeros, or is gone]".to_owned()
@@ -184,6 +187,14 @@ pub(super) fn ordered(order: &Order) -> Value {
         "ordered_for": order.not_before,
         "refused": [],
     })
+}
+
+/// What is said of an order whose time has not come.
+pub(super) fn waits(order: &Order) -> String {
+    format!(
+        "ordered: {} is destroyed by the first `sealgate keys shred --due` after {}, if nothing speaks against it then; --cancel takes it back",
+        order.domain, order.not_before
+    )
 }
 
 pub(super) fn cancelled(domain: &str, how: Ending, keys: &[(&PlannedKey, &Fate)]) -> Value {

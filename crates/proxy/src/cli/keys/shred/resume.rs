@@ -70,7 +70,7 @@ pub(super) fn learn(
         Next::ByWord => KeyState::ByWord(fate::history(&key)),
     };
     let planned = order.planned(place)?;
-    planned.was_asked = key.was_ever_asked();
+    planned.was_asked = key.was_asked || key.may_be_gone();
     planned.was_stated |= is_stated;
     planned.state = state;
     // What shows itself needs nobody's word.

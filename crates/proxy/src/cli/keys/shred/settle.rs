@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{bail, ensure};
+use anyhow::{anyhow, bail, ensure};
 
 use super::carry_out::Work;
 use super::certificate::ObjectsTried;
@@ -91,6 +91,8 @@ pub(super) enum Pass {
         asked: Vec<KeyName>,
         objects: ObjectsTried,
     },
+    /// Right after its deletion, a service says that a key can be used, or that it goes on another date; with what is to be said.
+    NotHeard(String),
     /// A key gave another answer, which is written down now; with what is to be said.
     TakenBack(String),
 }
@@ -108,6 +110,7 @@ impl Work<'_> {
         }
         let mut stillness = Stillness::new(needed, Instant::now());
         let mut is_announced = false;
+        let mut is_doubtful = false;
         loop {
             let (verdict, error) = match self.ask_all(order).await {
                 Ok(Pass::Refused { .. }) => match stillness.refused(Instant::now()) {
@@ -123,11 +126,18 @@ impl Work<'_> {
                     }
                 },
                 Ok(Pass::TakenBack(cause)) => bail!("{cause}"),
+                Ok(Pass::NotHeard(cause)) => {
+                    is_doubtful = true;
+                    (stillness.interrupted(Instant::now()), anyhow!(cause))
+                }
                 Err(error) => (stillness.interrupted(Instant::now()), error),
             };
             if verdict == Verdict::TooLong {
-                order.mark(format!("that nothing opens could not be shown: {error:#}"));
-                self.save(order)?;
+                // While only the storage or a service does not answer, a timer may come back: no key is left for it to destroy.
+                if is_doubtful {
+                    order.mark(format!("that nothing opens could not be shown: {error:#}"));
+                    self.save(order)?;
+                }
                 return Err(error.context("the keys are destroyed, and that nothing opens could not be shown; run this again to try once more. If a key service is gone for good, end the order with your own word: the same command with --destroyed KEY for each of its keys, which the certificate calls not confirmed"));
             }
             if !is_announced {
@@ -184,13 +194,16 @@ impl Work<'_> {
                         destroyed.final_from = date;
                     }
                     self.save(order)?;
-                    bail!("its service says another date than before: {date}");
+                    return Ok(Pass::NotHeard(format!(
+                        "{}: its service says another date than before: {date}",
+                        key.chosen.service()
+                    )));
                 }
                 Condition::Usable if is_fresh => {
-                    bail!(
+                    return Ok(Pass::NotHeard(format!(
                         "{}: its service says that the key can be used",
                         key.chosen.service()
-                    )
+                    )));
                 }
                 Condition::Usable | Condition::Going(_) => {
                     resume::learn(order, place, &found)?;
