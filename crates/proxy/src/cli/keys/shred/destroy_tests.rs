@@ -117,7 +117,8 @@ async fn a_key_is_usable_only_if_it_is_the_one_that_is_meant() {
     other.full_name = "arn;serial=2".to_owned();
     let found = condition(&usable, &other).await;
     assert!(matches!(found, Condition::Unknown(_)), "{found:?}");
-    let refused = end(&usable, &other, 7).await.unwrap_err().to_string();
+    require_same(&usable, &chosen()).await.unwrap();
+    let refused = require_same(&usable, &other).await.unwrap_err().to_string();
     assert!(refused.contains("was to be destroyed"), "{refused}");
 }
 
@@ -127,7 +128,8 @@ async fn another_key_behind_the_same_service_is_not_touched() {
         reference: [2; 8],
         ..fake(Ok(Enabled))
     };
-    let refused = end(&service, &chosen(), 7).await.unwrap_err().to_string();
+    let refused = require_same(&service, &chosen()).await;
+    let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("was to be destroyed"), "{refused}");
 }
 

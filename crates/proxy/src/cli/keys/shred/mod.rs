@@ -56,7 +56,6 @@ use super::super::service::runtime;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::logging;
-use crate::scan::key_name::KeyName;
 
 /// How old what is shown may be when it is confirmed.
 const CONFIRMATION_LIMIT: Duration = Duration::from_mins(10);
