@@ -383,7 +383,7 @@ async fn gateways_are_told_only_when_the_key_service_refuses() -> Result<()> {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        reaches("\"asked\"").await?;
+        reaches("\"state\": \"asked\"").await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
         // The deletion is on its way; from now on the service does not say what has become of the key.
         rig.key_server.set_faults(&json!([{

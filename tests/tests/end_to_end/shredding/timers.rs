@@ -42,7 +42,9 @@ async fn on_the_straight_course_it_goes_on_with_what_an_outage_has_interrupted()
             .stderr(Stdio::piped())
             .spawn()?;
         let deadline = Instant::now() + SOON;
-        while !std::fs::read_to_string(order_file(rig.directory())?)?.contains("\"asked\"") {
+        while !std::fs::read_to_string(order_file(rig.directory())?)?
+            .contains("\"state\": \"asked\"")
+        {
             ensure!(Instant::now() < deadline, "nothing is asked for");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

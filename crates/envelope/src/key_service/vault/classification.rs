@@ -77,7 +77,7 @@ fn advice(class: KeyServiceFailure, key: &str) -> String {
         }
         KeyServiceFailure::KeyUnusable => {
             "; unless its end is meant, restore the key to use it again".to_owned()
-        },
+        }
         _ => String::new(),
     }
 }
