@@ -18,6 +18,9 @@ use crate::{
     world::World,
 };
 
+/// How it is counted that a gateway is killed while another fault lasts.
+const KILLED_MEANWHILE: &str = "fault gateway killed during another fault";
+
 /// Connections that are opened to a gateway without descriptors, so that it is certain to have none left.
 const GREEDY: usize = 16;
 
@@ -136,6 +139,8 @@ pub(crate) struct Injector<'a> {
     pub(crate) random: Random,
     /// The gateway that outlives everything.
     pub(crate) survivor: usize,
+    /// Whether gateways are killed while another fault lasts.
+    pub(crate) doubles: bool,
     /// The longest that a fault lasts, and the longest pause behind it.
     pub(crate) longest: Duration,
 }
@@ -171,14 +176,14 @@ impl Injector<'_> {
                 let victim = self.victim()?;
                 victim.gateway.process.kill()?;
                 tokio::time::sleep(lasting / 2).await;
-                block_in_place(|| self.start_ended())
+                self.start_what_ended()
             }
             Fault::GatewayEnded => {
                 let victim = self.victim()?;
                 let status =
                     block_in_place(|| victim.gateway.process.terminate(Duration::from_secs(20)))?;
                 ensure!(status.success(), "SIGTERM is no clean end: {status}");
-                block_in_place(|| self.start_ended())
+                self.start_what_ended()
             }
             Fault::GatewayPaused => {
                 // Longer than what others wait for: when it goes on, the world is another one.
@@ -246,10 +251,10 @@ impl Injector<'_> {
         self.scene.members.get_mut(place).context("no gateway")
     }
 
-    fn start_ended(&mut self) -> Result<()> {
+    fn start_what_ended(&mut self) -> Result<()> {
         for member in &mut self.scene.members {
             if member.gateway.process.has_ended()? {
-                member.gateway.start_again()?;
+                block_in_place(|| member.gateway.start_again())?;
             }
         }
         Ok(())
@@ -261,16 +266,38 @@ impl Injector<'_> {
         interference: Interference,
         lasting: Duration,
     ) -> Result<()> {
-        let interferer: &Interferer = match between {
+        let before = self.interferer(between).struck();
+        self.interferer(between).interfere(interference);
+        let lasted = self.lasts(lasting).await;
+        self.interferer(between).interfere(Interference::None);
+        lasted?;
+        let struck = self.interferer(between).struck();
+        ensure!(struck > before, "it strikes no connection");
+        self.start_what_ended()
+    }
+
+    fn interferer(&self, between: Between) -> &Interferer {
+        match between {
             Between::Storage => &self.scene.storage,
             Between::State => &self.scene.state,
             Between::Clients => &self.scene.front,
-        };
-        let before = interferer.struck();
-        interferer.interfere(interference);
-        tokio::time::sleep(lasting).await;
-        interferer.interfere(Interference::None);
-        ensure!(interferer.struck() > before, "it strikes no connection");
+        }
+    }
+
+    /// Waits while a fault lasts. In a long run, a gateway is killed meanwhile now and then, and sometimes started before it is over.
+    async fn lasts(&mut self, lasting: Duration) -> Result<()> {
+        if !self.doubles || !self.random.chance(30) {
+            tokio::time::sleep(lasting).await;
+            return Ok(());
+        }
+        tokio::time::sleep(lasting / 2).await;
+        self.victim()?.gateway.process.kill()?;
+        self.world.timeline.count(KILLED_MEANWHILE);
+        self.world.timeline.fault("a gateway is killed meanwhile");
+        if self.random.chance(50) {
+            self.start_what_ended()?;
+        }
+        tokio::time::sleep(lasting / 2).await;
         Ok(())
     }
 
@@ -294,8 +321,10 @@ impl Injector<'_> {
             _ => 0,
         };
         server.set_faults(&json!([{ "delay_milliseconds": delay, "then": then }]))?;
-        tokio::time::sleep(lasting * 2).await;
-        server.set_faults(&json!([]))
+        let lasted = self.lasts(lasting * 2).await;
+        self.scene.key_server.set_faults(&json!([]))?;
+        lasted?;
+        self.start_what_ended()
     }
 
     async fn without_descriptors(&mut self, lasting: Duration) -> Result<()> {
@@ -332,7 +361,7 @@ impl Injector<'_> {
         while Instant::now() < deadline {
             if victim.gateway.process.has_ended()? {
                 self.world.timeline.count("ended without memory");
-                return block_in_place(|| self.start_ended());
+                return self.start_what_ended();
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

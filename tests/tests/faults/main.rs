@@ -11,6 +11,7 @@ mod failure;
 mod injector;
 mod leaks;
 mod model;
+mod repeats;
 mod scene;
 mod timeline;
 mod uploads;
@@ -54,6 +55,8 @@ struct Plan {
     longest: usize,
     /// The longest fault.
     fault: Duration,
+    /// Whether gateways are killed while another fault lasts.
+    doubles: bool,
 }
 
 impl Plan {
@@ -74,12 +77,14 @@ impl Plan {
                 lasting: Duration::ZERO,
                 longest: 8 << 20,
                 fault: Duration::from_millis(600),
+                doubles: false,
             },
             Some(seconds) => Self {
                 seed,
                 lasting: Duration::from_secs(seconds),
                 longest: 256 << 20,
-                fault: Duration::from_secs(4),
+                fault: Duration::from_secs(3),
+                doubles: true,
             },
         })
     }
@@ -127,6 +132,7 @@ async fn run(scene: &mut Scene, plan: Plan) -> Result<()> {
         world: &world,
         random: Random(plan.seed),
         survivor,
+        doubles: plan.doubles,
         longest: plan.fault,
     };
     let until = Instant::now() + plan.lasting;

@@ -112,10 +112,9 @@ async fn finish(
         Ok(completed)
     };
     match attempt.await {
-        Err(error) if may_be_done(&error) => match already_completed(exchange, &id, parts).await {
-            Some(completed) => Ok(completed),
-            None => Err(error),
-        },
+        Err(error) if may_be_done(&error) => {
+            already_completed(exchange, &id, parts).await?.ok_or(error)
+        }
         outcome => outcome,
     }
 }
@@ -306,11 +305,26 @@ async fn send_final_part(
 }
 
 /// Whether the live object is the one that this upload makes of these parts: then a Complete has succeeded before, and its answer got lost.
+///
+/// # Errors
+///
+/// When nobody can tell now. A client that was told instead that there is no such upload would not ask again.
 async fn already_completed(
     exchange: &Exchange,
     id: &UploadId,
     parts: &[CompletedPart],
-) -> Option<Completed> {
+) -> Result<Option<Completed>, S3Error> {
+    match completed_object(exchange, id, parts).await {
+        Err(error) if error.status == StatusCode::SERVICE_UNAVAILABLE => Err(error),
+        outcome => Ok(outcome.ok().flatten()),
+    }
+}
+
+async fn completed_object(
+    exchange: &Exchange,
+    id: &UploadId,
+    parts: &[CompletedPart],
+) -> Result<Option<Completed>, S3Error> {
     let gateway = &exchange.gateway;
     let head = gateway
         .upstream
@@ -318,20 +332,16 @@ async fn already_completed(
             UpstreamRequest::new(Method::HEAD, exchange.target())
                 .headers(headers::common(&exchange.headers)),
         )
-        .await
-        .ok()?;
+        .await?;
     let answer_headers = headers::answer(head.headers());
-    let permit = policy::permit_open(&intent(exchange)).await.ok()?;
-    let object = SealedHead::read(&head, None)
-        .ok()?
+    let permit = policy::permit_open(&intent(exchange)).await?;
+    let object = SealedHead::read(&head, None)?
         .open(gateway, &permit, &exchange.domain(), exchange.key())
-        .await
-        .ok()?;
+        .await?;
     let record = gateway
         .commits
         .record(&gateway.upstream, &exchange.target(), &object)
-        .await
-        .ok()?;
+        .await?;
     let same_upload = record.upload() == Some(id.hash()) && record.object_id() == id.object_id;
     // The attempts too: parts of the same numbers may hold other bytes, and those would be lost without a word.
     let same_parts = record
@@ -341,9 +351,9 @@ async fn already_completed(
         .eq(parts
             .iter()
             .map(|part| (part.number, part.entity_tag.attempt())));
-    (same_upload && same_parts).then(|| Completed {
+    Ok((same_upload && same_parts).then(|| Completed {
         entity_tag: EntityTag::parse(&object.identity.entity_tag).to_client(),
         headers: answer_headers,
         record,
-    })
+    }))
 }
