@@ -198,7 +198,7 @@ fn destroyed(directory: &std::path::Path) -> Result<bool> {
         .all(|key| key.pointer("/state/destroyed").is_some()))
 }
 
-pub(super) async fn take_back(kms: &aws_sdk_kms::Client, key: &str) -> Result<()> {
+async fn take_back(kms: &aws_sdk_kms::Client, key: &str) -> Result<()> {
     kms.cancel_key_deletion().key_id(key).send().await?;
     kms.enable_key().key_id(key).send().await?;
     Ok(())

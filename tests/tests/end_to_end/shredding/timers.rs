@@ -1,6 +1,7 @@
 //! What a timer goes on with, and what it leaves to a person.
 
 use std::{
+    fs,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -12,8 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     BUCKET, LIMIT, SOON, a_timer_stops, all_known, causes, command, destroy, gateway, kms_table,
-    new_key, order_file, recovery_of, resuming::take_back, shred, state_of, tenant, two_keys,
-    verify,
+    new_key, order_file, recovery_of, shred, state_of, tenant, two_keys, verify,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,9 +42,7 @@ async fn on_the_straight_course_it_goes_on_with_what_an_outage_has_interrupted()
             .stderr(Stdio::piped())
             .spawn()?;
         let deadline = Instant::now() + SOON;
-        while !std::fs::read_to_string(order_file(rig.directory())?)?
-            .contains("\"state\": \"asked\"")
-        {
+        while !fs::read_to_string(order_file(rig.directory())?)?.contains("\"state\": \"asked\"") {
             ensure!(Instant::now() < deadline, "nothing is asked for");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -86,12 +84,15 @@ async fn on_the_straight_course_it_goes_on_with_what_an_outage_has_interrupted()
         let again = destroy("acme/alice", "again.json");
         let refused = causes(&shred(rig, &gateway, &again)?)?;
         ensure!(refused.contains("there is nothing to do"), "{refused}");
-        take_back(&kms, &alice).await?;
-        let refused = causes(&shred(rig, &gateway, &again)?)?;
-        ensure!(
-            refused.contains("can be used now") && !refused.contains("there is nothing to do"),
-            "{refused}"
-        );
+        kms.cancel_key_deletion().key_id(&alice).send().await?;
+        for _ in 0..2 {
+            let refused = causes(&shred(rig, &gateway, &again)?)?;
+            ensure!(
+                refused.contains("is there now") && !refused.contains("there is nothing to do"),
+                "{refused}"
+            );
+            kms.enable_key().key_id(&alice).send().await?;
+        }
         Ok(())
     })
     .await
@@ -164,6 +165,58 @@ async fn an_order_that_needs_a_person_is_confirmed_or_taken_back_before_anything
         ensure!(done && result["final_from"].is_null(), "{result} {said}");
         ensure!(state_of(&kms, &alice).await? == KeyState::PendingDeletion);
         ensure!(!rig.directory().join("recovery.key").exists());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_somebody_has_disabled_meanwhile_is_left_to_a_person() -> Result<()> {
+    with_rig(LIMIT, async |rig| {
+        rig.clients(BUCKET).await?;
+        let (kms, [alice, second], services) = two_keys(rig, ["alice", "second"]).await?;
+        let domains = [tenant("alice", "\"alice\", \"second\"", "")];
+        let gateway = gateway(rig, &services, &domains)?;
+        put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
+        all_known(&gateway, 2).await?;
+        rig.key_server.set_faults(&json!([{
+            "operations": ["ScheduleKeyDeletion"],
+            "delay_milliseconds": 4_000,
+            "times": 1,
+        }]))?;
+        let arguments = destroy("acme/alice", "alice.json");
+        let child = command(rig, &gateway, &arguments)?
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let deadline = Instant::now() + SOON;
+        let is_asked = || {
+            let order = order_file(rig.directory()).and_then(|file| Ok(fs::read_to_string(file)?));
+            order.is_ok_and(|order| order.contains("\"state\": \"asked\""))
+        };
+        while !is_asked() {
+            ensure!(Instant::now() < deadline, "nothing is asked for");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        kms.disable_key().key_id(&second).send().await?;
+        let output = child.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(
+            !output.status.success() && said.contains("it is disabled"),
+            "{said}"
+        );
+        ensure!(state_of(&kms, &alice).await? == KeyState::PendingDeletion);
+        for _ in 0..2 {
+            a_timer_stops(rig, &gateway)?;
+            ensure!(state_of(&kms, &second).await? == KeyState::Disabled);
+        }
+        // A person is shown it, and may have it destroyed all the same.
+        let (done, _, said) = shred(rig, &gateway, &arguments)?;
+        ensure!(!done && said.contains("it is disabled"), "{said}");
+        ensure!(state_of(&kms, &second).await? == KeyState::Disabled);
+        let (done, result, said) = shred(rig, &gateway, &arguments)?;
+        ensure!(done && result["shredded"] == true, "{result} {said}");
+        ensure!(state_of(&kms, &second).await? == KeyState::PendingDeletion);
         Ok(())
     })
     .await

@@ -19,6 +19,9 @@ impl Run<'_> {
             Stored::Order(order) => order,
             Stored::Ended(ended, path) => bail!("{}", report::ended(&ended, &path)),
         };
+        // Whatever stops this run, no timer goes on with what somebody wants to end.
+        order.mark("somebody wanted to end the order with --cancel, and could not");
+        self.orders.save(&mut order, &key)?;
         for stated in &self.arguments.stated {
             let is_of_it = order.plan_or_keys().has(stated);
             ensure!(is_of_it, "--destroyed: the order is not for {stated}");
@@ -33,10 +36,13 @@ impl Run<'_> {
         let (how, mut text) = match fate::cancellation(&fates) {
             Cancellation::TakenBack => (Ending::TakenBack, taken_back(&order, &keys)),
             Cancellation::GivenUp => (Ending::GivenUp, given_up(&order, &keys)),
+            // It can come to no other end: what was looked at before is not known any more.
+            Cancellation::NothingLeft if !order.was_looked_at() => {
+                (Ending::GivenUp, given_up(&order, &keys))
+            }
             refused => {
-                // Whatever was learnt stays known, and no timer goes on with what somebody wants to end.
+                // Whatever was learnt stays known.
                 let cause = cannot(&order, &keys, refused);
-                order.mark("somebody wanted to end the order with --cancel, and could not");
                 self.orders.save(&mut order, &key)?;
                 bail!("{cause}")
             }
@@ -69,6 +75,7 @@ impl Run<'_> {
         };
         let mut fates = Vec::new();
         let is_begun = order.is_begun();
+        let mut shown = Vec::new();
         for (place, key) in keys.iter().enumerate() {
             let found = resume::condition_of(&self.config, passphrase, order, &services, key).await;
             // Where nothing was ever asked for, it is no matter what has become of its keys: the order can be taken back.
@@ -76,8 +83,12 @@ impl Run<'_> {
             if is_begun {
                 resume::learn(order, place, &found)?;
             }
+            if found.is_shown() {
+                shown.push(key.chosen.key.clone());
+            }
             fates.push(fate::fate(key, found, is_stated));
         }
+        resume::drop_words(order, &shown);
         Ok(fates)
     }
 }
@@ -98,11 +109,20 @@ fn taken_back(order: &Order, keys: &[(&PlannedKey, &Fate)]) -> String {
         "the order for {} is taken back; none of its keys is destroyed",
         order.domain
     );
-    if let Some(asked) = order.progress.asked {
+    let asked = order
+        .progress
+        .asked
+        .map(|asked| format!("was asked for at {asked}"));
+    let asked = asked.or_else(|| {
+        order
+            .is_begun()
+            .then(|| "may have been asked for".to_owned())
+    });
+    if let Some(asked) = asked {
         // Writing to a String never fails.
         let _ = write!(
             text,
-            ", as their services say now. A destruction was asked for at {asked}, and may be heard late: ask them again in some minutes (`sealgate check`)"
+            ", as their services say now. A destruction {asked}, and may be heard late: ask them again in some minutes (`sealgate check`)"
         );
     }
     for (key, fate) in keys {

@@ -128,7 +128,7 @@ impl Work<'_> {
             self.save(order)?;
         } else {
             ensure!(
-                !order.plan()?.names.is_empty(),
+                order.was_looked_at(),
                 "the file of the order is older than what was done by it, and says nothing of what was looked at: put back the newest one. {}",
                 resume::ways_out(order)
             );
@@ -279,7 +279,7 @@ impl Work<'_> {
         let service = self.config.key_service_place(name);
         let service = service.and_then(|at| gateway.key_services.get(at));
         let service: &dyn KeyService = service.context("no such key service")?.as_ref();
-        destroy::require_same(service, &key.chosen)
+        destroy::require_same(service, &key.chosen, self.confirm.is_some())
             .await
             .with_context(|| {
                 format!(

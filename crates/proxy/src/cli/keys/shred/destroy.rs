@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, ensure};
 use sealgate_envelope::KeyServiceFailure;
 use sealgate_envelope::key_service::local::LocalKeyService;
 use sealgate_envelope::key_service::{
@@ -34,17 +34,17 @@ pub(super) fn full_name(described: &KeyDescription) -> String {
 ///
 /// # Errors
 ///
-/// Where it has another key, or does not tell.
+/// Where it has another key, or one that cannot be used now, or does not tell. A key that somebody has disabled goes only where
+/// `is_confirmed`: a person was shown that.
 pub(super) async fn require_same(
     service: &dyn KeyService,
     chosen: &ChosenKey,
+    is_confirmed: bool,
 ) -> anyhow::Result<()> {
-    let described = service.describe().await;
-    let described = described.map_err(|error| detailed(&error))?;
-    match another(service, &described, chosen) {
-        Some(cause) => bail!(cause),
-        None => Ok(()),
-    }
+    let found = condition(service, chosen).await;
+    let may_go = found == Condition::Usable || (is_confirmed && found == Condition::Disabled);
+    ensure!(may_go, "{}: {found}", chosen.full_name);
+    Ok(())
 }
 
 /// Asks a key service to end its key, which was seen to be this one right before.
@@ -96,8 +96,10 @@ fn another(
 /// What a key shows of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Condition {
-    /// It can be used, or be enabled.
+    /// It can be used.
     Usable,
+    /// It is there, disabled, and can be enabled: somebody may have wanted to keep it from going.
+    Disabled,
     /// Its service says that it is going to be deleted, and when.
     Going(KeyDeletion),
     /// Its file holds zeros.
@@ -110,10 +112,18 @@ pub(super) enum Condition {
     Unknown(String),
 }
 
+impl Condition {
+    /// Whether the key itself was seen, so that nobody's word is needed.
+    pub(super) fn is_shown(&self) -> bool {
+        matches!(self, Self::Usable | Self::Disabled | Self::Going(_))
+    }
+}
+
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usable => f.write_str("it is there, and can be used or enabled"),
+            Self::Usable => f.write_str("it can be used"),
+            Self::Disabled => f.write_str("it is disabled, and can be enabled"),
             Self::Going(deletion) => {
                 write!(f, "its deletion is scheduled for {}", date_of(deletion))
             }
@@ -138,7 +148,8 @@ pub(super) async fn condition(service: &dyn KeyService, chosen: &ChosenKey) -> C
         return Condition::Unknown(cause);
     }
     match described.availability {
-        KeyAvailability::Enabled | KeyAvailability::Disabled => Condition::Usable,
+        KeyAvailability::Enabled => Condition::Usable,
+        KeyAvailability::Disabled => Condition::Disabled,
         KeyAvailability::PendingDeletion => match described.deletion {
             Some(deletion) => Condition::Going(deletion),
             None => Condition::Unknown(

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use sealgate_envelope::key_service::KeyAvailability;
 use sealgate_envelope::keyring::SealingPolicy;
 use sealgate_envelope::{KeyReference, Provider};
 
@@ -21,8 +22,7 @@ pub(super) struct KnownKey {
     pub(super) service: String,
     pub(super) key: KeyName,
     pub(super) full_name: String,
-    /// Whether it can be used now.
-    pub(super) is_enabled: bool,
+    pub(super) availability: KeyAvailability,
     /// The same key in other places, or what else it opens.
     pub(super) related: Vec<KeyName>,
 }
@@ -33,7 +33,7 @@ impl KnownKey {
             service: service.to_owned(),
             key: KeyName::new(provider, reference),
             full_name: String::new(),
-            is_enabled: true,
+            availability: KeyAvailability::Enabled,
             related: Vec::new(),
         }
     }

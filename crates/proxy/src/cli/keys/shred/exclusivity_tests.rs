@@ -15,7 +15,7 @@ fn known() -> Vec<KnownKey> {
         service: (*name).to_owned(),
         key: key(place),
         full_name: format!("arn:{name}"),
-        is_enabled: true,
+        availability: KeyAvailability::Enabled,
         related: Vec::new(),
     });
     known.collect()

@@ -5,7 +5,7 @@
 //! ```text
 //! written down   seen now
 //! ────────────   ──────────────────────────────────────────────────────────────────────────
-//! planned        it can be used, and neither was it ever asked for nor stated to be destroyed
+//! planned        it can be used (and is not disabled), and neither was it ever asked for nor stated to be destroyed
 //! destroyed      its deletion is scheduled for the date that is written down,
 //!                or it is not found any more after that date
 //! overwritten    its file holds zeros, or is gone
@@ -53,9 +53,9 @@ pub(super) enum Next {
 
 /// For orders of which something was asked for.
 pub(super) fn next(key: &PlannedKey, found: &Condition, is_stated: bool) -> Next {
-    use Condition::{Going, Missing, Other, Usable, Zeros};
+    use Condition::{Disabled, Going, Missing, Other, Usable, Zeros};
     match (&key.state, found) {
-        (_, Usable) => Next::Planned,
+        (_, Usable | Disabled) => Next::Planned,
         // Somebody else has had it deleted.
         (KeyState::Planned, Going(_)) if !key.was_ever_asked() => Next::Keep,
         (KeyState::Destroyed(destroyed), Going(deletion))
@@ -107,7 +107,7 @@ pub(super) fn history(key: &PlannedKey) -> String {
 /// What a key is to somebody who wants to end the order before its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It can be used.
+    /// It can be used, or be enabled.
     Usable,
     /// Nothing was ever asked of it, and it cannot be used now; with what it shows.
     Untouched(Condition),
@@ -123,7 +123,7 @@ pub(super) enum Fate {
 pub(super) fn fate(key: &PlannedKey, found: Condition, is_stated: bool) -> Fate {
     const STATED: &str = "destroyed, as the operator states";
     match (&key.state, found) {
-        (_, Condition::Usable) => Fate::Usable,
+        (_, Condition::Usable | Condition::Disabled) => Fate::Usable,
         (_, Condition::Going(_)) if key.was_ever_asked() => Fate::Going,
         (KeyState::Overwritten, Condition::Zeros | Condition::Missing | Condition::Other(_))
         | (KeyState::Asked, Condition::Zeros) => Fate::Gone("its file was overwritten"),

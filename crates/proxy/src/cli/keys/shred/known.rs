@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use sealgate_envelope::key_service::KeyService;
 use sealgate_envelope::key_service::local::LocalKeyService;
 use sealgate_envelope::key_service::recovery::RecoveryKey;
-use sealgate_envelope::key_service::{KeyAvailability, KeyService};
 use sealgate_envelope::{KeyReference, Provider};
 
 use super::destroy;
@@ -112,14 +112,14 @@ fn provider_of(service: &KeyServiceConfig) -> Provider {
 }
 
 /// Every key of the configuration, as its service tells it. While one does not, nobody can tell whose wraps are whose, and
-/// what would be said of them, and advised, could be wrong: then there are refusals, and no keys.
+/// what would be said of them, and advised, could be wrong: then there are refusals, and only those keys that were told.
 ///
 /// # Errors
 ///
 /// For a name that no key can have.
 pub(super) async fn known_keys(
     gateway: &Gateway,
-) -> anyhow::Result<Result<Vec<KnownKey>, Vec<Refusal>>> {
+) -> anyhow::Result<Result<Vec<KnownKey>, (Vec<KnownKey>, Vec<Refusal>)>> {
     let mut known: Vec<KnownKey> = Vec::new();
     let mut refusals = Vec::new();
     let names = &gateway.config.key_service_names;
@@ -143,12 +143,12 @@ pub(super) async fn known_keys(
             service: name.clone(),
             key: KeyName::new(provider, described.key_reference),
             full_name: destroy::full_name(&described),
-            is_enabled: described.availability == KeyAvailability::Enabled,
+            availability: described.availability,
             related,
         });
     }
     if !refusals.is_empty() {
-        return Ok(Err(refusals));
+        return Ok(Err((known, refusals)));
     }
     // What one opens of another by its configuration, although the service does not say that they are related.
     for (place, service) in gateway.key_services.iter().enumerate() {

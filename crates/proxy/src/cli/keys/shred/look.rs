@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use sealgate_envelope::Provider;
+use sealgate_envelope::key_service::KeyAvailability;
 
 use super::exclusivity::{self, KnownKey, Refusal, Stated};
 use super::known::{self, RecoveryFile};
@@ -29,7 +30,7 @@ pub(super) struct Looked {
     pub(super) plan: Plan,
     pub(super) refusals: Vec<Refusal>,
     pub(super) census: Census,
-    /// The full names of keys of the domain that can be used now.
+    /// The full names of keys of the domain that are there, and not going to be deleted.
     pub(super) living: Vec<String>,
 }
 
@@ -60,17 +61,23 @@ pub(super) async fn look(
         census: Census::default(),
         living: Vec::new(),
     };
-    let known = match known::known_keys(gateway).await? {
-        Ok(known) => known,
-        Err(refusals) => {
-            looked.refusals.extend(refusals);
-            return Ok(looked);
-        }
-    };
     let places = exclusivity::chosen(config, domain, &order.also);
-    let own = places.iter().filter_map(|place| known.get(*place));
-    let living = own.filter(|key| key.is_enabled);
+    let (known, away) = match known::known_keys(gateway).await? {
+        Ok(known) => (known, Vec::new()),
+        Err(found) => found,
+    };
+    let names = &config.key_service_names;
+    let own = |key: &&KnownKey| {
+        let mut own = places.iter().filter_map(|place| names.get(*place));
+        own.any(|name| *name == key.service)
+    };
+    let living = known.iter().filter(own);
+    let living = living.filter(|key| key.availability != KeyAvailability::PendingDeletion);
     looked.living = living.map(|key| key.full_name.clone()).collect();
+    if !away.is_empty() {
+        looked.refusals.extend(away);
+        return Ok(looked);
+    }
     if !looked.are_usable(&known, &places) {
         return Ok(looked);
     }
@@ -128,11 +135,22 @@ impl Looked {
     /// Whether the keys in these places can be asked: while one cannot, nobody can tell what it has wrapped.
     fn are_usable(&mut self, known: &[KnownKey], places: &[usize]) -> bool {
         let keys = places.iter().filter_map(|place| known.get(*place));
-        let refused = keys.filter(|key| !key.is_enabled).map(|key| {
-            Refusal::new(
-                format!("the key of key service {} is disabled or pending deletion, so nobody can tell what it has wrapped, and nothing could be shown by it afterwards: {}", key.service, key.full_name),
-                "if an order has destroyed it, leave it so; else enable it until this command schedules its deletion (where that is scheduled already, take it back first), and run this again",
-            )
+        let refused = keys.filter_map(|key| {
+            let (is, fix) = match key.availability {
+                KeyAvailability::Enabled => return None,
+                KeyAvailability::PendingDeletion => (
+                    "pending deletion",
+                    "if an order has destroyed it, leave it so; else take the deletion back, enable it until this command schedules it again, and run this again",
+                ),
+                _ => (
+                    "disabled",
+                    "enable it until this command schedules its deletion, and run this again",
+                ),
+            };
+            Some(Refusal::new(
+                format!("the key of key service {} is {is}, so nobody can tell what it has wrapped, and nothing could be shown by it afterwards: {}", key.service, key.full_name),
+                fix,
+            ))
         });
         let before = self.refusals.len();
         self.refusals.extend(refused);

@@ -163,7 +163,7 @@ impl Run<'_> {
         let key = SigningKey::open(&self.arguments.signing_key).and_then(|key| key.public());
         match self.orders.load(domain, &key.ok()?) {
             Ok(Some(Stored::Order(order))) => Some(format!(
-                "an order of {} for this domain is under way ({}; `sealgate keys shred --list` says more), which `--domain` without --dry-run goes on with, and this dry run knows nothing of",
+                "an order of {} for this domain is under way ({}; `sealgate keys shred --list` says more); this dry run knows nothing of it",
                 order.ordered,
                 order.stage()
             )),
@@ -195,7 +195,7 @@ impl Run<'_> {
             } else {
                 Refusal::new(
                     format!(
-                        "{cause}, and a key of it can be used now: {}",
+                        "{cause}, and a key of it is there now: {}",
                         looked.living.join(", ")
                     ),
                     "see whether the certificate of that order names this key (`sealgate keys certificate verify`). If it does, somebody has taken the deletion back, and the certificate is void: do what is said below, and have the key destroyed again. If it does not, the domain has another key since",
@@ -227,7 +227,7 @@ impl Run<'_> {
                 return self.go_on(order, &key);
             }
             Some(order) if order.waits() => bail!(
-                "{domain} is ordered for {}{}; take that back with --cancel first",
+                "{domain} is ordered for {}{}; take that back with --cancel first, or wait until then",
                 order.not_before,
                 order
                     .progress

@@ -187,6 +187,12 @@ impl Order {
         self.progress.plan = Some(plan);
     }
 
+    /// Whether the file says what was looked at before anything was destroyed.
+    pub(super) fn was_looked_at(&self) -> bool {
+        let plan = self.progress.plan.as_ref();
+        plan.is_some_and(|plan| !plan.names.is_empty())
+    }
+
     pub(super) fn plan(&self) -> anyhow::Result<&Plan> {
         self.progress.plan.as_ref().context("nothing is planned")
     }
@@ -202,7 +208,7 @@ impl Order {
         found: &RecoveryFile,
     ) -> anyhow::Result<()> {
         let chosen = found.chosen(path);
-        let plan = self.progress.plan.as_mut().context("nothing is planned")?;
+        let mut plan = self.plan_or_keys();
         let key = plan
             .keys
             .iter_mut()
@@ -215,6 +221,9 @@ impl Order {
             )
         })?;
         key.chosen = chosen.clone();
+        if self.progress.plan.is_some() {
+            self.progress.plan = Some(plan);
+        }
         if let Some(ordered) = self.keys.iter_mut().find(|key| key.key == chosen.key) {
             *ordered = chosen;
         }

@@ -388,15 +388,16 @@ impl Orders {
             .with_context(|| format!("{} cannot be removed", path.display()))
     }
 
-    /// Puts an order in the place of an earlier one for the same domain: at any time there is one of the two.
+    /// Puts an order in the place of an earlier one for the same domain. The earlier one ends first: whatever happens in between,
+    /// it does not come back.
     pub(super) fn replace(
         &self,
         earlier: &Order,
         order: &mut Order,
         key: &SigningKey,
     ) -> anyhow::Result<()> {
-        self.save(order, key)?;
-        self.remember(earlier, Ending::Replaced, key)
+        self.remember(earlier, Ending::Replaced, key)?;
+        self.save(order, key)
     }
 
     fn remember(&self, order: &Order, how: Ending, key: &SigningKey) -> anyhow::Result<()> {

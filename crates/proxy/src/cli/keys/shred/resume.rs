@@ -15,6 +15,7 @@ use super::order::Order;
 use super::plan::{KeyState, PlannedKey};
 use crate::cli::passphrase::PassphraseArgument;
 use crate::config::Config;
+use crate::scan::key_name::KeyName;
 
 /// What a key of the order shows of itself now. Only asks.
 pub(super) async fn condition_of(
@@ -73,31 +74,42 @@ pub(super) fn learn(
     planned.was_asked = key.was_asked || key.may_be_gone();
     planned.was_stated |= is_stated;
     planned.state = state;
-    // What shows itself needs nobody's word.
-    if matches!(found, Condition::Usable | Condition::Going(_)) {
-        order.stated.retain(|stated| *stated != key.chosen.key);
-    }
     Ok(cause)
+}
+
+/// Drops the words of the operator about keys that show themselves. After all keys were looked at, since two may have one name.
+pub(super) fn drop_words(order: &mut Order, shown: &[KeyName]) {
+    order.stated.retain(|stated| !shown.contains(stated));
 }
 
 /// What is said of a key that is not on the straight course.
 fn deviation(key: &PlannedKey, found: &Condition) -> String {
     let (service, full_name) = (key.chosen.service(), &key.chosen.full_name);
     let what = match (&key.state, found) {
-        (KeyState::Destroyed(_), Condition::Usable) => {
-            "its deletion was confirmed, and it can be used: somebody has taken the deletion back"
-                .to_owned()
+        (KeyState::Destroyed(_), Condition::Usable | Condition::Disabled) => {
+            format!(
+                "its deletion was confirmed, and now {found}: somebody has taken the deletion back"
+            )
         }
-        (_, Condition::Usable) => {
-            "its destruction was asked for, and it can be used: nobody has heard, or somebody has brought it back"
-                .to_owned()
+        (KeyState::Planned, Condition::Disabled) if !key.was_ever_asked() => {
+            format!("{found}: somebody may want to keep it")
         }
+        (KeyState::Planned, Condition::Usable) if !key.was_ever_asked() => {
+            format!("the operator has stated that it is destroyed, and {found}")
+        }
+        (_, Condition::Usable | Condition::Disabled) => format!(
+            "{}; now {found}: nobody has heard, or somebody has brought it back",
+            fate::history(key)
+        ),
         (KeyState::Destroyed(destroyed), Condition::Going(_)) => format!(
             "{found}, and {} is written down: somebody has taken the deletion back and given it again",
             destroyed.final_from
         ),
         (_, Condition::Going(_)) => format!("{}; now {found}", fate::history(key)),
-        _ => format!("{}, and nobody can tell what it is now: {found}", fate::history(key)),
+        _ => format!(
+            "{}, and nobody can tell what it is now: {found}",
+            fate::history(key)
+        ),
     };
     format!("{service}: {full_name}: {what}")
 }
@@ -111,7 +123,7 @@ impl Work<'_> {
     pub(super) async fn find_out(&self, order: &mut Order) -> anyhow::Result<()> {
         // Of all, and not by way of a client that stands for one that is gone.
         let services = known::key_services(self.config, Some(&order.plan()?.as_planned())).await?;
-        let mut stop = None;
+        let (mut stop, mut shown) = (None, Vec::new());
         for place in 0..order.plan()?.keys.len() {
             let key = order.planned(place)?.clone();
             let found = condition_of(self.config, self.passphrase, order, &services, &key).await;
@@ -122,7 +134,11 @@ impl Work<'_> {
             if learn(order, place, &found)?.is_some() {
                 self.save(order)?;
             }
+            if found.is_shown() {
+                shown.push(key.chosen.key);
+            }
         }
+        drop_words(order, &shown);
         self.require_straight_course(order)?;
         match stop {
             Some(cause) => bail!("{cause}"),
@@ -145,8 +161,14 @@ impl Work<'_> {
 /// What is said where a person is needed.
 pub(super) fn to_confirm(order: &Order) -> String {
     let cause = order.progress.needs_confirmation.as_deref();
+    // What may be destroyed in part cannot be confirmed for a time to come.
+    let when = if order.is_begun() && order.waits() {
+        format!("from {} on ", order.not_before)
+    } else {
+        String::new()
+    };
     format!(
-        "{}. A timer destroys nothing against that: run `sealgate keys shred --domain {domain} --confirm {domain}`, which finds out what each key is, looks again, and shows what would be destroyed. {}",
+        "{}. A timer destroys nothing against that: {when}run `sealgate keys shred --domain {domain} --confirm {domain}`, which finds out what each key is, looks again, and shows what would be destroyed. {}",
         cause.unwrap_or_default(),
         ways_out(order),
         domain = order.domain

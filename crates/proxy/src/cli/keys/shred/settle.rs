@@ -199,13 +199,13 @@ impl Work<'_> {
                         key.chosen.service()
                     )));
                 }
-                Condition::Usable if is_fresh => {
+                Condition::Usable | Condition::Disabled if is_fresh => {
                     return Ok(Pass::NotHeard(format!(
-                        "{}: its service says that the key can be used",
+                        "{}: its service says of the key that {found}",
                         key.chosen.service()
                     )));
                 }
-                Condition::Usable | Condition::Going(_) => {
+                Condition::Usable | Condition::Disabled | Condition::Going(_) => {
                     resume::learn(order, place, &found)?;
                     self.save(order)?;
                     return Ok(Pass::TakenBack(resume::to_confirm(order)));
