@@ -10,6 +10,7 @@ mod content;
 mod failure;
 mod injector;
 mod leaks;
+mod leftovers;
 mod model;
 mod repeats;
 mod scene;

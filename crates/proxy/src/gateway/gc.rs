@@ -67,6 +67,10 @@ impl Gateway {
             .await?
         {
             let entries = self.state.list_first(&prefix, MAXIMUM_NAMES).await?;
+            if entries.is_empty() {
+                // Deleted meanwhile, or a directory that a storage on a file system has left behind.
+                continue;
+            }
             let youngest = entries.iter().map(|entry| entry.modified).max();
             let is_old = |time: SystemTime| {
                 SystemTime::now()
