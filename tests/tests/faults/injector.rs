@@ -341,8 +341,12 @@ impl Injector<'_> {
             // The system accepts them, whether the gateway can or not.
             taken.push(TcpStream::connect(&address).await?);
         }
-        tokio::time::sleep(lasting).await;
-        let found = Resources::of(id)?.descriptors;
+        let deadline = Instant::now() + lasting;
+        let mut found = 0;
+        while Instant::now() < deadline {
+            found = found.max(Resources::of(id)?.descriptors);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         process_resources::limit(id, "nofile", &before)?;
         ensure!(
             found + 1 >= least,

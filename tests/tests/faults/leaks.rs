@@ -10,7 +10,7 @@ const IDLE: Duration = Duration::from_secs(40);
 
 /// Connections and files that an idle gateway may have more at one moment than at another: it asks its storage and its key services from time
 /// to time, and HAProxy asks it.
-const SPARE: usize = 6;
+const SPARE: usize = 10;
 
 /// Memory that an idle gateway may have more than before its first request, in KiB: what the allocator keeps, and caches.
 const MEMORY: u64 = 160 << 10;
