@@ -60,6 +60,12 @@ def shown(value, form):
     return "–" if value is None else form.format(value)
 
 
+def latency(row, column):
+    if not row["samples"].get(column):
+        return "–"
+    return " / ".join(f"{middle(row, column, lambda sample: sample[share] * 1e3):.2f}" for share in ("p50", "p99"))
+
+
 def markdown(results):
     columns, rows = results["columns"], results["rows"]
     measured = [row for row in rows if row["unit"] != MEMORY]
@@ -103,8 +109,7 @@ def markdown(results):
         "",
         table(["work", *columns], [
             [f"{row['name']}, {row['connections']} at once", *(
-                f"{shown(middle(row, column, lambda sample: sample['p50'] * 1e3), '{:.2f}')} / "
-                f"{shown(middle(row, column, lambda sample: sample['p99'] * 1e3), '{:.2f}')}"
+                latency(row, column)
                 for column in columns
             )]
             for row in measured if row["unit"] == PER_REQUEST
