@@ -11,30 +11,31 @@
 
 mod core;
 mod disk;
+mod queue;
 mod recovery;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::VecDeque,
     fs::{File, OpenOptions, TryLockError},
     io,
     ops::Range,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 pub use self::recovery::{OpenError, inspect};
 pub(crate) use self::recovery::{first_line, recover};
 use self::{
     core::{Core, Settings},
     disk::{Disk, FileSystem},
+    queue::{Job, Queue},
 };
 use crate::{
     directory::Directory,
@@ -45,15 +46,8 @@ use crate::{
     object_name::ObjectNames,
 };
 
-/// Bytes of lines that one sync makes durable at most.
-const MAX_BATCH: usize = 4 << 20;
-
 /// Jobs that may wait before what nobody waits for is lost.
 const MAX_SUBMITTED: usize = 65_536;
-
-/// How long events that nobody waits for may wait for others, whose sync makes them durable as well: an outcome of its own would cost as much as
-/// the decision before it.
-const LINGER: Duration = Duration::from_millis(50);
 
 /// How long after a failure the files are tried again.
 const REOPEN_AFTER: Duration = Duration::from_secs(2);
@@ -126,43 +120,8 @@ pub struct Position {
     pub written: u64,
 }
 
-type Answer = Result<Range<u64>, RecordError>;
-
-struct Job {
-    events: Vec<Prepared>,
-    /// How many they were.
-    count: u64,
-    answer: Option<oneshot::Sender<Answer>>,
-    _places: Option<OwnedSemaphorePermit>,
-}
-
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    /// Jobs among them that callers wait for.
-    awaited: usize,
-    /// Since when there are jobs.
-    filled_at: Option<Instant>,
-    is_closed: bool,
-}
-
-impl Queue {
-    /// When what waits is to be written: at once, if somebody waits for it.
-    fn due(&self) -> Option<Instant> {
-        if self.jobs.is_empty() {
-            return None;
-        }
-        let filled_at = self.filled_at?;
-        if self.awaited > 0 || self.is_closed {
-            return Some(filled_at);
-        }
-        Some(filled_at + LINGER)
-    }
-}
-
 struct Shared {
-    queue: Mutex<Queue>,
-    filled: Condvar,
+    queue: Queue,
     places: Arc<Semaphore>,
     names: ObjectNames,
     patience: Duration,
@@ -219,8 +178,7 @@ impl Log {
             disk,
         )?;
         let shared = Arc::new(Shared {
-            queue: Mutex::default(),
-            filled: Condvar::new(),
+            queue: Queue::default(),
             places: Arc::new(Semaphore::new(options.queue.max(MAX_EVENTS))),
             names: options.names,
             patience: options.patience,
@@ -269,7 +227,7 @@ impl Log {
             let places = Arc::clone(&self.shared.places).acquire_many_owned(count);
             let places = places.await.map_err(|_| RecordError::Closed)?;
             let (answer, answered) = oneshot::channel();
-            self.shared.push(Job {
+            self.shared.queue.push(Job {
                 events,
                 count: u64::from(count),
                 answer: Some(answer),
@@ -282,10 +240,16 @@ impl Log {
             .map_err(|_| RecordError::Slow)?
     }
 
+    /// A request has begun that will want to record something; it has ended when what is returned is dropped.
+    pub fn run(&self) -> Running {
+        self.shared.queue.enter();
+        Running(Arc::clone(&self.shared))
+    }
+
     /// Hands over an event without waiting for it; what can't be recorded is counted as lost, and the log says so later. Callers bound how
     /// many there are: one for each request that runs.
     pub fn submit(&self, event: Event) {
-        if lock_of(&self.shared.queue).jobs.len() >= MAX_SUBMITTED {
+        if self.shared.queue.length() >= MAX_SUBMITTED {
             self.lose(1);
             return;
         }
@@ -295,7 +259,7 @@ impl Log {
             answer: None,
             _places: None,
         });
-        if job.and_then(|job| self.shared.push(job)).is_err() {
+        if job.and_then(|job| self.shared.queue.push(job)).is_err() {
             self.lose(1);
         }
     }
@@ -342,8 +306,7 @@ impl Log {
 
     /// Records everything that waits, signs a last checkpoint, and ends. Blocks until the disk has it.
     pub fn close(&self) {
-        lock_of(&self.shared.queue).is_closed = true;
-        self.shared.filled.notify_all();
+        self.shared.queue.close();
         let thread = lock_of(&self.thread).take();
         if let Some(thread) = thread {
             // A panic was reported by the thread itself.
@@ -357,6 +320,22 @@ impl Log {
             Prepared::new(event).map_err(|_| RecordError::Form)
         };
         events.into_iter().map(prepare).collect()
+    }
+}
+
+/// A request that runs. While there are others than those whose records wait, and there were several the last time, a sync waits a moment for
+/// them.
+pub struct Running(Arc<Shared>);
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.queue.leave();
     }
 }
 
@@ -379,26 +358,6 @@ impl Shared {
     fn lose(&self, count: u64) {
         self.lost.fetch_add(count, Ordering::Relaxed);
         self.lost_ever.fetch_add(count, Ordering::Relaxed);
-    }
-
-    fn push(&self, job: Job) -> Result<(), RecordError> {
-        let mut queue = lock_of(&self.queue);
-        if queue.is_closed {
-            return Err(RecordError::Closed);
-        }
-        let is_awaited = job.answer.is_some();
-        queue.awaited += usize::from(is_awaited);
-        let is_first = queue.jobs.is_empty();
-        if is_first {
-            queue.filled_at = Some(Instant::now());
-        }
-        queue.jobs.push_back(job);
-        drop(queue);
-        // Otherwise the thread wakes by itself in time.
-        if is_awaited || is_first {
-            self.filled.notify_one();
-        }
-        Ok(())
     }
 }
 
@@ -437,7 +396,7 @@ impl Writer {
         let mut failed_at: Option<Instant> = None;
         loop {
             let wake = failed_at.map_or(self.core.due(), |at| Some(at + REOPEN_AFTER));
-            let (jobs, is_closed) = self.wait(wake);
+            let (jobs, is_closed) = self.shared.queue.take(wake);
             *lock_of(&self.shared.writing_since) = Some(Instant::now());
             if let Some(at) = failed_at
                 && (at.elapsed() >= REOPEN_AFTER || is_closed)
@@ -455,49 +414,7 @@ impl Writer {
                 break;
             }
         }
-        let mut queue = lock_of(&self.shared.queue);
-        queue.is_closed = true;
-        queue.awaited = 0;
-        queue.jobs.clear();
-    }
-
-    /// Takes what waits, up to a batch; waits until there is something, until `wake`, or until the log is closed and nothing waits.
-    fn wait(&self, wake: Option<Instant>) -> (Vec<Job>, bool) {
-        let mut queue = lock_of(&self.shared.queue);
-        loop {
-            let due = queue.due();
-            if due.is_some_and(|due| due <= Instant::now()) {
-                let mut length = 0;
-                let mut jobs = Vec::new();
-                while length < MAX_BATCH
-                    && let Some(job) = queue.jobs.pop_front()
-                {
-                    length += job.events.iter().map(Prepared::length).sum::<usize>();
-                    queue.awaited -= usize::from(job.answer.is_some());
-                    jobs.push(job);
-                }
-                return (jobs, queue.is_closed && queue.jobs.is_empty());
-            }
-            if queue.is_closed {
-                return (Vec::new(), true);
-            }
-            let Some(wake) = wake.into_iter().chain(due).min() else {
-                queue = wait_on(&self.shared.filled, queue);
-                continue;
-            };
-            let left = wake.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                if due == Some(wake) {
-                    continue;
-                }
-                return (Vec::new(), false);
-            }
-            queue = self
-                .shared
-                .filled
-                .wait_timeout(queue, left)
-                .map_or_else(|poisoned| poisoned.into_inner().0, |(queue, _)| queue);
-        }
+        self.shared.queue.end();
     }
 
     /// Returns when it failed, if it did.
@@ -574,8 +491,4 @@ impl Writer {
             }
         }
     }
-}
-
-fn wait_on<'a>(filled: &Condvar, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
-    filled.wait(queue).unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,7 +9,7 @@ use std::{
 use http::{Response, header};
 use http_body_util::BodyExt as _;
 use sealgate_audit::{
-    Decision, Event, Outcome, Verdict,
+    Decision, Event, Outcome, Running, Verdict,
     limits::{MAX_EVENTS, MAX_KEY_IDS},
 };
 use sealgate_envelope::WorkingKeyId;
@@ -75,13 +75,17 @@ pub struct Trail {
     request: String,
     source: IpAddr,
     state: Mutex<State>,
+    /// Until it is dropped, the log expects more of this request.
+    _running: Option<Running>,
 }
 
 impl Trail {
     /// Of a request; without an audit log it records nothing.
     pub fn new(audit: Option<Arc<Audit>>, request: &str, source: IpAddr) -> Arc<Self> {
+        let running = audit.as_ref().map(|audit| audit.log.run());
         Arc::new(Self {
             audit,
+            _running: running,
             request: request.to_owned(),
             source,
             state: Mutex::default(),
