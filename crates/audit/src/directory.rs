@@ -5,6 +5,7 @@
 //!   lock                                 held by the one process that writes
 //!   segments/00000000000000000000.jsonl  lines, append-only; the name is the sequence of the first
 //!   segments/00000000000000004711.jsonl  … the next file, once one is large enough or the day (UTC) is over
+//!   journal                              the last lines once more, where they are durable before their segment is
 //!   checkpoints.jsonl                    every checkpoint that was signed, append-only
 //!   countersigned                        the newest checkpoint that the receiver countersigned, where there is one
 //! ```
@@ -60,6 +61,11 @@ impl Directory {
     /// The file that the writer locks.
     pub fn lock(&self) -> PathBuf {
         self.root.join("lock")
+    }
+
+    /// Where lines are durable before their segment is.
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal")
     }
 
     /// The history of checkpoints.

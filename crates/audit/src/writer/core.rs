@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use super::{
     Position,
     disk::{Disk, Output},
+    journal,
     recovery::{OpenError, Recovered, recover},
 };
 use crate::{
@@ -56,6 +57,10 @@ pub(super) struct Core {
     day: time::Date,
     segment_file: Option<Box<dyn Output>>,
     history: Appended,
+    /// Where the lines of `unsynced` are durable; opened at its beginning when there is one.
+    journal: Option<Box<dyn Output>>,
+    /// The lines at the end of the segment that are durable in the journal alone.
+    unsynced: Vec<u8>,
     buffer: Vec<u8>,
 }
 
@@ -69,14 +74,23 @@ impl Core {
             cause,
         };
         let Recovered {
-            frontier,
-            last,
+            mut frontier,
+            mut last,
             signed,
             history_length,
-            segment,
-            cut_bytes,
+            mut segment,
+            mut cut_bytes,
             empty: _,
         } = recovered;
+        let mut unsynced = Vec::new();
+        if let Some((_, length)) = &mut segment {
+            let path = settings.directory.journal();
+            unsynced = journal::following(&path, &mut frontier, &mut last).map_err(failed)?;
+            let found = unsynced.len() as u64;
+            *length += found;
+            // So much of what is cut of the segment comes back.
+            cut_bytes = cut_bytes.saturating_sub(found);
+        }
         let history = disk
             .open(&settings.directory.checkpoints(), history_length)
             .map_err(failed)?;
@@ -95,6 +109,8 @@ impl Core {
                 output: history,
                 durable: history_length,
             },
+            journal: None,
+            unsynced,
             buffer: Vec::new(),
             settings,
         };
@@ -122,10 +138,7 @@ impl Core {
     }
 
     fn restart(&mut self, reason: Option<&str>, cut_bytes: u64) -> io::Result<()> {
-        self.segment_file = match &self.segment {
-            Some((segment, durable)) => Some(self.disk.open(&segment.path, *durable)?),
-            None => None,
-        };
+        self.open_segment()?;
         let start = Event {
             software: Some(self.settings.software.clone()),
             cut_bytes: (cut_bytes > 0).then_some(cut_bytes),
@@ -134,6 +147,19 @@ impl Core {
         };
         self.commit(&[prepared(start)?])?;
         self.sign()
+    }
+
+    /// Opens the segment, cut to what was synced of it, and writes the lines again that are durable in the journal alone.
+    fn open_segment(&mut self) -> io::Result<()> {
+        self.segment_file = None;
+        let Some((segment, durable)) = &self.segment else {
+            return Ok(());
+        };
+        let synced = durable.saturating_sub(self.unsynced.len() as u64);
+        let mut file = self.disk.open(&segment.path, synced)?;
+        file.append(&self.unsynced)?;
+        self.segment_file = Some(file);
+        self.settle()
     }
 
     pub(super) fn position(&self) -> Position {
@@ -180,10 +206,21 @@ impl Core {
                 &mut self.buffer,
             )?;
         }
-        let file = self.segment_file.as_mut();
-        let file = file.ok_or_else(|| io::Error::other("there is no segment to append to"))?;
+        let file = self.segment_file.as_mut().ok_or_else(closed)?;
         file.append(&self.buffer)?;
-        file.sync()?;
+        let is_long = self.unsynced.len() + self.buffer.len() > journal::LENGTH;
+        if is_following || is_long {
+            self.settle()?;
+        } else {
+            let journal = match self.journal.take() {
+                Some(journal) => journal,
+                None => self.disk.open_journal(&self.settings.directory.journal())?,
+            };
+            let journal = self.journal.insert(journal);
+            journal.append(&self.buffer)?;
+            journal.sync()?;
+            self.unsynced.extend_from_slice(&self.buffer);
+        }
         if is_following {
             // Not before: until its first line is durable there is no such segment.
             self.segment = Some((self.settings.directory.segment(self.frontier.size()), 0));
@@ -217,6 +254,9 @@ impl Core {
         if self.frontier.size() == self.signed {
             return Ok(());
         }
+        if !self.unsynced.is_empty() {
+            self.settle()?;
+        }
         let key = &self.settings.key;
         let checkpoint = Checkpoint::of(key.public().name(), &self.frontier);
         let line = history::write(&checkpoint.sign(key)).map_err(io::Error::other)?;
@@ -234,11 +274,23 @@ impl Core {
         self.sign()
     }
 
+    /// Makes the segment durable by itself. The journal begins anew.
+    fn settle(&mut self) -> io::Result<()> {
+        self.segment_file.as_mut().ok_or_else(closed)?.sync()?;
+        self.unsynced.clear();
+        self.journal = None;
+        Ok(())
+    }
+
     fn is_segment_over(&self) -> bool {
         self.segment.as_ref().is_none_or(|(_, length)| {
             *length >= self.settings.segment_size || OffsetDateTime::now_utc().date() != self.day
         })
     }
+}
+
+fn closed() -> io::Error {
+    io::Error::other("there is no segment to append to")
 }
 
 fn prepared(event: Event) -> io::Result<Prepared> {

@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use super::journal;
 use crate::directory::{open_appending, sync_directory};
 
 /// A file that is appended to.
@@ -21,6 +22,8 @@ pub(super) trait Output: Send {
 pub(super) trait Disk: Send + fmt::Debug {
     /// Opens a file for appending, after its first `length` bytes: what is behind them is cut off for good. A missing file is made.
     fn open(&self, path: &Path, length: u64) -> io::Result<Box<dyn Output>>;
+    /// Opens a journal, to write over it from its beginning.
+    fn open_journal(&self, path: &Path) -> io::Result<Box<dyn Output>>;
 }
 
 /// The file system.
@@ -43,6 +46,10 @@ impl Disk for FileSystem {
         file.sync_all()?;
         sync_directory(path.parent().unwrap_or(Path::new(".")))?;
         Ok(Box::new(file))
+    }
+
+    fn open_journal(&self, path: &Path) -> io::Result<Box<dyn Output>> {
+        Ok(Box::new(journal::open(path)?))
     }
 }
 

@@ -6,11 +6,15 @@
 //! submit ─┘                        └─ after a failure: refuse, cut to what is durable, try again
 //! ```
 //!
+//! What is synced is the journal, in which the lines are once more; their segment is when a checkpoint is due.
+//!
 //! A failed write or sync fails everything of its batch. Pages that a sync could not write may be gone though a read still shows them, so
-//! nothing is read back: the files are cut to the length that earlier syncs made durable, and the log goes on from there.
+//! nothing is read back: the files are cut to the length that earlier syncs made durable, what the journal alone held is written again from
+//! memory, and the log goes on from there.
 
 mod core;
 mod disk;
+mod journal;
 mod queue;
 mod recovery;
 #[cfg(test)]

@@ -38,6 +38,13 @@ impl Disk for Failing {
             disk: self.clone(),
         }))
     }
+
+    fn open_journal(&self, path: &Path) -> io::Result<Box<dyn Output>> {
+        Ok(Box::new(FailingFile {
+            inner: FileSystem.open_journal(path)?,
+            disk: self.clone(),
+        }))
+    }
 }
 
 impl Output for FailingFile {
@@ -436,4 +443,113 @@ fn who_only_looks_changes_nothing() {
     assert_eq!(inspect(&directory, key().public()).unwrap(), 2);
     assert!(begun.exists());
     log.close();
+}
+
+/// A log whose machine loses power: what its files are is copied while it is open, and of the segment only so many bytes.
+async fn lost_power(place: &Path, copy: &Path, kept: impl Fn(&[u8]) -> Vec<u8>) {
+    let options = LogOptions {
+        checkpoint_interval: Duration::from_hours(1),
+        ..options(place)
+    };
+    let log = Log::open(options).unwrap();
+    for name in ["a", "b", "c"] {
+        log.record(vec![intent(name)]).await.unwrap();
+    }
+    let (from, to) = (Directory::new(place), Directory::new(copy));
+    to.create().unwrap();
+    for path in [Directory::journal, Directory::checkpoints] {
+        fs::copy(path(&from), path(&to)).unwrap();
+    }
+    let segment = fs::read(from.segment(0).path).unwrap();
+    fs::write(to.segment(0).path, kept(&segment)).unwrap();
+}
+
+/// The bytes of the first lines.
+fn lines_of(text: &[u8], count: usize) -> Vec<u8> {
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    lines.take(count).collect::<Vec<_>>().concat()
+}
+
+#[tokio::test]
+async fn what_was_durable_when_the_power_failed_is_in_the_log_at_the_next_start() {
+    // Two lines were signed before: whatever the file system kept of the three behind them.
+    let kept: [fn(&[u8]) -> Vec<u8>; 5] = [
+        |text| lines_of(text, 2),
+        |text| lines_of(text, 4),
+        <[u8]>::to_vec,
+        |text| [lines_of(text, 3), vec![0; 100]].concat(),
+        |text| [lines_of(text, 4), b"{\"seq\":4,".to_vec()].concat(),
+    ];
+    for (round, kept) in kept.into_iter().enumerate() {
+        let (place, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        lost_power(place.path(), copy.path(), kept).await;
+        // Opened twice: what the journal holds is taken once.
+        for _ in 0..2 {
+            Log::open(options(copy.path())).unwrap().close();
+        }
+        let events = checked(copy.path());
+        let names: Vec<_> = events.iter().filter_map(|e| e.request.as_deref()).collect();
+        assert_eq!(names, ["a", "b", "c"], "{round}");
+        assert_eq!(events.len(), 2 + 3 + 2 + 2, "{round}");
+        assert!(
+            events.iter().all(|event| event.cut_bytes.is_none()),
+            "{round}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_journal_counts_only_where_its_lines_follow_those_of_the_log() {
+    let journals: [(fn(&[u8]) -> Vec<u8>, &[&str]); 4] = [
+        // Torn in the middle of the third line, or of the second one.
+        (
+            |text| [lines_of(text, 2), b"{\"seq\":4,".to_vec()].concat(),
+            &["a", "b"],
+        ),
+        (|text| [lines_of(text, 1), vec![0; 700]].concat(), &["a"]),
+        // Altered, and without its first line.
+        (
+            |text| {
+                String::from_utf8_lossy(text)
+                    .replacen("\"a\"", "\"x\"", 1)
+                    .into_bytes()
+            },
+            &["x"],
+        ),
+        (
+            |text| text.get(lines_of(text, 1).len()..).unwrap().to_vec(),
+            &[],
+        ),
+    ];
+    for (journal, expected) in journals {
+        let (place, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        lost_power(place.path(), copy.path(), |text| lines_of(text, 2)).await;
+        let path = Directory::new(copy.path()).journal();
+        let text = journal(&fs::read(&path).unwrap());
+        fs::write(&path, text).unwrap();
+        Log::open(options(copy.path())).unwrap().close();
+        let events = checked(copy.path());
+        let names: Vec<_> = events.iter().filter_map(|e| e.request.as_deref()).collect();
+        assert_eq!(names, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_journal_keeps_its_length_whatever_is_recorded() {
+    let place = tempfile::tempdir().unwrap();
+    let options = LogOptions {
+        checkpoint_interval: Duration::from_hours(1),
+        ..options(place.path())
+    };
+    let log = Log::open(options).unwrap();
+    let mut long = intent("long");
+    long.key = Some("\0".repeat(1_000));
+    // Some that fit, more than fit together, and more than fit at once.
+    for count in [1, 200, 200, 1_000, 1] {
+        log.record(vec![long.clone(); count]).await.unwrap();
+        let journal = fs::metadata(Directory::new(place.path()).journal()).unwrap();
+        assert_eq!(journal.len(), journal::LENGTH as u64);
+    }
+    log.close();
+    assert_eq!(checked(place.path()).len(), 1_405);
 }
