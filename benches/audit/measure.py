@@ -34,6 +34,10 @@ BUCKET = "audit-measurement"
 SMALL, LARGE = 4 << 10, 64 << 20
 STORE = {"AWS_ACCESS_KEY_ID": "store", "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
 KEYS = ("AKIAKEYSERVER", secrets.token_hex(16))
+# What writes the log of a gateway.
+LOG_THREAD = "audit-log"
+# Bytes of the two records of a request here.
+PAIR = 850
 CLIENT = ("SGMEASURE", secrets.token_hex(16))
 
 
@@ -55,16 +59,27 @@ def system_share(pid):
     return system, user + system
 
 
-def sync_times(place, count=500):
-    """What making a record durable takes without anything else: appending half a KiB, and fdatasync(2). Seconds."""
-    times = []
+def thread_seconds(pid, name):
+    """The CPU clock of a process's thread of this name, in seconds; 0 where it has none."""
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        if (task / "comm").read_text().strip() == name:
+            return int((task / "schedstat").read_text().split()[0]) / 1e9
+    return 0.0
+
+
+def bare_sync(place, records, count=300):
+    """What making so many requests durable takes without anything else: appending an intent and an outcome of each, and fdatasync(2).
+    Returns the seconds that each took, and the CPU seconds of one: no log that syncs can cost less."""
+    times, lines = [], b"x" * (PAIR * records)
     with open(place / "sync", "ab", buffering=0) as file:
+        cpu = time.thread_time()
         for _ in range(count):
             started = time.perf_counter()
-            file.write(b"x" * 512)
+            file.write(lines)
             os.fdatasync(file.fileno())
             times.append(time.perf_counter() - started)
-    return times
+        cpu = time.thread_time() - cpu
+    return times, cpu / count
 
 
 def file_system(place):
@@ -157,8 +172,8 @@ allow = ["admin"]
 """
 
 
-def deployment(servers, policy):
-    """Starts everything. Returns the two gateways: process, URL."""
+def deployment(servers, policy, is_same):
+    """Starts everything. Returns the two gateways: process, URL. `is_same`: neither has an audit log."""
     place = servers.place
     servers.certificates()
     program = servers.programs / "sealgate"
@@ -188,7 +203,7 @@ public_key = "{receiver}"
         audit += POLICY
     environment = {"STORE_SECRET": STORE["AWS_SECRET_ACCESS_KEY"], "KEY_SECRET": KEYS[1], "CLIENT_SECRET": CLIENT[1]}
     gateways = {}
-    for name, more in (("off", ""), ("on", audit)):
+    for name, more in (("off", ""), ("on", "" if is_same else audit)):
         (place / f"{name}.toml").write_text(configuration(store, key_server, more))
         gateways[name] = servers.start(f"gateway-{name}", "sealgate", "serve", "--config", f"{name}.toml", environment=environment)
     return gateways
@@ -277,8 +292,10 @@ def answer(connection, buffer):
 
 
 def alternate(gateways, loads, messages, count, connections, rounds):
-    """CPU seconds for each request of each round, all times, and the kernel's share of the CPU, by gateway."""
+    """CPU seconds for each request of each round, all times, the kernel's share of the CPU, by gateway; and the CPU seconds of the thread that
+    writes the log, for each request."""
     cpu, times = {"off": [], "on": []}, {"off": [], "on": []}
+    writer = -thread_seconds(gateways["on"][0].pid, LOG_THREAD)
     kernel = {name: system_share(process.pid) for name, (process, _) in gateways.items()}
     for number in range(rounds + 1):
         order = ("off", "on") if number % 2 == 0 else ("on", "off")
@@ -293,7 +310,8 @@ def alternate(gateways, loads, messages, count, connections, rounds):
     for name, (system, whole) in kernel.items():
         system_now, whole_now = system_share(gateways[name][0].pid)
         kernel[name] = (system_now - system) / max(1, whole_now - whole)
-    return cpu, times, kernel
+    writer += thread_seconds(gateways["on"][0].pid, LOG_THREAD)
+    return cpu, times, kernel, writer / (count * (rounds + 1))
 
 
 def quantile(values, share):
@@ -310,6 +328,7 @@ def main():
     parser.add_argument("--large-rounds", type=int, default=6)
     parser.add_argument("--large-requests", type=int, default=6, help="of 64 MiB in each round; 0: none")
     parser.add_argument("--without-policy", action="store_true", help="measure the audit log alone")
+    parser.add_argument("--same", action="store_true", help="compare two gateways without audit log: what is found is no difference")
     parser.add_argument("--share", type=float, default=0.10)
     arguments = parser.parse_args()
     failures = []
@@ -317,16 +336,22 @@ def main():
         servers = Servers(arguments.programs.resolve(), pathlib.Path(place))
         try:
             policy = servers.has_policies() and not arguments.without_policy
-            gateways = deployment(servers, policy)
+            gateways = deployment(servers, policy, arguments.same)
             loads = {name: Load(url) for name, (_, url) in gateways.items()}
             loads["off"].client.create_bucket(Bucket=BUCKET)
             bodies = {SMALL: os.urandom(SMALL), LARGE: os.urandom(LARGE)}
             kind = "audit log and policy" if policy else "audit log alone"
-            print(f"on: {kind}\n")
-            syncs = [quantile(sync_times(servers.place), share) * 1e3 for share in (0.5, 0.99)]
-            print(f"on {file_system(servers.place)}, where a sync alone takes {syncs[0]:.2f} ms (p50), {syncs[1]:.2f} ms (p99)\n")
-            print("| requests | at once | CPU off | CPU on | difference | kernel off | kernel on | p50 off | p50 on | p99 off | p99 on |")
-            print("|---|---|---|---|---|---|---|---|---|---|---|")
+            print("on: as off\n" if arguments.same else f"on: {kind}\n")
+            print(f"on {file_system(servers.place)}, where a bare sync takes\n")
+            print("| requests in it | CPU of it | CPU for each | p50 | p99 |")
+            print("|---|---|---|---|---|")
+            for records in (1, 4, 8, 16, 32):
+                took, seconds = bare_sync(servers.place, records)
+                p50, p99 = (quantile(took, share) * 1e3 for share in (0.5, 0.99))
+                print(f"| {records} | {seconds * 1e6:.0f} µs | {seconds / records * 1e6:.1f} µs | {p50:.2f} ms | {p99:.2f} ms |")
+            print("\n| requests | at once | CPU off | CPU on | log's thread | difference | kernel off | kernel on |", end="")
+            print(" p50 off | p50 on | p99 off | p99 on |")
+            print("|---|---|---|---|---|---|---|---|---|---|---|---|")
             plan = [
                 (SMALL, "4 KiB", connections, arguments.requests // (4 if connections == 1 else 1), arguments.rounds)
                 for connections in arguments.connections
@@ -340,7 +365,7 @@ def main():
                     messages = {
                         name: [load.message(method, f"{label}/{key}", body) for key in keys] for name, load in loads.items()
                     }
-                    cpu, times, kernel = alternate(gateways, loads, messages, count, connections, rounds)
+                    cpu, times, kernel, writer = alternate(gateways, loads, messages, count, connections, rounds)
                     differences = [on / off - 1 for on, off in zip(cpu["on"], cpu["off"])]
                     share, error = statistics.median(differences), 0.0
                     if len(differences) > 1:
@@ -349,7 +374,7 @@ def main():
                     p50 = [quantile(times[name], 0.5) * 1e3 for name in ("off", "on")]
                     p99 = [quantile(times[name], 0.99) * 1e3 for name in ("off", "on")]
                     print(
-                        f"| {method} {label} | {connections} | {off:.0f} µs | {on:.0f} µs | {share:+.1%} ± {error:.1%} | "
+                        f"| {method} {label} | {connections} | {off:.0f} µs | {on:.0f} µs | {writer * 1e6:.0f} µs | {share:+.1%} ± {error:.1%} | "
                         f"{kernel['off']:.0%} | {kernel['on']:.0%} | "
                         f"{p50[0]:.2f} ms | {p50[1]:.2f} ms | {p99[0]:.2f} ms | {p99[1]:.2f} ms |",
                         flush=True,
