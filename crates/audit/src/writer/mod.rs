@@ -247,7 +247,10 @@ impl Log {
     /// A request has begun that will want to record something; it has ended when what is returned is dropped.
     pub fn run(&self) -> Running {
         self.shared.queue.enter();
-        Running(Arc::clone(&self.shared))
+        Running {
+            shared: Arc::clone(&self.shared),
+            since: Instant::now(),
+        }
     }
 
     /// Hands over an event without waiting for it; what can't be recorded is counted as lost, and the log says so later. Callers bound how
@@ -329,7 +332,10 @@ impl Log {
 
 /// A request that runs. While there are others than those whose records wait, and there were several the last time, a sync waits a moment for
 /// them.
-pub struct Running(Arc<Shared>);
+pub struct Running {
+    shared: Arc<Shared>,
+    since: Instant,
+}
 
 impl std::fmt::Debug for Running {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -339,7 +345,7 @@ impl std::fmt::Debug for Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.queue.leave();
+        self.shared.queue.leave(self.since.elapsed());
     }
 }
 

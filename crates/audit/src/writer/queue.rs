@@ -8,7 +8,7 @@ use std::{
     ops::Range,
     sync::{
         Condvar, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -25,9 +25,15 @@ const MAX_BATCH: usize = 4 << 20;
 /// the decision before it.
 const LINGER: Duration = Duration::from_millis(50);
 
-/// How long after a sync the next one waits for more callers, where there are several. Half of it was measured to make each sync serve half as
-/// many and no request faster; of twice as much only dozens of requests at once gained.
-const GATHER: Duration = Duration::from_millis(2);
+/// How long after a sync the next one waits for more callers, where there are several: a quarter of what requests take, within these bounds. So
+/// it is little beside what they wait for anyway, and many share a sync even where they come slowly.
+const GATHER: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(8));
+
+/// The inverse of that quarter.
+const SHARE: u32 = 4;
+
+/// How many requests the mean of what they take follows, about.
+const FOLLOWED: u32 = 16;
 
 /// So many callers share a sync that more would save nothing that shows.
 const ENOUGH: usize = 32;
@@ -51,6 +57,17 @@ pub(super) struct Queue {
     filled: Condvar,
     /// Requests that run, those that wait here among them.
     open: AtomicUsize,
+    /// What requests take, in microseconds: a mean of the last ones. Two that end at once may count as one.
+    takes: AtomicU32,
+}
+
+/// What is known of the requests that run.
+#[derive(Clone, Copy)]
+struct Crowd {
+    /// How many they are.
+    open: usize,
+    /// How long they are waited for.
+    gather: Duration,
 }
 
 #[derive(Default)]
@@ -72,7 +89,7 @@ struct State {
 
 impl State {
     /// When what waits is to be written.
-    fn due(&self, open: usize) -> Option<Instant> {
+    fn due(&self, crowd: Crowd) -> Option<Instant> {
         let filled_at = self.filled_at?;
         if self.is_closed {
             return Some(filled_at);
@@ -80,24 +97,24 @@ impl State {
         let Some(awaited_at) = self.awaited_at else {
             return Some(filled_at + LINGER);
         };
-        let may_grow = self.awaited < open.min(ENOUGH);
-        if may_grow && let Some(gathered_at) = self.gathered_at() {
+        let may_grow = self.awaited < crowd.open.min(ENOUGH);
+        if may_grow && let Some(gathered_at) = self.gathered_at(crowd) {
             return Some(awaited_at.max(gathered_at));
         }
         Some(awaited_at)
     }
 
     /// Until when callers gather, where there are several.
-    fn gathered_at(&self) -> Option<Instant> {
+    fn gathered_at(&self, crowd: Crowd) -> Option<Instant> {
         let is_crowd = self.awaited.max(self.served) > 1;
-        is_crowd.then_some(self.free_at? + GATHER)
+        is_crowd.then_some(self.free_at? + crowd.gather)
     }
 
     /// When the thread looks for what may come by then, soon after it had something to do: so that neither callers that gather nor outcomes, which
     /// may wait, have to wake it.
-    fn looks_at(&self, now: Instant) -> Option<Instant> {
+    fn looks_at(&self, crowd: Crowd, now: Instant) -> Option<Instant> {
         let lingered_at = self.free_at.map(|at| at + LINGER);
-        let soon = [self.gathered_at(), lingered_at];
+        let soon = [self.gathered_at(crowd), lingered_at];
         soon.into_iter().flatten().find(|at| *at > now)
     }
 
@@ -132,9 +149,23 @@ impl Queue {
         self.open.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// It has ended.
-    pub(super) fn leave(&self) {
+    /// It has ended, and took so long.
+    pub(super) fn leave(&self, took: Duration) {
         self.open.fetch_sub(1, Ordering::Relaxed);
+        // One download counts no more than what leads to the longest wait.
+        let took = took.min(GATHER.1 * SHARE).as_micros();
+        let took = u32::try_from(took).unwrap_or(u32::MAX);
+        let mean = self.takes.load(Ordering::Relaxed);
+        let mean = mean - mean / FOLLOWED + took / FOLLOWED;
+        self.takes.store(mean, Ordering::Relaxed);
+    }
+
+    fn crowd(&self) -> Crowd {
+        let takes = Duration::from_micros(self.takes.load(Ordering::Relaxed).into());
+        Crowd {
+            open: self.open.load(Ordering::Relaxed),
+            gather: (takes / SHARE).clamp(GATHER.0, GATHER.1),
+        }
     }
 
     pub(super) fn length(&self) -> usize {
@@ -153,7 +184,7 @@ impl Queue {
         }
         state.filled_at.get_or_insert(now);
         state.jobs.push_back(job);
-        let due = state.due(self.open.load(Ordering::Relaxed));
+        let due = state.due(self.crowd());
         // A wake-up is a system call: there is one only where the thread would sleep too long.
         let is_too_late = |until: &mut Instant| due.is_some_and(|due| due < *until);
         let wakes = state.asleep_until.take_if(is_too_late).is_some();
@@ -185,7 +216,8 @@ impl Queue {
         let mut now = Instant::now();
         state.free_at = Some(now);
         loop {
-            let due = state.due(self.open.load(Ordering::Relaxed));
+            let crowd = self.crowd();
+            let due = state.due(crowd);
             if due.is_some_and(|due| due <= now) {
                 return state.batch();
             }
@@ -196,7 +228,7 @@ impl Queue {
                 return (Vec::new(), false);
             }
             let until = due
-                .or_else(|| state.looks_at(now))
+                .or_else(|| state.looks_at(crowd, now))
                 .into_iter()
                 .chain(wake)
                 .min();
@@ -219,6 +251,29 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    fn crowd(open: usize) -> Crowd {
+        let queue = Queue::default();
+        queue.open.store(open, Ordering::Relaxed);
+        queue.crowd()
+    }
+
+    #[test]
+    fn the_longer_requests_take_the_longer_others_are_waited_for() {
+        let after = |took: Duration| {
+            let queue = Queue::default();
+            for _ in 0..200 {
+                queue.enter();
+                queue.leave(took);
+            }
+            queue.crowd().gather
+        };
+        assert_eq!(after(MS), GATHER.0);
+        let (quarter, little) = (5 * MS, Duration::from_micros(100));
+        assert!((quarter - little..=quarter).contains(&after(20 * MS)));
+        // A download of an hour is no reason to wait longer than that.
+        assert!((GATHER.1 - little..=GATHER.1).contains(&after(3_600_000 * MS)));
+    }
+
     /// Callers wait since `awaited_at`; the last sync served so many and ended at `free_at`.
     fn waiting(awaited: usize, awaited_at: Instant, served: usize, free_at: Instant) -> State {
         State {
@@ -236,11 +291,11 @@ mod tests {
         let now = Instant::now();
         // Alone at all, and beside a long download.
         for open in [0, 1, 2] {
-            assert_eq!(waiting(1, now, 1, now).due(open), Some(now));
+            assert_eq!(waiting(1, now, 1, now).due(crowd(open)), Some(now));
         }
         // Where all that run wait, nobody else can come.
-        assert_eq!(waiting(8, now, 8, now).due(8), Some(now));
-        assert_eq!(waiting(ENOUGH, now, 8, now).due(1_000), Some(now));
+        assert_eq!(waiting(8, now, 8, now).due(crowd(8)), Some(now));
+        assert_eq!(waiting(ENOUGH, now, 8, now).due(crowd(1_000)), Some(now));
     }
 
     #[test]
@@ -248,10 +303,10 @@ mod tests {
         let now = Instant::now();
         for (awaited, served) in [(2, 1), (1, 2)] {
             let state = waiting(awaited, now, served, now);
-            assert_eq!(state.due(8), Some(now + GATHER));
+            assert_eq!(state.due(crowd(8)), Some(now + 2 * MS));
             // Whoever comes later than that waits for nobody.
-            let late = waiting(awaited, now + 5 * GATHER, served, now);
-            assert_eq!(late.due(8), Some(now + 5 * GATHER));
+            let late = waiting(awaited, now + 10 * MS, served, now);
+            assert_eq!(late.due(crowd(8)), Some(now + 10 * MS));
         }
     }
 
@@ -263,10 +318,10 @@ mod tests {
             free_at: Some(now),
             ..State::default()
         };
-        assert_eq!(state.due(8), Some(now + LINGER));
+        assert_eq!(state.due(crowd(8)), Some(now + LINGER));
         state.is_closed = true;
-        assert_eq!(state.due(8), Some(now));
-        assert_eq!(State::default().due(8), None);
+        assert_eq!(state.due(crowd(8)), Some(now));
+        assert_eq!(State::default().due(crowd(8)), None);
     }
 
     fn job(answer: Option<oneshot::Sender<Answer>>) -> Job {
