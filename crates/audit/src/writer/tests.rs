@@ -464,6 +464,9 @@ async fn lost_power(place: &Path, copy: &Path, kept: impl Fn(&[u8]) -> Vec<u8>) 
     fs::write(to.segment(0).path, kept(&segment)).unwrap();
 }
 
+/// What becomes of a file.
+type Altered = fn(&[u8]) -> Vec<u8>;
+
 /// The bytes of the first lines.
 fn lines_of(text: &[u8], count: usize) -> Vec<u8> {
     let lines = text.split_inclusive(|byte| *byte == b'\n');
@@ -473,7 +476,7 @@ fn lines_of(text: &[u8], count: usize) -> Vec<u8> {
 #[tokio::test]
 async fn what_was_durable_when_the_power_failed_is_in_the_log_at_the_next_start() {
     // Two lines were signed before: whatever the file system kept of the three behind them.
-    let kept: [fn(&[u8]) -> Vec<u8>; 5] = [
+    let kept: [Altered; 5] = [
         |text| lines_of(text, 2),
         |text| lines_of(text, 4),
         <[u8]>::to_vec,
@@ -500,7 +503,7 @@ async fn what_was_durable_when_the_power_failed_is_in_the_log_at_the_next_start(
 
 #[tokio::test]
 async fn a_journal_counts_only_where_its_lines_follow_those_of_the_log() {
-    let journals: [(fn(&[u8]) -> Vec<u8>, &[&str]); 4] = [
+    let journals: [(Altered, &[&str]); 4] = [
         // Torn in the middle of the third line, or of the second one.
         (
             |text| [lines_of(text, 2), b"{\"seq\":4,".to_vec()].concat(),
