@@ -15,10 +15,10 @@ use thiserror::Error;
 use time::{OffsetDateTime, UtcOffset, macros::format_description};
 
 use crate::{
-    action::Action,
+    action::{Action, Kind},
+    audience::{Applying, Audience},
     decision::Decision,
     dependence::{MEMBERS, Member, Members},
-    possible,
     question::{Circumstances, Principal, Question, Resource, SessionFacts},
     remembered::{Asked, Remembered},
     rule::{Rule, RuleError},
@@ -72,8 +72,8 @@ pub enum PolicyError {
 pub struct Engine {
     authorizer: Authorizer,
     policies: PolicySet,
-    /// The same, as if every condition on circumstances were met.
-    possible: PolicySet,
+    /// Those about reading, circumstances apart.
+    audience: Audience,
     /// What people call each policy.
     names: HashMap<PolicyId, Arc<str>>,
     types: Types,
@@ -118,6 +118,11 @@ impl Types {
             service: of("Service")?,
         })
     }
+}
+
+/// The actions that show content, alone or together.
+fn reading() -> impl Iterator<Item = Action> {
+    Action::all().filter(|action| matches!(action.kind(), Kind::Read | Kind::Decrypt))
 }
 
 fn internal(error: &impl ToString) -> PolicyError {
@@ -178,16 +183,20 @@ impl Engine {
             Slices::new(0, nobody.clone(), Vec::new()),
             Entity::with_uid(nobody),
         );
-        let possible =
-            possible::without_circumstances(&sources.policies).map_err(|error| internal(&error))?;
+        let actions: Vec<_> = Action::all()
+            .map(|action| uid(&types.action, action.name()))
+            .collect();
+        let reading: Vec<_> = reading()
+            .filter_map(|action| actions.get(action.index()).cloned())
+            .collect();
+        let audience =
+            Audience::of(&sources.policies, &reading).map_err(|error| internal(&error))?;
         Ok(Self {
             authorizer: Authorizer::new(),
             policies: sources.policies,
-            possible,
+            audience,
             names: sources.names,
-            actions: Action::all()
-                .map(|action| uid(&types.action, action.name()))
-                .collect(),
+            actions,
             types,
             identities,
             anonymous,
@@ -279,22 +288,56 @@ impl Engine {
         Decision::new(allowed, policies, failures)
     }
 
-    /// Whether this may ever be allowed, whatever the circumstances are: at another time, from another place. Where that cannot be told, it may.
-    pub fn may_ever(&self, question: &Question<'_>) -> bool {
-        let (Some((_, entity)), Some(action)) = (
-            self.principal(question.principal),
-            self.actions.get(question.action.index()),
-        ) else {
-            return false;
+    /// Somebody who may ever read at one place and may not read at another in the same circumstances, if there is anybody. Where it cannot be told,
+    /// there is. The last two say whether `[[anonymous]]` opens each of the places to requests without a signature.
+    pub fn gains(
+        &self,
+        (to, to_is_public): (Resource<'_>, bool),
+        (from, from_is_public): (Resource<'_>, bool),
+    ) -> Option<String> {
+        let signed = self.identities.iter();
+        let signed = signed.map(|(name, identity)| (name.as_str(), identity, true));
+        let unsigned = (
+            "anybody without a signature",
+            &self.anonymous,
+            from_is_public,
+        );
+        let mut all = signed.chain(to_is_public.then_some(unsigned));
+        let gains = |identity: &(Slices, Entity), is_let_in: bool| {
+            let at = |place, action| self.applying(identity, action, place);
+            let decrypts = at(to, Action::DECRYPT);
+            if decrypts.is_some_and(|applying| !applying.may_allow()) {
+                return false;
+            }
+            !is_let_in
+                || !reading().all(|action| {
+                    matches!((at(to, action), at(from, action)), (Some(to), Some(from)) if to.allow_no_more_than(&from))
+                })
         };
-        let Ok((request, entities)) = self.request(entity, action, question, Members::ALL) else {
-            return true;
-        };
-        let response = self
-            .authorizer
-            .is_authorized(&request, &self.possible, &entities);
-        response.decision() == CedarDecision::Allow
-            || response.diagnostics().errors().next().is_some()
+        let (name, ..) = all.find(|(_, identity, is_let_in)| gains(identity, *is_let_in))?;
+        Some(name.to_owned())
+    }
+
+    /// Whether a policy forbids an identity to read at a place whatever the circumstances are, so that no grant allows it either.
+    pub fn seals(&self, identity: &str, place: Resource<'_>) -> bool {
+        let identity = self.identities.get(identity);
+        let applying =
+            identity.and_then(|identity| self.applying(identity, Action::DECRYPT, place));
+        applying.is_some_and(|applying| applying.always_forbid())
+    }
+
+    fn applying(
+        &self,
+        (slices, entity): &(Slices, Entity),
+        action: Action,
+        place: Resource<'_>,
+    ) -> Option<Applying<'_>> {
+        let action = self.actions.get(action.index())?.clone();
+        let (resource, resource_entity) = self.resource(place).ok()?;
+        let entities = Entities::from_entities([entity.clone(), resource_entity], None).ok()?;
+        let request = Request::new(entity.uid(), action, resource, Context::empty(), None).ok()?;
+        let who: Vec<_> = slices.entities().collect();
+        self.audience.applying(&who, &request, &entities)
     }
 
     /// Whether any policy could allow a principal an action on anything: what has none is refused before anything is read.

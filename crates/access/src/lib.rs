@@ -13,12 +13,12 @@
 //! and [`grant`], break-glass grants, which approvers sign with Ed25519 keys ([`PrivateKey`], [`PublicKey`]), also those of OpenSSH.
 
 mod action;
+mod audience;
 mod canonical;
 mod decision;
 mod dependence;
 mod engine;
 pub mod grant;
-mod possible;
 mod question;
 mod remembered;
 mod role;

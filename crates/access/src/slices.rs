@@ -68,6 +68,11 @@ impl Slices {
         self.number
     }
 
+    /// The principal itself and its groups.
+    pub(crate) fn entities(&self) -> impl Iterator<Item = &EntityUid> {
+        std::iter::once(&self.principal).chain(&self.groups)
+    }
+
     fn concerns(&self, policy: &Policy, action: &EntityUid) -> bool {
         let action = match policy.action_constraint() {
             ActionConstraint::Any => true,

@@ -211,8 +211,17 @@ fn where_and_when_a_request_comes_matters() {
     ));
 }
 
+/// Who may read at a place of the bucket `data`, and not at another one in the same circumstances.
+fn gains(engine: &Engine, to: &str, from: &str) -> Option<String> {
+    let object = |key| Resource::Object {
+        bucket: "data",
+        key,
+    };
+    engine.gains((object(to), false), (object(from), false))
+}
+
 #[test]
-fn what_may_be_read_at_another_time_may_ever_be_read() {
+fn whoever_may_ever_read_at_one_place_only_gains_by_a_copy_there() {
     let by_night = Rule {
         hours: Some((time!(00:00), time!(01:00))),
         prefixes: strings(&["tmp/"]),
@@ -228,31 +237,147 @@ fn what_may_be_read_at_another_time_may_ever_be_read() {
         hours: Some((time!(08:00), time!(18:00))),
         ..rule("not-by-day", "ops", &[])
     };
+    let mine = Rule {
+        prefixes: strings(&["mine/", "yours/"]),
+        ..rule("mine", "app", &["reader"])
+    };
     let engine = engine(
         &[
             rule("operator", "ops", &["operator"]),
             by_night,
             never,
             not_by_day,
+            mine,
         ],
         "permit (principal, action == Action::\"decrypt\", resource) when { context has grant };",
     );
-    let ever = |key| {
-        engine.may_ever(&Question {
-            principal: Principal::Identity("ops"),
-            action: Action::DECRYPT,
-            resource: Resource::Object {
+    assert!(!ask(&engine, "ops", Action::DECRYPT, "data/tmp/x").is_allowed());
+    assert_eq!(gains(&engine, "tmp/x", "drawer/x").as_deref(), Some("ops"));
+    assert_eq!(gains(&engine, "mine/x", "drawer/x").as_deref(), Some("app"));
+    assert_eq!(gains(&engine, "mine/x", "tmp/x").as_deref(), Some("app"));
+    // Nobody reads there, or only who reads here, too.
+    assert_eq!(gains(&engine, "tmp/sealed/x", "drawer/x"), None);
+    assert_eq!(gains(&engine, "drawer/x", "tmp/x"), None);
+    assert_eq!(gains(&engine, "tmp/y", "tmp/x"), None);
+    assert_eq!(gains(&engine, "yours/x", "mine/x"), None);
+    // What is forbidden here and not there would be read there.
+    assert_eq!(
+        gains(&engine, "tmp/x", "tmp/sealed/x").as_deref(),
+        Some("ops")
+    );
+}
+
+#[test]
+fn whoever_reads_by_one_policy_here_and_by_another_there_gains_unless_the_first_always_holds() {
+    let of = |id: &str, prefix: &str, tls| Rule {
+        tls,
+        prefixes: strings(&[prefix]),
+        ..rule(id, "app", &["reader"])
+    };
+    let gained = |here, there| {
+        let engine = engine(
+            &[of("here", "here/", here), of("there", "there/", there)],
+            "",
+        );
+        gains(&engine, "there/x", "here/x").is_some()
+    };
+    assert!(!gained(None, None));
+    assert!(!gained(None, Some(true)));
+    assert!(gained(Some(true), None));
+    assert!(gained(Some(true), Some(false)));
+}
+
+#[test]
+fn a_condition_for_everything_changes_nothing_and_one_for_some_places_does() {
+    let reader = [rule("reader", "app", &["reader"])];
+    for (policy, gained) in [
+        (
+            "forbid (principal, action, resource) unless { context.tls };",
+            false,
+        ),
+        (
+            "forbid (principal, action, resource) when { resource.key like \"from/*\" && !context.tls };",
+            true,
+        ),
+        (
+            "forbid (principal, action, resource) unless { resource has key && resource.key like \"to/*\" || context.tls };",
+            true,
+        ),
+        (
+            "forbid (principal, action, resource) unless { context.tls && !(resource has key && resource.key like \"from/*\") };",
+            true,
+        ),
+        (
+            "forbid (principal, action == Action::\"s3:GetObject\", resource) when { resource.key like \"from/*\" };",
+            true,
+        ),
+    ] {
+        let policy = policy.replace(
+            "action, resource)",
+            "action == Action::\"decrypt\", resource)",
+        );
+        let engine = engine(&reader, &policy);
+        let found = gains(&engine, "to/x", "from/x");
+        assert_eq!(found.is_some(), gained, "{policy}");
+    }
+}
+
+#[test]
+fn a_permission_that_does_without_a_grant_at_times_is_one() {
+    let permit = |condition: &str| {
+        let text = format!(
+            "permit (principal == Identity::\"ops\", action in [Action::\"s3:GetObject\", Action::\"decrypt\"], resource) {condition};"
+        );
+        gains(&engine(&[], &text), "tmp/x", "drawer/x").is_some()
+    };
+    let there = "when { resource.key like \"tmp/*\" }";
+    assert!(!permit(&format!("{there} when {{ context has grant }}")));
+    assert!(permit(&format!(
+        "{there} when {{ context has grant || context.time.toTime() >= duration(\"8h\") }}"
+    )));
+    assert!(permit(&format!("{there} unless {{ context has grant }}")));
+}
+
+#[test]
+fn without_a_signature_nobody_gains_but_where_the_source_is_closed() {
+    let engine = engine(&[], "permit (principal is Anonymous, action, resource);");
+    let object = |key| Resource::Object {
+        bucket: "data",
+        key,
+    };
+    let gains = |to, from| engine.gains((object("to"), to), (object("from"), from));
+    assert!(gains(true, false).is_some());
+    assert_eq!(gains(true, true), None);
+    assert_eq!(gains(false, false), None);
+}
+
+#[test]
+fn a_place_is_sealed_for_somebody_whatever_the_circumstances_are() {
+    let deny = |id: &str, prefix: &str, tls| Rule {
+        deny: strings(&["decrypt"]),
+        prefixes: strings(&[prefix]),
+        tls,
+        ..rule(id, "ops", &[])
+    };
+    let engine = engine(
+        &[
+            deny("always", "backup/", None),
+            deny("in-clear", "tmp/", Some(false)),
+        ],
+        "",
+    );
+    let seals = |who, key| {
+        engine.seals(
+            who,
+            Resource::Object {
                 bucket: "data",
                 key,
             },
-            circumstances: &circumstances(),
-        })
+        )
     };
-    assert!(!ask(&engine, "ops", Action::DECRYPT, "data/tmp/x").is_allowed());
-    assert!(ever("tmp/x"));
-    assert!(!ever("tmp/sealed/x"));
-    // Only a grant would allow it, which others approve.
-    assert!(!ever("drawer/x"));
+    assert!(seals("ops", "backup/x"));
+    assert!(!seals("ops", "tmp/x") && !seals("ops", "x"));
+    assert!(!seals("app", "backup/x") && !seals("unknown", "backup/x"));
 }
 
 #[test]
@@ -515,6 +640,43 @@ proptest! {
                 circumstances: &circumstances,
             };
             prop_assert_eq!(engine.decide(&question), anew(&engine, &question), "{:?}", question);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Where nobody gains, whoever reads the one place reads the other in the same circumstances.
+    #[test]
+    fn where_nobody_gains_whoever_reads_there_reads_here(
+        policies in prop::collection::vec((any::<bool>(), 0..4_usize, 0..5_usize, 0..8_usize), 1..6),
+    ) {
+        let principals = ["principal", "principal == Identity::\"app\"", "principal in Group::\"tenants\"", "principal is Identity"];
+        let places = [
+            "", "when { resource.key like \"from/*\" }", "when { resource.key like \"to/*\" }",
+            "unless { resource.key == \"to/x\" }", "when { resource.bucket == \"data\" }",
+        ];
+        let circumstances_of = [
+            "", "when { context.tls }", "unless { context.tls }", "when { context has grant }", "unless { context has grant }",
+            "when { context.tls || resource.key like \"to/*\" }", "unless { context.tls || context has grant }",
+            "when { context.tls && context has grant }",
+        ];
+        let texts: Vec<_> = policies.iter().map(|(permits, who, place, circumstances)| {
+            let effect = if *permits { "permit" } else { "forbid" };
+            let (who, place, when) = (principals[*who], places[*place], circumstances_of[*circumstances]);
+            let actions = "action in [Action::\"decrypt\", Action::\"s3:GetObject\"]";
+            format!("{effect} ({who}, {actions}, resource) {place} {when};\n")
+        }).collect();
+        let text = texts.concat();
+        let engine = engine(&[], &text);
+        if gains(&engine, "to/x", "from/x").is_some() {
+            return Ok(());
+        }
+        for (who, tls) in [("app", false), ("app", true), ("ops", false), ("ops", true)] {
+            let circumstances = Circumstances { tls, ..circumstances() };
+            let reads = |place| ask_in(&engine, who, Action::DECRYPT, place, &circumstances).is_allowed();
+            prop_assert!(!reads("data/to/x") || reads("data/from/x"), "{who} {tls}: {text}");
         }
     }
 }

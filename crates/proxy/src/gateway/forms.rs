@@ -84,10 +84,13 @@ impl Gateway {
             )));
         }
         let mut rights = super::rights(&live, &caller, connection, granted.clone());
+        let audience = super::AudienceOf {
+            gateway: &self,
+            live: &live,
+            caller: &caller,
+        };
         policy::recorded(
-            rights.authorize(&operation, &path, &query, &headers, |bucket, key| {
-                policy::is_public(&self.config.anonymous, bucket, key)
-            }),
+            rights.authorize(&operation, &path, &query, &headers, &audience),
             &rights,
             &trail,
         )?;

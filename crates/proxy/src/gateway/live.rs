@@ -1,6 +1,6 @@
 //! What may change while a gateway runs: whose requests it takes, and how many.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -137,13 +137,7 @@ impl Live {
     fn check_session(&self, claims: &Claims) -> Result<(), S3Error> {
         let may = match self.roles.get(&claims.identity) {
             None => claims.source.is_empty() && self.is_identity(&claims.identity),
-            Some(role) => match claims.source.split_once('/') {
-                Some((provider, subject)) => role
-                    .web_identities
-                    .iter()
-                    .any(|trust| trust.provider == provider && trust.matches(subject)),
-                None => self.may_assume(role, &claims.source),
-            },
+            Some(role) => self.trusts(role, &claims.source),
         };
         let origin = self.credentials.stored().origin(&claims.signed_by);
         if may && origin == Origin::Unknown {
@@ -167,6 +161,25 @@ impl Live {
     /// Whether an identity may assume a role.
     pub(super) fn may_assume(&self, role: &RoleConfig, identity: &str) -> bool {
         self.is_identity(identity) && role.identities.iter().any(|name| name == identity)
+    }
+
+    /// Whether a role trusts an identity, or the `PROVIDER/SUBJECT` of a web identity.
+    fn trusts(&self, role: &RoleConfig, source: &str) -> bool {
+        match source.split_once('/') {
+            Some((provider, subject)) => role
+                .web_identities
+                .iter()
+                .any(|trust| trust.provider == provider && trust.matches(subject)),
+            None => self.may_assume(role, source),
+        }
+    }
+
+    /// These names, and those of the roles that whoever has one of them may assume. A role can assume none.
+    pub(super) fn with_roles(&self, names: BTreeSet<String>) -> BTreeSet<String> {
+        let roles = self.roles.values();
+        let assumed = roles.filter(|role| names.iter().any(|name| self.trusts(role, name)));
+        let assumed: Vec<_> = assumed.map(|role| role.name.clone()).collect();
+        names.into_iter().chain(assumed).collect()
     }
 
     /// Whether the connection's certificate is one that this identity's requests must come with. It adds to the signature, which was verified

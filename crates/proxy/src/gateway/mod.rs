@@ -8,6 +8,7 @@
 //! logged for every request.
 
 mod assembly;
+mod audience;
 mod control_watch;
 mod forms;
 pub mod gc;
@@ -52,6 +53,7 @@ use sealgate_envelope::{key_service::KeyService, keyring::Keyring};
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
+use self::audience::AudienceOf;
 use self::grants::watched;
 use self::key_watch::KeyChecks;
 use self::live::Live;
@@ -343,10 +345,13 @@ impl Gateway {
             trail.identify(&caller);
         }
         let mut rights = rights(&live, &caller, &connection, granted.clone());
+        let audience = AudienceOf {
+            gateway: &self,
+            live: &live,
+            caller: &caller,
+        };
         policy::recorded(
-            rights.authorize(&operation, &path, &query, &headers, |bucket, key| {
-                policy::is_public(&self.config.anonymous, bucket, key)
-            }),
+            rights.authorize(&operation, &path, &query, &headers, &audience),
             &rights,
             trail,
         )?;

@@ -10,6 +10,7 @@ mod needs;
 mod rights;
 
 pub use anonymous::{conceal_absence, is_public, permit_anonymous, refusal, strip_anonymous};
+pub(crate) use rights::Audience;
 pub use rights::{Refusal, Rights};
 
 use sealgate_envelope::key_service::UnwrapPermit;

@@ -24,6 +24,15 @@ pub struct Refusal {
     pub policies: Vec<Arc<str>>,
 }
 
+/// What is said beside policies of who may read at a place. It matters to copies that their maker does not see.
+pub(crate) trait Audience {
+    /// Whether `[[anonymous]]` lets anybody read an object.
+    fn is_public(&self, bucket: &str, key: &str) -> bool;
+
+    /// Under which names the person behind the request may ask for a grant: its own, that of who has assumed it, and those of roles.
+    fn requesters(&self) -> Vec<String>;
+}
+
 /// Who asks, and under which circumstances; and by which policies the request was allowed or refused.
 ///
 /// Without a policy everything is allowed, and nothing is looked up. With a break-glass grant only what is in its scope is allowed, unless a policy
@@ -91,21 +100,20 @@ impl Rights {
         }
     }
 
-    /// Decides about an operation and everything that it touches, but the keys of DeleteObjects. `is_public` says what anybody may read without
-    /// a signature, as far as `[[anonymous]]` goes.
+    /// Decides about an operation and everything that it touches, but the keys of DeleteObjects.
     ///
     /// # Errors
     ///
     /// `AccessDenied`, with the action that is missing and on what; which policy decided is in the detail, for the log alone.
-    pub fn authorize(
+    pub(crate) fn authorize(
         &mut self,
         operation: &Operation,
         path: &ObjectPath,
         query: &QueryString,
         headers: &HeaderMap,
-        is_public: impl Fn(&str, &str) -> bool,
+        audience: &impl Audience,
     ) -> Result<(), S3Error> {
-        match self.decide_all(operation, path, query, headers, is_public) {
+        match self.decide_all(operation, path, query, headers, audience) {
             Ok(mut policies) => {
                 policies.sort_unstable();
                 policies.dedup();
@@ -126,7 +134,7 @@ impl Rights {
         path: &ObjectPath,
         query: &QueryString,
         headers: &HeaderMap,
-        is_public: impl Fn(&str, &str) -> bool,
+        audience: &impl Audience,
     ) -> Result<Vec<Arc<str>>, Refusal> {
         let Some(asker) = &mut self.asker else {
             return Ok(Vec::new());
@@ -167,8 +175,7 @@ impl Rights {
             });
         }
         if let Some(source) = source {
-            let is_public = matches!(place, Place { bucket: Some(bucket), key: Some(key) } if is_public(bucket, key));
-            let (policies, unseen) = asker.require_source(&source, place, is_public)?;
+            let (policies, unseen) = asker.require_source(&source, place, audience)?;
             decided_by.extend(policies);
             self.copies_unseen = unseen;
             self.copies_tags = asker.copies_tags(&source, place);
@@ -368,24 +375,40 @@ impl Asker {
             })
     }
 
-    /// Whether the caller may read what lies at a place at any time, from anywhere, or without saying who it is.
-    fn could_read(&self, place: Place<'_>, is_public: bool) -> bool {
+    /// Requires that nobody may read a copy who may not read its source: neither the caller in any way, nor anybody else. Tells the log alone why it
+    /// may not be made.
+    fn require_no_gain(
+        &self,
+        source: Place<'_>,
+        destination: Place<'_>,
+        audience: &impl Audience,
+    ) -> Result<(), String> {
+        // Of an object that is made anew in its own place, nothing changes.
+        if (source.bucket, source.key) == (destination.bucket, destination.key) {
+            return Ok(());
+        }
         // By itself or by its grant: whoever has one copies nothing unseen.
         let (Some(engine), None) = (&self.engine, &self.granted) else {
-            return true;
+            return Err("with a grant, nothing is copied unseen".to_owned());
         };
-        let nobody = is_public.then_some(Principal::Anonymous);
-        [self.principal()]
-            .into_iter()
-            .chain(nobody)
-            .any(|principal| {
-                engine.may_ever(&Question {
-                    principal,
-                    action: Action::DECRYPT,
-                    resource: place.resource(),
-                    circumstances: &self.circumstances,
-                })
-            })
+        let is_public = |place: Place<'_>| matches!((place.bucket, place.key), (Some(bucket), Some(key)) if audience.is_public(bucket, key));
+        let to = destination.resource();
+        if let Some(name) = engine.gains(
+            (to, is_public(destination)),
+            (source.resource(), is_public(source)),
+        ) {
+            return Err(format!(
+                "{name} may read the destination of the copy, and not its source in the same circumstances"
+            ));
+        }
+        // Approvers of a grant for the destination do not know where its content comes from.
+        let may_ask = audience.requesters();
+        let asks = may_ask.iter().find(|name| !engine.seals(name, to));
+        asks.map_or(Ok(()), |name| {
+            Err(format!(
+                "whoever makes the copy may ask for a grant as {name}, which may be for the destination of the copy and not for its source"
+            ))
+        })
     }
 
     fn require(&self, action: Action, place: Place<'_>) -> Result<Vec<Arc<str>>, Refusal> {
@@ -405,7 +428,7 @@ impl Asker {
         &self,
         source: &Source,
         destination: Place<'_>,
-        is_public: bool,
+        audience: &impl Audience,
     ) -> Result<(Vec<Arc<str>>, bool), Refusal> {
         let place = Place {
             bucket: Some(&source.bucket),
@@ -423,11 +446,13 @@ impl Asker {
         if !source.may_stay_unseen || !copies.is_allowed() {
             return Err(error);
         }
-        // What may be copied but not seen does not go where it could be seen.
-        if self.could_read(destination, is_public) {
-            return Err(error);
+        match self.require_no_gain(place, destination, audience) {
+            Ok(()) => Ok((copies.policies().to_vec(), true)),
+            Err(why) => Err(Refusal {
+                error: error.error.with_detail(why),
+                policies: error.policies,
+            }),
         }
-        Ok((copies.policies().to_vec(), true))
     }
 
     /// As AWS says it, without a word of policies.
@@ -497,7 +522,20 @@ mod tests {
             map.insert(*name, HeaderValue::from_static(value));
         }
         let query = QueryString::default();
-        rights.authorize(operation, &path, &query, &map, |_, _| false)
+        rights.authorize(operation, &path, &query, &map, &Nobody)
+    }
+
+    /// Where there is neither `[[anonymous]]` nor `[grants]`.
+    struct Nobody;
+
+    impl Audience for Nobody {
+        fn is_public(&self, _: &str, _: &str) -> bool {
+            false
+        }
+
+        fn requesters(&self) -> Vec<String> {
+            Vec::new()
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Break-glass grants: asked for, approved and revoked by the command line, used by real clients at two gateways.
 
+mod copies;
 mod outside;
 
 use std::{
