@@ -19,6 +19,7 @@ mod decision;
 mod dependence;
 mod engine;
 pub mod grant;
+mod moment;
 mod question;
 mod remembered;
 mod role;

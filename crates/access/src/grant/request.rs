@@ -97,23 +97,38 @@ impl Scope {
     }
 }
 
-/// Whether a character is not shown as what it is: controls, and what Unicode calls format characters and separators of lines (category Cf, Zl, Zp).
+/// Whether a character is not shown as what it is: controls, what Unicode calls format characters and separators of lines (category Cf, Zl, Zp), and
+/// others that are not seen: joiners, fillers, variation selectors and the blank of Braille.
 fn deceives(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
             '\u{ad}'
                 | '\u{600}'..='\u{605}'
+                | '\u{34f}'
                 | '\u{61c}'
                 | '\u{6dd}'
                 | '\u{70f}'
-                | '\u{180e}'
+                | '\u{890}'..='\u{891}'
+                | '\u{8e2}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
                 | '\u{200b}'..='\u{200f}'
                 | '\u{2028}'..='\u{202e}'
                 | '\u{2060}'..='\u{206f}'
+                | '\u{2800}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
                 | '\u{feff}'
+                | '\u{ffa0}'
                 | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
+                | '\u{110bd}'
+                | '\u{110cd}'
+                | '\u{13430}'..='\u{1343f}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e01ef}'
         )
 }
 

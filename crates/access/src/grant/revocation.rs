@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::{
     canonical::{self, CanonicalError},
+    moment::moment,
     signature::{PrivateKey, PublicKey, Signature, SignatureError},
 };
 
@@ -123,6 +124,15 @@ impl SignedRevocationList {
         if !verified {
             return Err(SignatureError::Invalid.into());
         }
+        self.unverified(deployment)
+    }
+
+    /// The list, whoever signed it: for whoever goes on from it because its key was replaced, and takes over what it revokes.
+    ///
+    /// # Errors
+    ///
+    /// [`RevocationError::Document`] and [`RevocationError::Foreign`].
+    pub fn unverified(&self, deployment: &str) -> Result<RevocationList, RevocationError> {
         let list: RevocationList = canonical::read(&self.list, LIST_LIMIT)?;
         if list.version != RevocationList::VERSION || list.deployment != deployment {
             return Err(RevocationError::Foreign);
@@ -184,7 +194,7 @@ pub enum RevocationError {
         number: u64,
     },
     /// It is not from the past.
-    #[error("the list of revocations is from the future: made at {issued}, and it is {now}")]
+    #[error("the list of revocations is from the future: made at {}, and it is {}", moment(*.issued), moment(*.now))]
     FromTheFuture {
         /// When it says that it was made.
         issued: u64,
@@ -192,7 +202,7 @@ pub enum RevocationError {
         now: u64,
     },
     /// It was good until some time ago.
-    #[error("the list of revocations is stale since {next_update}, and it is {now}")]
+    #[error("the list of revocations is stale since {}, and it is {}", moment(*.next_update), moment(*.now))]
     Stale {
         /// Until when it was good.
         next_update: u64,
@@ -211,7 +221,7 @@ pub struct Revocations {
     deployment: String,
     revokers: Vec<PublicKey>,
     maximum_age: u64,
-    newest: Option<(RevocationList, String)>,
+    newest: Option<(RevocationList, SignedRevocationList)>,
     /// What lists before had revoked and the newest does not name: it stays revoked.
     dropped: BTreeSet<String>,
     /// What was wrong with a list that somebody who may revoke had signed; until it is resolved, nobody knows what is revoked.
@@ -250,7 +260,7 @@ impl Revocations {
                 found: list.number,
                 seen: seen.number,
             }),
-            Some((seen, text)) if list.number == seen.number && *text != signed.list => {
+            Some((seen, known)) if list.number == seen.number && known.list != signed.list => {
                 Some(RevocationError::Forked {
                     number: list.number,
                 })
@@ -274,9 +284,9 @@ impl Revocations {
         let fresh = self.fresh(&list, now);
         if let Some((seen, _)) = &self.newest {
             self.dropped.extend(seen.revoked.iter().cloned());
-            self.dropped.retain(|id| !list.revoked.contains(id));
         }
-        self.newest = Some((list, signed.list.clone()));
+        self.dropped.retain(|id| !list.revoked.contains(id));
+        self.newest = Some((list, signed.clone()));
         self.trouble = None;
         fresh
     }
@@ -284,17 +294,27 @@ impl Revocations {
     /// Whether a list is the one that is gone by, so that taking it over would change nothing.
     pub fn goes_by(&self, signed: &SignedRevocationList) -> bool {
         let newest = self.newest.as_ref();
-        self.trouble.is_none() && newest.is_some_and(|(_, text)| *text == signed.list)
+        self.trouble.is_none() && newest.is_some_and(|(_, known)| known.list == signed.list)
     }
 
-    /// The same lists by other rules: those whom a configuration names now.
+    /// The same lists by other rules: those whom a configuration names now. A list that none of them signed counts no more, and neither does its
+    /// number, which whoever had the key has chosen; what it revoked stays revoked. Without anybody who may revoke, what is known waits for somebody.
     #[must_use]
     pub fn with(&self, revokers: Vec<PublicKey>, maximum_age: u64) -> Self {
-        Self {
+        let mut next = Self {
             revokers,
             maximum_age,
             ..self.clone()
+        };
+        if let Some((list, signed)) = &self.newest
+            && !next.revokers.is_empty()
+            && signed.verify(&next.deployment, &next.revokers).is_err()
+        {
+            next.dropped.extend(list.revoked.iter().cloned());
+            next.newest = None;
+            next.trouble = None;
         }
+        next
     }
 
     /// Whether a grant is revoked.
@@ -321,15 +341,24 @@ impl Revocations {
         self.newest.as_ref().map(|(list, _)| list)
     }
 
+    /// When the newest list was made, and from when it is stale, in seconds since 1970.
+    pub fn life(&self) -> Option<(u64, u64)> {
+        let list = self.newest()?;
+        Some((list.issued, self.stale_from(list)))
+    }
+
     /// The number of the newest list; none before the first.
     pub fn number(&self) -> Option<u64> {
         self.newest().map(|list| list.number)
     }
 
+    fn stale_from(&self, list: &RevocationList) -> u64 {
+        let at_most = list.issued.saturating_add(self.maximum_age);
+        list.next_update.min(at_most)
+    }
+
     fn fresh(&self, list: &RevocationList, now: u64) -> Result<(), RevocationError> {
-        let next_update = list
-            .next_update
-            .min(list.issued.saturating_add(self.maximum_age));
+        let next_update = self.stale_from(list);
         if now >= next_update {
             return Err(RevocationError::Stale { next_update, now });
         }

@@ -721,3 +721,31 @@ fn other_algorithms_purposes_and_texts_of_openssh_are_refused() {
     assert!(error.to_string().contains("ssh-keygen -Y sign"), "{error}");
     assert!(PrivateKey::parse("sealgate-approver-key-1 AAAA").is_err());
 }
+
+#[test]
+fn a_list_counts_no_more_than_the_key_that_signed_it() {
+    let by = |list: &RevocationList, seed| SignedRevocationList::sign(list, &key(seed)).unwrap();
+    let both = vec![key(REVOKER).public_key(), key(BOB).public_key()];
+    let mut known = Revocations::new("d", both, 10_000);
+    known.update(&by(&list(1, &["A"]), REVOKER), NOW).unwrap();
+    // A thief of Bob's key signs with a number that leaves little room, and leaves A out.
+    known.update(&by(&list(1 << 30, &["B"]), BOB), NOW).unwrap();
+    assert_eq!(known.is_revoked("C", NOW), Ok(false));
+    let mut without = known.with(vec![key(REVOKER).public_key()], 10_000);
+    assert_eq!(
+        without.is_revoked("C", NOW),
+        Err(RevocationError::Missing),
+        "nobody who may has signed"
+    );
+    without.update(&by(&list(2, &["A"]), REVOKER), NOW).unwrap();
+    let revoked = |id| without.is_revoked(id, NOW);
+    assert_eq!(
+        [revoked("A"), revoked("B"), revoked("C")],
+        [Ok(true), Ok(true), Ok(false)]
+    );
+    // One whose key stays goes on to count, also after a time without any rules.
+    let same = known
+        .with(Vec::new(), 0)
+        .with(vec![key(BOB).public_key()], 10_000);
+    assert_eq!(same.is_revoked("C", NOW), Ok(false));
+}

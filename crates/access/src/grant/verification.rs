@@ -11,6 +11,7 @@ use super::{
 use crate::{
     action::Action,
     canonical::{self, CanonicalError},
+    moment::moment,
     signature::{PublicKey, Signature},
 };
 
@@ -75,7 +76,7 @@ pub enum GrantError {
         requester: String,
     },
     /// Its time has not come.
-    #[error("the grant begins at {not_before}, and it is {now}")]
+    #[error("the grant begins at {}, and it is {}", moment(*.not_before), moment(*.now))]
     NotYet {
         /// From when it counts.
         not_before: u64,
@@ -83,7 +84,7 @@ pub enum GrantError {
         now: u64,
     },
     /// Its time is over.
-    #[error("the grant ended at {expires}, and it is {now}")]
+    #[error("the grant ended at {}, and it is {}", moment(*.expires), moment(*.now))]
     Expired {
         /// Until when it counted.
         expires: u64,

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::json;
 
-use super::output;
 use super::service::runtime;
+use super::{grant, output};
 use crate::audit::preflight;
 use crate::config::{Config, ConfigError, KeyServiceConfig, Problem};
 use crate::credentials::Directory;
 use crate::gateway::probe::Finding;
 use crate::gateway::{Gateway, RecoverySenders, open_local};
 use crate::listener::tls;
+use crate::state::grants::GrantRecords;
 
 /// Check a configuration, and probe the storage and the key services that it names
 ///
@@ -129,8 +130,21 @@ async fn remote_findings(config: Arc<Config>) -> Vec<Finding> {
         Ok(gateway) => gateway,
         Err(error) => return vec![finding("a gateway starts", Some(format!("{error:#}")))],
     };
+    let config = Arc::clone(&gateway.config);
     let mut findings = gateway.probe_storage().await;
     findings.extend(gateway.probe_key_services().await);
+    if let Some(grants) = &config.grants {
+        let records = GrantRecords::new(gateway.state.clone());
+        let known = grant::known(&config, grants, &records).await;
+        // Everything else works meanwhile.
+        findings.push(Finding {
+            required: false,
+            ..finding(
+                "grants: the list of revocations is signed in time",
+                known.failure(),
+            )
+        });
+    }
     findings
 }
 

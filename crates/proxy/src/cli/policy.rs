@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use sealgate_access::grant::GrantRequest;
 use sealgate_access::{
     Action, Circumstances, Decision, Engine, Level, Principal, Question, Resource, Role,
-    schema_text,
+    SessionFacts, schema_text,
 };
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -159,9 +159,19 @@ fn test(arguments: &TestArguments) -> anyhow::Result<bool> {
         let action = Action::named(name).ok_or_else(|| {
             anyhow::anyhow!("there is no action {name:?}; `sealgate policy actions` lists them")
         })?;
-        let circumstances = Circumstances {
-            grant: grant.as_ref().map(|request| request.id.clone()),
-            ..circumstances(arguments, action)?
+        let circumstances = circumstances(arguments, action)?;
+        let circumstances = match &grant {
+            // Credentials of a grant are those of a session.
+            Some(request) => Circumstances {
+                grant: Some(request.id.clone()),
+                session: Some(SessionFacts {
+                    name: String::new(),
+                    source: String::new(),
+                    issued: circumstances.time,
+                }),
+                ..circumstances
+            },
+            None => circumstances,
         };
         let resource = resource(action, &arguments.resource)?;
         let is_closed = principal == Principal::Anonymous

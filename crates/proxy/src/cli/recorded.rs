@@ -11,7 +11,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use sealgate_audit::{Decision, Directory, Event, Outcome, Verdict};
+use sealgate_audit::{Decision, Directory, Event, Outcome, Verdict, limits::MAX_EVENTS};
 use sealgate_envelope::key_service::UnwrapPermit;
 
 use super::operator::this_operator;
@@ -224,27 +224,43 @@ pub(super) async fn note(
     grant: &str,
     what: String,
 ) -> anyhow::Result<()> {
+    let noted = note_each(config, operation, [(grant, what)]).await;
+    noted.context("nothing was done, because it can't be recorded")
+}
+
+/// Records a step of several grants, each with what is said of it, all at once.
+///
+/// # Errors
+/// As [`note`].
+pub(super) async fn note_each<'a>(
+    config: &Config,
+    operation: &str,
+    steps: impl IntoIterator<Item = (&'a str, String)>,
+) -> anyhow::Result<()> {
     let Some(log) = config.audit.as_ref().and_then(AuditConfig::for_commands) else {
         return Ok(());
     };
-    let event = Event::intent(Decision {
-        request: new_request_id(),
-        identity: this_operator(),
-        grant: Some(grant.to_owned()),
-        operation: operation.to_owned(),
-        policy: Some(what),
-        ..Decision::new(Verdict::Allow)
-    });
-    match Box::pin(write(&log, vec![event])).await {
-        Err(error) if log.on_failure == OnFailure::Allow => {
-            tracing::error!(
+    let event = |(grant, what): (&str, String)| {
+        Event::intent(Decision {
+            request: new_request_id(),
+            identity: this_operator(),
+            grant: Some(grant.to_owned()),
+            operation: operation.to_owned(),
+            policy: Some(what),
+            ..Decision::new(Verdict::Allow)
+        })
+    };
+    let events: Vec<_> = steps.into_iter().map(event).collect();
+    for events in events.chunks(MAX_EVENTS) {
+        match Box::pin(write(&log, events.to_vec())).await {
+            Err(error) if log.on_failure == OnFailure::Allow => tracing::error!(
                 error = format!("{error:#}"),
                 "the step was not recorded, and goes on because audit.on_failure is \"allow\""
-            );
-            Ok(())
+            ),
+            outcome => outcome?,
         }
-        outcome => outcome.context("nothing was done, because it can't be recorded"),
     }
+    Ok(())
 }
 
 /// Writes records and hands them to the receiver.

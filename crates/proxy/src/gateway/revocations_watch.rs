@@ -5,17 +5,23 @@ use std::time::Duration;
 
 use sealgate_audit::{Decision, Event, Verdict};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use super::Gateway;
+use crate::admin::{Need, Obstacle, Reporter};
 use crate::config::RevocationSource;
 use crate::grants::{Authority, Source};
 use crate::state::grants::GrantRecords;
 
-/// Between two looks. With [`LOOK_LIMIT`] a revocation is effective within 5 seconds of its being there.
+/// What the check is called in `/readyz` and `/metrics`.
+const CHECK: &str = "grant_revocations";
+
+/// From the begin of a look to the begin of the next, if that is over by then.
 const INTERVAL: Duration = Duration::from_millis(1_500);
 
-/// How long one look may take.
-const LOOK_LIMIT: Duration = Duration::from_secs(3);
+/// How long one look may take. A look that began just before a list was there finds the old one, or nothing, and the next one has it: both together
+/// take less than the 5 seconds within which a revocation is effective.
+const LOOK_LIMIT: Duration = Duration::from_millis(2_400);
 
 impl Gateway {
     /// Looks for as long as the gateway lives.
@@ -26,6 +32,7 @@ impl Gateway {
             records: GrantRecords::new(self.state.clone()),
             source: None,
             trouble: None,
+            reporter: None,
         };
         tokio::spawn(watch.run());
     }
@@ -39,16 +46,38 @@ struct Watch {
     source: Option<(RevocationSource, Source)>,
     /// Why the list could not be taken over the last time.
     trouble: Option<String>,
+    /// Where the check goes, from when there are grants.
+    reporter: Option<Reporter>,
 }
 
 impl Watch {
     async fn run(mut self) {
         while self.gateway.strong_count() > 0 {
+            let next = Instant::now() + INTERVAL;
             if let Some(config) = self.authority.config() {
                 let trouble = self.look(&config.revocations).await.err();
-                self.tell(trouble.map(|error| format!("{error:#}")));
+                let trouble = trouble.map(|error| format!("{error:#}"));
+                self.report(trouble.clone().or_else(|| self.authority.aging()));
+                self.tell(trouble);
+            } else if let Some(reporter) = &self.reporter {
+                reporter.report(None);
             }
-            tokio::time::sleep(INTERVAL).await;
+            tokio::time::sleep_until(next).await;
+        }
+    }
+
+    /// Tells `/readyz` and `/metrics`, before grants fail where a list is only old. A gateway does its work without grants, so it stays ready.
+    fn report(&mut self, cause: Option<String>) {
+        if self.reporter.is_none()
+            && let Some(gateway) = self.gateway.upgrade()
+        {
+            let registered = gateway.health.register(CHECK, Need::Informative);
+            self.reporter = Some(registered);
+        }
+        let fix =
+            "see that whatever runs `sealgate grant revoke --renew` every two minutes does so";
+        if let Some(reporter) = &self.reporter {
+            reporter.report(cause.map(|cause| Obstacle::new(cause, fix)));
         }
     }
 

@@ -125,6 +125,11 @@ impl Authority {
         self.revocations.load().newest().cloned()
     }
 
+    /// Why the list of revocations needs somebody, if it does, though grants still count: half of its life is over.
+    pub(crate) fn aging(&self) -> Option<String> {
+        super::aging(&self.revocations.load(), self.now())
+    }
+
     /// Verifies a grant: everything, but signatures that were found good before.
     ///
     /// # Errors

@@ -6,11 +6,13 @@
 //!                       Clock ────────┘
 //! ```
 
+mod age;
 mod authority;
 mod clock;
 mod source;
 mod watched;
 
+pub(crate) use age::aging;
 pub(crate) use authority::{Authority, Granted};
 pub(crate) use clock::{Clock, last_written};
 pub(crate) use source::{Source, read_file};

@@ -2,6 +2,7 @@
 
 mod copies;
 mod outside;
+mod revocations;
 
 use std::{
     os::unix::fs::PermissionsExt as _,
@@ -534,9 +535,10 @@ async fn a_download_ends_when_its_grant_is_revoked() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn records_and_lists_that_the_storage_changes_let_nobody_in() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let more = configuration(directory.path(), "")?;
-    with_rig_of(&more, LIMIT, async |rig: &mut Rig| {
-        let second = prepared(rig, &more).await?;
+    let of_audit = |name| audit(directory.path(), name);
+    let more = |name| configuration(directory.path(), &of_audit(name)?);
+    with_rig_of(&more("first")?, LIMIT, async |rig: &mut Rig| {
+        let second = prepared(rig, &more("second")?).await?;
         let desk = Desk {
             gateway: &rig.gateway,
             directory: directory.path().to_owned(),
@@ -584,9 +586,16 @@ async fn records_and_lists_that_the_storage_changes_let_nobody_in() -> Result<()
         until_it_counts(&credentials, &[&rig.gateway, &second], None, EFFECTIVE).await?;
 
         // It ends by itself.
-        let (_, short) = desk.granted("20s")?;
+        let (id, short) = desk.granted("20s")?;
         let left = Duration::from_secs(20) + EFFECTIVE;
-        until_it_counts(&short, &[&second], Some("ExpiredToken"), left).await
+        until_it_counts(&short, &[&second], Some("ExpiredToken"), left).await?;
+        // Whose it was and by which grant is in the log, and that it was refused.
+        let started = Instant::now();
+        while !recorded(directory.path(), "second", &id)?.contains(&" oscar deny ".to_owned()) {
+            ensure!(started.elapsed() < EFFECTIVE, "no record of the refusal");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Ok(())
     })
     .await
 }

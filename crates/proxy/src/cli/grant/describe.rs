@@ -2,20 +2,22 @@
 
 use std::fmt::Write as _;
 
-use sealgate_access::grant::{GrantRecord, GrantRequest, RevocationList, Rules, Votes};
+use sealgate_access::grant::{GrantRecord, GrantRequest, Rules, Votes};
 use serde_json::{Value, json};
 
-use super::moment;
+use super::{Known, moment};
 
 /// How a grant stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
     /// It waits for approvals.
     Pending,
-    /// Somebody denied it, and it has not enough approvals.
+    /// Somebody denied it, so no gateway gives credentials for it.
     Denied,
     /// Enough approved it.
     Approved,
+    /// Enough approved it, and no grant counts, because nobody knows what is revoked.
+    Suspended,
     /// It is on the list of revocations.
     Revoked,
     /// Its time is over.
@@ -27,15 +29,18 @@ impl Status {
         request: &GrantRequest,
         votes: &Votes,
         rules: &Rules,
-        revocations: Option<&RevocationList>,
+        revocations: &Known,
         now: u64,
     ) -> Self {
-        if revocations.is_some_and(|list| list.revoked.contains(&request.id)) {
+        let list = revocations.list.as_ref();
+        if list.is_some_and(|list| list.revoked.contains(&request.id)) {
             Self::Revoked
         } else if now >= request.expires {
             Self::Expired
         } else if !votes.denied.is_empty() {
             Self::Denied
+        } else if votes.approved.len() >= rules.quorum && revocations.trouble.is_some() {
+            Self::Suspended
         } else if votes.approved.len() >= rules.quorum {
             Self::Approved
         } else {
@@ -48,6 +53,7 @@ impl Status {
             Self::Pending => "pending",
             Self::Denied => "denied",
             Self::Approved => "approved",
+            Self::Suspended => "suspended",
             Self::Revoked => "revoked",
             Self::Expired => "expired",
         }

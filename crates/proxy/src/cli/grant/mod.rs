@@ -23,7 +23,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::recorded;
 use crate::config::{Config, GrantsConfig};
 use crate::gateway::state_bucket;
-use crate::grants::Source;
+use crate::grants::{Source, aging};
 use crate::logging;
 use crate::state::grants::GrantRecords;
 
@@ -119,21 +119,49 @@ impl Office {
         Ok((request, record, tag))
     }
 
-    /// The newest list of revocations, if it is good; else why nobody knows.
-    async fn revocations(&self) -> anyhow::Result<RevocationList> {
-        let source = Source::new(&self.grants.revocations, &self.records)?;
-        let signed = source.read().await?.context(
+    /// What is revoked.
+    async fn revocations(&self) -> Known {
+        known(&self.config, &self.grants, &self.records).await
+    }
+}
+
+/// What is known of revocations.
+pub(super) struct Known {
+    /// The newest list, also where it is stale: what it revokes is revoked.
+    list: Option<RevocationList>,
+    /// Why nobody knows what else may be revoked, so that no grant counts.
+    trouble: Option<String>,
+    /// Why that will be so before long.
+    aging: Option<String>,
+}
+
+impl Known {
+    /// What whoever runs the gateways should know of the list.
+    pub(super) fn failure(self) -> Option<String> {
+        self.trouble.or(self.aging)
+    }
+}
+
+/// Reads the list of revocations, as a gateway that starts now would take it.
+pub(super) async fn known(config: &Config, grants: &GrantsConfig, records: &GrantRecords) -> Known {
+    let mut known = sealgate_access::grant::Revocations::new(
+        config.deployment.clone(),
+        grants.revokers.clone(),
+        grants.maximum_age.as_secs(),
+    );
+    let read = async {
+        let signed = Source::new(&grants.revocations, records)?.read().await?.context(
             "there is no list of revocations yet, so no grant counts: `sealgate grant revoke --first --key FILE` makes the first",
         )?;
-        let mut known = sealgate_access::grant::Revocations::new(
-            self.config.deployment.clone(),
-            self.grants.revokers.clone(),
-            self.grants.maximum_age.as_secs(),
-        );
         known.update(&signed, now()).map_err(|error| {
             anyhow::anyhow!("{error}; `sealgate grant revoke --renew --key FILE` signs a new one")
-        })?;
-        known.newest().cloned().context("there is no list")
+        })
+    };
+    let trouble = read.await.err().map(|error| format!("{error:#}"));
+    Known {
+        list: known.newest().cloned(),
+        trouble,
+        aging: aging(&known, now()),
     }
 }
 

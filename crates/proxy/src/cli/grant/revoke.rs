@@ -10,11 +10,15 @@ use http::HeaderValue;
 use sealgate_access::PrivateKey;
 use sealgate_access::grant::{RevocationList, SignedRevocationList, is_id};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
-use super::super::{output, service::runtime};
-use super::{CommonArguments, Office, keys, moment, note, notify::notify_or_warn, now};
+use super::super::{output, recorded, service::runtime};
+use super::{CommonArguments, Office, keys, moment, notify::notify_or_warn, now};
 use crate::config::{RevocationSource, parse_duration};
 use crate::grants::{Source, read_file};
+
+/// The highest number that is gone on from.
+const LAST_NUMBER: u64 = 1 << 56;
 
 /// How often the list is tried to be written while others write it.
 const ATTEMPTS: usize = 10;
@@ -24,15 +28,16 @@ const ATTEMPTS: usize = 10;
 /// Gateways take over a new list within seconds, and cut off what is running. The list is good for --valid-for, and
 /// gateways refuse every grant when it is older than max_age: have --renew run in time, by cron or a systemd timer.
 ///
-/// Beside the key, in FILE.revocations, it keeps the list that it signed last. So a storage that brings back an old list, or
-/// loses it, does not make this command sign it.
+/// Beside the key, in FILE.revocations, it keeps the list that it signed last, and writes it down before anybody else sees it.
+/// So a storage that brings back an old list, or loses it, does not make this command sign it. That holds only for what was
+/// signed with the same memory: revoke on the machine that renews, or with the same --memory.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sealgate grant revoke --first --key revoker.key     # once, before the first grant\n  sealgate grant revoke --renew --key revoker.key     # every 2 minutes\n  sealgate grant revoke ID --key revoker.key\n\nWith a key of OpenSSH that has a passphrase, or is in an agent:\n  sealgate grant revoke ID --prepare list.json\n  ssh-keygen -Y sign -n sealgate-revocations -f ~/.ssh/id_ed25519 list.json\n  sealgate grant revoke --signed list.json --signature list.json.sig"
+    after_help = "Examples:\n  sealgate grant revoke --first --key revoker.key     # once, before the first grant\n  sealgate grant revoke --renew --key revoker.key     # every 2 minutes\n  sealgate grant revoke ID --key revoker.key\n\nWith a key of OpenSSH that has a passphrase, or is in an agent:\n  sealgate grant revoke ID --prepare list.json --memory lists\n  ssh-keygen -Y sign -n sealgate-revocations -f ~/.ssh/id_ed25519 list.json\n  sealgate grant revoke --signed list.json --signature list.json.sig --memory lists"
 )]
 pub(super) struct RevokeArguments {
     /// The grants
-    #[arg(value_name = "ID", required_unless_present_any = ["renew", "first", "signed"])]
+    #[arg(value_name = "ID", required_unless_present_any = ["renew", "first", "signed", "replace"])]
     ids: Vec<String>,
 
     /// Only sign the list anew
@@ -42,6 +47,15 @@ pub(super) struct RevokeArguments {
     /// Make the first list of the deployment
     #[arg(long)]
     first: bool,
+
+    /// Go on from a list that no key of the configuration has signed, because its key was replaced: what it revokes stays
+    /// revoked
+    #[arg(long, conflicts_with_all = ["first", "signed"])]
+    replace: bool,
+
+    /// Where the list is remembered that was signed last; beside the key by default, and nowhere with --prepare and --signed
+    #[arg(long, value_name = "FILE")]
+    memory: Option<PathBuf>,
 
     /// The private key, one of grants.revocations.public_keys
     #[arg(
@@ -87,8 +101,8 @@ pub(super) fn run(arguments: &RevokeArguments) -> anyhow::Result<()> {
 
 /// Who signs.
 enum Signer {
-    /// A key of this machine, beside which the list is remembered that it signed last.
-    Key { key: PrivateKey, memory: PathBuf },
+    /// A key of this machine.
+    Key(PrivateKey),
     /// Nobody yet: the text goes to a file.
     Nobody(PathBuf),
     /// It is signed.
@@ -121,8 +135,7 @@ fn signer(arguments: &RevokeArguments, office: &Office) -> anyhow::Result<(Signe
         office.grants.revokers.contains(&public),
         "gateways would not take the list: {public} is no key of grants.revocations.public_keys"
     );
-    let memory = memory_of(path);
-    Ok((Signer::Key { key, memory }, public.to_string()))
+    Ok((Signer::Key(key), public.to_string()))
 }
 
 /// Where the list is written.
@@ -153,49 +166,94 @@ async fn revoke(arguments: &RevokeArguments) -> anyhow::Result<()> {
         ),
     };
     let (signer, by) = signer(arguments, &office)?;
-    let noted = match &signer {
-        Signer::Key { .. } => arguments.ids.iter().cloned().collect(),
-        Signer::Nobody(_) => BTreeSet::new(),
-        Signer::Elsewhere { list, .. } => list.revoked.clone(),
+    let beside_the_key = arguments.key.as_deref().map(memory_of);
+    let memory = arguments.memory.clone().or(beside_the_key);
+    let written = {
+        // Two who write at once: the second one waits, and goes on from what the first one wrote and remembers.
+        let of_memory = memory.as_deref().map(keys::lock).transpose()?;
+        let of_place = match &place {
+            Place::File(path) if memory.as_ref() != Some(path) => Some(keys::lock(path)?),
+            _ => None,
+        };
+        let written = write(
+            &office,
+            arguments,
+            &signer,
+            &place,
+            memory.as_deref(),
+            valid_for,
+        )
+        .await?;
+        drop((of_memory, of_place));
+        written
     };
-    for id in &noted {
-        note(&office, "GrantRevoked", id, format!("by {by}")).await?;
-    }
-    // Two who write at once: the second one waits, and goes on from what the first one wrote.
-    let _turn = match &place {
-        Place::File(path) => Some(keys::lock(path)?),
-        Place::State => None,
-    };
-    let list = write(&office, arguments, &signer, &place, valid_for).await?;
-    for id in &arguments.ids {
-        if matches!(signer, Signer::Nobody(_)) {
-            continue;
-        }
-        if let Ok((request, _, _)) = office.record(id).await {
-            notify_or_warn(&office.grants.notify, "revoked", &by, &request).await;
-        }
-    }
+    let is_signed = !matches!(signer, Signer::Nobody(_));
     output::line(&if arguments.common.json {
         json!({
-            "number": list.number,
-            "next_update": moment(list.next_update),
-            "revoked": list.revoked,
+            "number": written.list.number,
+            "next_update": moment(written.list.next_update),
+            "revoked": written.list.revoked,
+            "sha256": written.digest,
         })
         .to_string()
     } else if let Signer::Nobody(path) = &signer {
         format!(
             "list {}, to be signed: ssh-keygen -Y sign -n sealgate-revocations -f KEY {}",
-            list.number,
+            written.list.number,
             path.display()
         )
     } else {
         format!(
-            "signed list {}, good until {}: {} grants are revoked; gateways take it over within seconds",
-            list.number,
-            moment(list.next_update),
-            list.revoked.len()
+            "signed list {}, SHA-256 {}, good until {}: {} grants are revoked; gateways take it over within seconds, and each records its number and SHA-256 (GrantRevocationList)",
+            written.list.number,
+            written.digest,
+            moment(written.list.next_update),
+            written.list.revoked.len()
         )
-    })
+    })?;
+    if !is_signed {
+        return Ok(());
+    }
+    let shown = still_there(&office, &place, &written.list).await;
+    for id in &arguments.ids {
+        if let Ok((request, _, _)) = office.record(id).await {
+            notify_or_warn(&office.grants.notify, "revoked", &by, &request).await;
+        }
+    }
+    // What is revoked is revoked, whether it can be recorded or not.
+    let revoked: BTreeSet<_> = written.news.iter().chain(&arguments.ids).collect();
+    let steps = revoked.iter().map(|id| (id.as_str(), format!("by {by}")));
+    let noted = recorded::note_each(&office.config, "GrantRevoked", steps).await;
+    shown?;
+    noted.context("the list was signed and written, and that was not recorded")
+}
+
+/// A list that was written.
+struct Written {
+    list: RevocationList,
+    /// The SHA-256 of its text, as gateways record it.
+    digest: String,
+    /// What it revokes and the one before did not.
+    news: BTreeSet<String>,
+}
+
+/// Requires that the place shows the list that it took, or one that follows it.
+async fn still_there(
+    office: &Office,
+    place: &Place,
+    written: &RevocationList,
+) -> anyhow::Result<()> {
+    let (found, _) = read(office, place).await?;
+    let found =
+        found?.map(|signed| signed.verify(&office.config.deployment, &office.grants.revokers));
+    let shown = matches!(found, Some(Ok(list)) if list == *written
+        || list.number > written.number && written.revoked.is_subset(&list.revoked));
+    ensure!(
+        shown,
+        "the list {} was signed and taken, and the place shows another one: whoever runs it keeps the revocation from the gateways, until the list that they have is max_age old. See what they go by: `sealgate audit search` of GrantRevocationList",
+        written.number
+    );
+    Ok(())
 }
 
 async fn write(
@@ -203,19 +261,25 @@ async fn write(
     arguments: &RevokeArguments,
     signer: &Signer,
     place: &Place,
+    memory: Option<&Path>,
     valid_for: Duration,
-) -> anyhow::Result<RevocationList> {
+) -> anyhow::Result<Written> {
     let verified = |signed: &SignedRevocationList, where_: &str| {
-        signed
-            .verify(&office.config.deployment, &office.grants.revokers)
-            .with_context(|| where_.to_owned())
+        let (deployment, revokers) = (&office.config.deployment, &office.grants.revokers);
+        match signed.verify(deployment, revokers) {
+            // Nobody knows who made it: it can only revoke more.
+            Err(error) if arguments.replace => signed.unverified(deployment).map_err(|_| error),
+            outcome => outcome,
+        }
+        .with_context(|| format!("{where_} (if the key that signed it was replaced in the configuration, add --replace)"))
     };
-    let remembered = match signer {
-        Signer::Key { memory, .. } => read_file(memory)?
+    let mut remembered = match memory {
+        Some(memory) => read_file(memory)?
             .map(|signed| verified(&signed, &memory.display().to_string()))
             .transpose()?,
-        _ => None,
+        None => None,
     };
+    let before = remembered.clone();
     for _ in 0..ATTEMPTS {
         let (found, tag) = read(office, place).await?;
         let found = found.and_then(|signed| {
@@ -227,16 +291,17 @@ async fn write(
             // Whoever can write there must not keep this from revoking: what was signed last is known.
             Err(error) if remembered.is_some() => {
                 super::super::output::error(&error.context(
-                    "warning: what lies in the place of the list is none, and is replaced. Going on from what this key signed last",
+                    "warning: what lies in the place of the list is none, and is replaced. Going on from what was signed last",
                 ));
                 None
             }
             found => found?,
         };
         if let Signer::Elsewhere { list, .. } = signer {
-            let is_next = found.as_ref().is_none_or(|found| {
-                found.number < list.number && found.revoked.is_subset(&list.revoked)
-            });
+            let is_next = [found.as_ref(), before.as_ref()]
+                .into_iter()
+                .flatten()
+                .all(|other| other.number < list.number && other.revoked.is_subset(&list.revoked));
             ensure!(
                 is_next,
                 "another list was written since this one was prepared: prepare it again"
@@ -249,7 +314,7 @@ async fn write(
             valid_for,
         )?;
         let (next, signed) = match signer {
-            Signer::Key { key, .. } => {
+            Signer::Key(key) => {
                 let signed = SignedRevocationList::sign(&next, key)?;
                 (next, signed)
             }
@@ -258,13 +323,19 @@ async fn write(
                     .to_text()
                     .map_err(|error| anyhow::anyhow!("the list {error}"))?;
                 keys::write_new(path, &text)?;
-                return Ok(next);
+                return Ok(Written::new(next, &text, &[found, before]));
             }
             Signer::Elsewhere { list, signed } => (list.clone(), signed.clone()),
         };
         let text = signed
             .to_text()
             .map_err(|error| anyhow::anyhow!("the list {error}"))?;
+        // Before anybody sees it: what somebody may have taken over is never signed away again.
+        if let Some(memory) = memory {
+            keys::replace(memory, &text)
+                .context("the list can't be remembered, so it is not written")?;
+            remembered = Some(next.clone());
+        }
         let is_written = match place {
             Place::State => {
                 office
@@ -275,14 +346,31 @@ async fn write(
             Place::File(path) => keys::replace(path, &text).map(|()| true)?,
         };
         if is_written {
-            if let Signer::Key { memory, .. } = signer {
-                keys::replace(memory, &text)
-                    .context("the list was written, and could not be remembered beside the key")?;
-            }
-            return Ok(next);
+            return Ok(Written::new(next, &signed.list, &[found, before]));
         }
     }
     bail!("others write the list all the time; try again")
+}
+
+impl Written {
+    fn new(list: RevocationList, text: &str, before: &[Option<RevocationList>; 2]) -> Self {
+        let known = |id: &String| {
+            before
+                .iter()
+                .flatten()
+                .any(|list| list.revoked.contains(id))
+        };
+        Self {
+            digest: data_encoding::HEXLOWER.encode(&Sha256::digest(text)),
+            news: list
+                .revoked
+                .iter()
+                .filter(|id| !known(id))
+                .cloned()
+                .collect(),
+            list,
+        }
+    }
 }
 
 /// What lies there, if anything, with the tag that replaces it. That it is no list is for the caller to judge.
@@ -311,6 +399,10 @@ fn next(
 ) -> anyhow::Result<RevocationList> {
     let known = [found, remembered];
     let newest = known.into_iter().flatten().map(|list| list.number).max();
+    ensure!(
+        newest.is_none_or(|number| number < LAST_NUMBER),
+        "the list that lies there has a number after which none could follow: remove it, and add --first"
+    );
     match (newest, arguments.first || arguments.signed.is_some()) {
         (None, false) => bail!(
             "there is no list of revocations. Before the first grant, add --first. If there was one, whoever runs the storage has lost or hidden it: bring it back, or everything that was revoked counts again"

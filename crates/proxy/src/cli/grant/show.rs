@@ -68,7 +68,7 @@ async fn list_all(arguments: &ListArguments) -> anyhow::Result<()> {
             }
         };
         let votes = record.votes(&request.requester, rules);
-        let status = Status::of(&request, &votes, rules, revocations.as_ref().ok(), now());
+        let status = Status::of(&request, &votes, rules, &revocations, now());
         if !arguments.all && now() >= request.expires {
             continue;
         }
@@ -76,7 +76,7 @@ async fn list_all(arguments: &ListArguments) -> anyhow::Result<()> {
             values.push(describe::record_json(&request, &record, rules, status));
         } else {
             output::line(&format!(
-                "{} {:<8} {} of {}  {:?}  {:?}  until {}",
+                "{} {:<9} {} of {}  {:?}  {:?}  until {}",
                 request.id,
                 status.name(),
                 votes.approved.len(),
@@ -87,7 +87,7 @@ async fn list_all(arguments: &ListArguments) -> anyhow::Result<()> {
             ))?;
         }
     }
-    let trouble = revocations.err().map(|error| format!("{error:#}"));
+    let trouble = revocations.trouble;
     if arguments.common.json {
         return output::line(
             &json!({ "grants": values, "revocations_error": trouble }).to_string(),
@@ -109,15 +109,14 @@ async fn show_one(arguments: &ShowArguments) -> anyhow::Result<()> {
     let (request, record, _) = office.record(&arguments.id).await?;
     let revocations = office.revocations().await;
     let votes = record.votes(&request.requester, rules);
-    let status = Status::of(&request, &votes, rules, revocations.as_ref().ok(), now());
+    let status = Status::of(&request, &votes, rules, &revocations, now());
     if let Some(path) = &arguments.output {
         keys::write_new(path, &record.request)?;
     }
     if arguments.common.json {
         let mut value = describe::record_json(&request, &record, rules, status);
         if let Some(members) = value.as_object_mut() {
-            let trouble = revocations.err().map(|error| format!("{error:#}"));
-            members.insert("revocations_error".to_owned(), json!(trouble));
+            members.insert("revocations_error".to_owned(), json!(revocations.trouble));
             members.insert("signed_text".to_owned(), json!(record.request));
         }
         return output::line(&value.to_string());
@@ -128,8 +127,8 @@ async fn show_one(arguments: &ShowArguments) -> anyhow::Result<()> {
         status.name(),
         describe::votes_text(&votes, rules.quorum)
     ))?;
-    if let Err(error) = revocations {
-        output::line(&format!("no grant counts: {error:#}"))?;
+    if let Some(trouble) = revocations.trouble {
+        output::line(&format!("no grant counts: {trouble}"))?;
     }
     Ok(())
 }

@@ -122,14 +122,20 @@ fn sign(request: &Path, key: &Path, to: &Path, arguments: &ApproveArguments) -> 
     ))
 }
 
-/// Shows what is about to be signed, and asks.
-fn confirm(request: &GrantRequest, what: &str, is_sure: bool) -> anyhow::Result<()> {
-    request.check_texts()?;
+/// Requires that a request is not from the future: `made` is the requester's word, and bounds how far ahead the grant may begin.
+fn is_made(request: &GrantRequest) -> anyhow::Result<()> {
     ensure!(
         request.made <= now().saturating_add(MADE_AHEAD),
         "the request says that it was made at {}, which has not come",
         super::moment(request.made)
     );
+    Ok(())
+}
+
+/// Shows what is about to be signed, and asks.
+fn confirm(request: &GrantRequest, what: &str, is_sure: bool) -> anyhow::Result<()> {
+    request.check_texts()?;
+    is_made(request)?;
     let mut stderr = io::stderr().lock();
     writeln!(stderr, "{}", describe::request_text(request))?;
     if is_sure {
@@ -217,6 +223,10 @@ async fn record_vote(office: &Office, id: &str, vote: &Vote, is_json: bool) -> a
             now() < request.expires,
             "the time of the request is over; make a new one"
         );
+        if matches!(vote, Vote::Approval(_)) {
+            // Whoever signed elsewhere may not have looked.
+            is_made(&request)?;
+        }
         let requester = request.requester.as_str();
         let (name, event) = match vote {
             Vote::Approval(approval) => (
@@ -252,7 +262,7 @@ async fn record_vote(office: &Office, id: &str, vote: &Vote, is_json: bool) -> a
             let remains = match vote {
                 Vote::Approval(_) => String::new(),
                 Vote::Denial(_) => format!(
-                    "\nno gateway gives credentials for it as long as approvals lack; who has some keeps them until `sealgate grant revoke {id}`"
+                    "\nno gateway that sees the denial gives credentials for it, whoever approves; who has some keeps them until `sealgate grant revoke {id}`"
                 ),
             };
             format!(

@@ -1,0 +1,147 @@
+//! The list of revocations: what was signed is never signed away, and a list that nobody renews is told before grants fail.
+
+use sealgate_tests::admin::{AdminEndpoint, check};
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_signed_once_is_in_every_list_that_follows() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let more = configuration(directory.path(), "")?;
+    with_rig_of(&more, LIMIT, async |rig: &mut Rig| {
+        rig.clients(BUCKET).await?;
+        let desk = Desk {
+            gateway: &rig.gateway,
+            directory: directory.path().to_owned(),
+        };
+        let storage = rig.minio.endpoint.s3()?;
+        let state = state_bucket(&storage).await?;
+        let revoker = desk.key(REVOKER)?;
+        let memory = format!("{revoker}.revocations");
+        desk.run("revoke", &["--first", "--key", &revoker])?;
+        let answer = storage
+            .get_object()
+            .bucket(&state)
+            .key("grants/revocations");
+        let first = answer.send().await?.body.collect().await?.to_vec();
+
+        // The place fails after the list was signed: it is remembered all the same.
+        let directory = desk.file("a-directory");
+        std::fs::create_dir(&directory)?;
+        let other = STRANGE_ID.replace('A', "B");
+        let lost = [&*other, "--key", &revoker, "--list", &directory];
+        desk.refused("revoke", &lost, "can't be written")?;
+        let list = desk.run("revoke", &["--renew", "--key", &revoker])?;
+        ensure!(list.get("revoked") == Some(&json!([other])), "{list}");
+
+        // Bob revokes with another key and the same memory; the storage takes his list, and shows the first one again.
+        let bobs = desk.key_file("id_ed25519", OPENSSH_KEY)?;
+        let next = desk.file("next.json");
+        let prepare = [STRANGE_ID, "--prepare", &next, "--memory", &memory];
+        desk.run("revoke", &prepare)?;
+        let mut sign = Command::new("ssh-keygen");
+        sign.args([
+            "-Y",
+            "sign",
+            "-n",
+            "sealgate-revocations",
+            "-f",
+            &bobs,
+            &next,
+        ]);
+        process::run_successfully(&mut sign, COMMAND_LIMIT)?;
+        let signature = format!("{next}.sig");
+        let signed = [
+            "--signed",
+            &next,
+            "--signature",
+            &signature,
+            "--memory",
+            &memory,
+        ];
+        let list = desk.run("revoke", &signed)?;
+        let digest = list.get("sha256").and_then(Value::as_str);
+        ensure!(digest.is_some_and(|digest| digest.len() == 64), "{list}");
+        put(&storage, &state, "grants/revocations", &first).await?;
+        let renewed = desk.run("revoke", &["--renew", "--key", &revoker])?;
+        let numbers = [&list, &renewed].map(|list| list.get("number").and_then(Value::as_u64));
+        ensure!(numbers == [Some(4), Some(5)], "{list} {renewed}");
+        ensure!(
+            renewed.get("revoked") == Some(&json!([STRANGE_ID, other])),
+            "{renewed}"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_nobody_renews_is_told_before_and_after_grants_fail() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let admin = AdminEndpoint::new(None)?;
+    let more = configuration(directory.path(), &admin.table())?;
+    with_rig_of(&more, LIMIT, async |rig: &mut Rig| {
+        rig.clients(BUCKET).await?;
+        let desk = Desk {
+            gateway: &rig.gateway,
+            directory: directory.path().to_owned(),
+        };
+        let revoker = desk.key(REVOKER)?;
+        desk.run("revoke", &["--first", "--key", &revoker])?;
+        let id = desk.request("10m")?;
+        for seed in [ALICE, BOB] {
+            desk.approve(&id, seed)?;
+        }
+        let status = || -> Result<Value> {
+            let shown = desk.run("show", &[&id])?;
+            shown.get("status").cloned().context("no status")
+        };
+        ensure!(status()? == "approved");
+        // A gateway does its work without grants, so it stays ready.
+        let until = async |expected: &str| -> Result<()> {
+            let started = Instant::now();
+            loop {
+                let (is_ready, document) = admin.readiness().await?;
+                ensure!(is_ready, "{document}");
+                let found = check(&document, "grant_revocations");
+                let cause = found["cause"].as_str().unwrap_or_default();
+                if found["ok"] == expected.is_empty() && cause.starts_with(expected) {
+                    return Ok(());
+                }
+                let elapsed = started.elapsed();
+                ensure!(
+                    elapsed < Duration::from_secs(30),
+                    "not {expected:?}: {found}"
+                );
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        until("").await?;
+        desk.run(
+            "revoke",
+            &["--renew", "--valid-for", "16s", "--key", &revoker],
+        )?;
+        until("the list of revocations was signed at 20").await?;
+        ensure!(status()? == "approved");
+        let metrics = admin.get("/metrics").await?;
+        let metrics = String::from_utf8_lossy(&metrics.body);
+        let told = metrics
+            .lines()
+            .any(|line| line == "sealgate_check_ok{check=\"grant_revocations\"} 0");
+        ensure!(told, "{metrics}");
+        let mut command = rig.gateway.command("check")?;
+        let checked = process::run_successfully(&mut command, COMMAND_LIMIT)?;
+        ensure!(
+            checked.contains("missing  grants: the list of revocations is signed in time: "),
+            "{checked}"
+        );
+        // In times that people read.
+        until("the list of revocations is stale since 20").await?;
+        ensure!(status()? == "suspended");
+        desk.run("revoke", &[&id, "--valid-for", "1s", "--key", &revoker])?;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        ensure!(status()? == "revoked");
+        Ok(())
+    })
+    .await
+}
