@@ -43,6 +43,17 @@ print(post("own", (own, own_key)))
 print(post("other", (other, other_key)))
 print(post("none", None))
 print([entry["Key"] for entry in bound.list_objects_v2(Bucket="forms").get("Contents", [])])
+identity = {"aws_access_key_id": "SGBOUND", "aws_secret_access_key": "a secret of the bound"}
+sts = boto3.client("sts", endpoint_url=url, verify=ca, config=Config(client_cert=(own, own_key)), **identity)
+role = sts.assume_role(RoleArn="arn:aws:iam::000000000000:role/nightly", RoleSessionName="night")["Credentials"]
+for certificate in [(own, own_key), (other, other_key), None]:
+    config = Config(signature_version="s3v4", s3={"addressing_style": "path"}, client_cert=certificate)
+    session = boto3.client("s3", endpoint_url=url, verify=ca, config=config, aws_access_key_id=role["AccessKeyId"],
+        aws_secret_access_key=role["SecretAccessKey"], aws_session_token=role["SessionToken"])
+    try:
+        print("role", len(session.list_objects_v2(Bucket="forms")["Contents"]))
+    except session.exceptions.ClientError as error:
+        print("role", error.response["Error"]["Code"])
 "#;
 
 fn bound_tls(authority: &Authority, files: &TlsFiles, mode: &str) -> TlsFiles {
@@ -56,7 +67,7 @@ fn bound_tls(authority: &Authority, files: &TlsFiles, mode: &str) -> TlsFiles {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_form_of_an_identity_that_is_bound_to_a_certificate_needs_it() -> Result<()> {
+async fn a_form_and_a_role_of_an_identity_that_is_bound_to_a_certificate_need_it() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let authority = Authority::new(directory.path())?;
     let files = authority.server(directory.path(), "server")?;
@@ -66,8 +77,13 @@ async fn a_form_of_an_identity_that_is_bound_to_a_certificate_needs_it() -> Resu
     let key_server = KeyServer::start(directory.path(), None)?;
     let settings = GatewaySettings {
         tls: Some(bound_tls(&authority, &files, "optional")),
-        more: "[[identity]]\nname = \"bound\"\ncertificates = [\"DNS:app.example.org\"]\n[[identity.credential]]\naccess_key_id = \"SGBOUND\"\nsecret_access_key = \"env:BOUND_SECRET\"\n".to_owned(),
-        environment: vec![("BOUND_SECRET".to_owned(), "a secret of the bound".to_owned())],
+        more: "[sessions]\nsecrets = [\"env:SESSION_SECRET\"]\n[[role]]\nname = \"nightly\"\nidentities = [\"bound\"]\n[[identity]]\nname = \"bound\"\ncertificates = [\"DNS:app.example.org\"]\n[[identity.credential]]\naccess_key_id = \"SGBOUND\"\nsecret_access_key = \"env:BOUND_SECRET\"\n".to_owned(),
+        environment: [
+            ("BOUND_SECRET", "a secret of the bound"),
+            ("SESSION_SECRET", "a secret of sessions, the same on every replica"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into(),
         ..GatewaySettings::new(&storage.endpoint, &key_server.endpoint)
     };
     let gateway = Gateway::start(settings, directory.path())?;
@@ -84,6 +100,9 @@ async fn a_form_of_an_identity_that_is_bound_to_a_certificate_needs_it() -> Resu
             "(403, 'AccessDenied')",
             "(403, 'AccessDenied')",
             "['own']",
+            "role 1",
+            "role AccessDenied",
+            "role AccessDenied",
         ];
         ensure!(said.lines().eq(expected), "{said}");
         Ok(())

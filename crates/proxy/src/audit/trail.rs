@@ -8,6 +8,10 @@ use std::{
 
 use http::{Response, header};
 use http_body_util::BodyExt as _;
+use sealgate_access::{
+    grant::{Grant, GrantRequest, is_id},
+    token::Claims,
+};
 use sealgate_audit::{
     Decision, Event, Outcome, Running, Verdict,
     limits::{MAX_EVENTS, MAX_KEY_IDS},
@@ -111,19 +115,34 @@ impl Trail {
         if !self.is_recorded() {
             return;
         }
-        let access_key = caller.session.as_ref().map_or_else(
-            || Arc::clone(&caller.access_key_id),
-            |claims| claims.signed_by.as_str().into(),
-        );
-        let session = caller.session.as_ref().map(|claims| {
-            let parts = [&claims.access_key_id, &claims.session, &claims.source];
-            let parts = parts.map(String::as_str);
-            parts.join(" ").trim_end().to_owned()
-        });
+        if let Some(claims) = &caller.session {
+            return self.claim(claims);
+        }
         let facts = &mut self.state().facts;
         facts.identity = Some(Arc::clone(&caller.identity));
-        facts.access_key = (!access_key.is_empty()).then_some(access_key);
-        facts.session = session;
+        facts.access_key =
+            (!caller.access_key_id.is_empty()).then(|| Arc::clone(&caller.access_key_id));
+        facts.session = None;
+    }
+
+    /// Who asks, by a session of which the secret has signed, and by its grant, if it has one: whether that counts or not.
+    pub fn claim(&self, claims: &Claims) {
+        if !self.is_recorded() {
+            return;
+        }
+        let parts = [&claims.access_key_id, &claims.session, &claims.source];
+        let session = parts.map(String::as_str).join(" ");
+        let grant = Grant::of_text(&claims.grant)
+            .and_then(|grant| GrantRequest::of_text(&grant.request))
+            .ok()
+            .filter(|request| is_id(&request.id));
+        let facts = &mut self.state().facts;
+        facts.identity = Some(claims.identity.as_str().into());
+        facts.access_key = (!claims.signed_by.is_empty()).then(|| claims.signed_by.as_str().into());
+        facts.session = Some(session.trim_end().to_owned());
+        if let Some(request) = grant {
+            facts.grant = Some(request.id);
+        }
     }
 
     /// Who asks, by a name alone.
@@ -327,11 +346,16 @@ impl Drop for Trail {
             key_ids: state.key_ids.iter().map(ToString::to_string).collect(),
         });
         // Where nothing was decided before, the outcome says who asked for what as well.
+        let facts = &state.facts;
+        let is_denied = facts.is_denied || matches!(state.status, Some(401 | 403));
         let event = if state.has_intents {
-            outcome
+            // What was refused later than the first decision.
+            Event {
+                decision: is_denied.then_some(Verdict::Deny),
+                policy: is_denied.then(|| facts.policy.clone()).flatten(),
+                ..outcome
+            }
         } else {
-            let facts = &state.facts;
-            let is_denied = facts.is_denied || matches!(state.status, Some(401 | 403));
             let (bucket, key) = (facts.bucket.as_deref(), facts.key.as_deref());
             Event {
                 status: outcome.status,

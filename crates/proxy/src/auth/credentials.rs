@@ -78,6 +78,17 @@ impl Holder<'_> {
         }
     }
 
+    /// Requires of a session that its time is not over, once the signature was verified.
+    ///
+    /// # Errors
+    /// `ExpiredToken`.
+    pub(super) fn require_time(&self) -> Result<(), AuthError> {
+        match self {
+            Self::Session(session) => session.require_time(),
+            Self::Identity(_) | Self::Nobody(_) => Ok(()),
+        }
+    }
+
     /// Remembers the key of a request that verified.
     pub(super) fn remember(&self, service: Service, day: &str, region: &str, key: &SigningKey) {
         if let (Self::Identity(entry), Service::S3) = (self, service) {

@@ -1,7 +1,9 @@
 //! Why a request was not authenticated, in S3's own terms.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+use sealgate_access::token::Claims;
 use thiserror::Error;
 
 use super::limits::MAX_CLOCK_SKEW;
@@ -57,9 +59,12 @@ pub enum AuthError {
         /// What is missing or contradictory.
         reason: Cow<'static, str>,
     },
-    /// 400. The session of the token is over.
+    /// 400. The session of the token is over. Its secret has signed the request.
     #[error("The provided token has expired.")]
-    ExpiredToken,
+    ExpiredToken {
+        /// What the token says.
+        claims: Arc<Claims>,
+    },
     /// 400. The session token is none of this deployment, belongs to another access key, or stands for rights that were taken back.
     #[error("The provided token is malformed or otherwise invalid.")]
     InvalidToken,

@@ -320,7 +320,14 @@ fn a_session_signs_with_its_token_and_nothing_else() {
     // Its time is over, by our clock.
     let late = now() + Duration::from_hours(1);
     let then = signed_by(&credentials_of(&session, &token), late);
-    assert_eq!(verify_at(&then, late).unwrap_err(), AuthError::ExpiredToken);
+    let claims = Arc::new(session.claims.clone());
+    let ended = AuthError::ExpiredToken { claims };
+    assert_eq!(verify_at(&then, late).unwrap_err(), ended);
+    // Of whom, is told only where the session's own secret has signed.
+    let mut stolen = credentials_of(&session, &token);
+    stolen.secret = SecretAccessKey::new(SECRET);
+    let forged = verify_at(&signed_by(&stolen, late), late).unwrap_err();
+    assert_eq!(forged, AuthError::SignatureDoesNotMatch);
     // A gateway that makes no sessions knows none.
     assert_eq!(refusal(&good), AuthError::InvalidToken);
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sealgate_access::token::{Claims, TokenError, TokenKeys};
+use sealgate_access::token::{Claims, TokenKeys};
 
 use super::error::AuthError;
 use super::keys::{SecretAccessKey, Service, SigningKey};
@@ -32,13 +32,14 @@ impl fmt::Debug for SecurityToken {
 pub(super) struct OpenSession {
     pub(super) claims: Arc<Claims>,
     secret: SecretAccessKey,
+    has_ended: bool,
 }
 
 impl OpenSession {
-    /// Opens a token for the access key id that a request names.
+    /// Opens a token for the access key id that a request names, also one whose time is over: see [`Self::require_time`].
     ///
     /// # Errors
-    /// `InvalidToken` and `ExpiredToken`.
+    /// `InvalidToken`.
     pub(super) fn new(
         keys: Option<&TokenKeys>,
         token: &SecurityToken,
@@ -46,16 +47,26 @@ impl OpenSession {
         now: u64,
     ) -> Result<Self, AuthError> {
         let keys = keys.ok_or(AuthError::InvalidToken)?;
-        let session =
-            keys.open(token.as_str(), access_key_id, now)
-                .map_err(|error| match error {
-                    TokenError::Expired => AuthError::ExpiredToken,
-                    _ => AuthError::InvalidToken,
-                })?;
+        let session = keys
+            .open_any(token.as_str(), access_key_id, now)
+            .map_err(|_| AuthError::InvalidToken)?;
         Ok(Self {
             secret: SecretAccessKey::new(session.secret_access_key.as_str()),
+            has_ended: session.claims.has_ended(now),
             claims: Arc::new(session.claims),
         })
+    }
+
+    /// Requires that its time is not over. It is asked once the signature has been verified, so that the refusal can name who it was.
+    ///
+    /// # Errors
+    /// `ExpiredToken`.
+    pub(super) fn require_time(&self) -> Result<(), AuthError> {
+        if self.has_ended {
+            let claims = Arc::clone(&self.claims);
+            return Err(AuthError::ExpiredToken { claims });
+        }
+        Ok(())
     }
 
     pub(super) fn signing_key(&self, service: Service, day: &str, region: &str) -> SigningKey {

@@ -66,7 +66,7 @@ impl From<AuthError> for S3Error {
             AuthError::InvalidAccessKeyId { .. } => (StatusCode::FORBIDDEN, "InvalidAccessKeyId"),
             AuthError::InvalidArgument { .. } => (StatusCode::BAD_REQUEST, "InvalidArgument"),
             AuthError::InvalidRequest { .. } => (StatusCode::BAD_REQUEST, "InvalidRequest"),
-            AuthError::ExpiredToken => (StatusCode::BAD_REQUEST, "ExpiredToken"),
+            AuthError::ExpiredToken { .. } => (StatusCode::BAD_REQUEST, "ExpiredToken"),
             AuthError::InvalidToken => (StatusCode::BAD_REQUEST, "InvalidToken"),
             AuthError::NotImplemented { .. } => (StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
             AuthError::RequestTimeTooSkewed { .. } => {

@@ -59,7 +59,7 @@ impl Gateway {
             .map_err(|_| FormError::Idle(limit))??;
         let live = self.live.load_full();
         let caller = self
-            .caller_of_form(&live, &parts, &form.fields)
+            .caller_of_form(&live, &parts, &form.fields, &trail)
             .inspect_err(|error| note_failure(&live, connection.client, error))?;
         line.identity = Some(caller.label());
         trail.identify(&caller);
@@ -150,6 +150,7 @@ impl Gateway {
         live: &Live,
         parts: &Parts,
         fields: &Fields,
+        trail: &Trail,
     ) -> Result<Authenticated<Caller>, S3Error> {
         let date = checked_fields(fields)?;
         let field = |name: &str| fields.get(name).unwrap_or_default();
@@ -161,13 +162,8 @@ impl Gateway {
             token: fields.get("x-amz-security-token"),
         };
         let (credentials, settings) = (&live.credentials, &self.auth_settings);
-        Ok(auth::authenticate_form(
-            &claim,
-            parts,
-            credentials,
-            settings,
-            SystemTime::now(),
-        )?)
+        auth::authenticate_form(&claim, parts, credentials, settings, SystemTime::now())
+            .map_err(|error| live.refusal(error, trail))
     }
 
     /// The file as a body, its length, and whether that length is known or follows from how forms usually end.

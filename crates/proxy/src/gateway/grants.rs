@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealgate_access::grant::{Grant, GrantError, GrantRequest, is_id};
+use sealgate_access::grant::{GrantError, GrantRequest, is_id};
 use sealgate_access::token::{Claims, LONGEST_SESSION, NewSession};
 use sealgate_audit::{Decision, Event, Verdict};
 use time::format_description::well_known::Rfc3339;
@@ -37,7 +37,12 @@ impl Gateway {
         connection: &ConnectionInfo,
         trail: &Trail,
     ) -> Result<Option<Granted>, S3Error> {
-        live.check(caller, connection)?;
+        live.check(caller, connection).inspect_err(|error| {
+            // That it can't be told at the moment is no decision.
+            if !error.status.is_server_error() {
+                trail.refuse();
+            }
+        })?;
         let Some(claims) = caller
             .session
             .as_ref()
@@ -45,10 +50,10 @@ impl Gateway {
         else {
             return Ok(None);
         };
-        let granted = self
-            .grants
-            .verify(claims)
-            .map_err(|error| Self::refused(claims, &error, trail))?;
+        let granted = self.grants.verify(claims).map_err(|error| {
+            trail.refuse();
+            refusal(&error)
+        })?;
         trail.granted(granted.id());
         if !self.grants.was_used(granted.id()) {
             let event = event_of(&granted, "GrantUsed", trail.request());
@@ -60,18 +65,6 @@ impl Gateway {
             self.grants.remember_use(granted.id());
         }
         Ok(Some(granted))
-    }
-
-    fn refused(claims: &Claims, error: &GrantError, trail: &Trail) -> S3Error {
-        // It is in a token of ours, so somebody did ask for it.
-        let request = Grant::of_text(&claims.grant)
-            .and_then(|grant| GrantRequest::of_text(&grant.request))
-            .ok();
-        if let Some(request) = request.filter(|request| is_id(&request.id)) {
-            trail.granted(&request.id);
-        }
-        trail.refuse();
-        refusal(error)
     }
 
     /// The credentials of a grant, for its requester alone, who has signed this with their own: a configuration or a record helps nobody else.

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use sealgate_access::{Engine, token::Claims};
 
 use super::{Gateway, key_sets::KeySet, places::Places, throttling::NOT_ALL_OPEN};
+use crate::audit::Trail;
 use crate::auth::{
     AuthError, Authenticated, Caller, Credential, CredentialStore, Origin, SecretAccessKey,
     StoredKeys,
@@ -104,8 +105,12 @@ impl Live {
     }
 
     /// An answer to a request that was not authenticated. Nobody is told that there is no such access key while some are not open yet: a client would
-    /// give up, where trying again helps.
-    pub(super) fn unless_lacking(&self, error: AuthError) -> S3Error {
+    /// give up, where trying again helps. Who comes too late with a session or a grant is known by its secret, and recorded.
+    pub(super) fn refusal(&self, error: AuthError, trail: &Trail) -> S3Error {
+        if let AuthError::ExpiredToken { claims } = &error {
+            trail.claim(claims);
+            trail.refuse();
+        }
         let is_lacking = self.credentials.stored().is_lacking();
         if is_lacking && matches!(error, AuthError::InvalidAccessKeyId { .. }) {
             return S3Error::unavailable(
@@ -129,7 +134,12 @@ impl Live {
         if let Some(claims) = &caller.session {
             self.check_session(claims)?;
         }
-        self.check_certificate(&caller.identity, connection)
+        self.check_certificate(&caller.identity, connection)?;
+        // Whoever assumed a role is bound as they are without it.
+        let session = caller.session.as_ref();
+        session.map_or(Ok(()), |claims| {
+            self.check_certificate(&claims.source, connection)
+        })
     }
 
     /// What a session stands for may have been taken back since it was made: its identity is gone, its role trusts whoever got it no more, or the

@@ -295,7 +295,7 @@ impl Gateway {
                 .await;
         }
         let caller = self
-            .caller(&live, &parts, kind)
+            .caller(&live, &parts, kind, trail)
             .inspect_err(|error| note_failure(&live, connection.client, error))?;
         line.identity = Some(caller.label());
         let granted = if caller.is_anonymous {
@@ -407,6 +407,7 @@ impl Gateway {
         live: &Live,
         parts: &Parts,
         kind: Option<Unsigned>,
+        trail: &Trail,
     ) -> Result<Authenticated<Caller>, S3Error> {
         match kind {
             None => auth::authenticate(
@@ -415,7 +416,7 @@ impl Gateway {
                 &self.auth_settings,
                 SystemTime::now(),
             )
-            .map_err(|error| live.unless_lacking(error)),
+            .map_err(|error| live.refusal(error, trail)),
             Some(Unsigned::Anonymous | Unsigned::Form) if self.config.anonymous.is_empty() => {
                 Err(policy::refusal())
             }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     audit::Trail,
-    auth::{self, AuthError, Authenticated, Caller},
+    auth::{self, Authenticated, Caller},
     body::ClientBody,
     config::{RoleConfig, SHORTEST},
     error::S3Error,
@@ -53,6 +53,15 @@ fn now() -> u64 {
     SystemTime::UNIX_EPOCH
         .elapsed()
         .map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// What whoever asks with a session is told of which nothing is left, as S3 says it.
+fn ended() -> S3Error {
+    S3Error::new(
+        StatusCode::BAD_REQUEST,
+        "ExpiredToken",
+        "The provided token has expired.",
+    )
 }
 
 /// A refusal in the form of STS.
@@ -129,7 +138,7 @@ impl Gateway {
                 settings,
                 SystemTime::now(),
             )
-            .map_err(|error| live.unless_lacking(error))
+            .map_err(|error| live.refusal(error, trail))
             .inspect_err(|error| note_failure(live, connection.client, error))?;
             line.identity = Some(caller.label());
             trail.identify(&caller);
@@ -358,7 +367,7 @@ pub(super) async fn issue(
     let (token, session) = made.map_err(|error| match error {
         TokenError::TooLong => sts::invalid("The names in the session are too long."),
         // What is left of the session that asks.
-        TokenError::Lifetime => AuthError::ExpiredToken.into(),
+        TokenError::Lifetime => ended(),
         error => S3Error::internal(error.to_string()),
     })?;
     let claims = &session.claims;

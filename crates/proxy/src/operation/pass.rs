@@ -103,8 +103,8 @@ fn admitted(exchange: &Exchange, body: &Bytes) -> Result<Bytes, S3Error> {
     let is_own = |bucket: &str| {
         if bucket != exchange.bucket() {
             let decided = exchange.rights.authorize_named(&exchange.operation, bucket);
-            if let Err(error) = decided {
-                denied.borrow_mut().get_or_insert(error);
+            if let Err(refusal) = decided {
+                denied.borrow_mut().get_or_insert(refusal);
             }
         }
         bucket == own
@@ -114,7 +114,13 @@ fn admitted(exchange: &Exchange, body: &Bytes) -> Result<Bytes, S3Error> {
         own @ PassedDocumentError::OwnBucket { .. } => S3Error::access_denied(own.to_string()),
     })?;
     match denied.into_inner() {
-        Some(error) => Err(error),
+        Some(refusal) => {
+            if !refusal.policies.is_empty() {
+                exchange.trail.decided_by(refusal.policies.join(", "));
+            }
+            exchange.trail.refuse();
+            Err(refusal.error)
+        }
         None => Ok(Bytes::clone(body)),
     }
 }

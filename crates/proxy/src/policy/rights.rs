@@ -190,7 +190,7 @@ impl Rights {
     ///
     /// # Errors
     ///
-    /// [`Refusal`], with `AccessDenied` as [`Self::authorize`].
+    /// [`Refusal`], with `AccessDenied` as that of the request.
     pub fn authorize_deletion(
         &self,
         bucket: &str,
@@ -218,8 +218,8 @@ impl Rights {
     ///
     /// # Errors
     ///
-    /// `AccessDenied`, as [`Self::authorize`].
-    pub fn authorize_named(&self, operation: &Operation, bucket: &str) -> Result<(), S3Error> {
+    /// [`Refusal`], with `AccessDenied` as that of the request.
+    pub fn authorize_named(&self, operation: &Operation, bucket: &str) -> Result<(), Refusal> {
         let (Some(asker), Operation::Pass(name)) = (&self.asker, operation) else {
             return Ok(());
         };
@@ -228,10 +228,7 @@ impl Rights {
             key: None,
         };
         let action = Action::of_passed(name).unwrap_or(Action::PUT_OBJECT);
-        match asker.require(action, place) {
-            Ok(_) => Ok(()),
-            Err(refusal) => Err(refusal.error),
-        }
+        asker.require(action, place).map(|_| ())
     }
 
     /// Whether a copy may take the tags of its source along: whoever copies sees them at the new place, and sets them there.
@@ -574,7 +571,10 @@ mod tests {
         let rights = rights(&[(&["admin"], &["mine"])]);
         let replication = Operation::Pass("PutBucketReplication");
         assert!(rights.authorize_named(&replication, "mine").is_ok());
-        let error = rights.authorize_named(&replication, "yours").unwrap_err();
+        let error = rights
+            .authorize_named(&replication, "yours")
+            .unwrap_err()
+            .error;
         assert!(error.message.contains("yours"), "{error}");
     }
 }
