@@ -179,6 +179,27 @@ async fn a_key_that_somebody_has_disabled_meanwhile_is_left_to_a_person() -> Res
         let gateway = gateway(rig, &services, &domains)?;
         put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
         all_known(&gateway, 2).await?;
+
+        // While the order waits: enabled again, it is no key like before.
+        let order = [&destroy("acme/alice", "alice.json")[..], &["--after", "1s"]].concat();
+        let (ordered, result, said) = shred(rig, &gateway, &order)?;
+        ensure!(ordered, "{result} {said}");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        kms.disable_key().key_id(&second).send().await?;
+        let (done, due, _) = shred(rig, &gateway, &["--due"])?;
+        let refused = due["orders"][0]["refused"].to_string();
+        ensure!(!done && refused.contains("is disabled"), "{due}");
+        kms.enable_key().key_id(&second).send().await?;
+        for _ in 0..2 {
+            a_timer_stops(rig, &gateway)?;
+        }
+        for key in [&alice, &second] {
+            ensure!(state_of(&kms, key).await? == KeyState::Enabled);
+        }
+        let (cancelled, _, said) = shred(rig, &gateway, &["--cancel", "acme/alice"])?;
+        ensure!(cancelled, "{said}");
+
+        // While the first key goes.
         rig.key_server.set_faults(&json!([{
             "operations": ["ScheduleKeyDeletion"],
             "delay_milliseconds": 4_000,

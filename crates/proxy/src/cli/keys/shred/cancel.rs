@@ -105,6 +105,12 @@ fn shown(key: &PlannedKey) -> String {
 }
 
 fn taken_back(order: &Order, keys: &[(&PlannedKey, &Fate)]) -> String {
+    if !order.is_begun() {
+        return format!(
+            "the order for {} is taken back: by it nothing was asked of any key. What has become of them otherwise is not looked at here (`sealgate check`)",
+            order.domain
+        );
+    }
     let mut text = format!(
         "the order for {} is taken back; none of its keys is destroyed",
         order.domain

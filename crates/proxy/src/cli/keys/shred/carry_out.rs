@@ -210,7 +210,7 @@ impl Work<'_> {
 
     async fn look(
         &self,
-        order: &Order,
+        order: &mut Order,
         recovery: &mut Option<RecoveryKey>,
     ) -> anyhow::Result<Result<Plan, Vec<Refusal>>> {
         if let (None, Some(path)) = (&recovery, &order.recovery_key) {
@@ -220,6 +220,15 @@ impl Work<'_> {
         let gateway = Gateway::reader(self.config.clone(), services).await?;
         let file = recovery.as_ref().map(RecoveryFile::of).transpose()?;
         let looked = look::look(&gateway, self.config, order, file.as_ref(), self.pace).await?;
+        // Whatever spoke against it may be gone tomorrow, and somebody's will is behind it: a key was disabled, or is needed.
+        if let (false, Some(refusal)) = (looked.is_away, looked.refusals.first()) {
+            order.mark(format!(
+                "something spoke against it at {}: {}",
+                Moment::now(),
+                refusal.cause
+            ));
+            self.save(order)?;
+        }
         Ok(if looked.refusals.is_empty() {
             Ok(looked.plan)
         } else {
@@ -387,7 +396,7 @@ impl Work<'_> {
         );
         ensure!(
             outcome.failed.is_empty() && outcome.waiting.is_empty(),
-            "{} gateways have not said that they dropped their keys; the keys are destroyed, run this again to go on",
+            "{} gateways have not said that they dropped their keys; the keys are destroyed, run this again to go on. One that was killed counts for 90 seconds; if none runs anywhere, go on with --without-gateways after that",
             outcome.waiting.len() + outcome.failed.len()
         );
         ensure!(

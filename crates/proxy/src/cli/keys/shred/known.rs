@@ -130,7 +130,7 @@ pub(super) async fn known_keys(
             Err(error) => {
                 refusals.push(Refusal::new(
                     format!("the key service {name} does not tell its key, so nobody can tell whether it is the domain's: {}", error.detail()),
-                    "see that it can be reached, and run this again. If it is gone for good, so is what it alone has wrapped: take its [[key_service]] out of the configuration of this run, and out of the key_services of every [[domain]]",
+                    "see that it can be reached, and run this again. If it is gone for good, so is what it alone has wrapped: give each [[domain]] that names it another key, take its [[key_service]] out of the configuration, and delete the objects and registry records that only it could open",
                 ));
                 continue;
             }

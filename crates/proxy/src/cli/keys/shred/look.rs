@@ -30,6 +30,8 @@ pub(super) struct Looked {
     pub(super) plan: Plan,
     pub(super) refusals: Vec<Refusal>,
     pub(super) census: Census,
+    /// Whether a key service is away, and nothing else is known to speak against it.
+    pub(super) is_away: bool,
     /// The full names of keys of the domain that are there, and not going to be deleted.
     pub(super) living: Vec<String>,
 }
@@ -60,6 +62,7 @@ pub(super) async fn look(
         refusals,
         census: Census::default(),
         living: Vec::new(),
+        is_away: false,
     };
     let places = exclusivity::chosen(config, domain, &order.also);
     let (known, away) = match known::known_keys(gateway).await? {
@@ -75,6 +78,7 @@ pub(super) async fn look(
     let living = living.filter(|key| key.availability != KeyAvailability::PendingDeletion);
     looked.living = living.map(|key| key.full_name.clone()).collect();
     if !away.is_empty() {
+        looked.is_away = looked.refusals.is_empty();
         looked.refusals.extend(away);
         return Ok(looked);
     }
@@ -112,6 +116,14 @@ pub(super) async fn look(
     looked.plan.records = verified.await;
     looked.plan.objects = looked.census.objects_inside;
     looked.plan.notes = notes(&looked.census);
+    let unseen = order.stated.iter().filter(|key| {
+        let inside = &looked.census.inside;
+        !inside.contains_key(key) && !looked.plan.has(key)
+    });
+    let unseen: Vec<_> = unseen.map(|key| format!(
+        "--destroyed names {key}, and nothing that was looked at is wrapped by it. Is it mistyped? No key of which that is said is confirmed, and then there is no date for the whole"
+    )).collect();
+    looked.plan.notes.extend(unseen);
     let has_file = |place: &usize| {
         let service = services.get(*place);
         service.is_some_and(|service| service.provider() == Provider::Local)

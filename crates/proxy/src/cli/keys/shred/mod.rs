@@ -239,7 +239,7 @@ impl Run<'_> {
             ),
             _ => {}
         }
-        let mut order = self.new_order(domain)?;
+        let mut order = self.new_order(domain, earlier.as_ref())?;
         let recovery = self.recovery_key(&order)?;
         let mut looked = self.look(&order, recovery.as_ref())?;
         self.note_earlier_end(domain, &mut looked);
@@ -306,9 +306,11 @@ impl Run<'_> {
         Ok((lock, key))
     }
 
-    fn new_order(&self, domain: &str) -> anyhow::Result<Order> {
+    /// By the command line. An earlier order, which it replaces, says where the certificate is to be written if that does not.
+    fn new_order(&self, domain: &str, earlier: Option<&Order>) -> anyhow::Result<Order> {
         sealgate_envelope::Domain::new(domain).context("--domain")?;
         let certificate = self.arguments.certificate.as_ref();
+        let certificate = certificate.or(earlier.map(|earlier| &earlier.certificate));
         let certificate = certificate
             .context("say where the certificate is to be written: --certificate FILE")?;
         let certificate = std::path::absolute(certificate)?;

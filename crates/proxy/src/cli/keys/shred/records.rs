@@ -26,7 +26,7 @@ use crate::state::RecordVersion;
 const EXAMPLES: usize = 5;
 
 /// What there is to delete, and what to do about a record that is in the way.
-const DELETE_IT: &str = "look at its versions at the storage (`aws s3api list-object-versions --bucket STATE-BUCKET --prefix registry/ID`), delete those that no gateway of yours has written, and run this again";
+const DELETE_IT: &str = "look at its versions at the storage (`aws s3api list-object-versions --bucket STATE-BUCKET --prefix registry/ID`), delete those that no gateway of yours has written, or that only a key could verify which is gone for good, and run this again";
 
 /// Verifies all records of the domain, by the keys that open them. Returns the ids of the working keys that they are of.
 pub(super) async fn verified(
