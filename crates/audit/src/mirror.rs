@@ -443,7 +443,7 @@ mod tests {
 
     fn pushes(directory: &Directory, start: u64) -> Vec<Push> {
         let mut reader = Reader::new(directory.clone(), key().public().clone(), start).unwrap();
-        std::iter::from_fn(|| reader.next_push().unwrap()).collect()
+        std::iter::from_fn(|| reader.next_push(u64::MAX).unwrap()).collect()
     }
 
     fn open(directory: &Directory) -> Mirror {

@@ -66,11 +66,14 @@ impl Reader {
         Ok(reader)
     }
 
-    /// The next push; `None` where everything that was signed has been read.
+    /// The next push, up to a checkpoint of `signed` lines; `None` where everything has been read.
+    ///
+    /// `signed` is what is known to be durable ([`Position::signed`](crate::Position::signed)): a checkpoint that is being written may be lost with
+    /// the power, and a receiver that had it would take its log for one that was rolled back.
     ///
     /// # Errors
     /// Where a file can't be read, or lines that were signed are not there.
-    pub fn next_push(&mut self) -> io::Result<Option<Push>> {
+    pub fn next_push(&mut self, signed: u64) -> io::Result<Option<Push>> {
         let mut text = Vec::new();
         let mut records_length = 0;
         let mut history = self.open_history()?;
@@ -81,6 +84,9 @@ impl Reader {
             let Some((checkpoint, line, after)) = next_checkpoint(history, &self.key)? else {
                 break;
             };
+            if checkpoint.size > signed {
+                break;
+            }
             while self.next < checkpoint.size {
                 let line = self.line()?;
                 records_length += line.len() as u64;

@@ -29,7 +29,7 @@ use crate::{
     line::{self, Header},
     lines::{Lines, RawLine},
     merkle::{Frontier, Hash},
-    writer::first_line,
+    writer::{first_line, following},
 };
 
 /// Whose signatures count.
@@ -532,6 +532,7 @@ impl Walk {
             );
             self.add(Fault::Truncated, None, Some(size), message);
         }
+        self.check_journal(size, task)?;
         for held in std::mem::take(&mut self.held) {
             self.settle(&held, size, task);
         }
@@ -541,6 +542,23 @@ impl Walk {
             );
         }
         Ok(self.report)
+    }
+
+    /// A gateway that opens the log takes lines of the journal that follow its last one. Where nobody writes it, there is to be none.
+    fn check_journal(&mut self, size: u64, task: &Task) -> io::Result<()> {
+        let (Some(mut last), true, false) = (self.last, self.is_closed, self.is_lost) else {
+            return Ok(());
+        };
+        let mut frontier = self.frontier.clone();
+        self.place = task.directory.journal();
+        following(&self.place, &mut frontier, &mut last)?;
+        let count = frontier.size() - size;
+        if count > 0 {
+            let message =
+                format!("{count} records that follow the last one, in a log that nobody writes");
+            self.add(Fault::Added, None, Some(size), message);
+        }
+        Ok(())
     }
 
     /// What no checkpoint covers may be there only while somebody writes.

@@ -277,9 +277,13 @@ fn left_open(place: &Path) -> u64 {
         .unwrap();
     // As if it were killed here.
     let directory = Directory::new(place);
-    let kept: Vec<_> = [directory.checkpoints(), directory.segment(0).path]
-        .map(|path| (path.clone(), fs::read(path).unwrap()))
-        .into();
+    let kept: Vec<_> = [
+        directory.checkpoints(),
+        directory.segment(0).path,
+        directory.journal(),
+    ]
+    .map(|path| (path.clone(), fs::read(path).unwrap()))
+    .into();
     log.close();
     for (path, content) in kept {
         fs::write(path, content).unwrap();

@@ -26,6 +26,9 @@ use crate::{
 /// Bytes of lines after which a checkpoint is signed, however young the last one is: they travel to the receiver in one piece.
 const UNSIGNED_BYTES: u64 = 1 << 20;
 
+/// So much of the end of the history is written again when a log is opened: more than its last line.
+const HISTORY_TAIL: u64 = 64 << 10;
+
 /// How a log is kept.
 #[derive(Debug)]
 pub(super) struct Settings {
@@ -79,21 +82,32 @@ impl Core {
             signed,
             history_length,
             mut segment,
+            signed_length,
+            is_closed,
             mut cut_bytes,
             empty: _,
         } = recovered;
         let mut unsynced = Vec::new();
-        if let Some((_, length)) = &mut segment {
-            let path = settings.directory.journal();
-            unsynced = journal::following(&path, &mut frontier, &mut last).map_err(failed)?;
+        let history_path = settings.directory.checkpoints();
+        if history_length > 0 {
+            let from = history_length.saturating_sub(HISTORY_TAIL);
+            disk.rewrite(&history_path, from, history_length)
+                .map_err(failed)?;
+        }
+        if let Some((segment, length)) = &mut segment {
+            disk.rewrite(&segment.path, signed_length, *length)
+                .map_err(failed)?;
+            // Nothing follows what was closed in order: the journal holds older lines, or somebody else's.
+            if !is_closed {
+                let path = settings.directory.journal();
+                unsynced = journal::following(&path, &mut frontier, &mut last).map_err(failed)?;
+            }
             let found = unsynced.len() as u64;
             *length += found;
             // So much of what is cut of the segment comes back.
             cut_bytes = cut_bytes.saturating_sub(found);
         }
-        let history = disk
-            .open(&settings.directory.checkpoints(), history_length)
-            .map_err(failed)?;
+        let history = disk.open(&history_path, history_length).map_err(failed)?;
         let mut core = Self {
             disk,
             frontier,

@@ -2,8 +2,8 @@
 
 use std::{
     fmt,
-    fs::File,
-    io::{self, Write as _},
+    fs::{File, OpenOptions},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::Path,
 };
 
@@ -22,6 +22,11 @@ pub(super) trait Output: Send {
 pub(super) trait Disk: Send + fmt::Debug {
     /// Opens a file for appending, after its first `length` bytes: what is behind them is cut off for good. A missing file is made.
     fn open(&self, path: &Path, length: u64) -> io::Result<Box<dyn Output>>;
+    /// Writes what a file has from byte `from` on, up to `length`, once more in its place, and returns when that is durable.
+    ///
+    /// What an earlier process wrote may be readable and on no disk: after a sync that failed, the system may keep the bytes in memory, call them
+    /// clean, and tell of the failure once. A sync alone would succeed then, and make nothing durable.
+    fn rewrite(&self, path: &Path, from: u64, length: u64) -> io::Result<()>;
     /// Opens a journal, to write over it from its beginning.
     fn open_journal(&self, path: &Path) -> io::Result<Box<dyn Output>>;
 }
@@ -46,6 +51,17 @@ impl Disk for FileSystem {
         file.sync_all()?;
         sync_directory(path.parent().unwrap_or(Path::new(".")))?;
         Ok(Box::new(file))
+    }
+
+    fn rewrite(&self, path: &Path, from: u64, length: u64) -> io::Result<()> {
+        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(from))?;
+        let rest = length.saturating_sub(from);
+        (&mut file).take(rest).read_to_end(&mut bytes)?;
+        file.seek(SeekFrom::Start(from))?;
+        file.write_all(&bytes)?;
+        file.sync_all()
     }
 
     fn open_journal(&self, path: &Path) -> io::Result<Box<dyn Output>> {

@@ -41,7 +41,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// The lines of a journal that follow the last one of a log, whose tree and last leaf go on with them.
-pub(super) fn following(
+pub(crate) fn following(
     path: &Path,
     frontier: &mut Frontier,
     last: &mut Hash,
@@ -55,7 +55,7 @@ pub(super) fn following(
     let mut lines = Lines::new(BufReader::new(file.take(LENGTH as u64)));
     while let Some(raw) = lines.next_line()? {
         let header = line::read(&raw.bytes).ok().map(|(header, _)| header);
-        let Some(header) = header.filter(|_| raw.is_whole) else {
+        let Some(header) = header.filter(|_| raw.is_whole && !raw.is_long) else {
             break;
         };
         if header.seq < frontier.size() {

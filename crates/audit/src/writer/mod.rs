@@ -34,6 +34,7 @@ use std::{
 
 use tokio::sync::{Semaphore, oneshot, watch};
 
+pub(crate) use self::journal::following;
 pub use self::recovery::{OpenError, inspect};
 pub(crate) use self::recovery::{first_line, recover};
 use self::{

@@ -53,6 +53,10 @@ pub(crate) struct Recovered {
     pub(crate) history_length: u64,
     /// The segment to append to, and the length of it that counts.
     pub(crate) segment: Option<(Segment, u64)>,
+    /// The length of that segment up to the end of what is signed.
+    pub(crate) signed_length: u64,
+    /// Whether the log was closed in order: its last record is a signed `stop`.
+    pub(crate) is_closed: bool,
     /// Bytes of lines that were being written.
     pub(crate) cut_bytes: u64,
     /// Segments without one whole line: whoever goes on with the log removes them.
@@ -116,6 +120,8 @@ pub(crate) fn recover(
                 signed,
                 history_length,
                 segment: None,
+                signed_length: 0,
+                is_closed: false,
                 cut_bytes,
                 empty,
             };
@@ -147,11 +153,13 @@ pub(crate) fn recover(
             )));
         }
         let recovered = Recovered {
+            is_closed: read.last_kind == Some(Kind::Stop) && frontier.size() == signed,
             frontier,
             last,
             signed,
             history_length,
             segment: Some((segment, read.length)),
+            signed_length: read.signed_length,
             cut_bytes,
             empty,
         };
@@ -188,6 +196,9 @@ struct ReadSegment {
     end: Option<(Frontier, Hash)>,
     /// Bytes of lines that count.
     length: u64,
+    /// Bytes of lines that are signed.
+    signed_length: u64,
+    last_kind: Option<Kind>,
     cut_bytes: u64,
     /// What is wrong with the first line that does not count, if there is one: the end of a sentence that begins with the file.
     stopped: Option<String>,
@@ -202,7 +213,8 @@ fn read_segment(
     let total = fs::metadata(&segment.path)?.len();
     let mut lines = Lines::open(&segment.path)?;
     let mut end: Option<(Frontier, Hash)> = None;
-    let mut length = 0;
+    let (mut length, mut signed_length) = (0, 0);
+    let mut last_kind = None;
     let mut stopped = None;
     let path = segment.path.display();
     while let Some(raw) = lines.next_line()? {
@@ -244,11 +256,17 @@ fn read_segment(
             )));
         }
         length = raw.offset + raw.bytes.len() as u64;
+        if frontier.size() <= signed {
+            signed_length = length;
+        }
+        last_kind = Some(event.kind);
         end = Some((frontier, leaf));
     }
     Ok(Ok(ReadSegment {
         end,
         length,
+        signed_length,
+        last_kind,
         // While somebody writes, more may have come since.
         cut_bytes: total.saturating_sub(length),
         stopped,

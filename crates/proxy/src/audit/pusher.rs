@@ -156,7 +156,8 @@ impl Pusher {
             Reader::new(self.directory.clone(), self.link.key.clone(), size)
         })?;
         loop {
-            while let Some(push) = tokio::task::block_in_place(|| reader.next_push())? {
+            let signed = positions.borrow_and_update().signed;
+            while let Some(push) = tokio::task::block_in_place(|| reader.next_push(signed))? {
                 self.push(&push).await?;
                 size = push.size;
             }
@@ -164,7 +165,6 @@ impl Pusher {
                 tracing::info!("the receiver of the audit log is back and has everything");
             }
             *pause = BACK_OFF.0;
-            let signed = positions.borrow_and_update().signed;
             let grown = positions.wait_for(|position| position.signed > signed);
             let is_open = async { grown.await.is_ok() };
             match tokio::time::timeout(IDLE, is_open).await {

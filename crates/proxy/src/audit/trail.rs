@@ -349,10 +349,10 @@ impl Drop for Trail {
         let facts = &state.facts;
         let is_denied = facts.is_denied || matches!(state.status, Some(401 | 403));
         let event = if state.has_intents {
-            // What was refused later than the first decision.
+            // What was refused later than the first decision, by us: what the storage refused was nobody's decision here.
             Event {
-                decision: is_denied.then_some(Verdict::Deny),
-                policy: is_denied.then(|| facts.policy.clone()).flatten(),
+                decision: facts.is_denied.then_some(Verdict::Deny),
+                policy: facts.is_denied.then(|| facts.policy.clone()).flatten(),
                 ..outcome
             }
         } else {
