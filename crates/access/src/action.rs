@@ -212,6 +212,15 @@ impl Action {
         self.entry().map_or(Level::Service, |entry| entry.level)
     }
 
+    /// What shows of an old version what this shows of the newest one; itself, where there is no other.
+    pub(crate) fn of_version(self) -> Self {
+        match self {
+            Self::GET_OBJECT => Self::GET_OBJECT_VERSION,
+            Self::GET_OBJECT_ATTRIBUTES => Self::GET_OBJECT_VERSION_ATTRIBUTES,
+            other => other,
+        }
+    }
+
     pub(crate) fn kind(self) -> Kind {
         self.entry().map_or(Kind::Manage, |entry| entry.kind)
     }

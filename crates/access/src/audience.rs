@@ -21,6 +21,8 @@ struct Part {
     is_conditional: bool,
     /// What was left out looks at the place as well, so that it may hold at one place and not at another.
     is_entangled: bool,
+    /// What was left out looks at the action as well.
+    is_about_the_action: bool,
 }
 
 /// The policies that speak about reading.
@@ -34,6 +36,7 @@ pub(crate) struct Audience {
 
 /// What applies to one principal, one action and one place, if the circumstances are right.
 pub(crate) struct Applying<'a> {
+    action: EntityUid,
     permits: Vec<&'a Part>,
     forbids: Vec<&'a Part>,
 }
@@ -103,6 +106,7 @@ impl Audience {
             applying.collect::<Option<Vec<_>>>()
         };
         Some(Applying {
+            action: request.action()?.clone(),
             permits: of(Effect::Permit)?,
             forbids: of(Effect::Forbid)?,
         })
@@ -120,13 +124,15 @@ impl Applying<'_> {
         !self.permits.is_empty() && !self.always_forbid()
     }
 
-    /// Whether what this allows at one place is allowed at another in the same circumstances.
+    /// Whether what this allows at one place is allowed at another in the same circumstances, there perhaps by another action.
     pub(crate) fn allow_no_more_than(&self, there: &Self) -> bool {
+        let is_same_action = self.action == there.action;
         let same = |part: &Part, others: &[&Part]| {
             let is_there = others
                 .iter()
                 .any(|other| other.policy.id() == part.policy.id());
-            is_there && !part.is_entangled
+            let is_same = is_same_action || !part.is_about_the_action;
+            is_there && !part.is_entangled && is_same
         };
         let always = there.permits.iter().any(|part| !part.is_conditional);
         let permitted = always || self.permits.iter().all(|part| same(part, &there.permits));
@@ -143,6 +149,7 @@ fn split(policy: &Policy) -> Result<Option<Part>, String> {
             policy: policy.clone(),
             is_conditional: false,
             is_entangled: false,
+            is_about_the_action: false,
         }));
     };
     let mut members = Vec::new();
@@ -171,11 +178,16 @@ fn split(policy: &Policy) -> Result<Option<Part>, String> {
             policy: policy.clone(),
             is_conditional: false,
             is_entangled: false,
+            is_about_the_action: false,
         }));
     }
-    let is_entangled = left_out
-        .iter()
-        .any(|(_, member)| looks_at(member, "resource"));
+    let looks_also_at = |variable| {
+        left_out
+            .iter()
+            .any(|(_, member)| looks_at(member, variable))
+    };
+    let is_entangled = looks_also_at("resource");
+    let is_about_the_action = looks_also_at("action");
     *conditions = kept
         .into_iter()
         .map(|(kind, body)| json!({ "kind": kind, "body": body }))
@@ -186,6 +198,7 @@ fn split(policy: &Policy) -> Result<Option<Part>, String> {
         policy,
         is_conditional: true,
         is_entangled,
+        is_about_the_action,
     }))
 }
 

@@ -289,18 +289,20 @@ impl Engine {
     }
 
     /// Somebody who may ever read at one place and may not read at another in the same circumstances, if there is anybody. Where it cannot be told,
-    /// there is. The last two say whether `[[anonymous]]` opens each of the places to requests without a signature.
+    /// there is. What comes from an old version is read as the newest one at its destination. The booleans of the places say whether `[[anonymous]]`
+    /// opens them to requests without a signature, which never see old versions.
     pub fn gains(
         &self,
         (to, to_is_public): (Resource<'_>, bool),
         (from, from_is_public): (Resource<'_>, bool),
+        is_old_version: bool,
     ) -> Option<String> {
         let signed = self.identities.iter();
         let signed = signed.map(|(name, identity)| (name.as_str(), identity, true));
         let unsigned = (
             "anybody without a signature",
             &self.anonymous,
-            from_is_public,
+            from_is_public && !is_old_version,
         );
         let mut all = signed.chain(to_is_public.then_some(unsigned));
         let gains = |identity: &(Slices, Entity), is_let_in: bool| {
@@ -311,7 +313,8 @@ impl Engine {
             }
             !is_let_in
                 || !reading().all(|action| {
-                    matches!((at(to, action), at(from, action)), (Some(to), Some(from)) if to.allow_no_more_than(&from))
+                    let before = if is_old_version { action.of_version() } else { action };
+                    matches!((at(to, action), at(from, before)), (Some(to), Some(from)) if to.allow_no_more_than(&from))
                 })
         };
         let (name, ..) = all.find(|(_, identity, is_let_in)| gains(identity, *is_let_in))?;

@@ -217,7 +217,7 @@ fn gains(engine: &Engine, to: &str, from: &str) -> Option<String> {
         bucket: "data",
         key,
     };
-    engine.gains((object(to), false), (object(from), false))
+    engine.gains((object(to), false), (object(from), false), false)
 }
 
 #[test]
@@ -345,10 +345,46 @@ fn without_a_signature_nobody_gains_but_where_the_source_is_closed() {
         bucket: "data",
         key,
     };
-    let gains = |to, from| engine.gains((object("to"), to), (object("from"), from));
+    let gains = |to, from| engine.gains((object("to"), to), (object("from"), from), false);
     assert!(gains(true, false).is_some());
     assert_eq!(gains(true, true), None);
     assert_eq!(gains(false, false), None);
+}
+
+#[test]
+fn an_old_version_shows_to_who_may_read_old_versions_and_its_copy_to_who_may_read_the_newest() {
+    let object = |key| Resource::Object {
+        bucket: "data",
+        key,
+    };
+    let gains = |allow: &[&str], more: &str, is_old: bool| {
+        let engine = engine(
+            &[rule("app", "app", allow)],
+            &format!("permit (principal is Anonymous, action, resource); {more}"),
+        );
+        engine.gains((object("x"), false), (object("x"), false), is_old)
+    };
+    let newest: &[&str] = &["s3:GetObject", "s3:GetObjectAttributes", "decrypt"];
+    assert_eq!(gains(&["reader"], "", true), None);
+    assert_eq!(gains(newest, "", false), None);
+    assert_eq!(gains(newest, "", true).as_deref(), Some("app"));
+    let old = "Action::\"s3:GetObjectVersion\"";
+    for more in [
+        format!("forbid (principal, action == {old}, resource);"),
+        format!("forbid (principal, action == {old}, resource) unless {{ context.tls }};"),
+        // Whether this holds depends on what is done, and not on the circumstances alone.
+        format!(
+            "forbid (principal, action, resource) unless {{ context.tls && !(action == {old}) }};"
+        ),
+    ] {
+        assert_eq!(gains(&["reader"], &more, false), None, "{more}");
+        assert!(gains(&["reader"], &more, true).is_some(), "{more}");
+    }
+    // Without a signature, no old version is shown.
+    let engine = engine(&[], "permit (principal is Anonymous, action, resource);");
+    let gains = |is_old| engine.gains((object("x"), true), (object("x"), true), is_old);
+    assert_eq!(gains(false), None);
+    assert!(gains(true).is_some());
 }
 
 #[test]
@@ -650,8 +686,13 @@ proptest! {
     /// Where nobody gains, whoever reads the one place reads the other in the same circumstances.
     #[test]
     fn where_nobody_gains_whoever_reads_there_reads_here(
-        policies in prop::collection::vec((any::<bool>(), 0..4_usize, 0..5_usize, 0..8_usize), 1..6),
+        policies in prop::collection::vec((any::<bool>(), 0..4_usize, 0..4_usize, 0..5_usize, 0..8_usize), 1..6),
+        is_old in any::<bool>(),
     ) {
+        let all_actions = [
+            "[Action::\"decrypt\", Action::\"s3:GetObject\"]", "[Action::\"s3:GetObjectVersion\"]",
+            "[Action::\"decrypt\", Action::\"s3:GetObject\", Action::\"s3:GetObjectVersion\"]", "[Action::\"s3:GetObject\"]",
+        ];
         let principals = ["principal", "principal == Identity::\"app\"", "principal in Group::\"tenants\"", "principal is Identity"];
         let places = [
             "", "when { resource.key like \"from/*\" }", "when { resource.key like \"to/*\" }",
@@ -662,21 +703,24 @@ proptest! {
             "when { context.tls || resource.key like \"to/*\" }", "unless { context.tls || context has grant }",
             "when { context.tls && context has grant }",
         ];
-        let texts: Vec<_> = policies.iter().map(|(permits, who, place, circumstances)| {
+        let texts: Vec<_> = policies.iter().map(|(permits, who, actions, place, circumstances)| {
             let effect = if *permits { "permit" } else { "forbid" };
             let (who, place, when) = (principals[*who], places[*place], circumstances_of[*circumstances]);
-            let actions = "action in [Action::\"decrypt\", Action::\"s3:GetObject\"]";
-            format!("{effect} ({who}, {actions}, resource) {place} {when};\n")
+            let actions = all_actions[*actions];
+            format!("{effect} ({who}, action in {actions}, resource) {place} {when};\n")
         }).collect();
         let text = texts.concat();
         let engine = engine(&[], &text);
-        if gains(&engine, "to/x", "from/x").is_some() {
+        let object = |key| Resource::Object { bucket: "data", key };
+        if engine.gains((object("to/x"), false), (object("from/x"), false), is_old).is_some() {
             return Ok(());
         }
         for (who, tls) in [("app", false), ("app", true), ("ops", false), ("ops", true)] {
             let circumstances = Circumstances { tls, ..circumstances() };
-            let reads = |place| ask_in(&engine, who, Action::DECRYPT, place, &circumstances).is_allowed();
-            prop_assert!(!reads("data/to/x") || reads("data/from/x"), "{who} {tls}: {text}");
+            let reads = |place, by| [Action::DECRYPT, by].into_iter().all(|action| ask_in(&engine, who, action, place, &circumstances).is_allowed());
+            let before = if is_old { Action::GET_OBJECT_VERSION } else { Action::GET_OBJECT };
+            let reads_before = reads("data/from/x", before);
+            prop_assert!(!reads("data/to/x", Action::GET_OBJECT) || reads_before, "{who} {tls} {is_old}: {text}");
         }
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Needs {
 pub(super) struct Source {
     pub(super) bucket: String,
     pub(super) key: String,
+    /// Whether a version is named, which need not be what the name alone shows.
+    pub(super) is_version: bool,
     /// What reading it takes, beside `decrypt`.
     pub(super) read: Action,
     /// Whether it is copied whole and its answer can keep silent about it, so that `copy` is enough.
@@ -149,6 +151,7 @@ fn source(operation: &Operation, headers: &HeaderMap) -> Option<Source> {
     Some(Source {
         bucket: source.bucket.as_str().to_owned(),
         key: source.key.as_str().to_owned(),
+        is_version: source.version_id.is_some(),
         read: if source.version_id.is_some() {
             Action::GET_OBJECT_VERSION
         } else {

@@ -66,6 +66,15 @@ struct Place<'a> {
     key: Option<&'a str>,
 }
 
+impl Source {
+    fn place(&self) -> Place<'_> {
+        Place {
+            bucket: Some(&self.bucket),
+            key: Some(&self.key),
+        }
+    }
+}
+
 impl<'a> Place<'a> {
     fn resource(self) -> Resource<'a> {
         match (self.bucket, self.key) {
@@ -352,10 +361,7 @@ impl Asker {
     }
 
     fn copies_tags(&self, source: &Source, destination: Place<'_>) -> bool {
-        let place = Place {
-            bucket: Some(&source.bucket),
-            key: Some(&source.key),
-        };
+        let place = source.place();
         self.decide(Action::GET_OBJECT_TAGGING, place).is_allowed()
             && self
                 .decide(Action::PUT_OBJECT_TAGGING, destination)
@@ -376,12 +382,13 @@ impl Asker {
     /// may not be made.
     fn require_no_gain(
         &self,
-        source: Place<'_>,
+        source: &Source,
         destination: Place<'_>,
         audience: &impl Audience,
     ) -> Result<(), String> {
-        // Of an object that is made anew in its own place, nothing changes.
-        if (source.bucket, source.key) == (destination.bucket, destination.key) {
+        let from = source.place();
+        // Of an object that is made anew in its own place, nothing changes; an old version would become the newest one.
+        if (from.bucket, from.key) == (destination.bucket, destination.key) && !source.is_version {
             return Ok(());
         }
         // By itself or by its grant: whoever has one copies nothing unseen.
@@ -392,7 +399,8 @@ impl Asker {
         let to = destination.resource();
         if let Some(name) = engine.gains(
             (to, is_public(destination)),
-            (source.resource(), is_public(source)),
+            (from.resource(), is_public(from)),
+            source.is_version,
         ) {
             return Err(format!(
                 "{name} may read the destination of the copy, and not its source in the same circumstances"
@@ -427,10 +435,7 @@ impl Asker {
         destination: Place<'_>,
         audience: &impl Audience,
     ) -> Result<(Vec<Arc<str>>, bool), Refusal> {
-        let place = Place {
-            bucket: Some(&source.bucket),
-            key: Some(&source.key),
-        };
+        let place = source.place();
         let reads = self.require(source.read, place).and_then(|mut policies| {
             policies.extend(self.require(Action::DECRYPT, place)?);
             Ok(policies)
@@ -443,7 +448,7 @@ impl Asker {
         if !source.may_stay_unseen || !copies.is_allowed() {
             return Err(error);
         }
-        match self.require_no_gain(place, destination, audience) {
+        match self.require_no_gain(source, destination, audience) {
             Ok(()) => Ok((copies.policies().to_vec(), true)),
             Err(why) => Err(Refusal {
                 error: error.error.with_detail(why),
@@ -465,7 +470,7 @@ impl Asker {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use sealgate_access::{Principals, Rule};
+    use sealgate_access::{PolicyFile, Principals, Rule};
     use time::OffsetDateTime;
 
     use super::*;
@@ -486,9 +491,14 @@ mod tests {
             .collect();
         let mut principals = Principals::default();
         principals.add("app", []);
+        let anonymous = PolicyFile {
+            name: "anonymous".to_owned(),
+            text: "permit (principal is Anonymous, action, resource);".to_owned(),
+        };
+        let engine = Engine::compile(&principals, &rules, &[anonymous]).unwrap();
         Rights {
             asker: Some(Asker {
-                engine: Some(Arc::new(Engine::compile(&principals, &rules, &[]).unwrap())),
+                engine: Some(Arc::new(engine)),
                 granted: None,
                 identity: Some("app".into()),
                 circumstances: Circumstances {
@@ -513,25 +523,68 @@ mod tests {
         operation: &Operation,
         headers: &[(&'static str, &'static str)],
     ) -> Result<(), S3Error> {
+        authorize_before(rights, operation, headers, &Said::default())
+    }
+
+    fn authorize_before(
+        rights: &mut Rights,
+        operation: &Operation,
+        headers: &[(&'static str, &'static str)],
+        audience: &Said,
+    ) -> Result<(), S3Error> {
         let path = ObjectPath::parse(None, &[], "/mine/k").unwrap();
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.insert(*name, HeaderValue::from_static(value));
         }
         let query = QueryString::default();
-        rights.authorize(operation, &path, &query, &map, &Nobody)
+        rights.authorize(operation, &path, &query, &map, audience)
     }
 
-    /// Where there is neither `[[anonymous]]` nor `[grants]`.
-    struct Nobody;
+    /// What `[[anonymous]]` and `[grants]` say.
+    #[derive(Default)]
+    struct Said {
+        is_public: bool,
+        may_ask: bool,
+    }
 
-    impl Audience for Nobody {
+    impl Audience for Said {
         fn is_public(&self, _: &str, _: &str) -> bool {
-            false
+            self.is_public
         }
 
         fn requesters(&self) -> Vec<String> {
-            Vec::new()
+            let names = ["app".to_owned()].into_iter();
+            names.filter(|_| self.may_ask).collect()
+        }
+    }
+
+    #[test]
+    fn an_old_version_is_copied_unseen_to_no_place_that_shows_it_as_the_newest_one() {
+        let newest_only: &[&str] = &["copy", "s3:GetObject", "decrypt", "s3:PutObject", "encrypt"];
+        let copy = |allow: &[&str], source: &'static str, said: &Said| {
+            let headers = [("x-amz-copy-source", source)];
+            let mut rights = rights(&[(allow, &[])]);
+            authorize_before(&mut rights, &Operation::CopyObject, &headers, said).is_ok()
+        };
+        let nothing = Said::default();
+        let public = Said {
+            is_public: true,
+            ..Said::default()
+        };
+        let may_ask = Said {
+            may_ask: true,
+            ..Said::default()
+        };
+        for old in ["/mine/k?versionId=old", "/yours/k?versionId=old"] {
+            assert!(copy(&["operator"], old, &nothing), "{old}");
+            assert!(!copy(&["operator"], old, &public), "{old}");
+            assert!(!copy(&["operator"], old, &may_ask), "{old}");
+            assert!(!copy(newest_only, old, &nothing), "{old}");
+            assert!(copy(&["reader", "writer"], old, &public), "{old}");
+        }
+        for said in [&nothing, &public, &may_ask] {
+            assert!(copy(&["operator"], "/mine/k", said));
         }
     }
 
