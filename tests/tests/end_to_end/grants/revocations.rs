@@ -1,5 +1,6 @@
 //! The list of revocations: what was signed is never signed away, and a list that nobody renews is told before grants fail.
 
+use sealgate_access::grant::{RevocationList, SignedRevocationList};
 use sealgate_tests::admin::{AdminEndpoint, check};
 
 use super::*;
@@ -141,6 +142,57 @@ async fn a_list_that_nobody_renews_is_told_before_and_after_grants_fail() -> Res
         desk.run("revoke", &[&id, "--valid-for", "1s", "--key", &revoker])?;
         tokio::time::sleep(Duration::from_secs(2)).await;
         ensure!(status()? == "revoked");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_goes_on_from_what_the_old_one_signed_last_and_not_from_what_the_storage_shows()
+-> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let more = configuration(directory.path(), "")?;
+    with_rig_of(&more, LIMIT, async |rig: &mut Rig| {
+        rig.clients(BUCKET).await?;
+        let desk = Desk {
+            gateway: &rig.gateway,
+            directory: directory.path().to_owned(),
+        };
+        // Alice's key is none of those that the configuration names: the key that was replaced.
+        let (old, new) = (desk.key(ALICE)?, desk.key(REVOKER)?);
+        let list = |number: u64, revoked: &str, key: &str| -> Result<String> {
+            let key = PrivateKey::parse(&std::fs::read_to_string(key)?)?;
+            let list = RevocationList {
+                version: RevocationList::VERSION,
+                deployment: "rig".to_owned(),
+                number,
+                issued: 1_700_000_000,
+                next_update: 1_700_000_600,
+                revoked: [revoked.to_owned()].into(),
+            };
+            Ok(SignedRevocationList::sign(&list, &key)?.to_text()?)
+        };
+        let other = STRANGE_ID.replace('A', "B");
+        let memory = desk.file("old.key.revocations");
+        std::fs::write(&memory, list(7, STRANGE_ID, &old)?)?;
+        let storage = rig.minio.endpoint.s3()?;
+        let state = state_bucket(&storage).await?;
+        let shown = list((1 << 56) - 1, &other, &old)?;
+        put(&storage, &state, "grants/revocations", shown.as_bytes()).await?;
+
+        let sign = ["--replace", "--key", &new];
+        desk.refused("revoke", &sign, "name it with --memory")?;
+        desk.refused(
+            "revoke",
+            &["--renew", "--key", &new],
+            "name it with --memory",
+        )?;
+        let signed = desk.run("revoke", &[&sign[..], &["--memory", &memory]].concat())?;
+        ensure!(signed.get("number") == Some(&json!(8)), "{signed}");
+        ensure!(
+            signed.get("revoked") == Some(&json!([STRANGE_ID, other])),
+            "{signed}"
+        );
         Ok(())
     })
     .await

@@ -30,10 +30,15 @@ const ATTEMPTS: usize = 10;
 ///
 /// Beside the key, in FILE.revocations, it keeps the list that it signed last, and writes it down before anybody else sees it.
 /// So a storage that brings back an old list, or loses it, does not make this command sign it. That holds only for what was
-/// signed with the same memory: revoke on the machine that renews, or with the same --memory.
+/// signed with the same memory: revoke on the machine that renews, or with the same --memory. A new key goes on from the memory
+/// of the old one (--memory OLD.key.revocations, or a copy of it beside the new key).
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  sealgate grant revoke --first --key revoker.key     # once, before the first grant\n  sealgate grant revoke --renew --key revoker.key     # every 2 minutes\n  sealgate grant revoke ID --key revoker.key\n\nWith a key of OpenSSH that has a passphrase, or is in an agent:\n  sealgate grant revoke ID --prepare list.json --memory lists\n  ssh-keygen -Y sign -n sealgate-revocations -f ~/.ssh/id_ed25519 list.json\n  sealgate grant revoke --signed list.json --signature list.json.sig --memory lists"
+)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command"
 )]
 pub(super) struct RevokeArguments {
     /// The grants
@@ -48,10 +53,15 @@ pub(super) struct RevokeArguments {
     #[arg(long)]
     first: bool,
 
-    /// Go on from a list that no key of the configuration has signed, because its key was replaced: what it revokes stays
-    /// revoked
+    /// Go on from a memory whose list no key of the configuration has signed, because its key was replaced: what it revokes
+    /// stays revoked, and so does what the list in the storage revokes, whoever has made it
     #[arg(long, conflicts_with_all = ["first", "signed"])]
     replace: bool,
+
+    /// Go on from what lies in the storage alone, because what was signed last is known nowhere else. Whoever runs the storage
+    /// chooses which list of before that is
+    #[arg(long, conflicts_with_all = ["first", "signed"])]
+    forget: bool,
 
     /// Where the list is remembered that was signed last; beside the key by default, and nowhere with --prepare and --signed
     #[arg(long, value_name = "FILE")]
@@ -168,6 +178,7 @@ async fn revoke(arguments: &RevokeArguments) -> anyhow::Result<()> {
     let (signer, by) = signer(arguments, &office)?;
     let beside_the_key = arguments.key.as_deref().map(memory_of);
     let memory = arguments.memory.clone().or(beside_the_key);
+    arguments.require_memory(memory.as_deref())?;
     let written = {
         // Two who write at once: the second one waits, and goes on from what the first one wrote and remembers.
         let of_memory = memory.as_deref().map(keys::lock).transpose()?;
@@ -267,16 +278,20 @@ async fn write(
     let verified = |signed: &SignedRevocationList, where_: &str| {
         let (deployment, revokers) = (&office.config.deployment, &office.grants.revokers);
         match signed.verify(deployment, revokers) {
-            // Nobody knows who made it: it can only revoke more.
-            Err(error) if arguments.replace => signed.unverified(deployment).map_err(|_| error),
-            outcome => outcome,
+            Err(error) if arguments.replace => signed
+                .unverified(deployment)
+                .map(Known::Unverified)
+                .map_err(|_| error),
+            outcome => outcome.map(Known::Verified),
         }
         .with_context(|| format!("{where_} (if the key that signed it was replaced in the configuration, add --replace)"))
     };
     let mut remembered = match memory {
         Some(memory) => read_file(memory)?
             .map(|signed| verified(&signed, &memory.display().to_string()))
-            .transpose()?,
+            .transpose()?
+            // It is of this machine, whichever key has signed it.
+            .map(|(Known::Verified(list) | Known::Unverified(list))| list),
         None => None,
     };
     let before = remembered.clone();
@@ -297,6 +312,11 @@ async fn write(
             }
             found => found?,
         };
+        let (found, others) = match found {
+            Some(Known::Verified(list)) => (Some(list), BTreeSet::new()),
+            Some(Known::Unverified(list)) => (None, list.revoked),
+            None => (None, BTreeSet::new()),
+        };
         if let Signer::Elsewhere { list, .. } = signer {
             let is_next = [found.as_ref(), before.as_ref()]
                 .into_iter()
@@ -310,6 +330,7 @@ async fn write(
         let next = next(
             office.config.deployment.clone(),
             (found.as_ref(), remembered.as_ref()),
+            &others,
             arguments,
             valid_for,
         )?;
@@ -394,6 +415,7 @@ async fn read(
 fn next(
     deployment: String,
     (found, remembered): (Option<&RevocationList>, Option<&RevocationList>),
+    others: &BTreeSet<String>,
     arguments: &RevokeArguments,
     valid_for: Duration,
 ) -> anyhow::Result<RevocationList> {
@@ -403,7 +425,10 @@ fn next(
         newest.is_none_or(|number| number < LAST_NUMBER),
         "the list that lies there has a number after which none could follow: remove it, and add --first"
     );
-    match (newest, arguments.first || arguments.signed.is_some()) {
+    // Of a list that nobody is known to have signed, the number is not gone on from: it could be the last one there is.
+    let begins =
+        arguments.first || arguments.signed.is_some() || arguments.forget && !others.is_empty();
+    match (newest, begins) {
         (None, false) => bail!(
             "there is no list of revocations. Before the first grant, add --first. If there was one, whoever runs the storage has lost or hidden it: bring it back, or everything that was revoked counts again"
         ),
@@ -426,7 +451,7 @@ fn next(
         .flatten()
         .flat_map(|list| list.revoked.iter().cloned())
         .collect();
-    revoked.extend(arguments.ids.iter().cloned());
+    revoked.extend(arguments.ids.iter().chain(others).cloned());
     let issued = now();
     Ok(RevocationList {
         version: RevocationList::VERSION,
@@ -436,6 +461,40 @@ fn next(
         next_update: issued.saturating_add(valid_for.as_secs()),
         revoked,
     })
+}
+
+impl RevokeArguments {
+    /// Requires that what was signed last is known on this machine, or that somebody has decided to do without it: the storage is not to choose what
+    /// a new key goes on from.
+    fn require_memory(&self, memory: Option<&Path>) -> anyhow::Result<()> {
+        if self.first || self.forget || self.signed.is_some() {
+            return Ok(());
+        }
+        let Some(memory) = memory else {
+            ensure!(
+                !self.replace,
+                "what the old key signed last is to be gone on from: name its memory with --memory OLD.key.revocations, or take what the storage shows with --forget"
+            );
+            return Ok(());
+        };
+        let is_there = memory
+            .try_exists()
+            .with_context(|| memory.display().to_string())?;
+        ensure!(
+            is_there,
+            "{} does not exist, so what was signed last is not known here. Before the first grant, add --first. If this key replaces another one, or somebody else signs as well, copy that one's memory to this place, or name it with --memory OLD.key.revocations. If it is lost, --forget goes on from what the storage shows, which may be an old list",
+            memory.display()
+        );
+        Ok(())
+    }
+}
+
+/// A list that was read.
+enum Known {
+    /// A key of the configuration has signed it.
+    Verified(RevocationList),
+    /// Nobody knows who made it.
+    Unverified(RevocationList),
 }
 
 /// Where the list is remembered that a key signed last.
