@@ -184,10 +184,17 @@ impl Live {
         }
     }
 
-    /// These names, and those of the roles that whoever has one of them may assume. A role can assume none.
+    /// These names, in whatever letter case, and those of the roles that whoever has one of them may assume. A role can assume none.
     pub(super) fn with_roles(&self, names: BTreeSet<String>) -> BTreeSet<String> {
         let roles = self.roles.values();
-        let assumed = roles.filter(|role| names.iter().any(|name| self.trusts(role, name)));
+        let is_assumed = |role: &RoleConfig, name: &String| {
+            let mut identities = role.identities.iter();
+            self.trusts(role, name)
+                || identities.any(|identity| {
+                    identity.eq_ignore_ascii_case(name) && self.is_identity(identity)
+                })
+        };
+        let assumed = roles.filter(|role| names.iter().any(|name| is_assumed(role, name)));
         let assumed: Vec<_> = assumed.map(|role| role.name.clone()).collect();
         names.into_iter().chain(assumed).collect()
     }
