@@ -14,6 +14,7 @@ pub mod preflight;
 mod pusher;
 pub mod receiver;
 mod trail;
+mod window;
 mod wire;
 
 use std::{
@@ -21,7 +22,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -34,14 +35,11 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 pub use self::trail::{DECRYPT, Decided, ENCRYPT, Trail};
-use self::{delivery::Delivery, pusher::Pusher};
+use self::{delivery::Delivery, pusher::Pusher, window::Window};
 use crate::{
     config::{AuditConfig, OnFailure},
     error::S3Error,
 };
-
-/// Records a second of what nobody signed and was refused: nobody can fill the log from outside. More are counted, and the count is recorded.
-const REFUSALS_A_SECOND: u64 = 100;
 
 /// For the receiver to get the last records when the gateway ends. What it does not get waits for the next start.
 const LAST_PUSH: Duration = Duration::from_secs(3);
@@ -62,7 +60,9 @@ pub struct Audit {
     has_receiver: bool,
     /// Requests that were refused because they could not be recorded.
     refused: AtomicU64,
-    refusals: Mutex<(u64, u64)>,
+    /// Each has its own, so that wrong signatures cannot drop what is known of who comes too late.
+    of_strangers: Window,
+    of_turned_away: Window,
     /// What sends to the receiver.
     pusher: Mutex<Option<JoinHandle<()>>>,
 }
@@ -72,8 +72,10 @@ pub struct Audit {
 enum Standing {
     /// Its decisions are recorded.
     Decided,
-    /// Nothing was decided, and it is known who asked.
+    /// Nothing was decided, and it is known who asked, within their bounds.
     Known,
+    /// It is known who asked, and they were turned away before their bounds were looked at: their session is over, or was taken back.
+    TurnedAway,
     /// Nobody is known.
     Stranger,
 }
@@ -119,7 +121,8 @@ impl Audit {
             delivery: Arc::default(),
             has_receiver: config.receiver.is_some(),
             refused: AtomicU64::new(0),
-            refusals: Mutex::new((0, 0)),
+            of_strangers: Window::default(),
+            of_turned_away: Window::default(),
             pusher: Mutex::new(None),
         }))
     }
@@ -277,27 +280,14 @@ impl Audit {
         let is_admitted = match standing {
             Standing::Decided => true,
             Standing::Known => self.held().is_none(),
-            Standing::Stranger => self.held().is_none() && self.admits_refusal(),
+            Standing::Stranger => self.held().is_none() && self.of_strangers.admits(),
+            Standing::TurnedAway => self.held().is_none() && self.of_turned_away.admits(),
         };
         if is_admitted {
             self.log.submit(event);
         } else {
             self.log.lose(1);
         }
-    }
-
-    /// Whether this second has room for another record of a request that nobody signed.
-    fn admits_refusal(&self) -> bool {
-        let second = SystemTime::UNIX_EPOCH
-            .elapsed()
-            .unwrap_or(Duration::ZERO)
-            .as_secs();
-        let mut window = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        if window.0 != second {
-            *window = (second, 0);
-        }
-        window.1 += 1;
-        window.1 <= REFUSALS_A_SECOND
     }
 }
 

@@ -65,6 +65,7 @@ struct State {
     facts: Facts,
     recorded: Vec<(Option<&'static str>, String, String)>,
     has_intents: bool,
+    is_admitted: bool,
     key_ids: Vec<WorkingKeyId>,
     status: Option<u16>,
     error: Option<String>,
@@ -148,6 +149,11 @@ impl Trail {
     /// Who asks, by a name alone.
     pub fn name(&self, identity: &Arc<str>) {
         self.state().facts.identity = Some(Arc::clone(identity));
+    }
+
+    /// Whoever asks may, within their bounds.
+    pub fn admit(&self) {
+        self.state().is_admitted = true;
     }
 
     /// What for. Texts are as long as S3 lets them be.
@@ -376,7 +382,8 @@ impl Drop for Trail {
         };
         let standing = match (state.has_intents, &state.facts.identity) {
             (true, _) => Standing::Decided,
-            (false, Some(_)) => Standing::Known,
+            (false, Some(_)) if state.is_admitted => Standing::Known,
+            (false, Some(_)) => Standing::TurnedAway,
             (false, None) => Standing::Stranger,
         };
         audit.submit(event, standing);

@@ -68,7 +68,7 @@ impl Gateway {
         let place = live.places.signed()?;
         place.inherit(&place_of_nobody);
         drop(place_of_nobody);
-        let identity = self.admit_identity(&live, &caller, &place)?;
+        let identity = self.admit_identity(&live, &caller, &place, &trail)?;
         let pace = Pace::new(address.into_iter().chain(identity));
         let policy = Policy::parse(form.fields.get("policy").unwrap_or_default())?;
         policy.check(&form.fields, bucket.as_str(), OffsetDateTime::now_utc())?;

@@ -304,7 +304,7 @@ impl Gateway {
             trail.identify(&caller);
             self.admit(&live, &caller, &connection, trail).await?
         };
-        let identity = self.admit_identity(&live, &caller, &place)?;
+        let identity = self.admit_identity(&live, &caller, &place, trail)?;
         let pace = Pace::new(address.into_iter().chain(identity));
         let body = watched(paced(body, &pace), granted.as_ref());
         let path = route::locate(

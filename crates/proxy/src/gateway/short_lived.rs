@@ -149,7 +149,7 @@ impl Gateway {
                     "Credentials of a grant get no others: what they may do is what was approved.",
                 ));
             }
-            self.admit_identity(live, &caller, &place)?;
+            self.admit_identity(live, &caller, &place, trail)?;
             self.answer_caller(live, &caller, &action, trail).await?
         };
         drop(place);

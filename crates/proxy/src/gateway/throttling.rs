@@ -7,6 +7,7 @@ use http::{HeaderValue, header::RETRY_AFTER};
 use http_body_util::BodyExt as _;
 
 use super::{Gateway, Place, live::Live};
+use crate::audit::Trail;
 use crate::auth::{Authenticated, Caller};
 use crate::body::ClientBody;
 use crate::error::S3Error;
@@ -23,20 +24,22 @@ impl Gateway {
         Ok(live.addresses.share(address))
     }
 
-    /// The share of the identity that makes a request, of which the request takes its part.
+    /// The share of the identity that makes a request, of which the request takes its part: from here on, what is recorded of it is bounded by that.
     pub(super) fn admit_identity(
         &self,
         live: &Live,
         caller: &Authenticated<Caller>,
         place: &Place,
+        trail: &Trail,
     ) -> Result<Option<Arc<Share>>, S3Error> {
         // Nobody is no identity, whatever one is called.
         let share = live.share(&caller.identity);
-        let Some(share) = share.filter(|_| !caller.is_anonymous) else {
-            return Ok(None);
-        };
-        place.hold(self.within(share.begin(), "identity")?);
-        Ok(Some(Arc::clone(share)))
+        let share = share.filter(|_| !caller.is_anonymous);
+        if let Some(share) = share {
+            place.hold(self.within(share.begin(), "identity")?);
+        }
+        trail.admit();
+        Ok(share.map(Arc::clone))
     }
 
     /// Counts what is too much, and makes it the answer.
