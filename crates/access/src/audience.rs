@@ -6,7 +6,7 @@
 //!
 //! A permission that asks for a grant is left out: whoever may ask for one is for others to look at.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use cedar_policy::{
     ActionConstraint, Authorizer, Effect, Entities, EntityUid, Policy, PolicyId, PolicySet,
@@ -32,6 +32,8 @@ pub(crate) struct Audience {
     of_all: Vec<PolicyId>,
     /// Those about one principal or group.
     of_one: HashMap<EntityUid, Vec<PolicyId>>,
+    /// A condition looks at the principal, so that no two are alike.
+    tells_principals_apart: bool,
 }
 
 /// What applies to one principal, one action and one place, if the circumstances are right.
@@ -52,6 +54,7 @@ impl Audience {
             parts: HashMap::new(),
             of_all: Vec::new(),
             of_one: HashMap::new(),
+            tells_principals_apart: false,
         };
         for policy in policies.policies() {
             let concerned = match policy.action_constraint() {
@@ -78,9 +81,22 @@ impl Audience {
                     of_entity.push(policy.id().clone());
                 }
             }
+            let document = part.policy.to_json().map_err(|error| error.to_string())?;
+            let conditions = document.get("conditions").unwrap_or(&Value::Null);
+            audience.tells_principals_apart |= looks_at(conditions, "principal");
             audience.parts.insert(policy.id().clone(), part);
         }
         Ok(audience)
+    }
+
+    /// What policies know a principal by, of these entities: the same applies to two principals who are known by the same.
+    pub(crate) fn known_by<'a>(
+        &self,
+        who: impl Iterator<Item = &'a EntityUid>,
+    ) -> BTreeSet<EntityUid> {
+        let is_known =
+            |entity: &&EntityUid| self.tells_principals_apart || self.of_one.contains_key(*entity);
+        who.filter(is_known).cloned().collect()
     }
 
     /// What applies to a request of somebody who is these entities: the principal and its groups. None where it cannot be told.

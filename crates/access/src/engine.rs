@@ -80,6 +80,8 @@ pub struct Engine {
     /// By index.
     actions: Vec<EntityUid>,
     identities: HashMap<String, (Slices, Entity)>,
+    /// Of all identities to whom the same policies about reading apply, one.
+    readers: Vec<String>,
     anonymous: (Slices, Entity),
     remembered: Remembered,
     warnings: Vec<String>,
@@ -191,6 +193,15 @@ impl Engine {
             .collect();
         let audience =
             Audience::of(&sources.policies, &reading).map_err(|error| internal(&error))?;
+        let mut known = HashSet::new();
+        let mut readers = Vec::new();
+        for (name, _) in &principals.0 {
+            if let Some((slices, _)) = identities.get(name)
+                && known.insert(audience.known_by(slices.entities()))
+            {
+                readers.push(name.clone());
+            }
+        }
         Ok(Self {
             authorizer: Authorizer::new(),
             policies: sources.policies,
@@ -199,6 +210,7 @@ impl Engine {
             actions,
             types,
             identities,
+            readers,
             anonymous,
             remembered: Remembered::new(),
             warnings,
@@ -297,8 +309,10 @@ impl Engine {
         (from, from_is_public): (Resource<'_>, bool),
         is_old_version: bool,
     ) -> Option<String> {
-        let signed = self.identities.iter();
-        let signed = signed.map(|(name, identity)| (name.as_str(), identity, true));
+        let readers = self.readers.iter();
+        let signed = readers
+            .filter_map(|name| self.identities.get_key_value(name))
+            .map(|(name, identity)| (name.as_str(), identity, true));
         let unsigned = (
             "anybody without a signature",
             &self.anonymous,
