@@ -300,3 +300,49 @@ fn unrecorded(cause: &str) -> S3Error {
     )
     .with_detail(format!("the decision can't be recorded: {cause}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::config::Secret;
+
+    #[test]
+    fn who_is_turned_away_fills_no_log_and_takes_no_strangers_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = SigningKey::generate("example.com/one", Purpose::Log).unwrap();
+        let audit = Audit::open(&AuditConfig {
+            directory: directory.path().to_owned(),
+            key: Secret::new(key.to_text().as_str()),
+            name_key: None,
+            on_failure: OnFailure::Deny,
+            segment_size: 1 << 20,
+            checkpoint_interval: Duration::from_secs(1),
+            receiver: None,
+            commands: None,
+        })
+        .unwrap();
+        let lost_of = |count: usize, identity: Option<&str>, is_admitted: bool| {
+            let before = audit.lost();
+            for _ in 0..count {
+                let source = Ipv4Addr::LOCALHOST.into();
+                let trail = Trail::new(Some(Arc::clone(&audit)), "request", source);
+                if let Some(identity) = identity {
+                    trail.name(&identity.into());
+                }
+                if is_admitted {
+                    trail.admit();
+                }
+            }
+            audit.lost() - before
+        };
+        assert_eq!(lost_of(400, Some("oscar"), true), 0);
+        // Another second may have begun meanwhile.
+        let lost = lost_of(400, Some("oscar"), false);
+        assert!((200..=300).contains(&lost), "{lost}");
+        assert_eq!(lost_of(50, None, false), 0);
+        let lost = lost_of(400, None, false);
+        assert!((200..=350).contains(&lost), "{lost}");
+    }
+}
