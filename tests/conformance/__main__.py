@@ -56,7 +56,8 @@ def main():
         results.append({"name": name, "failure": failure, "seconds": seconds})
         print(f"{'ok  ' if failure is None else 'FAIL'} {name}{'' if failure is None else ': ' + failure}", flush=True)
     with open(options.report, "w", encoding="utf-8") as file:
-        json.dump({"results": results, "missing": target.missing, "mended": target.mended}, file)
+        report = {"missing": target.missing, "mended": target.mended, "unsteady": target.unsteady}
+        json.dump({"results": results, **report}, file)
     failed = sum(result["failure"] is not None for result in results)
     print(f"{len(results)} cases, {failed} failed")
     return 0 if results else 1

@@ -53,9 +53,11 @@ class Target:
         self.sealed = sealed
         self.client = self.connect()
         self.bucket = self.new_bucket()
-        # Cases that the storage itself is known not to pass, with the reason, and those that pass through the gateway all the same.
+        # Cases that the storage itself is known not to pass, with the reason, those that pass through the gateway all the same, and those
+        # that pass by chance.
         self.missing = _expand(differences.MISSING[store])
         self.mended = [*_expand(dict.fromkeys(differences.MENDED[store]))]
+        self.unsteady = differences.UNSTEADY[store]
 
     def connect(self, **settings):
         """A client without retries, so that every answer is seen."""

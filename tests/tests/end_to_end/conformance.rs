@@ -23,6 +23,8 @@ struct Report {
     missing: BTreeMap<String, String>,
     /// Those of them that pass through the gateway, which makes up for the storage.
     mended: Vec<String>,
+    /// Those of them that the storage passes by chance.
+    unsteady: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,16 +80,18 @@ fn compare(storage: &Endpoint, store: &str, directory: &Path) -> Result<()> {
     let passing: Vec<_> = bare
         .missing
         .keys()
-        .filter(|name| !known.contains_key(name.as_str()))
+        .filter(|name| !known.contains_key(name.as_str()) && !bare.unsteady.contains(name))
         .collect();
     let failing = through.failures();
     let unmended: Vec<_> = bare
         .missing
         .keys()
-        .filter(|name| !failing.contains_key(name.as_str()) && !bare.mended.contains(name))
+        .filter(|name| !failing.contains_key(name.as_str()))
+        .filter(|name| !bare.mended.contains(name) && !bare.unsteady.contains(name))
         .collect();
     let defects: Vec<_> = failing
         .into_iter()
+        .filter(|(name, _)| !bare.unsteady.iter().any(|unsteady| unsteady == name))
         .filter(|(name, _)| {
             !known.contains_key(name) || bare.mended.iter().any(|mended| mended == name)
         })

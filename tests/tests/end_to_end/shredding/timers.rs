@@ -227,10 +227,15 @@ async fn a_key_that_somebody_has_disabled_meanwhile_is_left_to_a_person() -> Res
             "{said}"
         );
         ensure!(state_of(&kms, &alice).await? == KeyState::PendingDeletion);
+        kms.enable_key().key_id(&second).send().await?;
         for _ in 0..2 {
             a_timer_stops(rig, &gateway)?;
-            ensure!(state_of(&kms, &second).await? == KeyState::Disabled);
+            ensure!(state_of(&kms, &second).await? == KeyState::Enabled);
         }
+        // Whoever was shown a key that can be used has not confirmed a disabled one.
+        let (done, _, said) = shred(rig, &gateway, &arguments)?;
+        ensure!(!done && said.contains("found out only now"), "{said}");
+        kms.disable_key().key_id(&second).send().await?;
         // A person is shown it, and may have it destroyed all the same.
         let (done, _, said) = shred(rig, &gateway, &arguments)?;
         ensure!(!done && said.contains("it is disabled"), "{said}");

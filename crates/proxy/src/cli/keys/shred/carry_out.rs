@@ -24,7 +24,7 @@ use sealgate_envelope::secret_file::overwrite_again;
 
 use super::super::command;
 use super::certificate::{Certificate, GatewaysFlushed, Shown};
-use super::destroy::{self, FileStep};
+use super::destroy::{self, FileStep, Readiness};
 use super::document;
 use super::exclusivity::Refusal;
 use super::known::{self, RecoveryFile};
@@ -135,6 +135,7 @@ impl Work<'_> {
             let gateway = self.gateway(order).await?;
             let refusals = others::look_at_others(&gateway, self.config, order, self.pace).await?;
             if !refusals.is_empty() {
+                self.note(order, &refusals)?;
                 return Ok(refusals);
             }
         }
@@ -220,20 +221,23 @@ impl Work<'_> {
         let gateway = Gateway::reader(self.config.clone(), services).await?;
         let file = recovery.as_ref().map(RecoveryFile::of).transpose()?;
         let looked = look::look(&gateway, self.config, order, file.as_ref(), self.pace).await?;
-        // Whatever spoke against it may be gone tomorrow, and somebody's will is behind it: a key was disabled, or is needed.
-        if let (false, Some(refusal)) = (looked.is_away, looked.refusals.first()) {
-            order.mark(format!(
-                "something spoke against it at {}: {}",
-                Moment::now(),
-                refusal.cause
-            ));
-            self.save(order)?;
-        }
+        self.note(order, &looked.refusals)?;
         Ok(if looked.refusals.is_empty() {
             Ok(looked.plan)
         } else {
             Err(looked.refusals)
         })
+    }
+
+    /// Writes down that something speaks against the order: it may be gone tomorrow, and somebody's will is behind it, who has disabled
+    /// a key, or needs it.
+    fn note(&self, order: &mut Order, refusals: &[Refusal]) -> anyhow::Result<()> {
+        if let Some(refusal) = refusals.iter().find(|refusal| !refusal.is_passing) {
+            let (now, cause) = (Moment::now(), &refusal.cause);
+            order.mark(format!("something spoke against it at {now}: {cause}"));
+            self.save(order)?;
+        }
+        Ok(())
     }
 
     /// With fresh clients of the key services, as a gateway that starts now has them.
@@ -288,13 +292,25 @@ impl Work<'_> {
         let service = self.config.key_service_place(name);
         let service = service.and_then(|at| gateway.key_services.get(at));
         let service: &dyn KeyService = service.context("no such key service")?.as_ref();
-        destroy::require_same(service, &key.chosen, self.confirm.is_some())
-            .await
-            .with_context(|| {
-                format!(
-                    "nothing was asked of the key of key service {name} in this run; run this again"
-                )
-            })?;
+        match destroy::readiness(service, &key.chosen).await {
+            Readiness::Ready => {}
+            // What this run has shown to the person who confirmed it.
+            Readiness::Not(found)
+                if self.confirm.is_some() && key.shown.as_ref() == Some(&found) => {}
+            Readiness::Away(cause) => bail!(
+                "nothing was asked of the key of key service {name} in this run, which does not tell it: {cause}. Run this again, or leave it to the timer"
+            ),
+            Readiness::Not(found) => {
+                order.mark(format!(
+                    "the key of key service {name} was not as before: {found}"
+                ));
+                self.save(order)?;
+                bail!(
+                    "nothing was asked of the key of key service {name} in this run: {found}. {}",
+                    resume::to_confirm(order)
+                );
+            }
+        }
         self.set_asked(order, place)?;
         match destroy::end(service, &key.chosen, order.waiting_days).await {
             Ok(destroyed) => self.set(order, place, KeyState::Destroyed(destroyed)),

@@ -35,6 +35,7 @@ fn planned(number: u8, final_from: u64) -> PlannedKey {
         was_asked: true,
         may_have_been_asked: false,
         was_stated: false,
+        shown: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow};
 use sealgate_envelope::KeyServiceFailure;
 use sealgate_envelope::key_service::local::LocalKeyService;
 use sealgate_envelope::key_service::{
@@ -30,21 +30,36 @@ pub(super) fn full_name(described: &KeyDescription) -> String {
     }
 }
 
-/// That a key service has exactly this key: under its name there may be another one by now. Nothing is asked for.
-///
-/// # Errors
-///
-/// Where it has another key, or one that cannot be used now, or does not tell. A key that somebody has disabled goes only where
-/// `is_confirmed`: a person was shown that.
-pub(super) async fn require_same(
-    service: &dyn KeyService,
-    chosen: &ChosenKey,
-    is_confirmed: bool,
-) -> anyhow::Result<()> {
-    let found = condition(service, chosen).await;
-    let may_go = found == Condition::Usable || (is_confirmed && found == Condition::Disabled);
-    ensure!(may_go, "{}: {found}", chosen.full_name);
-    Ok(())
+/// Whether a key may be asked to go.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Readiness {
+    /// It can be used.
+    Ready,
+    /// Its service does not answer; with the cause.
+    Away(String),
+    /// It is another key, or shows itself otherwise; with what it shows.
+    Not(String),
+}
+
+/// What a key shows right before it is asked to go: under its name there may be another one by now. Nothing is asked for.
+pub(super) async fn readiness(service: &dyn KeyService, chosen: &ChosenKey) -> Readiness {
+    if let Err(error) = service.describe().await
+        && is_outage(&error)
+    {
+        return Readiness::Away(error.detail().to_owned());
+    }
+    match condition(service, chosen).await {
+        Condition::Usable => Readiness::Ready,
+        found => Readiness::Not(found.to_string()),
+    }
+}
+
+/// Whether a service cannot be asked now, and may answer later with nothing else changed.
+pub(super) fn is_outage(error: &sealgate_envelope::Error) -> bool {
+    matches!(
+        failure_of(error),
+        Some(KeyServiceFailure::Unavailable | KeyServiceFailure::Throttled)
+    )
 }
 
 /// Asks a key service to end its key, which was seen to be this one right before.

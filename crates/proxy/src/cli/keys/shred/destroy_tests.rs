@@ -110,7 +110,13 @@ async fn a_key_is_usable_only_if_it_is_the_one_that_is_meant() {
     let usable = fake(Ok(Disabled));
     assert_eq!(condition(&usable, &chosen()).await, Condition::Disabled);
     // Whoever has disabled it may want to keep it: it goes only where a person was shown that.
-    assert!(require_same(&usable, &chosen(), false).await.is_err());
+    let found = readiness(&usable, &chosen()).await;
+    assert!(
+        matches!(&found, Readiness::Not(cause) if cause.contains("disabled")),
+        "{found:?}"
+    );
+    let ready = readiness(&fake(Ok(Enabled)), &chosen()).await;
+    assert_eq!(ready, Readiness::Ready);
     // Without a date nobody can tell whether it is the deletion that was asked for.
     let going = condition(&fake(Ok(PendingDeletion)), &chosen()).await;
     assert!(matches!(going, Condition::Unknown(_)), "{going:?}");
@@ -119,12 +125,11 @@ async fn a_key_is_usable_only_if_it_is_the_one_that_is_meant() {
     other.full_name = "arn;serial=2".to_owned();
     let found = condition(&usable, &other).await;
     assert!(matches!(found, Condition::Unknown(_)), "{found:?}");
-    require_same(&usable, &chosen(), true).await.unwrap();
-    let refused = require_same(&usable, &other, true)
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(refused.contains("was to be destroyed"), "{refused}");
+    let found = readiness(&usable, &other).await;
+    assert!(
+        matches!(&found, Readiness::Not(cause) if cause.contains("was to be destroyed")),
+        "{found:?}"
+    );
 }
 
 #[tokio::test]
@@ -133,9 +138,11 @@ async fn another_key_behind_the_same_service_is_not_touched() {
         reference: [2; 8],
         ..fake(Ok(Enabled))
     };
-    let refused = require_same(&service, &chosen(), true).await;
-    let refused = refused.unwrap_err().to_string();
-    assert!(refused.contains("was to be destroyed"), "{refused}");
+    let found = readiness(&service, &chosen()).await;
+    assert!(
+        matches!(&found, Readiness::Not(cause) if cause.contains("was to be destroyed")),
+        "{found:?}"
+    );
 }
 
 #[test]

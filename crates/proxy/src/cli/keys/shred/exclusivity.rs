@@ -52,6 +52,8 @@ impl KnownKey {
 pub(super) struct Refusal {
     pub(super) cause: String,
     pub(super) fix: String,
+    /// Whether it passes by itself, and nobody's will is behind it: a timer comes again.
+    pub(super) is_passing: bool,
 }
 
 impl Refusal {
@@ -59,6 +61,14 @@ impl Refusal {
         Self {
             cause: cause.into(),
             fix: fix.into(),
+            is_passing: false,
+        }
+    }
+
+    pub(super) fn passing(self) -> Self {
+        Self {
+            is_passing: true,
+            ..self
         }
     }
 }

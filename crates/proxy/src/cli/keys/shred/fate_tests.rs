@@ -20,6 +20,7 @@ fn key(name: &str, state: KeyState, was_asked: bool) -> PlannedKey {
         was_asked,
         may_have_been_asked: false,
         was_stated: false,
+        shown: None,
     }
 }
 

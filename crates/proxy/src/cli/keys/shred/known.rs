@@ -128,10 +128,18 @@ pub(super) async fn known_keys(
         let described = match service.describe().await {
             Ok(described) => described,
             Err(error) => {
-                refusals.push(Refusal::new(
-                    format!("the key service {name} does not tell its key, so nobody can tell whether it is the domain's: {}", error.detail()),
+                let refusal = Refusal::new(
+                    format!(
+                        "the key service {name} does not tell its key, so nobody can tell whether it is the domain's: {}",
+                        error.detail()
+                    ),
                     "see that it can be reached, and run this again. If it is gone for good, so is what it alone has wrapped: give each [[domain]] that names it another key, take its [[key_service]] out of the configuration, and delete the objects and registry records that only it could open",
-                ));
+                );
+                refusals.push(if destroy::is_outage(&error) {
+                    refusal.passing()
+                } else {
+                    refusal
+                });
                 continue;
             }
         };

@@ -30,8 +30,8 @@ pub(super) struct Looked {
     pub(super) plan: Plan,
     pub(super) refusals: Vec<Refusal>,
     pub(super) census: Census,
-    /// Whether a key service is away, and nothing else is known to speak against it.
-    pub(super) is_away: bool,
+    /// Whether each key service has told its key.
+    pub(super) is_told: bool,
     /// The full names of keys of the domain that are there, and not going to be deleted.
     pub(super) living: Vec<String>,
 }
@@ -62,7 +62,7 @@ pub(super) async fn look(
         refusals,
         census: Census::default(),
         living: Vec::new(),
-        is_away: false,
+        is_told: true,
     };
     let places = exclusivity::chosen(config, domain, &order.also);
     let (known, away) = match known::known_keys(gateway).await? {
@@ -74,15 +74,14 @@ pub(super) async fn look(
         let mut own = places.iter().filter_map(|place| names.get(*place));
         own.any(|name| *name == key.service)
     };
-    let living = known.iter().filter(own);
+    let own: Vec<&KnownKey> = known.iter().filter(own).collect();
+    let living = own.iter();
     let living = living.filter(|key| key.availability != KeyAvailability::PendingDeletion);
     looked.living = living.map(|key| key.full_name.clone()).collect();
-    if !away.is_empty() {
-        looked.is_away = looked.refusals.is_empty();
-        looked.refusals.extend(away);
-        return Ok(looked);
-    }
-    if !looked.are_usable(&known, &places) {
+    let are_usable = looked.are_usable(&own);
+    looked.is_told = away.is_empty();
+    looked.refusals.extend(away);
+    if !are_usable || !looked.is_told {
         return Ok(looked);
     }
     looked.choose(config, &known, &places);
@@ -121,7 +120,7 @@ pub(super) async fn look(
         !inside.contains_key(key) && !looked.plan.has(key)
     });
     let unseen: Vec<_> = unseen.map(|key| format!(
-        "--destroyed names {key}, and nothing that was looked at is wrapped by it. Is it mistyped? No key of which that is said is confirmed, and then there is no date for the whole"
+        "--destroyed names {key}, and nothing that was looked at is wrapped by it; no key of which that is said is confirmed, and then there is no date for the whole"
     )).collect();
     looked.plan.notes.extend(unseen);
     let has_file = |place: &usize| {
@@ -134,7 +133,7 @@ pub(super) async fn look(
             looked.refusals.push(Refusal::new(
                 format!("{} gateways run, and keep the key of a key file in memory until they end", running.len()),
                 "stop them, wait 90 seconds where they were killed, and run this again with --without-gateways",
-            ));
+            ).passing());
         }
     }
     if looked.refusals.is_empty() {
@@ -144,10 +143,9 @@ pub(super) async fn look(
 }
 
 impl Looked {
-    /// Whether the keys in these places can be asked: while one cannot, nobody can tell what it has wrapped.
-    fn are_usable(&mut self, known: &[KnownKey], places: &[usize]) -> bool {
-        let keys = places.iter().filter_map(|place| known.get(*place));
-        let refused = keys.filter_map(|key| {
+    /// Whether these keys can be asked: while one cannot, nobody can tell what it has wrapped.
+    fn are_usable(&mut self, keys: &[&KnownKey]) -> bool {
+        let refused = keys.iter().filter_map(|key| {
             let (is, fix) = match key.availability {
                 KeyAvailability::Enabled => return None,
                 KeyAvailability::PendingDeletion => (

@@ -187,7 +187,12 @@ impl Run<'_> {
                 "{domain} was destroyed before: an order for it was carried out at {}",
                 ended.at
             );
-            let refusal = if looked.living.is_empty() {
+            let refusal = if !looked.is_told {
+                Refusal::new(
+                    cause,
+                    "past the date of its certificate it is as it should be that a key service does not know its key (below), and there is nothing to do; until then, or where another cause is told, see whether somebody has brought the key back",
+                )
+            } else if looked.living.is_empty() {
                 Refusal::new(
                     cause,
                     "if its keys are still the ones of that order, and its certificate confirms each (`sealgate keys certificate verify`), there is nothing to do, whatever is said below",
@@ -424,7 +429,13 @@ impl Run<'_> {
                         order.domain
                     );
                 }
-                bail!("{} was not destroyed, and nothing was done", order.domain);
+                let domain = &order.domain;
+                if order.progress.revision > 0 {
+                    bail!(
+                        "{domain} was not destroyed, and nothing was done; the order stays, and --cancel {domain} takes it back, to give it anew with other options"
+                    );
+                }
+                bail!("{domain} was not destroyed, and nothing was done");
             }
         }
     }

@@ -17,6 +17,7 @@ fn order_with(states: Vec<KeyState>) -> Order {
         was_asked: false,
         may_have_been_asked: false,
         was_stated: false,
+        shown: None,
     });
     order.progress.plan = Some(Plan {
         keys: keys.collect(),

@@ -123,6 +123,9 @@ pub(super) struct PlannedKey {
     /// The operator has stated at some time that it is destroyed.
     #[serde(default)]
     pub(super) was_stated: bool,
+    /// What it showed last, of a key that is to go and that cannot be used: disabled, say, or scheduled by somebody else.
+    #[serde(default)]
+    pub(super) shown: Option<String>,
 }
 
 impl PlannedKey {
@@ -133,6 +136,7 @@ impl PlannedKey {
             was_asked: false,
             may_have_been_asked: false,
             was_stated: false,
+            shown: None,
         }
     }
 

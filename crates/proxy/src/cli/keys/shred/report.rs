@@ -128,8 +128,10 @@ pub(super) fn keys_to_confirm(order: &Order, plan: &Plan) -> Vec<String> {
             KeyState::Destroyed(_) => " [done]".to_owned(),
             KeyState::ByWord(known) => format!(" [NOT CONFIRMED: {known}]"),
         };
+        let shown = key.shown.as_ref();
+        let shown = shown.map_or_else(String::new, |shown| format!(" [now {shown}]"));
         format!(
-            "  {}: {} ({}) at {}{state}",
+            "  {}: {} ({}) at {}{state}{shown}",
             chosen.service(),
             chosen.full_name,
             chosen.key,

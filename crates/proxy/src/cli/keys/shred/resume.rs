@@ -73,6 +73,8 @@ pub(super) fn learn(
     let planned = order.planned(place)?;
     planned.was_asked = key.was_asked || key.may_be_gone();
     planned.was_stated |= is_stated;
+    let is_to_go = state == KeyState::Planned && *found != Condition::Usable;
+    planned.shown = is_to_go.then(|| found.to_string());
     planned.state = state;
     Ok(cause)
 }

@@ -13,6 +13,18 @@ impl Run<'_> {
     /// What may be said anew of an order that is begun: where things lie now, and what the operator states.
     pub(super) async fn take_words(&self, order: &mut Order) -> anyhow::Result<()> {
         let arguments = self.arguments;
+        let is_other = |given: &[String], ordered: &[String]| !given.is_empty() && given != ordered;
+        if !order.is_begun()
+            && (is_other(&arguments.also, &order.also)
+                || is_other(&arguments.buckets, &order.buckets)
+                || (arguments.recovery_key.is_some() && order.recovery_key.is_none()))
+        {
+            bail!(
+                "an order of {} for {domain} waits for a confirmation, and was given without these --also, --bucket or --recovery-key: take it back with --cancel {domain}, and give it anew",
+                order.ordered,
+                domain = order.domain
+            );
+        }
         order.without_gateways |= arguments.without_gateways;
         self.take_statements(order).await?;
         let certificate = arguments.certificate.as_ref();
