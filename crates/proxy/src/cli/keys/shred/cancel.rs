@@ -27,10 +27,16 @@ impl Run<'_> {
             ensure!(is_of_it, "--destroyed: the order is not for {stated}");
             order.stated.push(stated.clone());
         }
-        let keys = match &order.progress.plan {
-            Some(plan) => plan.keys.clone(),
-            None => Vec::new(),
-        };
+        if !order.is_begun() {
+            // It is no matter what has become of its keys.
+            self.orders.end(&order, Ending::TakenBack, &key)?;
+            let text = format!(
+                "the order for {domain} is taken back: by it nothing was asked of any key. What has become of them otherwise is not looked at here (`sealgate check`)"
+            );
+            let report = report::cancelled(domain, Ending::TakenBack, &[]);
+            return self.print(&report, &text);
+        }
+        let keys = order.plan()?.keys.clone();
         let fates = runtime()?.block_on(self.fates(&mut order, &keys))?;
         let keys: Vec<(&PlannedKey, &Fate)> = keys.iter().zip(&fates).collect();
         let (how, mut text) = match fate::cancellation(&fates) {
@@ -61,28 +67,15 @@ impl Run<'_> {
 
     /// What has become of each key; it is written down in the order, too.
     async fn fates(&self, order: &mut Order, keys: &[PlannedKey]) -> anyhow::Result<Vec<Fate>> {
-        let Some(plan) = order.progress.plan.clone() else {
-            return Ok(Vec::new());
-        };
-        if order.is_begun() {
-            plan.check_places(&self.config)?;
-        }
+        let plan = order.plan()?;
+        plan.check_places(&self.config)?;
         let passphrase = &self.arguments.passphrase;
-        let services = match known::key_services(&self.config, Some(&plan.as_planned())).await {
-            // Nothing was done, whatever the configuration is by now.
-            Err(_) if !order.is_begun() => return Ok(Vec::new()),
-            services => services?,
-        };
-        let mut fates = Vec::new();
-        let is_begun = order.is_begun();
-        let mut shown = Vec::new();
+        let services = known::key_services(&self.config, Some(&plan.as_planned())).await?;
+        let (mut fates, mut shown) = (Vec::new(), Vec::new());
         for (place, key) in keys.iter().enumerate() {
             let found = resume::condition_of(&self.config, passphrase, order, &services, key).await;
-            // Where nothing was ever asked for, it is no matter what has become of its keys: the order can be taken back.
-            let is_stated = is_begun && order.stated.contains(&key.chosen.key);
-            if is_begun {
-                resume::learn(order, place, &found)?;
-            }
+            let is_stated = order.stated.contains(&key.chosen.key);
+            resume::learn(order, place, &found)?;
             if found.is_shown() {
                 shown.push(key.chosen.key.clone());
             }
@@ -105,32 +98,14 @@ fn shown(key: &PlannedKey) -> String {
 }
 
 fn taken_back(order: &Order, keys: &[(&PlannedKey, &Fate)]) -> String {
-    if !order.is_begun() {
-        return format!(
-            "the order for {} is taken back: by it nothing was asked of any key. What has become of them otherwise is not looked at here (`sealgate check`)",
-            order.domain
-        );
-    }
+    let asked = match order.progress.asked {
+        Some(asked) => format!("was asked for at {asked}"),
+        None => "may have been asked for".to_owned(),
+    };
     let mut text = format!(
-        "the order for {} is taken back; none of its keys is destroyed",
+        "the order for {} is taken back; none of its keys is destroyed, as their services say now. A destruction {asked}, and may be heard late: ask them again in some minutes (`sealgate check`)",
         order.domain
     );
-    let asked = order
-        .progress
-        .asked
-        .map(|asked| format!("was asked for at {asked}"));
-    let asked = asked.or_else(|| {
-        order
-            .is_begun()
-            .then(|| "may have been asked for".to_owned())
-    });
-    if let Some(asked) = asked {
-        // Writing to a String never fails.
-        let _ = write!(
-            text,
-            ", as their services say now. A destruction {asked}, and may be heard late: ask them again in some minutes (`sealgate check`)"
-        );
-    }
     for (key, fate) in keys {
         if let Fate::Untouched(found) = fate {
             let _ = write!(
