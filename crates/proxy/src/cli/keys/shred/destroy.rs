@@ -43,12 +43,13 @@ pub(super) enum Readiness {
 
 /// What a key shows right before it is asked to go: under its name there may be another one by now. Nothing is asked for.
 pub(super) async fn readiness(service: &dyn KeyService, chosen: &ChosenKey) -> Readiness {
-    if let Err(error) = service.describe().await
-        && is_outage(&error)
+    let described = service.describe().await;
+    if let Err(error) = &described
+        && is_outage(error)
     {
         return Readiness::Away(error.detail().to_owned());
     }
-    match condition(service, chosen).await {
+    match seen(service, described, chosen) {
         Condition::Usable => Readiness::Ready,
         found => Readiness::Not(found.to_string()),
     }
@@ -152,7 +153,16 @@ impl fmt::Display for Condition {
 
 /// What a service says of its key.
 pub(super) async fn condition(service: &dyn KeyService, chosen: &ChosenKey) -> Condition {
-    let described = match service.describe().await {
+    seen(service, service.describe().await, chosen)
+}
+
+/// What follows from the answer of a service that was asked for its key.
+fn seen(
+    service: &dyn KeyService,
+    described: sealgate_envelope::Result<KeyDescription>,
+    chosen: &ChosenKey,
+) -> Condition {
+    let described = match described {
         Ok(described) => described,
         Err(error) if failure_of(&error) == Some(KeyServiceFailure::NotFound) => {
             return Condition::Missing;
