@@ -17,7 +17,7 @@ const LISTING_PAUSE: Duration = Duration::from_millis(100);
 impl Run<'_> {
     pub(super) fn list(&self) -> anyhow::Result<()> {
         let lock = self.orders.lock_if_free()?;
-        let key = self.signing_key()?.public()?;
+        let key = self.public_key()?;
         let (mut json, mut text, mut all_sound) = report::listing(self.orders.all(&key)?);
         if lock.is_none() {
             report::tell("another run is at work: what is shown may be a moment old");

@@ -19,6 +19,7 @@ use crate::cli::permit;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::scan::census::{self, Census, Seen};
+use crate::scan::key_name::KeyName;
 use crate::scan::{Reservoir, Trial, Walk, buckets_missing_from, listed_buckets};
 use crate::state::control::Control;
 
@@ -114,15 +115,7 @@ pub(super) async fn look(
     let verified = records::verified(services, &looked.census, &mut looked.refusals);
     looked.plan.records = verified.await;
     looked.plan.objects = looked.census.objects_inside;
-    looked.plan.notes = notes(&looked.census);
-    let unseen = order.stated.iter().filter(|key| {
-        let inside = &looked.census.inside;
-        !inside.contains_key(key) && !looked.plan.has(key)
-    });
-    let unseen: Vec<_> = unseen.map(|key| format!(
-        "--destroyed names {key}, and nothing that was looked at is wrapped by it; no key of which that is said is confirmed, and then there is no date for the whole"
-    )).collect();
-    looked.plan.notes.extend(unseen);
+    looked.plan.notes = notes(&looked.census, &looked.plan, &order.stated);
     let has_file = |place: &usize| {
         let service = services.get(*place);
         service.is_some_and(|service| service.provider() == Provider::Local)
@@ -304,7 +297,7 @@ fn does_not_open(object: &StoredVersion, cause: &str) -> Refusal {
 }
 
 /// What is no reason to stop, and has to be said.
-fn notes(census: &Census) -> Vec<String> {
+fn notes(census: &Census, plan: &Plan, stated: &[KeyName]) -> Vec<String> {
     let mut notes = Vec::new();
     if census.disowned_inside.count > 0 {
         notes.push(format!(
@@ -318,6 +311,12 @@ fn notes(census: &Census) -> Vec<String> {
             census.disowned_outside
         ));
     }
+    let is_unseen = |key: &&KeyName| !census.inside.contains_key(key) && !plan.has(key);
+    notes.extend(stated.iter().filter(is_unseen).map(|key| {
+        format!(
+            "--destroyed names {key}, and nothing that was looked at is wrapped by it; no key of which that is said is confirmed, and then there is no date for the whole"
+        )
+    }));
     notes
 }
 

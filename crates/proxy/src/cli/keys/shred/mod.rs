@@ -129,6 +129,10 @@ impl Run<'_> {
             .context("orders are signed: name the key with --signing-key")
     }
 
+    fn public_key(&self) -> anyhow::Result<PublicKey> {
+        self.signing_key()?.public()
+    }
+
     fn work<'a>(&'a self, key: &'a SigningKey, confirm: Option<Confirm<'a>>) -> Work<'a> {
         Work {
             config: &self.config,
@@ -160,8 +164,8 @@ impl Run<'_> {
 
     /// What is said of an order that is there for the domain, where these credentials may read it.
     fn order_under_way(&self, domain: &str) -> Option<String> {
-        let key = SigningKey::open(&self.arguments.signing_key).and_then(|key| key.public());
-        match self.orders.load(domain, &key.ok()?) {
+        let key = self.public_key().ok()?;
+        match self.orders.load(domain, &key) {
             Ok(Some(Stored::Order(order))) => Some(format!(
                 "an order of {} for this domain is under way ({}; `sealgate keys shred --list` says more); this dry run knows nothing of it",
                 order.ordered,
@@ -178,8 +182,9 @@ impl Run<'_> {
     /// brought back for another one.
     fn note_earlier_end(&self, domain: &str, looked: &mut Looked) {
         // Whoever may not read them hears of it when an order is given.
-        let key = SigningKey::open(&self.arguments.signing_key).and_then(|key| key.public());
-        let ended = key.and_then(|key| self.orders.carried_out(domain, &key));
+        let ended = self
+            .public_key()
+            .and_then(|key| self.orders.carried_out(domain, &key));
         if let Ok(Some(ended)) = ended
             && !looked.refusals.is_empty()
         {
@@ -430,7 +435,7 @@ impl Run<'_> {
                     );
                 }
                 let domain = &order.domain;
-                if order.progress.revision > 0 {
+                if order.is_written() {
                     bail!(
                         "{domain} was not destroyed, and nothing was done; the order stays, and --cancel {domain} takes it back, to give it anew with other options"
                     );

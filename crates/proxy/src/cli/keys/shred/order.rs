@@ -108,6 +108,11 @@ impl Order {
         })
     }
 
+    /// Whether it lies in the directory of orders.
+    pub(super) fn is_written(&self) -> bool {
+        self.progress.revision > 0
+    }
+
     /// Whether anything was destroyed, or may have been. Until then each run looks again, and the order can be taken back.
     pub(super) fn is_begun(&self) -> bool {
         self.progress.plan.as_ref().is_some_and(Plan::is_begun)
@@ -178,7 +183,7 @@ impl Order {
         for earlier in self.progress.plan.iter().flat_map(|plan| &plan.keys) {
             for key in &mut plan.keys {
                 if key.chosen.key == earlier.chosen.key {
-                    key.was_asked |= earlier.was_asked || earlier.may_be_gone();
+                    key.was_asked |= earlier.was_asked_for();
                     key.may_have_been_asked |= earlier.may_have_been_asked;
                     key.was_stated |= earlier.was_stated;
                 }

@@ -148,8 +148,7 @@ impl Orders {
     /// The same, unless another run is at work there: for what only looks.
     pub(super) fn lock_if_free(&self) -> anyhow::Result<Option<Lock>> {
         self.require()?;
-        let file = self.open_lock(OpenOptions::new().write(true))?;
-        Ok(file.try_lock().is_ok().then(|| Lock(file)))
+        self.try_lock(OpenOptions::new().write(true))
     }
 
     /// Makes the directory where there is none, for its owner alone, and the list of ended orders; keeps other runs out.
@@ -199,19 +198,19 @@ impl Orders {
     }
 
     fn take_lock(&self, options: &OpenOptions) -> anyhow::Result<Lock> {
-        let file = self.open_lock(options)?;
-        ensure!(
-            file.try_lock().is_ok(),
-            "another `sealgate keys shred` is at work in {}; `--list` shows how far it came",
-            self.directory.display()
-        );
-        Ok(Lock(file))
+        self.try_lock(options)?.with_context(|| {
+            format!(
+                "another `sealgate keys shred` is at work in {}; `--list` shows how far it came",
+                self.directory.display()
+            )
+        })
     }
 
-    fn open_lock(&self, options: &OpenOptions) -> anyhow::Result<File> {
+    fn try_lock(&self, options: &OpenOptions) -> anyhow::Result<Option<Lock>> {
         let shown = self.directory.display();
         let file = options.open(self.directory.join(LOCK));
-        file.with_context(|| format!("{shown} cannot be written"))
+        let file = file.with_context(|| format!("{shown} cannot be written"))?;
+        Ok(file.try_lock().is_ok().then(|| Lock(file)))
     }
 
     fn path(&self, domain: &str) -> PathBuf {

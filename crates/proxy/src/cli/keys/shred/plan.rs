@@ -150,9 +150,14 @@ impl PlannedKey {
         self.state != KeyState::Planned
     }
 
+    /// Whether its destruction was asked for at any time, as far as is known.
+    pub(super) fn was_asked_for(&self) -> bool {
+        self.was_asked || self.may_be_gone()
+    }
+
     /// Whether its destruction was asked for at any time, or may have been, so that it may be gone by now.
     pub(super) fn was_ever_asked(&self) -> bool {
-        self.was_asked || self.may_have_been_asked || self.may_be_gone()
+        self.was_asked_for() || self.may_have_been_asked
     }
 
     /// Whether nobody is asked about it any more, by the operator's word.

@@ -71,7 +71,7 @@ pub(super) fn learn(
         Next::ByWord => KeyState::ByWord(fate::history(&key)),
     };
     let planned = order.planned(place)?;
-    planned.was_asked = key.was_asked || key.may_be_gone();
+    planned.was_asked = key.was_asked_for();
     planned.was_stated |= is_stated;
     let is_to_go = state == KeyState::Planned && *found != Condition::Usable;
     planned.shown = is_to_go.then(|| found.to_string());
