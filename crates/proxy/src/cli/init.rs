@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 
-use super::{dev, output};
+use super::output;
+use super::random::random_hex;
 
 /// What the file is made from.
 const TEMPLATE: &str = include_str!("init.toml");
@@ -26,12 +27,12 @@ pub(super) struct InitArguments {
 
 pub(super) fn run(arguments: &InitArguments) -> anyhow::Result<()> {
     let path = &arguments.output;
-    let deployment = dev::random_hex::<16>()?;
+    let deployment = random_hex::<16>()?;
     write_new(
         path,
         &render(
             &deployment,
-            &format!("SG{}", dev::random_hex::<9>()?.to_uppercase()),
+            &format!("SG{}", random_hex::<9>()?.to_uppercase()),
         ),
     )?;
     let path = path.display();

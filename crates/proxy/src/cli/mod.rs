@@ -4,6 +4,7 @@ mod audit;
 mod bucket;
 mod check;
 mod credentials;
+#[cfg(feature = "dev")]
 mod dev;
 mod drill;
 mod export;
@@ -25,6 +26,7 @@ mod permit;
 mod policy;
 #[cfg(target_os = "linux")]
 mod process_memory;
+mod random;
 mod recorded;
 mod recovery;
 mod recovery_key;
@@ -55,6 +57,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg(feature = "dev")]
     Dev(dev::DevArguments),
     Init(init::InitArguments),
     Check(check::CheckArguments),
@@ -88,6 +91,7 @@ pub fn run() -> ExitCode {
         logging::be_verbose();
     }
     let outcome = match arguments.command {
+        #[cfg(feature = "dev")]
         Command::Dev(arguments) => dev::run(arguments),
         Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => return check::run(&arguments),

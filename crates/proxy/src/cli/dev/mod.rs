@@ -114,11 +114,3 @@ fn socket_address(text: &str) -> anyhow::Result<SocketAddr> {
     text.parse()
         .map_err(|_| anyhow::anyhow!("write an IP address and a port, such as 127.0.0.1:8014"))
 }
-
-/// `N` random bytes in lower-case hexadecimal digits.
-pub(super) fn random_hex<const N: usize>() -> anyhow::Result<String> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| anyhow::anyhow!("the system gives no random bytes: {error}"))?;
-    Ok(data_encoding::HEXLOWER.encode(&bytes))
-}

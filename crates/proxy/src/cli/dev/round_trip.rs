@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 
-use super::random_hex;
+use super::super::random::random_hex;
 use crate::cli::kms::DEFAULT_REGION;
 use crate::config::{
     Addressing, ChecksumTrailer, Config, CredentialSource, DEFAULT_LARGEST_COPY, Endpoint,

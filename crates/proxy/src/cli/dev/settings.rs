@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::random_hex;
+use super::super::random::random_hex;
 use crate::config::{Secret, StaticCredentials};
 
 /// The file in the directory, readable by its owner alone.
