@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 /// A policy without what it says of the circumstances of a request.
 struct Part {
     policy: Policy,
+    /// What is left looks at the principal.
+    tells_principals_apart: bool,
     /// Something was left out.
     is_conditional: bool,
     /// What was left out looks at the place as well, so that it may hold at one place and not at another.
@@ -81,9 +83,7 @@ impl Audience {
                     of_entity.push(policy.id().clone());
                 }
             }
-            let document = part.policy.to_json().map_err(|error| error.to_string())?;
-            let conditions = document.get("conditions").unwrap_or(&Value::Null);
-            audience.tells_principals_apart |= looks_at(conditions, "principal");
+            audience.tells_principals_apart |= part.tells_principals_apart;
             audience.parts.insert(policy.id().clone(), part);
         }
         Ok(audience)
@@ -160,21 +160,18 @@ impl Applying<'_> {
 /// None for a permission that only a grant gives.
 fn split(policy: &Policy) -> Result<Option<Part>, String> {
     let mut document = policy.to_json().map_err(|error| error.to_string())?;
-    let Some(conditions) = document.get_mut("conditions").and_then(Value::as_array_mut) else {
-        return Ok(Some(Part {
-            policy: policy.clone(),
-            is_conditional: false,
-            is_entangled: false,
-            is_about_the_action: false,
-        }));
-    };
+    let mut none = Vec::new();
+    let conditions = document.get_mut("conditions");
+    let conditions = conditions.and_then(Value::as_array_mut);
+    let conditions = conditions.unwrap_or(&mut none);
     let mut members = Vec::new();
     for condition in conditions.iter() {
-        let is_when = condition.get("kind").and_then(Value::as_str) == Some("when");
         let body = condition.get("body").unwrap_or(&Value::Null);
         // What is asked for by `unless { a || b }` is that neither holds.
-        let joint = if is_when { "&&" } else { "||" };
-        let kind = if is_when { "when" } else { "unless" };
+        let (kind, joint) = match condition.get("kind").and_then(Value::as_str) {
+            Some("when") => ("when", "&&"),
+            _ => ("unless", "||"),
+        };
         collect(body, joint, &mut |member| {
             members.push((kind, member.clone()));
         });
@@ -189,30 +186,27 @@ fn split(policy: &Policy) -> Result<Option<Part>, String> {
     let (left_out, kept): (Vec<_>, Vec<_>) = members
         .into_iter()
         .partition(|(_, member)| looks_at(member, "context"));
-    if left_out.is_empty() {
-        return Ok(Some(Part {
-            policy: policy.clone(),
-            is_conditional: false,
-            is_entangled: false,
-            is_about_the_action: false,
-        }));
-    }
-    let looks_also_at = |variable| {
-        left_out
-            .iter()
-            .any(|(_, member)| looks_at(member, variable))
+    let any_looks_at = |members: &[(&str, Value)], variable| {
+        members.iter().any(|(_, member)| looks_at(member, variable))
     };
-    let is_entangled = looks_also_at("resource");
-    let is_about_the_action = looks_also_at("action");
-    *conditions = kept
-        .into_iter()
-        .map(|(kind, body)| json!({ "kind": kind, "body": body }))
-        .collect();
-    let id = PolicyId::new(policy.id());
-    let policy = Policy::from_json(Some(id), document).map_err(|error| error.to_string())?;
+    let is_conditional = !left_out.is_empty();
+    let is_entangled = any_looks_at(&left_out, "resource");
+    let is_about_the_action = any_looks_at(&left_out, "action");
+    let tells_principals_apart = any_looks_at(&kept, "principal");
+    let policy = if is_conditional {
+        *conditions = kept
+            .into_iter()
+            .map(|(kind, body)| json!({ "kind": kind, "body": body }))
+            .collect();
+        let id = PolicyId::new(policy.id());
+        Policy::from_json(Some(id), document).map_err(|error| error.to_string())?
+    } else {
+        policy.clone()
+    };
     Ok(Some(Part {
         policy,
-        is_conditional: true,
+        tells_principals_apart,
+        is_conditional,
         is_entangled,
         is_about_the_action,
     }))
