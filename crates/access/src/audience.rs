@@ -9,10 +9,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Effect, Entities, EntityUid, Policy, PolicyId, PolicySet,
-    PrincipalConstraint, Request,
+    Authorizer, Effect, Entities, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint,
+    Request,
 };
 use serde_json::{Value, json};
+
+use crate::slices::may_speak_of;
 
 /// A policy without what it says of the circumstances of a request.
 struct Part {
@@ -59,17 +61,11 @@ impl Audience {
             tells_principals_apart: false,
         };
         for policy in policies.policies() {
-            let concerned = match policy.action_constraint() {
-                ActionConstraint::Any => true,
-                ActionConstraint::In(named) => named.iter().any(|action| actions.contains(action)),
-                ActionConstraint::Eq(named) => actions.contains(&named),
-            };
-            let Some(part) = concerned
-                .then(|| split(policy))
-                .transpose()
-                .map_err(|error| format!("{}: {error}", policy.id()))?
-                .flatten()
-            else {
+            if !actions.iter().any(|action| may_speak_of(policy, action)) {
+                continue;
+            }
+            let part = split(policy).map_err(|error| format!("{}: {error}", policy.id()))?;
+            let Some(part) = part else {
                 continue;
             };
             match policy.principal_constraint() {

@@ -27,6 +27,15 @@ impl Slice {
     }
 }
 
+/// Whether the scope of a policy lets it speak about an action.
+pub(crate) fn may_speak_of(policy: &Policy, action: &EntityUid) -> bool {
+    match policy.action_constraint() {
+        ActionConstraint::Any => true,
+        ActionConstraint::In(actions) => actions.contains(action),
+        ActionConstraint::Eq(only) => only == *action,
+    }
+}
+
 /// One principal, with the slices that were needed so far: of most principals, few are.
 pub(crate) struct Slices {
     number: u32,
@@ -74,12 +83,7 @@ impl Slices {
     }
 
     fn concerns(&self, policy: &Policy, action: &EntityUid) -> bool {
-        let action = match policy.action_constraint() {
-            ActionConstraint::Any => true,
-            ActionConstraint::In(actions) => actions.contains(action),
-            ActionConstraint::Eq(only) => only == *action,
-        };
-        action
+        may_speak_of(policy, action)
             && match policy.principal_constraint() {
                 PrincipalConstraint::Any => true,
                 PrincipalConstraint::In(group) => self.is_in(&group),
