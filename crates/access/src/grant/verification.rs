@@ -132,8 +132,8 @@ pub enum GrantError {
 }
 
 impl Approver {
-    /// Whether an identity is theirs.
-    fn is(&self, identity: &str) -> bool {
+    /// Whether a name is theirs, in whatever letter case.
+    pub fn is(&self, identity: &str) -> bool {
         let mut others = self.identities.iter();
         self.name.eq_ignore_ascii_case(identity)
             || others.any(|other| other.eq_ignore_ascii_case(identity))

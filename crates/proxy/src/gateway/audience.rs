@@ -60,8 +60,7 @@ fn all_names(
 /// These names, and those that an approver has who has one of them.
 fn with_other_names(mut names: BTreeSet<String>, approvers: &[Approver]) -> BTreeSet<String> {
     for approver in approvers {
-        let mut all = approver.identities.iter().chain([&approver.name]);
-        if all.any(|name| is_among(&names, name)) {
+        if names.iter().any(|name| approver.is(name)) {
             names.extend(approver.identities.iter().cloned());
             names.insert(approver.name.clone());
         }
