@@ -34,6 +34,7 @@ pub use action::{Action, Level};
 pub use canonical::CanonicalError;
 pub use decision::Decision;
 pub use engine::{Engine, PolicyError, PolicyFile, Principals};
+pub use moment::rfc3339;
 pub use question::{Circumstances, Principal, Question, Resource, SessionFacts};
 pub use role::Role;
 pub use rule::{Rule, RuleError};

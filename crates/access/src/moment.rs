@@ -1,9 +1,9 @@
-//! Moments in messages.
+//! Moments in messages and documents.
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// A moment in seconds since 1970, for people: RFC 3339, in UTC.
-pub(crate) fn moment(seconds: u64) -> String {
+/// A moment in seconds since 1970, for people and programs: RFC 3339, in UTC. What lies beyond the year 9999 stays a number.
+pub fn rfc3339(seconds: u64) -> String {
     i64::try_from(seconds)
         .ok()
         .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
@@ -17,7 +17,10 @@ mod tests {
 
     #[test]
     fn moments_are_told_as_people_write_them() {
-        assert_eq!(moment(1_800_000_000), "2027-01-15T08:00:00Z");
-        assert_eq!(moment(u64::MAX), format!("{} seconds after 1970", u64::MAX));
+        assert_eq!(rfc3339(1_800_000_000), "2027-01-15T08:00:00Z");
+        assert_eq!(
+            rfc3339(u64::MAX),
+            format!("{} seconds after 1970", u64::MAX)
+        );
     }
 }

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::{
     canonical::{self, CanonicalError},
-    moment::moment,
+    moment::rfc3339,
     signature::{PrivateKey, PublicKey, Signature, SignatureError},
 };
 
@@ -194,7 +194,7 @@ pub enum RevocationError {
         number: u64,
     },
     /// It is not from the past.
-    #[error("the list of revocations is from the future: made at {}, and it is {}", moment(*.issued), moment(*.now))]
+    #[error("the list of revocations is from the future: made at {}, and it is {}", rfc3339(*.issued), rfc3339(*.now))]
     FromTheFuture {
         /// When it says that it was made.
         issued: u64,
@@ -202,7 +202,7 @@ pub enum RevocationError {
         now: u64,
     },
     /// It was good until some time ago.
-    #[error("the list of revocations is stale since {}, and it is {}", moment(*.next_update), moment(*.now))]
+    #[error("the list of revocations is stale since {}, and it is {}", rfc3339(*.next_update), rfc3339(*.now))]
     Stale {
         /// Until when it was good.
         next_update: u64,

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     action::Action,
     canonical::{self, CanonicalError},
-    moment::moment,
+    moment::rfc3339,
     signature::{PublicKey, Signature},
 };
 
@@ -76,7 +76,7 @@ pub enum GrantError {
         requester: String,
     },
     /// Its time has not come.
-    #[error("the grant begins at {}, and it is {}", moment(*.not_before), moment(*.now))]
+    #[error("the grant begins at {}, and it is {}", rfc3339(*.not_before), rfc3339(*.now))]
     NotYet {
         /// From when it counts.
         not_before: u64,
@@ -84,7 +84,7 @@ pub enum GrantError {
         now: u64,
     },
     /// Its time is over.
-    #[error("the grant ended at {}, and it is {}", moment(*.expires), moment(*.now))]
+    #[error("the grant ended at {}, and it is {}", rfc3339(*.expires), rfc3339(*.now))]
     Expired {
         /// Until when it counted.
         expires: u64,

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use sealgate_access::grant::{GrantError, GrantRequest, is_id};
+use sealgate_access::rfc3339;
 use sealgate_access::token::{Claims, LONGEST_SESSION, NewSession};
 use sealgate_audit::{Decision, Event, Verdict};
-use time::format_description::well_known::Rfc3339;
 
 use super::Gateway;
 use super::live::Live;
-use super::short_lived::{issue, moment};
+use super::short_lived::issue;
 use crate::{
     audit::Trail,
     auth::{Authenticated, Caller},
@@ -179,11 +179,10 @@ fn event_of(granted: &Granted, operation: &str, request_id: &str) -> Event {
 
 /// What is granted, in one line.
 pub(super) fn terms(request: &GrantRequest) -> String {
-    let until = moment(request.expires).format(&Rfc3339);
     format!(
         "{} until {} for {:?} {:?}",
         request.scope.actions.join(", "),
-        until.unwrap_or_default(),
+        rfc3339(request.expires),
         request.ticket,
         request.reason
     )

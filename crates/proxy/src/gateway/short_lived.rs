@@ -44,7 +44,7 @@ pub(super) fn facts(claims: &Claims) -> SessionFacts {
     }
 }
 
-pub(super) fn moment(seconds: u64) -> OffsetDateTime {
+fn moment(seconds: u64) -> OffsetDateTime {
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
     OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }

@@ -1,7 +1,6 @@
 //! A list of revocations that nobody signs anew.
 
-use sealgate_access::grant::Revocations;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use sealgate_access::{grant::Revocations, rfc3339};
 
 /// What a list is told to be of which more than half of the life is over: whoever signs lists does so several times in a life, so the timer that
 /// does it has stopped. Grants still count.
@@ -11,18 +10,10 @@ pub(crate) fn aging(known: &Revocations, now: u64) -> Option<String> {
     (now >= issued.saturating_add(half) && now < stale_from).then(|| {
         format!(
             "the list of revocations was signed at {} and no new one since; all grants fail at {}",
-            moment(issued),
-            moment(stale_from)
+            rfc3339(issued),
+            rfc3339(stale_from)
         )
     })
-}
-
-fn moment(seconds: u64) -> String {
-    i64::try_from(seconds)
-        .ok()
-        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use sealgate_access::grant::{GrantRecord, GrantRequest, Rules, Votes};
+use sealgate_access::rfc3339;
 use serde_json::{Value, json};
 
-use super::{Known, moment};
+use super::Known;
 
 /// How a grant stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +72,8 @@ pub(super) fn request_text(request: &GrantRequest) -> String {
         request.scope.actions.join(", "),
         request.reason,
         request.ticket,
-        moment(request.not_before),
-        moment(request.expires),
+        rfc3339(request.not_before),
+        rfc3339(request.expires),
     )
 }
 
@@ -87,8 +88,8 @@ pub(super) fn request_json(request: &GrantRequest) -> Value {
         "actions": request.scope.actions,
         "reason": request.reason,
         "ticket": request.ticket,
-        "not_before": moment(request.not_before),
-        "expires": moment(request.expires),
+        "not_before": rfc3339(request.not_before),
+        "expires": rfc3339(request.expires),
     })
 }
 

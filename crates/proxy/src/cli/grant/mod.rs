@@ -18,7 +18,6 @@ use std::time::SystemTime;
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use sealgate_access::grant::{GrantRecord, GrantRequest, RevocationList, is_id};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::recorded;
 use crate::config::{Config, GrantsConfig};
@@ -175,13 +174,4 @@ fn now() -> u64 {
     SystemTime::UNIX_EPOCH
         .elapsed()
         .map_or(0, |elapsed| elapsed.as_secs())
-}
-
-/// A moment for people and programs.
-fn moment(seconds: u64) -> String {
-    i64::try_from(seconds)
-        .ok()
-        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_else(|| format!("second {seconds}"))
 }

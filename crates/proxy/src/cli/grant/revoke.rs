@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use http::HeaderValue;
-use sealgate_access::PrivateKey;
 use sealgate_access::grant::{RevocationList, SignedRevocationList, is_id};
+use sealgate_access::{PrivateKey, rfc3339};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::super::{output, recorded, service::runtime};
-use super::{CommonArguments, Office, keys, moment, notify::notify_or_warn, now};
+use super::{CommonArguments, Office, keys, notify::notify_or_warn, now};
 use crate::config::{RevocationSource, parse_duration};
 use crate::grants::{Source, read_file};
 
@@ -202,7 +202,7 @@ async fn revoke(arguments: &RevokeArguments) -> anyhow::Result<()> {
     output::line(&if arguments.common.json {
         json!({
             "number": written.list.number,
-            "next_update": moment(written.list.next_update),
+            "next_update": rfc3339(written.list.next_update),
             "revoked": written.list.revoked,
             "sha256": written.digest,
         })
@@ -218,7 +218,7 @@ async fn revoke(arguments: &RevokeArguments) -> anyhow::Result<()> {
             "signed list {}, SHA-256 {}, good until {}: {} grants are revoked; gateways take it over within seconds, and each records its number and SHA-256 (GrantRevocationList)",
             written.list.number,
             written.digest,
-            moment(written.list.next_update),
+            rfc3339(written.list.next_update),
             written.list.revoked.len()
         )
     })?;

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use sealgate_access::rfc3339;
 use serde_json::json;
 
 use super::super::{output, service::runtime};
-use super::{CommonArguments, Office, describe, describe::Status, keys, moment, now};
+use super::{CommonArguments, Office, describe, describe::Status, keys, now};
 
 /// List requests, the newest last
 ///
@@ -83,7 +84,7 @@ async fn list_all(arguments: &ListArguments) -> anyhow::Result<()> {
                 rules.quorum,
                 request.requester,
                 format!("{}/{}", request.scope.bucket, request.scope.prefix),
-                moment(request.expires)
+                rfc3339(request.expires)
             ))?;
         }
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use sealgate_access::grant::{Approval, Denial, GrantRequest};
+use sealgate_access::rfc3339;
 use serde_json::json;
 
 use super::super::{output, service::runtime};
@@ -127,7 +128,7 @@ fn is_made(request: &GrantRequest) -> anyhow::Result<()> {
     ensure!(
         request.made <= now().saturating_add(MADE_AHEAD),
         "the request says that it was made at {}, which has not come",
-        super::moment(request.made)
+        rfc3339(request.made)
     );
     Ok(())
 }
