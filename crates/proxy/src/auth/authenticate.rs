@@ -468,8 +468,7 @@ pub(super) fn verify(
             access_key_id: access_key_id.to_string(),
         })?;
     let host = signed_host.ok_or(AuthError::SignatureDoesNotMatch)?;
-    holder.require_time()?;
-    holder.remember(service, day, region, &key);
+    holder.verified(service, day, region, &key)?;
     Ok((signer, host, key))
 }
 

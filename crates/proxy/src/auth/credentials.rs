@@ -78,22 +78,23 @@ impl Holder<'_> {
         }
     }
 
-    /// Requires of a session that its time is not over, once the signature was verified.
+    /// What follows once the signature was verified: the time of a session must not be over, and the key of an identity is remembered.
     ///
     /// # Errors
     /// `ExpiredToken`.
-    pub(super) fn require_time(&self) -> Result<(), AuthError> {
+    pub(super) fn verified(
+        &self,
+        service: Service,
+        day: &str,
+        region: &str,
+        key: &SigningKey,
+    ) -> Result<(), AuthError> {
         match self {
-            Self::Session(session) => session.require_time(),
-            Self::Identity(_) | Self::Nobody(_) => Ok(()),
+            Self::Session(session) => session.require_time()?,
+            Self::Identity(entry) if service == Service::S3 => entry.remember(day, region, key),
+            Self::Identity(_) | Self::Nobody(_) => {}
         }
-    }
-
-    /// Remembers the key of a request that verified.
-    pub(super) fn remember(&self, service: Service, day: &str, region: &str, key: &SigningKey) {
-        if let (Self::Identity(entry), Service::S3) = (self, service) {
-            entry.remember(day, region, key);
-        }
+        Ok(())
     }
 
     /// Who signed, once the signature was verified; nobody where there is no such key.

@@ -81,8 +81,7 @@ pub fn authenticate_form(
     if !is_signed {
         return Err(mismatch());
     }
-    holder.require_time()?;
-    holder.remember(Service::S3, &credential.day, &credential.region, &key);
+    holder.verified(Service::S3, &credential.day, &credential.region, &key)?;
     let host = anonymous(parts, settings)?.host.clone();
     Ok(Authenticated::new(Caller {
         is_anonymous: false,
