@@ -111,13 +111,13 @@ impl Trail {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who asks.
+    /// Who asks; a grant is told by [`Self::granted`] where it counts, and by [`Self::claim`] where the request is refused.
     pub fn identify(&self, caller: &Caller) {
         if !self.is_recorded() {
             return;
         }
         if let Some(claims) = &caller.session {
-            return self.claim(claims);
+            return self.name_session(claims);
         }
         let facts = &mut self.state().facts;
         facts.identity = Some(Arc::clone(&caller.identity));
@@ -131,19 +131,21 @@ impl Trail {
         if !self.is_recorded() {
             return;
         }
+        self.name_session(claims);
+        let request =
+            Grant::of_text(&claims.grant).and_then(|grant| GrantRequest::of_text(&grant.request));
+        if let Some(request) = request.ok().filter(|request| is_id(&request.id)) {
+            self.granted(&request.id);
+        }
+    }
+
+    fn name_session(&self, claims: &Claims) {
         let parts = [&claims.access_key_id, &claims.session, &claims.source];
         let session = parts.map(String::as_str).join(" ");
-        let grant = Grant::of_text(&claims.grant)
-            .and_then(|grant| GrantRequest::of_text(&grant.request))
-            .ok()
-            .filter(|request| is_id(&request.id));
         let facts = &mut self.state().facts;
         facts.identity = Some(claims.identity.as_str().into());
         facts.access_key = (!claims.signed_by.is_empty()).then(|| claims.signed_by.as_str().into());
         facts.session = Some(session.trim_end().to_owned());
-        if let Some(request) = grant {
-            facts.grant = Some(request.id);
-        }
     }
 
     /// Who asks, by a name alone.

@@ -37,23 +37,25 @@ impl Gateway {
         connection: &ConnectionInfo,
         trail: &Trail,
     ) -> Result<Option<Granted>, S3Error> {
-        live.check(caller, connection).inspect_err(|error| {
+        let session = caller.session.as_ref();
+        let of_grant = session.filter(|claims| !claims.grant.is_empty());
+        let granted = live.check(caller, connection).and_then(|()| {
+            let verified = of_grant.map(|claims| self.grants.verify(claims));
+            verified.transpose().map_err(|error| refusal(&error))
+        });
+        let granted = granted.inspect_err(|error| {
+            // The text of a grant that counts was read when it was verified, and need not be read each time.
+            if let Some(claims) = session {
+                trail.claim(claims);
+            }
             // That it can't be told at the moment is no decision.
             if !error.status.is_server_error() {
                 trail.refuse();
             }
         })?;
-        let Some(claims) = caller
-            .session
-            .as_ref()
-            .filter(|claims| !claims.grant.is_empty())
-        else {
+        let Some(granted) = granted else {
             return Ok(None);
         };
-        let granted = self.grants.verify(claims).map_err(|error| {
-            trail.refuse();
-            refusal(&error)
-        })?;
         trail.granted(granted.id());
         if !self.grants.was_used(granted.id()) {
             let event = event_of(&granted, "GrantUsed", trail.request());
