@@ -83,15 +83,12 @@ impl Gateway {
                 operation.name()
             )));
         }
-        let mut rights = super::rights(&live, &caller, connection, granted.clone());
-        let audience = super::AudienceOf {
-            gateway: &self,
-            live: &live,
-            caller: &caller,
-        };
-        policy::recorded(
-            rights.authorize(&operation, &path, &query, &headers, &audience),
-            &rights,
+        let rights = self.authorized(
+            &live,
+            (&caller, connection),
+            granted.clone(),
+            (&operation, &path),
+            (&query, &headers),
             &trail,
         )?;
         let success = form.fields.success();

@@ -9,6 +9,7 @@
 
 mod assembly;
 mod audience;
+mod authorization;
 mod control_watch;
 mod forms;
 pub mod gc;
@@ -48,12 +49,9 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use sealgate_access::Circumstances;
 use sealgate_envelope::{key_service::KeyService, keyring::Keyring};
-use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
-use self::audience::AudienceOf;
 use self::grants::watched;
 use self::key_watch::KeyChecks;
 use self::live::Live;
@@ -66,7 +64,7 @@ use crate::{
     auth::{self, AuthSettings, Authenticated, Caller},
     config::Config,
     error::S3Error,
-    grants::{Authority, Granted, watched_answer},
+    grants::{Authority, watched_answer},
     listener::{ConnectionInfo, Malformed},
     metrics::{Counted, Measured, Metrics},
     object::CommitCache,
@@ -344,15 +342,12 @@ impl Gateway {
             policy::strip_anonymous(&mut headers);
             trail.identify(&caller);
         }
-        let mut rights = rights(&live, &caller, &connection, granted.clone());
-        let audience = AudienceOf {
-            gateway: &self,
-            live: &live,
-            caller: &caller,
-        };
-        policy::recorded(
-            rights.authorize(&operation, &path, &query, &headers, &audience),
-            &rights,
+        let rights = self.authorized(
+            &live,
+            (&caller, &connection),
+            granted.clone(),
+            (&operation, &path),
+            (&query, &headers),
             trail,
         )?;
         let is_anonymous = caller.is_anonymous;
@@ -433,25 +428,6 @@ pub(crate) fn told(
     operation: &Operation,
 ) -> S3Error {
     missing::named(rights.conceal_absence(error), path, operation)
-}
-
-/// The rights of whoever makes a request over a connection, now.
-fn rights(
-    live: &Live,
-    caller: &Authenticated<Caller>,
-    connection: &ConnectionInfo,
-    granted: Option<Granted>,
-) -> Rights {
-    let circumstances = Circumstances {
-        source: connection.client,
-        time: OffsetDateTime::now_utc(),
-        tls: connection.tls,
-        certificates: connection.certificate.clone().unwrap_or_default(),
-        grant: granted.as_ref().map(|granted| granted.id().to_owned()),
-        session: caller.session.as_deref().map(short_lived::facts),
-        prefix: None,
-    };
-    Rights::of(live.policy.as_ref(), caller, circumstances, granted)
 }
 
 /// Refuses what S3 refuses: names and values of more bytes than any of its operations takes (S3 API Reference, PutObject).
