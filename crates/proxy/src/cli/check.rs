@@ -111,7 +111,6 @@ fn local_findings(config: &Arc<Config>) -> Vec<Finding> {
     findings
 }
 
-/// What the servers do.
 /// Whether the directory of access keys and every file in it can be read. The secrets are for gateways to open.
 fn stored_credentials(config: &Config) -> Option<Finding> {
     let place = config.credentials.as_ref()?;
@@ -125,17 +124,17 @@ fn stored_credentials(config: &Config) -> Option<Finding> {
     Some(finding("access keys in credentials.directory", failure))
 }
 
+/// What the servers do.
 async fn remote_findings(config: Arc<Config>) -> Vec<Finding> {
     let gateway = match Gateway::start(config).await {
         Ok(gateway) => gateway,
         Err(error) => return vec![finding("a gateway starts", Some(format!("{error:#}")))],
     };
-    let config = Arc::clone(&gateway.config);
     let mut findings = gateway.probe_storage().await;
     findings.extend(gateway.probe_key_services().await);
-    if let Some(grants) = &config.grants {
+    if let Some(grants) = &gateway.config.grants {
         let records = GrantRecords::new(gateway.state.clone());
-        let known = grant::known(&config, grants, &records).await;
+        let known = grant::known(&gateway.config, grants, &records).await;
         // Everything else works meanwhile.
         findings.push(Finding {
             required: false,
