@@ -6,12 +6,14 @@
 //! durable in the audit log, where there is one, and else is a log line.
 
 mod anonymous;
+mod asker;
 mod needs;
 mod rights;
 
 pub use anonymous::{conceal_absence, is_public, permit_anonymous, refusal, strip_anonymous};
-pub(crate) use rights::Audience;
-pub use rights::{Refusal, Rights};
+pub(crate) use asker::Audience;
+pub use asker::Refusal;
+pub use rights::Rights;
 
 use sealgate_envelope::key_service::UnwrapPermit;
 
