@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::{
     BUCKET, LIMIT, a_timer_stops, alice_and_bob, all_known, causes, destroy, gateway,
-    hostile::record_of, kms_table, new_key, resuming::kill_at_the_flush, shred, state_of, tenant,
-    two_keys, verify,
+    gateway_of_alice, hostile::record_of, kms_table, new_key, resuming::kill_at_the_flush, shred,
+    state_of, tenant, two_keys, verify,
 };
 
 /// Has the destruction of alice's key asked for, without an answer. The name of the key, as reports have it.
@@ -144,9 +144,7 @@ async fn a_key_that_is_not_found_is_never_certified_as_destroyed() -> Result<()>
         let kms = rig.key_server.endpoint.kms();
         let alice = new_key(&kms).await?;
         let services = kms_table(rig, "alice", &alice);
-        let gateway = gateway(rig, &services, &[tenant("alice", "\"alice\"", "")])?;
-        put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
-        all_known(&gateway, 2).await?;
+        let gateway = gateway_of_alice(rig, &services, "\"alice\"", "").await?;
         let name = ask_in_vain(rig, &gateway, &alice)?;
         // Credentials of another account.
         let elsewhere = |operations: Value| {
@@ -205,9 +203,7 @@ async fn neither_a_planted_record_nor_a_lost_list_keeps_an_order_from_its_end() 
         let kms = rig.key_server.endpoint.kms();
         let alice = new_key(&kms).await?;
         let services = kms_table(rig, "alice", &alice);
-        let gateway = gateway(rig, &services, &[tenant("alice", "\"alice\"", "")])?;
-        put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
-        all_known(&gateway, 2).await?;
+        let gateway = gateway_of_alice(rig, &services, "\"alice\"", "").await?;
         let arguments = destroy("acme/alice", "alice.json");
         kill_at_the_flush(rig, &gateway, &alice, &arguments).await?;
         all_known(&gateway, 2).await?;

@@ -27,7 +27,7 @@ use aws_sdk_s3::{
 use sealgate_tests::{
     endpoint::{Endpoint, REGION},
     environment, process,
-    rig::Rig,
+    rig::{Rig, put},
     servers::{Gateway, GatewaySettings, KEY, report},
 };
 use serde_json::Value;
@@ -37,6 +37,9 @@ const LIMIT: Duration = Duration::from_mins(4);
 
 /// How soon gateways do what they are told, and write their records.
 const SOON: Duration = Duration::from_secs(30);
+
+/// How an order has a key whose destruction was asked for, while nothing shows what came of that.
+const ASKED: &str = "\"state\": \"asked\"";
 
 /// A new key; its ARN.
 async fn new_key(kms: &aws_sdk_kms::Client) -> Result<String> {
@@ -230,6 +233,19 @@ async fn all_known(gateway: &Gateway, count: usize) -> Result<()> {
     }
 }
 
+/// A gateway of the one tenant alice, who has these key services and has stored `alice/a`, when it and the rig's own are known.
+async fn gateway_of_alice(
+    rig: &Rig,
+    key_services: &str,
+    names: &str,
+    more: &str,
+) -> Result<Gateway> {
+    let gateway = gateway(rig, key_services, &[tenant("alice", names, more)])?;
+    put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
+    all_known(&gateway, 2).await?;
+    Ok(gateway)
+}
+
 async fn status_of_put(client: &Client, key: &str) -> Option<u16> {
     let sent = client
         .put_object()
@@ -242,13 +258,6 @@ async fn status_of_put(client: &Client, key: &str) -> Option<u16> {
     }
 }
 
-fn signal(gateway: &Gateway, name: &str) -> Result<()> {
-    let mut kill = Command::new("kill");
-    kill.args([format!("-{name}"), gateway.process.id().to_string()]);
-    ensure!(kill.status()?.success(), "kill -{name}");
-    Ok(())
-}
-
 /// The one file of an order.
 fn order_file(directory: &Path) -> Result<PathBuf> {
     let orders = fs::read_dir(directory.join("shred-orders"))?;
@@ -256,6 +265,19 @@ fn order_file(directory: &Path) -> Result<PathBuf> {
     let paths: Vec<PathBuf> = paths.collect::<Result<_>>()?;
     let mut files = paths.into_iter().filter(|path| path.extension().is_some());
     files.next().context("no order")
+}
+
+/// Waits until the file of the one order has this text.
+async fn order_reaches(rig: &Rig, text: &str) -> Result<()> {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let order = order_file(rig.directory()).and_then(|file| Ok(fs::read_to_string(file)?));
+        if order.is_ok_and(|order| order.contains(text)) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "the order does not reach {text}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Makes a recovery key; the field for the domain's table.

@@ -8,8 +8,8 @@ use sealgate_tests::rig::{get, put, state_bucket, with_rig};
 use serde_json::json;
 
 use super::{
-    BUCKET, LIMIT, alice_and_bob, all_known, destroy, gateway, order_file, shred, state_of, tenant,
-    two_keys, verify,
+    BUCKET, LIMIT, alice_and_bob, all_known, destroy, gateway, gateway_of_alice, order_file, shred,
+    state_of, tenant, two_keys, verify,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,9 +105,7 @@ async fn an_order_that_ended_stays_so_and_one_for_other_keys_is_refused() -> Res
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
         let (kms, [alice, other], services) = two_keys(rig, ["alice", "other"]).await?;
-        let first = gateway(rig, &services, &[tenant("alice", "\"alice\"", "")])?;
-        put(&first.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
-        all_known(&first, 2).await?;
+        let first = gateway_of_alice(rig, &services, "\"alice\"", "").await?;
         let soon = [&destroy("acme/alice", "alice.json")[..], &["--after", "1s"]].concat();
 
         // A backup of the directory brings back what was taken back.

@@ -15,8 +15,9 @@ use sealgate_tests::{
 use serde_json::{Value, json};
 
 use super::{
-    BUCKET, LIMIT, SOON, a_timer_stops, alice_and_bob, all_known, causes, command, destroy,
-    gateway, kms_table, new_key, recovery_of, shred, signal, state_of, tenant, two_keys, verify,
+    ASKED, BUCKET, LIMIT, SOON, a_timer_stops, alice_and_bob, all_known, causes, command, destroy,
+    gateway, gateway_of_alice, kms_table, new_key, order_file, order_reaches, recovery_of, shred,
+    state_of, tenant, two_keys, verify,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,11 +25,9 @@ async fn a_run_that_failed_or_was_killed_is_gone_on_with_to_one_certificate() ->
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
         let (kms, [alice, second], services) = two_keys(rig, ["alice", "second"]).await?;
-        let domains = [tenant("alice", "\"alice\", \"second\"", "")];
-        let gateway = gateway(rig, &services, &domains)?;
+        let names = "\"alice\", \"second\"";
+        let gateway = gateway_of_alice(rig, &services, names, "").await?;
         let through = gateway.endpoint.s3()?;
-        put(&through, BUCKET, "alice/a", b"content").await?;
-        all_known(&gateway, 2).await?;
 
         // The second deletion fails.
         rig.key_server.set_faults(&json!([{
@@ -78,20 +77,7 @@ async fn a_run_that_failed_or_was_killed_is_gone_on_with_to_one_certificate() ->
         ensure!(state_of(&kms, &second).await? == KeyState::Enabled);
 
         // Killed while a gateway does not answer.
-        signal(&gateway, "STOP")?;
-        let mut child = command(rig, &gateway, &arguments)?
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let deadline = Instant::now() + SOON;
-        while state_of(&kms, &second).await? != KeyState::PendingDeletion {
-            ensure!(Instant::now() < deadline, "the second key stays");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        child.kill()?;
-        child.wait()?;
-        signal(&gateway, "CONT")?;
+        kill_at_the_flush(rig, &gateway, &second, &arguments).await?;
         ensure!(
             !rig.directory().join("alice.json").exists(),
             "it was not done"
@@ -125,9 +111,7 @@ async fn a_refusal_of_the_key_service_leaves_an_order_that_looks_again_and_can_b
         let kms = rig.key_server.endpoint.kms();
         let alice = new_key(&kms).await?;
         let services = kms_table(rig, "alice", &alice);
-        let gateway = gateway(rig, &services, &[tenant("alice", "\"alice\"", "")])?;
-        put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
-        all_known(&gateway, 2).await?;
+        let gateway = gateway_of_alice(rig, &services, "\"alice\"", "").await?;
         // The likeliest mistake: with the configuration of gateways, which may not delete keys.
         rig.key_server.set_faults(&json!([{
             "operations": ["ScheduleKeyDeletion"],
@@ -167,7 +151,7 @@ pub(super) async fn kill_at_the_flush(
     arguments: &[&str],
 ) -> Result<()> {
     let kms = rig.key_server.endpoint.kms();
-    signal(gateway, "STOP")?;
+    gateway.process.signal("STOP")?;
     let mut child = command(rig, gateway, arguments)?
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -183,12 +167,12 @@ pub(super) async fn kill_at_the_flush(
     }
     child.kill()?;
     child.wait()?;
-    signal(gateway, "CONT")
+    gateway.process.signal("CONT")
 }
 
 /// Whether every key is destroyed, as the order has it.
 fn destroyed(directory: &std::path::Path) -> Result<bool> {
-    let order = fs::read_to_string(super::order_file(directory)?)?;
+    let order = fs::read_to_string(order_file(directory)?)?;
     let (_, document) = order.split_once('\n').context("no signature")?;
     let order: Value = serde_json::from_str(document)?;
     let keys = order.pointer("/progress/plan/keys");
@@ -299,9 +283,7 @@ async fn a_recovery_key_that_is_out_of_reach_is_not_destroyed() -> Result<()> {
         let alice = new_key(&kms).await?;
         let services = kms_table(rig, "alice", &alice);
         let recovery = recovery_of(rig, "recovery")?;
-        let gateway = gateway(rig, &services, &[tenant("alice", "\"alice\"", &recovery)])?;
-        put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
-        all_known(&gateway, 2).await?;
+        let gateway = gateway_of_alice(rig, &services, "\"alice\"", &recovery).await?;
         // While the key service takes its time, somebody unplugs the medium with the recovery key.
         rig.key_server.set_faults(&json!([{
             "operations": ["ScheduleKeyDeletion"],
@@ -315,7 +297,7 @@ async fn a_recovery_key_that_is_out_of_reach_is_not_destroyed() -> Result<()> {
             .stderr(Stdio::piped())
             .spawn()?;
         let deadline = Instant::now() + SOON;
-        while super::order_file(rig.directory()).is_err() {
+        while order_file(rig.directory()).is_err() {
             ensure!(Instant::now() < deadline, "no order");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -359,9 +341,7 @@ async fn gateways_are_told_only_when_the_key_service_refuses() -> Result<()> {
         let kms = rig.key_server.endpoint.kms();
         let alice = new_key(&kms).await?;
         let services = kms_table(rig, "alice", &alice);
-        let gateway = gateway(rig, &services, &[tenant("alice", "\"alice\"", "")])?;
-        put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
-        all_known(&gateway, 2).await?;
+        let gateway = gateway_of_alice(rig, &services, "\"alice\"", "").await?;
         rig.key_server.set_faults(&json!([{
             "operations": ["ScheduleKeyDeletion"],
             "delay_milliseconds": 3_000,
@@ -371,19 +351,7 @@ async fn gateways_are_told_only_when_the_key_service_refuses() -> Result<()> {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()?;
-        let reaches = async |part: &str| -> Result<()> {
-            let deadline = Instant::now() + SOON;
-            loop {
-                let order = super::order_file(rig.directory())
-                    .and_then(|file| Ok(fs::read_to_string(file)?));
-                if order.is_ok_and(|order| order.contains(part)) {
-                    return Ok(());
-                }
-                ensure!(Instant::now() < deadline, "the order does not reach {part}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        reaches("\"state\": \"asked\"").await?;
+        order_reaches(rig, ASKED).await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
         // The deletion is on its way; from now on the service does not say what has become of the key.
         rig.key_server.set_faults(&json!([{
@@ -391,7 +359,7 @@ async fn gateways_are_told_only_when_the_key_service_refuses() -> Result<()> {
             "keys": [alice],
             "then": { "error": "KMSInternalException" },
         }]))?;
-        reaches("\"destroyed\"").await?;
+        order_reaches(rig, "\"destroyed\"").await?;
         tokio::time::sleep(Duration::from_secs(4)).await;
         let told = get(&bare, &state, "control/commands").await;
         ensure!(

@@ -9,8 +9,8 @@ use sealgate_tests::{
 use serde_json::json;
 
 use super::{
-    BUCKET, LIMIT, alice_and_bob, all_known, causes, destroy, gateway, kms_table, new_key, shred,
-    state_of, tenant, two_keys,
+    BUCKET, LIMIT, alice_and_bob, causes, destroy, gateway, gateway_of_alice, kms_table, new_key,
+    shred, state_of, tenant, two_keys,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,10 +110,8 @@ async fn what_others_do_with_a_key_that_is_left_is_seen_before_it_goes() -> Resu
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
         let (kms, [alice, second], services) = two_keys(rig, ["alice", "second"]).await?;
-        let domains = [tenant("alice", "\"alice\", \"second\"", "")];
-        let gateway = gateway(rig, &services, &domains)?;
-        put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
-        all_known(&gateway, 2).await?;
+        let names = "\"alice\", \"second\"";
+        let gateway = gateway_of_alice(rig, &services, names, "").await?;
         rig.key_server.set_faults(&json!([{
             "operations": ["ScheduleKeyDeletion"],
             "keys": [second],

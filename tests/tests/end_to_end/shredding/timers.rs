@@ -1,19 +1,15 @@
 //! What a timer goes on with, and what it leaves to a person.
 
-use std::{
-    fs,
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::{process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_kms::types::KeyState;
-use sealgate_tests::rig::{get, put, with_rig};
+use sealgate_tests::rig::{get, with_rig};
 use serde_json::{Value, json};
 
 use super::{
-    BUCKET, LIMIT, SOON, a_timer_stops, all_known, causes, command, destroy, gateway, kms_table,
-    new_key, order_file, recovery_of, shred, state_of, tenant, two_keys, verify,
+    ASKED, BUCKET, LIMIT, a_timer_stops, causes, command, destroy, gateway_of_alice, kms_table,
+    new_key, order_reaches, recovery_of, shred, state_of, two_keys, verify,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,11 +17,9 @@ async fn on_the_straight_course_it_goes_on_with_what_an_outage_has_interrupted()
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
         let (kms, [alice, second], services) = two_keys(rig, ["alice", "second"]).await?;
-        let domains = [tenant("alice", "\"alice\", \"second\"", "")];
-        let gateway = gateway(rig, &services, &domains)?;
+        let names = "\"alice\", \"second\"";
+        let gateway = gateway_of_alice(rig, &services, names, "").await?;
         let through = gateway.endpoint.s3()?;
-        put(&through, BUCKET, "alice/a", b"content").await?;
-        all_known(&gateway, 2).await?;
         let order = [&destroy("acme/alice", "alice.json")[..], &["--after", "1s"]].concat();
         let (ordered, result, said) = shred(rig, &gateway, &order)?;
         ensure!(ordered, "{result} {said}");
@@ -41,11 +35,7 @@ async fn on_the_straight_course_it_goes_on_with_what_an_outage_has_interrupted()
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()?;
-        let deadline = Instant::now() + SOON;
-        while !fs::read_to_string(order_file(rig.directory())?)?.contains("\"state\": \"asked\"") {
-            ensure!(Instant::now() < deadline, "nothing is asked for");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        order_reaches(rig, ASKED).await?;
         rig.key_server.set_faults(&json!([{
             "operations": ["DescribeKey"],
             "keys": [second],
@@ -107,9 +97,7 @@ async fn an_order_that_needs_a_person_is_confirmed_or_taken_back_before_anything
         let alice = new_key(&kms).await?;
         let recovery = recovery_of(rig, "recovery")?;
         let services = kms_table(rig, "alice", &alice);
-        let gateway = gateway(rig, &services, &[tenant("alice", "\"alice\"", &recovery)])?;
-        put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
-        all_known(&gateway, 2).await?;
+        let gateway = gateway_of_alice(rig, &services, "\"alice\"", &recovery).await?;
         let file = ["--recovery-key", "recovery.key"];
         let dry = [&["--domain", "acme/alice", "--dry-run"][..], &file].concat();
         let (_, planned, said) = shred(rig, &gateway, &dry)?;
@@ -175,10 +163,8 @@ async fn a_key_that_somebody_has_disabled_meanwhile_is_left_to_a_person() -> Res
     with_rig(LIMIT, async |rig| {
         rig.clients(BUCKET).await?;
         let (kms, [alice, second], services) = two_keys(rig, ["alice", "second"]).await?;
-        let domains = [tenant("alice", "\"alice\", \"second\"", "")];
-        let gateway = gateway(rig, &services, &domains)?;
-        put(&gateway.endpoint.s3()?, BUCKET, "alice/a", b"content").await?;
-        all_known(&gateway, 2).await?;
+        let names = "\"alice\", \"second\"";
+        let gateway = gateway_of_alice(rig, &services, names, "").await?;
 
         // While the order waits: enabled again, it is no key like before.
         let order = [&destroy("acme/alice", "alice.json")[..], &["--after", "1s"]].concat();
@@ -210,15 +196,7 @@ async fn a_key_that_somebody_has_disabled_meanwhile_is_left_to_a_person() -> Res
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()?;
-        let deadline = Instant::now() + SOON;
-        let is_asked = || {
-            let order = order_file(rig.directory()).and_then(|file| Ok(fs::read_to_string(file)?));
-            order.is_ok_and(|order| order.contains("\"state\": \"asked\""))
-        };
-        while !is_asked() {
-            ensure!(Instant::now() < deadline, "nothing is asked for");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        order_reaches(rig, ASKED).await?;
         kms.disable_key().key_id(&second).send().await?;
         let output = child.wait_with_output()?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
