@@ -27,6 +27,9 @@ const BUCKET: &str = "sessions";
 const LIMIT: Duration = Duration::from_mins(4);
 const COMMAND_LIMIT: Duration = Duration::from_mins(2);
 const ROLE: &str = "arn:aws:iam::000000000000:role/nightly";
+/// The target of a listing.
+const LISTING: &str = "/sessions?list-type=2";
+
 const ISSUER: &str = "https://ci.example.org";
 
 /// The secret of sessions, in the file that `configuration` names.
@@ -64,13 +67,6 @@ allow = ["reader"]
     ))
 }
 
-/// The credentials in an answer of STS, as the aws CLI prints it.
-fn credentials(printed: &str) -> Result<SessionCredentials> {
-    let answer: Value = serde_json::from_str(printed)?;
-    let found = answer.get("Credentials").context("no Credentials")?;
-    SessionCredentials::of(found)
-}
-
 /// A session that the test itself makes, as any replica does that knows the secret.
 fn made(identity: &str, source: &str, lifetime: u64) -> Result<SessionCredentials> {
     let keys = TokenKeys::new("rig", &[SECRET.as_bytes()])?;
@@ -91,25 +87,6 @@ fn made(identity: &str, source: &str, lifetime: u64) -> Result<SessionCredential
         secret: session.secret_access_key.to_string(),
         token,
     })
-}
-
-/// Runs the aws CLI with a session at a gateway.
-fn run_aws_as(
-    session: &SessionCredentials,
-    gateway: &Gateway,
-    arguments: &[&str],
-) -> Result<String> {
-    process::run_successfully(session.aws(gateway)?.args(arguments), COMMAND_LIMIT)
-}
-
-/// The error code of a listing with a session's key and a token, its own or another one, if any.
-async fn error_code(
-    session: &SessionCredentials,
-    gateway: &Gateway,
-    token: &str,
-) -> Result<Option<String>> {
-    let target = format!("/{BUCKET}?list-type=2");
-    session.error_code(gateway, "GET", &target, token).await
 }
 
 /// An identity provider: a key, and tokens that it signs.
@@ -177,22 +154,22 @@ async fn the_aws_cli_gets_sessions_that_every_replica_takes() -> Result<()> {
         let object = format!("s3://{BUCKET}/report");
 
         let printed = run_aws(endpoint, ["sts", "get-session-token", "--duration-seconds", "900"])?;
-        let own = credentials(&printed)?;
+        let own = SessionCredentials::of_sts(&printed)?;
         for gateway in [&second, &rig.gateway] {
-            ensure!(run_aws_as(&own, gateway, &["s3", "cp", &object, "-"])? == "report");
+            ensure!(own.run_aws(gateway, &["s3", "cp", &object, "-"])? == "report");
         }
         let file = directory.path().join("file");
         std::fs::write(&file, vec![7; 9 << 20])?;
         let file = file.display().to_string();
-        run_aws_as(&own, &second, &["s3", "cp", &file, &format!("s3://{BUCKET}/parts")])?;
+        own.run_aws(&second, &["s3", "cp", &file, &format!("s3://{BUCKET}/parts")])?;
 
         let role = ["--role-arn", ROLE, "--role-session-name", "run-7"];
         let printed = run_aws(endpoint, [&["sts", "assume-role"], role.as_slice()].concat())?;
-        let nightly = credentials(&printed)?;
-        ensure!(run_aws_as(&nightly, &second, &["s3", "cp", &object, "-"])? == "report");
-        let identity = run_aws_as(&nightly, &second, &["sts", "get-caller-identity"])?;
+        let nightly = SessionCredentials::of_sts(&printed)?;
+        ensure!(nightly.run_aws(&second, &["s3", "cp", &object, "-"])? == "report");
+        let identity = nightly.run_aws(&second, &["sts", "get-caller-identity"])?;
         ensure!(identity.contains("assumed-role/nightly/run-7"), "{identity}");
-        refused(run_aws_as(&nightly, &second, &["s3", "rm", &object]), "AccessDenied")?;
+        refused(nightly.run_aws(&second, &["s3", "rm", &object]), "AccessDenied")?;
         refused(
             run_aws(endpoint, ["sts", "assume-role", "--role-arn", &format!("{ROLE}-other"), "--role-session-name", "run-7"]),
             "(AccessDenied)",
@@ -305,24 +282,34 @@ async fn sessions_end_by_themselves_and_when_what_they_stand_for_is_taken_back()
     with_rig_of(&configuration, LIMIT, async |rig: &mut Rig| {
         rig.clients(BUCKET).await?;
         let gateway = &rig.gateway;
+        // The error code of a listing, if any.
+        let code = async |session: &SessionCredentials| session.error_code(gateway, "GET", LISTING).await;
+        let becomes_invalid = async |session: &SessionCredentials| -> Result<()> {
+            let deadline = Instant::now() + NOTICE;
+            while code(session).await?.as_deref() != Some("InvalidToken") {
+                ensure!(Instant::now() < deadline, "not within {NOTICE:?}");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            Ok(())
+        };
         let short = made("client", "", 3)?;
-        ensure!(error_code(&short, gateway, &short.token).await?.is_none());
+        ensure!(code(&short).await?.is_none());
         let role = made("nightly", "client", 900)?;
-        ensure!(error_code(&role, gateway, &role.token).await?.is_none());
+        ensure!(code(&role).await?.is_none());
         // The wrong token, a changed one, and those of nobody.
-        ensure!(error_code(&role, gateway, &short.token).await?.as_deref() == Some("InvalidToken"));
+        ensure!(code(&role.with_token(&short.token)).await?.as_deref() == Some("InvalidToken"));
         // Whatever the last character is, another one stands in its place.
         let cut = role.token.get(..role.token.len() - 1).unwrap_or_default();
         let last = if role.token.ends_with('A') { 'Q' } else { 'A' };
         let changed = format!("{cut}{last}");
-        ensure!(error_code(&role, gateway, &changed).await?.as_deref() == Some("InvalidToken"));
+        ensure!(code(&role.with_token(&changed)).await?.as_deref() == Some("InvalidToken"));
         for (identity, source) in [("nobody", ""), ("nightly", ""), ("nightly", "nobody"), ("client", "client"), ("nightly", "ci/x")] {
             let made = made(identity, source, 900)?;
-            let code = error_code(&made, gateway, &made.token).await?;
-            ensure!(code.as_deref() == Some("InvalidToken"), "{identity} {source}: {code:?}");
+            let found = code(&made).await?;
+            ensure!(found.as_deref() == Some("InvalidToken"), "{identity} {source}: {found:?}");
         }
         tokio::time::sleep(Duration::from_secs(4)).await;
-        ensure!(error_code(&short, gateway, &short.token).await?.as_deref() == Some("ExpiredToken"));
+        ensure!(code(&short).await?.as_deref() == Some("ExpiredToken"));
 
         // Whoever may assume the role no more has lost its sessions, too.
         let text = std::fs::read_to_string(&gateway.configuration)?;
@@ -331,20 +318,12 @@ async fn sessions_end_by_themselves_and_when_what_they_stand_for_is_taken_back()
         ensure!(changed.contains("identities = [\"other\"]"), "{changed}");
         std::fs::write(&gateway.configuration, changed)?;
         gateway.process.signal("HUP")?;
-        let deadline = Instant::now() + NOTICE;
-        while error_code(&role, gateway, &role.token).await?.as_deref() != Some("InvalidToken") {
-            ensure!(Instant::now() < deadline, "not within {NOTICE:?}");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        becomes_invalid(&role).await?;
         // Another secret ends all of them.
         let own = made("client", "", 900)?;
-        ensure!(error_code(&own, gateway, &own.token).await?.is_none());
+        ensure!(code(&own).await?.is_none());
         std::fs::write(directory.path().join("session-secret"), "another secret of sessions, long enough")?;
-        let deadline = Instant::now() + NOTICE;
-        while error_code(&own, gateway, &own.token).await?.as_deref() != Some("InvalidToken") {
-            ensure!(Instant::now() < deadline, "not within {NOTICE:?}");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        becomes_invalid(&own).await?;
         Ok(())
     })
     .await
@@ -366,9 +345,9 @@ async fn web_identities_assume_roles_by_the_keys_in_a_file() -> Result<()> {
         put(&client, BUCKET, "report", b"report").await?;
         let gateway = &rig.gateway;
         let token = provider.token("one", "repo:acme/app", "sealgate")?;
-        let made = credentials(&ask_with_token(gateway, &token)?)?;
+        let made = SessionCredentials::of_sts(&ask_with_token(gateway, &token)?)?;
         let object = format!("s3://{BUCKET}/report");
-        ensure!(run_aws_as(&made, gateway, &["s3", "cp", &object, "-"])? == "report");
+        ensure!(made.run_aws(gateway, &["s3", "cp", &object, "-"])? == "report");
 
         // Somebody else's subject, audience, key.
         let other_key = Provider::new(2)?.token("one", "repo:acme/app", "sealgate")?;
@@ -469,7 +448,7 @@ async fn web_identities_assume_roles_by_the_keys_at_a_url() -> Result<()> {
         ));
         let token = provider.token("one", "anybody", "sealgate")?;
         for _ in 0..2 {
-            credentials(&ask_with_token(gateway, &token)?)?;
+            SessionCredentials::of_sts(&ask_with_token(gateway, &token)?)?;
         }
         // Keys that nobody knows do not make it ask again and again.
         let unknown = provider.token("other", "anybody", "sealgate")?;
@@ -482,7 +461,7 @@ async fn web_identities_assume_roles_by_the_keys_at_a_url() -> Result<()> {
         );
         // Without the provider, what is known goes on; a gateway that never had it says so.
         server.abort();
-        credentials(&ask_with_token(gateway, &token)?)?;
+        SessionCredentials::of_sts(&ask_with_token(gateway, &token)?)?;
         let second = rig.gateway_with_more(&configuration)?;
         refused(ask_with_token(&second, &token), "(IDPCommunicationError)")
     })

@@ -65,9 +65,7 @@ async fn no_copy_takes_to_a_grant_or_to_a_role_what_its_maker_may_not_read() -> 
         assume.args(["sts", "assume-role", "--role-session-name", "move"]);
         assume.args(["--role-arn", "arn:aws:iam::000000000000:role/mover"]);
         let assumed = process::run_successfully(&mut assume, COMMAND_LIMIT)?;
-        let assumed: Value = serde_json::from_str(&assumed)?;
-        let mover = assumed.get("Credentials").context("no credentials")?;
-        let mover = SessionCredentials::of(mover)?;
+        let mover = SessionCredentials::of_sts(&assumed)?;
         denied(copy(mover.aws(&rig.gateway), "case-7/stolen", &[]))?;
         copy(mover.aws(&rig.gateway), "case-7/drawer/kept", &[])?;
 

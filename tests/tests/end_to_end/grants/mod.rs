@@ -38,6 +38,9 @@ const OSCAR: u8 = 3;
 const REVOKER: u8 = 4;
 const STRANGER: u8 = 5;
 
+/// An object of the case for which grants are.
+const REPORT: &str = "/grants/case-7/report";
+
 /// The id of a request that nobody made.
 const STRANGE_ID: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -243,26 +246,6 @@ fn refused<T>(outcome: Result<T>, why: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs the aws CLI with the credentials of a grant.
-fn run_aws_as(
-    granted: &SessionCredentials,
-    gateway: &Gateway,
-    arguments: &[&str],
-) -> Result<String> {
-    process::run_successfully(granted.aws(gateway)?.args(arguments), COMMAND_LIMIT)
-}
-
-/// The error code of a GET of a key with a token, if any.
-async fn error_code(
-    granted: &SessionCredentials,
-    gateway: &Gateway,
-    key: &str,
-    token: &str,
-) -> Result<Option<String>> {
-    let target = format!("/{BUCKET}/{key}");
-    granted.error_code(gateway, "GET", &target, token).await
-}
-
 fn denied(outcome: Result<String>) -> Result<()> {
     let message = format!("{:#}", outcome.err().context("it was allowed")?);
     ensure!(
@@ -291,7 +274,7 @@ async fn until_it_counts(
     let started = Instant::now();
     for gateway in gateways {
         loop {
-            let code = error_code(credentials, gateway, "case-7/report", &credentials.token).await;
+            let code = credentials.error_code(gateway, "GET", REPORT).await;
             // One whose grant ends while it is answered is cut off.
             let code = code.unwrap_or_else(|error| Some(format!("{error:#}")));
             if code.as_deref() == expected {
@@ -403,13 +386,10 @@ async fn a_grant_lets_in_where_it_says_until_it_is_revoked_on_every_replica() ->
         until_it_counts(&credentials, &gateways, None, EFFECTIVE).await?;
         for gateway in gateways {
             let target = format!("s3://{BUCKET}/case-7/report");
-            let copied = run_aws_as(&credentials, gateway, &["s3", "cp", &target, "-"])?;
+            let copied = credentials.run_aws(gateway, &["s3", "cp", &target, "-"])?;
             ensure!(copied == "of case 7", "{copied}");
-            let listed = run_aws_as(
-                &credentials,
-                gateway,
-                &["s3", "ls", &format!("s3://{BUCKET}/case-7/")],
-            )?;
+            let listed =
+                credentials.run_aws(gateway, &["s3", "ls", &format!("s3://{BUCKET}/case-7/")])?;
             ensure!(listed.contains("report"), "{listed}");
             // Another place, another action, what a policy forbids, and other credentials.
             for (key, method) in [
@@ -419,31 +399,27 @@ async fn a_grant_lets_in_where_it_says_until_it_is_revoked_on_every_replica() ->
                 ("case-7/drawer/letter", "GET"),
             ] {
                 let target = format!("/{BUCKET}/{key}");
-                let code = credentials.error_code(gateway, method, &target, &credentials.token);
-                let code = code.await?;
+                let code = credentials.error_code(gateway, method, &target).await?;
                 ensure!(
                     code.as_deref() == Some("AccessDenied"),
                     "{method} {key}: {code:?}"
                 );
             }
-            denied(run_aws_as(
-                &credentials,
-                gateway,
-                &["sts", "get-session-token"],
-            ))?;
+            denied(credentials.run_aws(gateway, &["sts", "get-session-token"]))?;
         }
         // A changed token is none, and neither is one with another access key.
         let mut changed = credentials.token.clone();
         let last = if changed.pop() == Some('A') { 'B' } else { 'A' };
         changed.push(last);
-        let code = error_code(&credentials, &second, "case-7/report", &changed).await?;
+        let changed = credentials.with_token(&changed);
+        let code = changed.error_code(&second, "GET", REPORT).await?;
         ensure!(code.as_deref() == Some("InvalidToken"), "{code:?}");
         let stolen = SessionCredentials {
             id: "SGOSCAR".to_owned(),
             secret: rig.gateway.endpoint.secret_access_key.clone(),
             token: credentials.token.clone(),
         };
-        let code = error_code(&stolen, &second, "case-7/report", &stolen.token).await?;
+        let code = stolen.error_code(&second, "GET", REPORT).await?;
         ensure!(code.as_deref() == Some("InvalidToken"), "{code:?}");
 
         desk.run("revoke", &[id, "--key", &revoker])?;
@@ -505,12 +481,8 @@ async fn a_download_ends_when_its_grant_is_revoked() -> Result<()> {
         let (id, credentials) = desk.granted("10m")?;
         until_it_counts(&credentials, &[&second], None, EFFECTIVE).await?;
 
-        let request = credentials.request(
-            &second,
-            "GET",
-            &format!("/{BUCKET}/case-7/large"),
-            &credentials.token,
-        )?;
+        let target = format!("/{BUCKET}/case-7/large");
+        let request = credentials.request(&second, "GET", &target)?;
         let mut stream = tokio::net::TcpStream::connect(second.endpoint.authority()).await?;
         stream
             .write_all(&request.to_bytes(&second.endpoint))

@@ -187,7 +187,7 @@ command = ["sh", "-c", "cat >> {told}; env >> {environment}"]
         desk.run("revoke", &signed)?;
         desk.refused("revoke", &signed, "prepare it again")?;
         until_it_counts(&credentials, &[&rig.gateway], Some("AccessDenied"), EFFECTIVE).await?;
-        denied(run_aws_as(&credentials, &second, &["s3", "cp", &target, "-"]))?;
+        denied(credentials.run_aws(&second, &["s3", "cp", &target, "-"]))?;
         let posted = posts.lock().unwrap_or_else(PoisonError::into_inner).concat();
         ensure!(!posted.contains("grant-revoked"), "{posted}");
         desk.run("revoke", &[&id, "--key", &revoker, "--list", &published])?;
