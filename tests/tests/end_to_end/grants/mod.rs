@@ -18,7 +18,7 @@ use sealgate_tests::{
     content::pattern,
     environment, process,
     python::aws,
-    rig::{Rig, put, state_bucket, with_rig_of},
+    rig::{Rig, get, put, state_bucket, with_rig_of},
     servers::Gateway,
     session::SessionCredentials,
 };
@@ -156,7 +156,14 @@ struct Desk<'a> {
     directory: PathBuf,
 }
 
-impl Desk<'_> {
+impl<'a> Desk<'a> {
+    fn new(gateway: &'a Gateway, directory: &Path) -> Self {
+        Self {
+            gateway,
+            directory: directory.to_owned(),
+        }
+    }
+
     fn key(&self, seed: u8) -> Result<String> {
         self.key_file(&format!("{seed}.key"), &private(seed))
     }
@@ -205,11 +212,24 @@ impl Desk<'_> {
         self.run("approve", &[id, "--yes", "--key", &self.key(seed)?])
     }
 
-    fn granted(&self, duration: &str) -> Result<(String, SessionCredentials)> {
+    /// A request that both have approved; its id.
+    fn approved(&self, duration: &str) -> Result<String> {
         let id = self.request(duration)?;
         for seed in [ALICE, BOB] {
             self.approve(&id, seed)?;
         }
+        Ok(id)
+    }
+
+    /// Signs the first list of revocations; the key that did.
+    fn first_list(&self) -> Result<String> {
+        let revoker = self.key(REVOKER)?;
+        self.run("revoke", &["--first", "--key", &revoker])?;
+        Ok(revoker)
+    }
+
+    fn granted(&self, duration: &str) -> Result<(String, SessionCredentials)> {
+        let id = self.approved(duration)?;
         let credentials = self.credentials(&id)?;
         Ok((id, credentials))
     }
@@ -238,6 +258,14 @@ fn credentials(gateway: &Gateway, who: &str, id: &str, arguments: &[&str]) -> Re
     own.describe_to(&mut command);
     command.args(["grant", "credentials", id, "--endpoint", &endpoint.url]);
     process::run_successfully(command.args(arguments), COMMAND_LIMIT)
+}
+
+/// Has `ssh-keygen` sign a file for one purpose; the file of the signature.
+fn ssh_sign(namespace: &str, key: &str, file: &str) -> Result<String> {
+    let mut sign = Command::new("ssh-keygen");
+    sign.args(["-Y", "sign", "-n", namespace, "-f", key, file]);
+    process::run_successfully(&mut sign, COMMAND_LIMIT)?;
+    Ok(format!("{file}.sig"))
 }
 
 fn refused<T>(outcome: Result<T>, why: &str) -> Result<()> {
@@ -298,10 +326,7 @@ async fn a_grant_lets_in_where_it_says_until_it_is_revoked_on_every_replica() ->
     with_rig_of(&more("first")?, LIMIT, async |rig: &mut Rig| {
         let second = prepared(rig, &more("second")?).await?;
         let gateways = [&rig.gateway, &second];
-        let desk = Desk {
-            gateway: &rig.gateway,
-            directory: directory.path().to_owned(),
-        };
+        let desk = Desk::new(&rig.gateway, directory.path());
         let revoker = desk.key(REVOKER)?;
         desk.refused("revoke", &["--renew", "--key", &revoker], "add --first")?;
         desk.run("revoke", &["--first", "--key", &revoker])?;
@@ -336,10 +361,7 @@ async fn a_grant_lets_in_where_it_says_until_it_is_revoked_on_every_replica() ->
         refused(desk.credentials(id), "1 of 2")?;
         // Bob has a key of OpenSSH, and `ssh-keygen` signs with it.
         let bobs = desk.key_file("id_ed25519", OPENSSH_KEY)?;
-        let mut sign = Command::new("ssh-keygen");
-        sign.args(["-Y", "sign", "-n", "sealgate-grant", "-f", &bobs]);
-        process::run_successfully(sign.arg(desk.file("request.json")), COMMAND_LIMIT)?;
-        let signature = desk.file("request.json.sig");
+        let signature = ssh_sign("sealgate-grant", &bobs, &desk.file("request.json"))?;
         desk.refused(
             "approve",
             &[&*other, "--signature", &signature],
@@ -472,12 +494,8 @@ async fn a_download_ends_when_its_grant_is_revoked() -> Result<()> {
         let admin = rig.gateway.endpoint.s3()?;
         let content = pattern(7, 48 << 20);
         put(&admin, BUCKET, "case-7/large", &content).await?;
-        let desk = Desk {
-            gateway: &rig.gateway,
-            directory: directory.path().to_owned(),
-        };
-        let revoker = desk.key(REVOKER)?;
-        desk.run("revoke", &["--first", "--key", &revoker])?;
+        let desk = Desk::new(&rig.gateway, directory.path());
+        let revoker = desk.first_list()?;
         let (id, credentials) = desk.granted("10m")?;
         until_it_counts(&credentials, &[&second], None, EFFECTIVE).await?;
 
@@ -511,24 +529,16 @@ async fn records_and_lists_that_the_storage_changes_let_nobody_in() -> Result<()
     let more = |name| configuration(directory.path(), &of_audit(name)?);
     with_rig_of(&more("first")?, LIMIT, async |rig: &mut Rig| {
         let second = prepared(rig, &more("second")?).await?;
-        let desk = Desk {
-            gateway: &rig.gateway,
-            directory: directory.path().to_owned(),
-        };
-        let revoker = desk.key(REVOKER)?;
-        desk.run("revoke", &["--first", "--key", &revoker])?;
+        let desk = Desk::new(&rig.gateway, directory.path());
+        let revoker = desk.first_list()?;
         let storage = rig.minio.endpoint.s3()?;
         let state = state_bucket(&storage).await?;
-        let read = async |name: &str| -> Result<Vec<u8>> {
-            let answer = storage.get_object().bucket(&state).key(name).send().await?;
-            Ok(answer.body.collect().await?.to_vec())
-        };
-        let first = read("grants/revocations").await?;
+        let first = get(&storage, &state, "grants/revocations").await?;
 
         // A wider scope under the same approvals.
         let (id, credentials) = desk.granted("10m")?;
         let name = format!("grants/requests/{id}");
-        let record = String::from_utf8(read(&name).await?)?;
+        let record = String::from_utf8(get(&storage, &state, &name).await?)?;
         let wider = record.replace("case-7/", "");
         ensure!(wider != record, "{record}");
         put(&storage, &state, &name, wider.as_bytes()).await?;

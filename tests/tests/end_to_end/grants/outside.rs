@@ -118,19 +118,13 @@ command = ["sh", "-c", "cat >> {told}; env >> {environment}"]
         })?;
         let (admin, _) = rig.clients(BUCKET).await?;
         put(&admin, BUCKET, "case-7/report", b"of case 7").await?;
-        let desk = Desk {
-            gateway: &second,
-            directory: directory.path().to_owned(),
-        };
+        let desk = Desk::new(&second, directory.path());
         let revoker = desk.key(REVOKER)?;
         // Nobody can write to a URL.
         desk.refused("revoke", &["--first", "--key", &revoker], "name the file")?;
         let published = list.display().to_string();
         desk.run("revoke", &["--first", "--key", &revoker, "--list", &published])?;
-        let id = desk.request("10m")?;
-        for seed in [ALICE, BOB] {
-            desk.approve(&id, seed)?;
-        }
+        let id = desk.approved("10m")?;
         let events = |text: &str| {
             ["grant-requested", "grant-approved"].map(|event| text.matches(event).count())
         };
@@ -179,10 +173,7 @@ command = ["sh", "-c", "cat >> {told}; env >> {environment}"]
         let bobs = desk.key_file("id_ed25519", OPENSSH_KEY)?;
         let next = path("next.json");
         desk.run("revoke", &[&id, "--prepare", &next, "--list", &published])?;
-        let mut sign = Command::new("ssh-keygen");
-        sign.args(["-Y", "sign", "-n", "sealgate-revocations", "-f", &bobs, &next]);
-        process::run_successfully(&mut sign, COMMAND_LIMIT)?;
-        let signature = format!("{next}.sig");
+        let signature = ssh_sign("sealgate-revocations", &bobs, &next)?;
         let signed = ["--signed", &next, "--signature", &signature, "--list", &published];
         desk.run("revoke", &signed)?;
         desk.refused("revoke", &signed, "prepare it again")?;

@@ -11,20 +11,12 @@ async fn what_was_signed_once_is_in_every_list_that_follows() -> Result<()> {
     let more = configuration(directory.path(), "")?;
     with_rig_of(&more, LIMIT, async |rig: &mut Rig| {
         rig.clients(BUCKET).await?;
-        let desk = Desk {
-            gateway: &rig.gateway,
-            directory: directory.path().to_owned(),
-        };
+        let desk = Desk::new(&rig.gateway, directory.path());
         let storage = rig.minio.endpoint.s3()?;
         let state = state_bucket(&storage).await?;
-        let revoker = desk.key(REVOKER)?;
+        let revoker = desk.first_list()?;
         let memory = format!("{revoker}.revocations");
-        desk.run("revoke", &["--first", "--key", &revoker])?;
-        let answer = storage
-            .get_object()
-            .bucket(&state)
-            .key("grants/revocations");
-        let first = answer.send().await?.body.collect().await?.to_vec();
+        let first = get(&storage, &state, "grants/revocations").await?;
 
         // The place fails after the list was signed: it is remembered all the same.
         let directory = desk.file("a-directory");
@@ -40,18 +32,7 @@ async fn what_was_signed_once_is_in_every_list_that_follows() -> Result<()> {
         let next = desk.file("next.json");
         let prepare = [STRANGE_ID, "--prepare", &next, "--memory", &memory];
         desk.run("revoke", &prepare)?;
-        let mut sign = Command::new("ssh-keygen");
-        sign.args([
-            "-Y",
-            "sign",
-            "-n",
-            "sealgate-revocations",
-            "-f",
-            &bobs,
-            &next,
-        ]);
-        process::run_successfully(&mut sign, COMMAND_LIMIT)?;
-        let signature = format!("{next}.sig");
+        let signature = ssh_sign("sealgate-revocations", &bobs, &next)?;
         let signed = [
             "--signed",
             &next,
@@ -83,16 +64,9 @@ async fn a_list_that_nobody_renews_is_told_before_and_after_grants_fail() -> Res
     let more = configuration(directory.path(), &admin.table())?;
     with_rig_of(&more, LIMIT, async |rig: &mut Rig| {
         rig.clients(BUCKET).await?;
-        let desk = Desk {
-            gateway: &rig.gateway,
-            directory: directory.path().to_owned(),
-        };
-        let revoker = desk.key(REVOKER)?;
-        desk.run("revoke", &["--first", "--key", &revoker])?;
-        let id = desk.request("10m")?;
-        for seed in [ALICE, BOB] {
-            desk.approve(&id, seed)?;
-        }
+        let desk = Desk::new(&rig.gateway, directory.path());
+        let revoker = desk.first_list()?;
+        let id = desk.approved("10m")?;
         let status = || -> Result<Value> {
             let shown = desk.run("show", &[&id])?;
             shown.get("status").cloned().context("no status")
@@ -124,8 +98,7 @@ async fn a_list_that_nobody_renews_is_told_before_and_after_grants_fail() -> Res
         )?;
         until("the list of revocations was signed at 20").await?;
         ensure!(status()? == "approved");
-        let metrics = admin.get("/metrics").await?;
-        let metrics = String::from_utf8_lossy(&metrics.body);
+        let metrics = admin.get("/metrics").await?.text();
         let told = metrics
             .lines()
             .any(|line| line == "sealgate_check_ok{check=\"grant_revocations\"} 0");
@@ -154,10 +127,7 @@ async fn a_new_key_goes_on_from_what_the_old_one_signed_last_and_not_from_what_t
     let more = configuration(directory.path(), "")?;
     with_rig_of(&more, LIMIT, async |rig: &mut Rig| {
         rig.clients(BUCKET).await?;
-        let desk = Desk {
-            gateway: &rig.gateway,
-            directory: directory.path().to_owned(),
-        };
+        let desk = Desk::new(&rig.gateway, directory.path());
         // Alice's key is none of those that the configuration names: the key that was replaced.
         let (old, new) = (desk.key(ALICE)?, desk.key(REVOKER)?);
         let list = |number: u64, revoked: &str, key: &str| -> Result<String> {
