@@ -1,7 +1,21 @@
 //! Uploads in parts, step by step.
 
 use anyhow::{Context as _, Result};
-use aws_sdk_s3::{Client, types::CompletedPart};
+use aws_sdk_s3::{
+    Client,
+    operation::complete_multipart_upload::CompleteMultipartUploadOutput,
+    types::{CompletedMultipartUpload, CompletedPart},
+};
+
+/// Begins an upload of an object without metadata; its id.
+///
+/// # Errors
+/// If it is refused.
+pub async fn begin(client: &Client, (bucket, key): (&str, &str)) -> Result<String> {
+    let request = client.create_multipart_upload().bucket(bucket).key(key);
+    let begun = request.send().await.context("an upload")?;
+    begun.upload_id.context("no upload id")
+}
 
 /// Uploads a part of an object in a bucket.
 ///
@@ -28,4 +42,26 @@ pub async fn upload_part(
         .part_number(number)
         .e_tag(answer.e_tag().context("no entity tag")?)
         .build())
+}
+
+/// Completes an upload of these parts.
+///
+/// # Errors
+/// If it is refused.
+pub async fn complete(
+    client: &Client,
+    (bucket, key): (&str, &str),
+    upload: &str,
+    parts: Vec<CompletedPart>,
+) -> Result<CompleteMultipartUploadOutput> {
+    let parts = CompletedMultipartUpload::builder().set_parts(Some(parts));
+    client
+        .complete_multipart_upload()
+        .bucket(bucket)
+        .key(key)
+        .upload_id(upload)
+        .multipart_upload(parts.build())
+        .send()
+        .await
+        .context("Complete")
 }

@@ -7,11 +7,11 @@ use aws_sdk_s3::Client;
 use bytes::Bytes;
 use sealgate_tests::{
     content::pattern,
-    multipart::upload_part,
+    multipart::{complete, upload_part},
     servers::{Asked, Planted},
 };
 
-use crate::scene::{PART, Scene, abort, begin, complete};
+use crate::scene::{PART, Scene, abort, begin};
 
 /// A segment of plaintext, and what sealing adds.
 pub(crate) const SEGMENT: usize = 65_536;
@@ -260,7 +260,8 @@ async fn store_with(
     if kind.is_multipart() {
         let upload = begin(client, bucket, key).await?;
         let parts = send_all(client, (bucket, key), &upload, kind, plaintext).await?;
-        return complete(client, (bucket, key), &upload, parts).await;
+        complete(client, (bucket, key), &upload, parts).await?;
+        return Ok(());
     }
     client
         .put_object()

@@ -8,10 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
-use aws_sdk_s3::{
-    Client,
-    types::{CompletedMultipartUpload, CompletedPart},
-};
+use aws_sdk_s3::Client;
 use sealgate_tests::{
     admin::AdminEndpoint,
     raw_http::{Payload, RawAnswer, RawRequest},
@@ -240,27 +237,6 @@ pub(crate) async fn begin(client: &Client, bucket: &str, key: &str) -> Result<St
         .send()
         .await?;
     Ok(begun.upload_id().context("no upload id")?.to_owned())
-}
-
-/// Completes an upload.
-pub(crate) async fn complete(
-    client: &Client,
-    (bucket, key): (&str, &str),
-    upload: &str,
-    parts: Vec<CompletedPart>,
-) -> Result<()> {
-    let parts = CompletedMultipartUpload::builder()
-        .set_parts(Some(parts))
-        .build();
-    client
-        .complete_multipart_upload()
-        .bucket(bucket)
-        .key(key)
-        .upload_id(upload)
-        .multipart_upload(parts)
-        .send()
-        .await?;
-    Ok(())
 }
 
 /// Aborts an upload.

@@ -6,14 +6,14 @@ use anyhow::{Context, Result, ensure};
 use aws_sdk_s3::types::CompletedPart;
 use sealgate_tests::{
     content::pattern,
-    multipart::upload_part,
+    multipart::{complete, upload_part},
     rig::state_bucket,
     servers::{Action, Ending, GatewaySettings, Reply},
 };
 
 use crate::{
     judgement::Outcome,
-    scene::{Scene, begin, complete, with_scene},
+    scene::{Scene, begin, with_scene},
 };
 
 const LIMIT: Duration = Duration::from_mins(4);

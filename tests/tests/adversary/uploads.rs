@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 use sealgate_tests::{
     content::pattern,
-    multipart::upload_part,
+    multipart::{complete, upload_part},
     raw_http::{Payload, RawRequest},
     servers::{Action, Asked, Planted, Reply, meddler::pass},
 };
@@ -14,7 +14,7 @@ use sealgate_tests::{
 use crate::{
     judgement::Outcome,
     material::{Kind, Material, sealed_length},
-    scene::{PART, SUITES, Scene, abort, begin, complete, with_scene},
+    scene::{PART, SUITES, Scene, abort, begin, with_scene},
 };
 
 const LIMIT: Duration = Duration::from_mins(4);
@@ -286,7 +286,8 @@ async fn upload(scene: &Scene, bucket: &str, key: &str, plaintext: &[u8]) -> Res
         upload_part(&scene.client, place, &upload, 1, first).await?,
         upload_part(&scene.client, place, &upload, 2, second).await?,
     ];
-    complete(&scene.client, place, &upload, parts).await
+    complete(&scene.client, place, &upload, parts).await?;
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

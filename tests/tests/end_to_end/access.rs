@@ -9,13 +9,15 @@ use anyhow::{Context, Result, ensure};
 use aws_sdk_s3::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier, TaggingDirective},
+    types::{Delete, ObjectIdentifier, TaggingDirective},
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use sealgate_tests::{
     python::run_aws,
     rig::{Rig, get, put, with_rig_of},
 };
+
+use crate::stored::upload_in_parts;
 
 const BUCKET: &str = "access";
 const LIMIT: Duration = Duration::from_mins(3);
@@ -146,34 +148,7 @@ async fn a_write_only_identity_stores_and_sees_nothing() -> Result<()> {
     with_access(async |rig, admin| {
         let writer = as_(rig, "writer")?;
         put(&writer, BUCKET, "drop/one", b"dropped").await?;
-        let begun = writer
-            .create_multipart_upload()
-            .bucket(BUCKET)
-            .key("drop/parts")
-            .send()
-            .await?;
-        let upload = begun.upload_id().context("no upload id")?;
-        let part = writer
-            .upload_part()
-            .bucket(BUCKET)
-            .key("drop/parts")
-            .upload_id(upload)
-            .part_number(1)
-            .body(b"a part".to_vec().into())
-            .send()
-            .await?;
-        let part = CompletedPart::builder()
-            .part_number(1)
-            .set_e_tag(part.e_tag().map(str::to_owned))
-            .build();
-        writer
-            .complete_multipart_upload()
-            .bucket(BUCKET)
-            .key("drop/parts")
-            .upload_id(upload)
-            .multipart_upload(CompletedMultipartUpload::builder().parts(part).build())
-            .send()
-            .await?;
+        upload_in_parts(&writer, BUCKET, "drop/parts", b"a part").await?;
         ensure!(get(admin, BUCKET, "drop/one").await? == b"dropped");
         ensure!(get(admin, BUCKET, "drop/parts").await? == b"a part");
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use aws_sdk_s3::{Client, primitives::ByteStream};
+use aws_sdk_s3::Client;
 use sealgate_envelope::{Provider, records::RegistryRecord};
 use sealgate_tests::{
     content::pattern,
@@ -17,6 +17,8 @@ use sealgate_tests::{
     servers::{Gateway, report},
 };
 use serde_json::{Value, json};
+
+use crate::stored::{PART, upload_in_parts};
 
 const BUCKET: &str = "precious";
 const LIMIT: Duration = Duration::from_mins(4);
@@ -103,45 +105,14 @@ fn objects() -> Vec<(&'static str, Vec<u8>)> {
 
 /// What a multipart upload of two parts holds.
 fn large() -> Vec<u8> {
-    pattern(3, 5 * 1024 * 1024 + 12_345)
+    pattern(3, PART + 12_345)
 }
 
 async fn fill(client: &Client) -> Result<()> {
     for (key, body) in objects() {
         put(client, BUCKET, key, &body).await?;
     }
-    let started = client.create_multipart_upload().bucket(BUCKET).key("large");
-    let started = started.send().await?;
-    let upload = started.upload_id().context("no upload id")?;
-    let body = large();
-    let (first, second) = body.split_at(5 * 1024 * 1024);
-    let mut parts = aws_sdk_s3::types::CompletedMultipartUpload::builder();
-    for (number, part) in [(1, first), (2, second)] {
-        let sent = client
-            .upload_part()
-            .bucket(BUCKET)
-            .key("large")
-            .upload_id(upload)
-            .part_number(number)
-            .body(ByteStream::from(part.to_vec()))
-            .send()
-            .await?;
-        parts = parts.parts(
-            aws_sdk_s3::types::CompletedPart::builder()
-                .part_number(number)
-                .set_e_tag(sent.e_tag)
-                .build(),
-        );
-    }
-    client
-        .complete_multipart_upload()
-        .bucket(BUCKET)
-        .key("large")
-        .upload_id(upload)
-        .multipart_upload(parts.build())
-        .send()
-        .await?;
-    Ok(())
+    upload_in_parts(client, BUCKET, "large", &large()).await
 }
 
 async fn only_record(bare: &Client) -> Result<(String, String, Vec<u8>)> {
@@ -169,7 +140,7 @@ async fn everything_comes_back_when_the_kek_is_deleted() -> Result<()> {
 
         // Somebody deletes the KEK, and then the whole key server goes.
         rig.key_server.schedule_deletion().await?;
-        let late = rig.gateway_with_more("")?;
+        let late = rig.another_gateway()?;
         ensure!(
             get(&late.endpoint.s3()?, BUCKET, "letters/a")
                 .await
@@ -179,7 +150,7 @@ async fn everything_comes_back_when_the_kek_is_deleted() -> Result<()> {
         rig.key_server.kill()?;
         let (_, name, _) = only_record(&bare).await?;
         ensure!(name.starts_with("registry/"), "{name}");
-        let stranger = rig.gateway_with_more("")?;
+        let stranger = rig.another_gateway()?;
         ensure!(
             get(&stranger.endpoint.s3()?, BUCKET, "letters/a")
                 .await

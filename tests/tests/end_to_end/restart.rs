@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use sealgate_tests::{
     content::pattern,
+    multipart::{begin, complete, upload_part},
     process,
     rig::{get, put, with_rig},
 };
@@ -49,36 +49,9 @@ async fn an_upload_survives_kill_9_of_its_gateway() -> Result<()> {
                 rig.gateway = rig.another_gateway()?;
                 client = rig.gateway.endpoint.s3()?;
             }
-            let answer = client
-                .upload_part()
-                .bucket(BUCKET)
-                .key("large")
-                .upload_id(&upload)
-                .part_number(number)
-                .body(bytes.to_vec().into())
-                .send()
-                .await
-                .with_context(|| format!("part {number}"))?;
-            parts.push(
-                CompletedPart::builder()
-                    .part_number(number)
-                    .e_tag(answer.e_tag().context("no entity tag")?)
-                    .build(),
-            );
+            parts.push(upload_part(&client, (BUCKET, "large"), &upload, number, bytes).await?);
         }
-        client
-            .complete_multipart_upload()
-            .bucket(BUCKET)
-            .key("large")
-            .upload_id(&upload)
-            .multipart_upload(
-                CompletedMultipartUpload::builder()
-                    .set_parts(Some(parts))
-                    .build(),
-            )
-            .send()
-            .await
-            .context("Complete")?;
+        complete(&client, (BUCKET, "large"), &upload, parts).await?;
         ensure!(get(&client, BUCKET, "large").await? == body, "large");
         ensure!(get(&client, BUCKET, "before").await? == b"before", "before");
         let head = client
@@ -101,42 +74,14 @@ async fn an_upload_survives_kill_9_of_its_gateway() -> Result<()> {
 async fn gc_leaves_an_open_upload_alone() -> Result<()> {
     with_rig(Duration::from_mins(2), async |rig| {
         let (client, _) = rig.clients(BUCKET).await?;
-        let begun = client
-            .create_multipart_upload()
-            .bucket(BUCKET)
-            .key("open")
-            .send()
-            .await?;
-        let upload = begun.upload_id().context("no upload id")?;
-        let answer = client
-            .upload_part()
-            .bucket(BUCKET)
-            .key("open")
-            .upload_id(upload)
-            .part_number(1)
-            .body(pattern(1, 100).into())
-            .send()
-            .await?;
+        let place = (BUCKET, "open");
+        let upload = begin(&client, place).await?;
+        let part = upload_part(&client, place, &upload, 1, &pattern(1, 100)).await?;
         for arguments in [&["--dry-run"][..], &[]] {
             let mut command = rig.gateway.command("gc")?;
             process::run_successfully(command.args(arguments), Duration::from_mins(1))?;
         }
-        client
-            .complete_multipart_upload()
-            .bucket(BUCKET)
-            .key("open")
-            .upload_id(upload)
-            .multipart_upload(
-                CompletedMultipartUpload::builder()
-                    .parts(
-                        CompletedPart::builder()
-                            .part_number(1)
-                            .e_tag(answer.e_tag().context("no entity tag")?)
-                            .build(),
-                    )
-                    .build(),
-            )
-            .send()
+        complete(&client, place, &upload, vec![part])
             .await
             .context("gc has taken an open upload")?;
         ensure!(

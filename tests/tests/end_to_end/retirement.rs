@@ -3,14 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use aws_sdk_s3::{
-    Client,
-    types::{CompletedMultipartUpload, CompletedPart},
-};
+use aws_sdk_s3::{Client, types::CompletedPart};
 use sealgate_tests::{
     content::pattern,
     endpoint::{Endpoint, REGION},
-    multipart::upload_part,
+    multipart::{self, upload_part},
     rig::{Rig, get, put, state_bucket, with_rig},
     servers::{
         Gateway, GatewaySettings, KeyServer, Vault, key_server::KEY, report, vault::ROOT_TOKEN,
@@ -46,13 +43,7 @@ fn keys(gateway: &Gateway, command: &str, arguments: &[&str]) -> Result<(bool, V
 }
 
 async fn begin(through: &Client, key: &str) -> Result<(String, CompletedPart)> {
-    let begun = through
-        .create_multipart_upload()
-        .bucket(BUCKET)
-        .key(key)
-        .send()
-        .await?;
-    let upload = begun.upload_id().context("upload id")?.to_owned();
+    let upload = multipart::begin(through, (BUCKET, key)).await?;
     let part = upload_part(through, (BUCKET, key), &upload, 1, &pattern(5, 1_000)).await?;
     Ok((upload, part))
 }
@@ -147,15 +138,7 @@ async fn a_key_goes_when_nothing_depends_on_it_and_everything_is_read_without_it
             );
         }
         ensure!(get(&through, BUCKET, "parts").await? == pattern(2, PART + 9));
-        let parts = CompletedMultipartUpload::builder().parts(part).build();
-        through
-            .complete_multipart_upload()
-            .bucket(BUCKET)
-            .key("open")
-            .upload_id(upload)
-            .multipart_upload(parts)
-            .send()
-            .await?;
+        multipart::complete(&through, (BUCKET, "open"), &upload, vec![part]).await?;
         ensure!(get(&through, BUCKET, "open").await? == pattern(5, 1_000));
         let mut command = after.command("verify")?;
         let (succeeded, found, said) =

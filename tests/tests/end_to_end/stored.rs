@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};
-use aws_sdk_s3::{Client, types::CompletedMultipartUpload};
-use sealgate_tests::multipart::upload_part;
+use aws_sdk_s3::Client;
+use sealgate_tests::multipart::{begin, complete, upload_part};
 
 /// The metadata that holds the sealed header.
 pub(crate) const HEADER: &str = "sealgate";
@@ -93,28 +93,12 @@ pub(crate) async fn upload_in_parts(
     key: &str,
     body: &[u8],
 ) -> Result<()> {
-    let begun = client
-        .create_multipart_upload()
-        .bucket(bucket)
-        .key(key)
-        .send()
-        .await?;
-    let upload = begun.upload_id().context("no upload id")?;
+    let place = (bucket, key);
+    let upload = begin(client, place).await?;
     let mut parts = Vec::new();
     for (number, bytes) in (1..).zip(body.chunks(PART)) {
-        parts.push(upload_part(client, (bucket, key), upload, number, bytes).await?);
+        parts.push(upload_part(client, place, &upload, number, bytes).await?);
     }
-    client
-        .complete_multipart_upload()
-        .bucket(bucket)
-        .key(key)
-        .upload_id(upload)
-        .multipart_upload(
-            CompletedMultipartUpload::builder()
-                .set_parts(Some(parts))
-                .build(),
-        )
-        .send()
-        .await?;
+    complete(client, place, &upload, parts).await?;
     Ok(())
 }

@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use aws_sdk_s3::{
-    Client,
-    types::{CompletedMultipartUpload, CompletedPart},
-};
+use aws_sdk_s3::{Client, types::CompletedPart};
 use sealgate_tests::{
     content::pattern,
-    multipart::upload_part,
+    multipart::{self, upload_part},
     rig::{get, with_rig},
 };
 
@@ -26,26 +23,14 @@ async fn begin(client: &Client, bucket: &str, key: &str) -> Result<String> {
     Ok(answer.upload_id().context("no upload id")?.to_owned())
 }
 
+/// Completes an upload; the entity tag of the object.
 async fn complete(
     client: &Client,
-    bucket: &str,
     key: &str,
     upload: &str,
     parts: Vec<CompletedPart>,
 ) -> Result<String> {
-    let answer = client
-        .complete_multipart_upload()
-        .bucket(bucket)
-        .key(key)
-        .upload_id(upload)
-        .multipart_upload(
-            CompletedMultipartUpload::builder()
-                .set_parts(Some(parts))
-                .build(),
-        )
-        .send()
-        .await
-        .context("Complete")?;
+    let answer = multipart::complete(client, ("shared", key), upload, parts).await?;
     Ok(answer.e_tag().context("no entity tag")?.to_owned())
 }
 
@@ -75,7 +60,7 @@ async fn parts_alternate_and_either_completes() -> Result<()> {
                 "the second gateway lists {} parts",
                 listed.parts().len()
             );
-            complete(completing, "shared", key, &upload, parts).await?;
+            complete(completing, key, &upload, parts).await?;
             for client in [&one, &two] {
                 ensure!(
                     get(client, "shared", key).await? == body,
@@ -103,8 +88,8 @@ async fn both_complete_at_once() -> Result<()> {
                 parts.push(upload_part(&one, ("shared", &key), &upload, number, bytes).await?);
             }
             let (left, right) = tokio::join!(
-                complete(&one, "shared", &key, &upload, parts.clone()),
-                complete(&two, "shared", &key, &upload, parts)
+                complete(&one, &key, &upload, parts.clone()),
+                complete(&two, &key, &upload, parts)
             );
             ensure!(
                 left.is_ok() || right.is_ok(),
@@ -141,7 +126,7 @@ async fn what_one_aborts_is_gone_for_the_other() -> Result<()> {
             "the other gateway took a part of an aborted upload"
         );
         ensure!(
-            complete(&two, "shared", "aborted", &upload, vec![part])
+            complete(&two, "aborted", &upload, vec![part])
                 .await
                 .is_err(),
             "the other gateway completed an aborted upload"

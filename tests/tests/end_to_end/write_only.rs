@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use aws_sdk_s3::{Client, error::ProvideErrorMetadata};
 use sealgate_tests::{
     content::pattern,
+    multipart::begin,
     process,
     rig::{Rig, get, put, with_rig},
     servers::{Gateway, GatewaySettings},
@@ -22,12 +23,6 @@ fn write_only(rig: &Rig) -> Result<Gateway> {
         ..GatewaySettings::new(&rig.minio.endpoint, &writer)
     };
     rig.gateway_with(settings)
-}
-
-async fn begin(client: &Client, key: &str) -> Result<String> {
-    let begun = client.create_multipart_upload().bucket(BUCKET).key(key);
-    let begun = begun.send().await?;
-    Ok(begun.upload_id().context("no upload id")?.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +45,7 @@ async fn it_stores_what_others_read_and_cannot_read_back_after_a_restart() -> Re
             "{refused}"
         );
 
-        let upload = begin(&writer, "parts").await?;
+        let upload = begin(&writer, (BUCKET, "parts")).await?;
         let part = |client: &Client, upload: &str| {
             client
                 .upload_part()
@@ -201,7 +196,7 @@ async fn commands_ask_a_principal_that_may_only_generate_for_nothing_else() -> R
         // What a flush took away, it cannot have back: open uploads too.
         rig.clients(BUCKET).await?;
         let client = writer.endpoint.s3()?;
-        let upload = begin(&client, "parts").await?;
+        let upload = begin(&client, (BUCKET, "parts")).await?;
         let part = || {
             let part = client.upload_part().bucket(BUCKET).key("parts");
             part.upload_id(&upload)
