@@ -48,14 +48,8 @@ const SOFTHSM_PLACES: [&str; 5] = [
 /// # Errors
 /// If it is nowhere.
 pub fn softhsm() -> Result<PathBuf> {
-    if std::env::var_os(SOFTHSM_VARIABLE).is_some() {
-        return named_by(SOFTHSM_VARIABLE);
-    }
-    let found = SOFTHSM_PLACES
-        .iter()
-        .map(PathBuf::from)
-        .find(|path| path.is_file());
-    found.context("SoftHSM is missing; install it (Debian, Ubuntu: apt-get install softhsm2), or name its module with SEALGATE_SOFTHSM")
+    let missing = "SoftHSM is missing; install it (Debian, Ubuntu: apt-get install softhsm2), or name its module with SEALGATE_SOFTHSM";
+    library(SOFTHSM_VARIABLE, &SOFTHSM_PLACES, missing)
 }
 
 /// Names the library that sets the clock of a process, where it is not where distributions put it.
@@ -73,25 +67,27 @@ const FAKETIME_PLACES: [&str; 3] = [
 /// # Errors
 /// If it is nowhere.
 pub fn faketime() -> Result<PathBuf> {
-    if std::env::var_os(FAKETIME_VARIABLE).is_some() {
-        return named_by(FAKETIME_VARIABLE);
-    }
-    let mut found = FAKETIME_PLACES.iter().flat_map(|place| matching(place));
-    found.next().context("libfaketime is missing; install it (Debian, Ubuntu: apt-get install faketime), or name its library with SEALGATE_FAKETIME")
+    let missing = "libfaketime is missing; install it (Debian, Ubuntu: apt-get install faketime), or name its library with SEALGATE_FAKETIME";
+    library(FAKETIME_VARIABLE, &FAKETIME_PLACES, missing)
 }
 
-/// The files that a path with at most one `*` names.
+/// What a variable names, or else the first file that is at one of these places.
+fn library(variable: &str, places: &[&str], missing: &'static str) -> Result<PathBuf> {
+    if std::env::var_os(variable).is_some() {
+        return named_by(variable);
+    }
+    let mut paths = places.iter().flat_map(|place| matching(place));
+    paths.find(|path| path.is_file()).context(missing)
+}
+
+/// The paths that one with at most one `*` stands for.
 fn matching(place: &str) -> Vec<PathBuf> {
     let Some((before, after)) = place.split_once("*/") else {
-        return Some(PathBuf::from(place))
-            .filter(|path| path.is_file())
-            .into_iter()
-            .collect();
+        return vec![place.into()];
     };
     let directories = std::fs::read_dir(before).into_iter().flatten().flatten();
     directories
         .map(|directory| directory.path().join(after))
-        .filter(|path| path.is_file())
         .collect()
 }
 
