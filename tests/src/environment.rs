@@ -136,6 +136,20 @@ pub fn own_program(name: &str) -> Result<PathBuf> {
     Ok(program)
 }
 
+/// The number that a variable names, where it is set.
+///
+/// # Errors
+/// If it is no number.
+pub fn number(variable: &str) -> Result<Option<u64>> {
+    let Ok(text) = std::env::var(variable) else {
+        return Ok(None);
+    };
+    let number = text.parse();
+    number
+        .map(Some)
+        .with_context(|| format!("{variable} is no number: {text}"))
+}
+
 /// The root of the repository.
 pub fn repository() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
-use sealgate_tests::{content::pattern, random::Random, servers::Planted};
+use sealgate_tests::{content::pattern, environment::number, random::Random, servers::Planted};
 
 use crate::{
     judgement::{Outcome, check_labels},
@@ -355,22 +355,12 @@ impl Sequence<'_> {
     }
 }
 
-fn setting(name: &str, otherwise: u64) -> Result<u64> {
-    match std::env::var(name) {
-        Ok(text) => text
-            .parse()
-            .with_context(|| format!("{name} is no number: {text}")),
-        Err(_) => Ok(otherwise),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_a_random_storage_does_a_read_is_right_or_an_error() -> Result<()> {
-    let seconds = setting("ADVERSARY_SECONDS", SECONDS)?;
-    let first = setting("ADVERSARY_SEED", 1)?;
+    let (seconds, seed) = (number("ADVERSARY_SECONDS")?, number("ADVERSARY_SEED")?);
     // One seed replays one sequence.
-    let only_one =
-        std::env::var("ADVERSARY_SECONDS").is_err() && std::env::var("ADVERSARY_SEED").is_ok();
+    let only_one = seconds.is_none() && seed.is_some();
+    let (seconds, first) = (seconds.unwrap_or(SECONDS), seed.unwrap_or(1));
     let limit = Duration::from_secs(seconds + 120);
     with_scene("", limit, async |scene| {
         let until = Instant::now() + Duration::from_secs(seconds);

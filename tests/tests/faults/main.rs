@@ -29,7 +29,9 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, ensure};
 use futures_util::future::try_join_all;
-use sealgate_tests::{process_resources::Resources, random::Random, rig::bounded};
+use sealgate_tests::{
+    environment::number, process_resources::Resources, random::Random, rig::bounded,
+};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -62,15 +64,6 @@ struct Plan {
 
 impl Plan {
     fn of_environment() -> Result<Self> {
-        let number = |name: &str| -> Result<Option<u64>> {
-            let Ok(text) = std::env::var(name) else {
-                return Ok(None);
-            };
-            let number = text.parse();
-            Ok(Some(
-                number.with_context(|| format!("{name} is no number: {text}"))?,
-            ))
-        };
         let seed = number("FAULTS_SEED")?.unwrap_or(1);
         Ok(match number("FAULTS_SECONDS")? {
             None => Self {
