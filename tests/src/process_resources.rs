@@ -34,11 +34,7 @@ impl Resources {
             sockets += usize::from(target.display().to_string().starts_with("socket:"));
         }
         let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-        let number = |name: &str| -> Result<u64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let text = line.and_then(|line| line.split_whitespace().next());
-            Ok(text.with_context(|| format!("no {name}"))?.parse()?)
-        };
+        let number = |name: &str| -> Result<u64> { Ok(word_behind(name, &status)?.parse()?) };
         Ok(Self {
             descriptors,
             sockets,
@@ -69,9 +65,12 @@ pub fn limit(process: u32, resource: &str, value: &str) -> Result<()> {
 /// If it has ended, or there is no such limit.
 pub fn soft_limit(process: u32, words: &str) -> Result<String> {
     let limits = fs::read_to_string(format!("/proc/{process}/limits"))?;
-    let line = limits.lines().find_map(|line| line.strip_prefix(words));
-    let soft = line.and_then(|line| line.split_whitespace().next());
-    Ok(soft
-        .with_context(|| format!("no limit {words}"))?
-        .to_owned())
+    Ok(word_behind(words, &limits)?.to_owned())
+}
+
+/// The first word behind the name with which a line begins.
+fn word_behind<'a>(name: &str, text: &'a str) -> Result<&'a str> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let word = line.and_then(|line| line.split_whitespace().next());
+    word.with_context(|| format!("no {name}"))
 }
