@@ -57,10 +57,7 @@ impl Rig {
     /// # Errors
     /// If it does not become ready.
     pub fn another_gateway(&self) -> Result<Gateway> {
-        self.gateway_with(GatewaySettings::new(
-            &self.minio.endpoint,
-            &self.key_server.endpoint,
-        ))
+        self.gateway_with_more("")
     }
 
     /// A gateway with other settings in the rig's directory.
@@ -160,6 +157,7 @@ pub fn bounded<'a>(
 pub fn fingerprint(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(bytes))
 }
+
 /// The name of the state bucket, as a client of the storage finds it.
 ///
 /// # Errors
