@@ -32,7 +32,6 @@ pub struct Minio {
     pub process: Process,
     directory: PathBuf,
     console: String,
-    tls: bool,
 }
 
 /// What a MinIO is told beside its data and its port.
@@ -60,8 +59,7 @@ impl Minio {
         std::fs::create_dir_all(&data)?;
         let address = format!("127.0.0.1:{}", free_port()?);
         let console = format!("127.0.0.1:{}", free_port()?);
-        let tls = settings.tls.is_some();
-        let scheme = if tls { "https" } else { "http" };
+        let scheme = settings.tls.as_ref().map_or("http", |_| "https");
         let endpoint = Endpoint {
             url: format!("{scheme}://{address}"),
             access_key_id: "minio-root".to_owned(),
@@ -75,14 +73,13 @@ impl Minio {
             std::fs::copy(&files.certificate, certificates.join("public.crt"))?;
             std::fs::copy(&files.key, certificates.join("private.key"))?;
         }
-        let process = launch(directory, &endpoint, &console, tls)?;
+        let process = launch(directory, &endpoint, &console)?;
         Ok(Self {
             endpoint,
             data,
             process,
             directory: directory.to_owned(),
             console,
-            tls,
         })
     }
 
@@ -91,7 +88,7 @@ impl Minio {
     /// # Errors
     /// If it does not become ready.
     pub fn start_again(&mut self) -> Result<()> {
-        self.process = launch(&self.directory, &self.endpoint, &self.console, self.tls)?;
+        self.process = launch(&self.directory, &self.endpoint, &self.console)?;
         Ok(())
     }
 
@@ -117,8 +114,9 @@ fn certificates(directory: &Path) -> PathBuf {
     directory.join("minio-certificates")
 }
 
-fn launch(directory: &Path, endpoint: &Endpoint, console: &str, tls: bool) -> Result<Process> {
+fn launch(directory: &Path, endpoint: &Endpoint, console: &str) -> Result<Process> {
     let address = endpoint.authority();
+    let tls = endpoint.ca_file.is_some();
     let mut command = Command::new(environment::minio()?);
     command
         .arg("server")
