@@ -53,6 +53,11 @@ impl Interference {
         ))
     }
 
+    /// Whether connections need not wait for its end.
+    fn goes_on(&self) -> bool {
+        *self != Self::Stall
+    }
+
     /// Whether connections outlive it.
     fn keeps_connections(&self) -> bool {
         matches!(self, Self::None | Self::Stall | Self::Slow(_))
@@ -164,9 +169,7 @@ async fn serve(
             client.shutdown().await?;
         }
         _ => {
-            while *told.borrow_and_update() == Interference::Stall {
-                told.changed().await?;
-            }
+            told.wait_for(Interference::goes_on).await?;
             let server = TcpStream::connect(server).await?;
             client.set_nodelay(true)?;
             server.set_nodelay(true)?;
@@ -196,10 +199,7 @@ async fn pump(
             to.shutdown().await?;
             return Ok(());
         }
-        while *told.borrow_and_update() == Interference::Stall {
-            told.changed().await?;
-        }
-        let mind = told.borrow().clone();
+        let mind = told.wait_for(Interference::goes_on).await?.clone();
         let read = piece.get(..length).unwrap_or_default();
         match mind {
             Interference::LoseAnswers if answers => {}
