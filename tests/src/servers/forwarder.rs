@@ -15,7 +15,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::endpoint::Endpoint;
+use crate::{endpoint::Endpoint, random::Random};
 
 /// The longest head and the longest answer that are passed on.
 const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
@@ -105,6 +105,7 @@ struct Connection {
     storage: String,
     mood: Mood,
     pause: Duration,
+    /// The same choices in every run, as far as the order of events is the same.
     random: Random,
     broken: Arc<AtomicU64>,
 }
@@ -119,7 +120,7 @@ impl Connection {
                 match self.random.below(5) {
                     0 => return Ok(()),
                     1 => {
-                        let idle = Duration::from_millis(self.random.below(30));
+                        let idle = Duration::from_millis(self.random.below(30) as u64);
                         // Whoever is quick enough is served.
                         if tokio::time::timeout(idle, self.stream.readable())
                             .await
@@ -137,7 +138,7 @@ impl Connection {
                         return Ok(());
                     }
                     3 => {
-                        let limit = usize::try_from(self.random.below(100_000))?;
+                        let limit = self.random.below(100_000);
                         while self.received.len() < limit {
                             let reading = self.stream.read_buf(&mut self.received);
                             let idle = Duration::from_millis(20);
@@ -294,17 +295,4 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
         .filter_map(|line| line.split_once(':'))
         .find(|(candidate, _)| candidate.eq_ignore_ascii_case(name))
         .map(|(_, value)| value.trim())
-}
-
-/// The same choices in every run, as far as the order of events is the same: a generator by Marsaglia.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x2545_f491_4f6c_dd1d;
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0 % bound
-    }
 }
