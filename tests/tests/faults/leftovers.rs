@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use sealgate_tests::{
-    rig::{Rig, bounded, state_bucket},
+    rig::{state_bucket, with_rig},
     servers::report,
 };
 
@@ -13,8 +13,7 @@ use crate::world::BUCKET;
 /// A storage on a file system that is killed while it deletes leaves empty directories, which it lists as prefixes.
 #[tokio::test(flavor = "multi_thread")]
 async fn gc_passes_over_uploads_of_which_nothing_is_there() -> Result<()> {
-    let rig = Rig::start()?;
-    bounded(Duration::from_mins(2), async {
+    with_rig(Duration::from_mins(2), async |rig| {
         let (_, bare) = rig.clients(BUCKET).await?;
         let state = state_bucket(&bare).await?;
         let uploads = rig.minio.data.join(&state).join("uploads");

@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use futures_util::FutureExt as _;
 use sealgate_tests::{
-    multipart::upload_part,
-    rig::{Rig, bounded},
+    multipart::{begin, upload_part},
+    rig::with_rig,
     servers::{Action, Asked, GatewaySettings, Meddler},
 };
 
@@ -24,8 +24,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_complete_says_so_when_nobody_can_tell_what_became_of_the_first() -> Result<()> {
-    let rig = Rig::start()?;
-    bounded(Duration::from_mins(2), async {
+    with_rig(Duration::from_mins(2), async |rig| {
         let silent = Arc::new(AtomicBool::new(false));
         let is_silent = Arc::clone(&silent);
         let rule = move |asked: Asked| {
@@ -45,8 +44,7 @@ async fn a_repeated_complete_says_so_when_nobody_can_tell_what_became_of_the_fir
         let source = Source::new(1_000);
         let content = source.fresh(1_000);
         let key = "repeated".to_owned();
-        let begun = client.create_multipart_upload().bucket(BUCKET).key(&key);
-        let id = begun.send().await?.upload_id.context("no upload id")?;
+        let id = begin(&client, (BUCKET, &key)).await?;
         let bytes = source.bytes(content);
         let part = upload_part(&client, (BUCKET, &key), &id, 1, &bytes).await?;
         let upload = Upload {
