@@ -190,8 +190,7 @@ impl Injector<'_> {
                 let anyone = self.anyone()?;
                 anyone.gateway.process.signal("STOP")?;
                 tokio::time::sleep(lasting * 2).await;
-                self.members()
-                    .try_for_each(|member| member.gateway.process.signal("CONT"))
+                anyone.gateway.process.signal("CONT")
             }
             Fault::GatewayWithoutDescriptors => self.without_descriptors(lasting).await,
             Fault::GatewayWithoutMemory => self.without_memory(lasting).await,
@@ -233,10 +232,6 @@ impl Injector<'_> {
                     .await
             }
         }
-    }
-
-    fn members(&self) -> impl Iterator<Item = &Member> {
-        self.scene.members.iter()
     }
 
     fn anyone(&mut self) -> Result<&mut Member> {
@@ -379,10 +374,9 @@ impl Injector<'_> {
         } else {
             -seconds
         };
-        let mut members = self.members();
-        let member = members.find(|member| member.clock.is_some());
-        let member = member.context("no gateway has a clock of its own")?;
-        let file = member.clock.as_ref().context("no clock")?;
+        let mut members = self.scene.members.iter();
+        let told = members.find_map(|member| Some((member, member.clock.as_ref()?)));
+        let (member, file) = told.context("no gateway has a clock of its own")?;
         for (moved, lasting) in [(seconds, lasting), (0, Duration::ZERO)] {
             set_clock(file, moved)?;
             let deadline = Instant::now() + CLOCK_LIMIT;
