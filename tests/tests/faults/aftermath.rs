@@ -1,14 +1,10 @@
 //! When all is over: everything that was acknowledged is there, nothing that cannot be read is, and what crashes have left is removed, and
 //! nothing else.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
-use aws_sdk_s3::{Client as Connection, error::SdkError};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use anyhow::{Context as _, Result, bail, ensure};
+use aws_sdk_s3::Client as Connection;
 use futures_util::{StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
 use sealgate_envelope::{UploadHash, records::upload_prefix};
 use sealgate_tests::{
@@ -62,9 +58,9 @@ struct OpenUpload {
 
 /// Everything of an aftermath.
 pub(crate) struct Aftermath<'a> {
-    pub(crate) scene: &'a Scene,
-    pub(crate) world: &'a World,
-    pub(crate) clients: &'a mut [Client],
+    scene: &'a Scene,
+    world: &'a World,
+    clients: &'a mut [Client],
     /// The storage itself.
     bare: Connection,
     /// A gateway that was not there.
@@ -133,20 +129,11 @@ impl<'a> Aftermath<'a> {
                 "{prefix} is {verdict}, not {due}: {names:#?}"
             );
         }
-        let garbage = |name: &String| {
-            verdicts
-                .iter()
-                .any(|(prefix, verdict)| verdict == "garbage" && name.starts_with(prefix.as_str()))
-        };
-        self.found.removed = verdicts
-            .values()
-            .filter(|verdict| *verdict == "garbage")
-            .count();
-        let due: BTreeMap<_, _> = state
-            .clone()
-            .into_iter()
-            .filter(|(name, _)| !garbage(name))
-            .collect();
+        let mut garbage = verdicts;
+        garbage.retain(|_, verdict| verdict == "garbage");
+        self.found.removed = garbage.len();
+        let mut due = state;
+        due.retain(|name, _| !garbage.keys().any(|prefix| name.starts_with(prefix)));
         let left = self.lasting_state().await?;
         ensure!(left == due, "gc left {left:#?}\nand not {due:#?}");
         ensure!(self.names(BUCKET).await? == before, "gc changes objects");
@@ -159,15 +146,10 @@ impl<'a> Aftermath<'a> {
             verdicts.values().all(|verdict| verdict == "garbage"),
             "left over: {verdicts:?}"
         );
-        let left = self.names(&self.state_bucket).await?;
-        let is_of_uploads = |name: &&String| name.starts_with("uploads/");
-        ensure!(
-            !left.keys().any(|name| is_of_uploads(&name)),
-            "left over: {:?}",
-            left.keys().filter(is_of_uploads).collect::<Vec<_>>()
-        );
+        let mut left = self.names(&self.state_bucket).await?;
+        left.retain(|name, _| !name.starts_with("control/") && !name.starts_with("registry/"));
+        ensure!(left.is_empty(), "left over: {:?}", left.keys());
         self.read_everything().await?;
-        only_known_names(&left)?;
         self.verify()?;
         Ok(self.found)
     }
@@ -243,10 +225,11 @@ impl<'a> Aftermath<'a> {
                 let mut open = Vec::new();
                 for id in uploads.filter_map(|upload| upload.upload_id) {
                     let request = bare.list_parts().bucket(BUCKET).key(&known.key);
-                    let parts = match request.upload_id(&id).send().await {
+                    let outcome = request.upload_id(&id).send().await;
+                    let parts = match outcome.map_err(Failure::from) {
                         Ok(answer) => answer.parts.unwrap_or_default().len(),
-                        Err(error) if is_not_found(&error) => continue,
-                        Err(error) => return Err(error.into()),
+                        Err(failure) if failure.is_not_found() => continue,
+                        Err(failure) => bail!("the parts of {id}: {failure}"),
                     };
                     let key = known.key.clone();
                     open.push((prefix(&id), OpenUpload { key, id, parts }));
@@ -288,11 +271,11 @@ impl<'a> Aftermath<'a> {
 
     /// Aborts every other upload: those that clients know through the gateway, and the others as a lifecycle rule of the storage would.
     async fn abort_the_rest(&mut self, connection: &Connection) -> Result<()> {
-        for upload in self.clients.iter_mut().flat_map(|client| &client.open) {
+        for upload in self.clients.iter().flat_map(|client| &client.open) {
             match abort(connection, upload).await {
                 Ok(()) => {}
                 Err(failure) if failure.is_not_found() => {}
-                Err(failure) => anyhow::bail!("abort of {}: {failure}", upload.id),
+                Err(failure) => bail!("abort of {}: {failure}", upload.id),
             }
         }
         let state = self.names(&self.state_bucket).await?;
@@ -325,25 +308,6 @@ impl<'a> Aftermath<'a> {
         );
         Ok(())
     }
-}
-
-fn only_known_names(state: &BTreeMap<String, String>) -> Result<()> {
-    let kinds: BTreeSet<&str> = state
-        .keys()
-        .map(|name| name.split_once('/').map_or(name.as_str(), |(kind, _)| kind))
-        .collect();
-    ensure!(
-        kinds
-            .iter()
-            .all(|kind| ["control", "registry"].contains(kind)),
-        "the state bucket has {kinds:?}"
-    );
-    Ok(())
-}
-
-fn is_not_found<E>(error: &SdkError<E, HttpResponse>) -> bool {
-    let response = error.raw_response();
-    response.is_some_and(|response| response.status().as_u16() == 404)
 }
 
 fn prefix(upload_id: &str) -> String {
