@@ -15,8 +15,9 @@ use sealgate_tests::{
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Client, judge, judge_listing, listed, read},
+    client::Client,
     failure::Failure,
+    judgement::{judge, judge_listing, listed, read},
     model::Known,
     scene::Scene,
     uploads::{Upload, abort, complete},

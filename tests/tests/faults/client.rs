@@ -1,7 +1,6 @@
 //! A client: it writes, reads, lists and deletes without pause, on keys that nobody else writes to, and judges every answer.
 
 use std::{
-    collections::BTreeMap,
     mem,
     sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime},
@@ -9,7 +8,6 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use aws_sdk_s3::Client as Connection;
-use bytes::Bytes;
 use sealgate_tests::{
     random::Random,
     raw_http::{Payload, RawRequest},
@@ -19,6 +17,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use crate::{
     content::Content,
     failure::{Failure, answered},
+    judgement::{judge, judge_listing, listed, lose, read, told},
     model::Known,
     uploads::Upload,
     world::{BUCKET, LARGE, World, limit},
@@ -32,9 +31,6 @@ const CONNECTIONS: usize = 3;
 
 /// Attempts at a request by a client that does not give up at once.
 const ATTEMPTS: u32 = 4;
-
-/// Keys of one page of a listing: few, so that there are several pages.
-const PAGE: i32 = 25;
 
 /// One client.
 #[derive(Debug)]
@@ -185,42 +181,63 @@ impl Client {
         length.min(self.world.longest)
     }
 
-    /// A write, with the retries of an SDK or without.
+    /// Asks until it is acknowledged, with the retries of an SDK or without: the answer, and how many attempts failed before.
+    pub(crate) async fn attempt<T, R>(
+        &mut self,
+        slot: usize,
+        operation: &str,
+        what: &str,
+        ask: impl Fn(Connection) -> R,
+    ) -> Result<Option<(T, u32)>>
+    where
+        R: Future<Output = Result<T, Failure>>,
+    {
+        for failed in 0..self.attempts() {
+            let outcome = ask(self.connection()?).await;
+            let outcome = self.counted(operation, outcome);
+            self.note(slot, &format!("{what}: {}", told(&outcome)));
+            if let Ok(answer) = outcome {
+                return Ok(Some((answer, failed)));
+            }
+            self.pause_before_retry(failed).await;
+        }
+        Ok(None)
+    }
+
+    /// Notes what came of a write, or with no content of a deletion: how many attempts failed before it was acknowledged, if it was. One of
+    /// those that failed may still come true later, so nothing else may be written.
+    pub(crate) fn settle(
+        &mut self,
+        slot: usize,
+        content: Option<Content>,
+        failed: Option<u32>,
+    ) -> Result<()> {
+        let known = self.known(slot)?;
+        match failed {
+            Some(failed) => {
+                known.acknowledge(content);
+                if failed > 0 {
+                    known.retire();
+                }
+            }
+            None => known.give_up(content),
+        }
+        Ok(())
+    }
+
     async fn write(&mut self, slot: usize) -> Result<()> {
         let length = self.length();
         let content = self.world.source.fresh(length);
         let _permit = self.permit(length).await?;
         let key = self.key(slot);
-        let attempts = self.attempts();
-        for attempt in 0..attempts {
-            let connection = self.connection()?;
-            let body = self.world.source.bytes(content);
+        let body = self.world.source.bytes(content);
+        let ask = |connection: Connection| {
             let request = connection.put_object().bucket(BUCKET).key(&key);
-            let outcome = answered(limit(length), request.body(body.into()).send()).await;
-            let outcome = self.counted("put", outcome);
-            self.note(slot, &format!("put {content:?}: {}", told(&outcome)));
-            if outcome.is_ok() {
-                return self.acknowledge(slot, Some(content), attempt);
-            }
-            self.pause_before_retry(attempt).await;
-        }
-        self.known(slot)?.give_up(Some(content));
-        Ok(())
-    }
-
-    /// After failed attempts at the same, one of these may still come true later, so nothing else may be written.
-    pub(crate) fn acknowledge(
-        &mut self,
-        slot: usize,
-        content: Option<Content>,
-        failed: u32,
-    ) -> Result<()> {
-        let known = self.known(slot)?;
-        known.acknowledge(content);
-        if failed > 0 {
-            known.retire();
-        }
-        Ok(())
+            answered(limit(length), request.body(body.clone().into()).send())
+        };
+        let what = format!("put {content:?}");
+        let stored = self.attempt(slot, "put", &what, ask).await?;
+        self.settle(slot, Some(content), stored.map(|(_, failed)| failed))
     }
 
     pub(crate) async fn permit(
@@ -236,19 +253,12 @@ impl Client {
 
     async fn delete(&mut self, slot: usize) -> Result<()> {
         let key = self.key(slot);
-        let attempts = self.attempts();
-        for attempt in 0..attempts {
-            let request = self.connection()?.delete_object().bucket(BUCKET).key(&key);
-            let outcome = answered(limit(0), request.send()).await;
-            let outcome = self.counted("delete", outcome);
-            self.note(slot, &format!("delete: {}", told(&outcome)));
-            if outcome.is_ok() {
-                return self.acknowledge(slot, None, attempt);
-            }
-            self.pause_before_retry(attempt).await;
-        }
-        self.known(slot)?.give_up(None);
-        Ok(())
+        let ask = |connection: Connection| {
+            let request = connection.delete_object().bucket(BUCKET).key(&key);
+            answered(limit(0), request.send())
+        };
+        let deleted = self.attempt(slot, "delete", "delete", ask).await?;
+        self.settle(slot, None, deleted.map(|(_, failed)| failed))
     }
 
     /// Copies another key to this one. A copy that is still on its way would copy what is there later, so both keys rest after a failure.
@@ -263,15 +273,15 @@ impl Client {
         let outcome = self.counted("copy", outcome);
         self.note(slot, &format!("copy of {content:?}: {}", told(&outcome)));
         match outcome {
-            Ok(_) => self.acknowledge(slot, Some(content), 0),
+            Ok(_) => self.settle(slot, Some(content), Some(0)),
             Err(failure) if failure.is_not_found() => {
-                self.lose(from, "a copy does not find it")?;
+                let known = self.keys.get(from).context("no such key")?;
+                lose(&self.world, known, "a copy does not find it");
                 Ok(())
             }
             Err(_) => {
-                self.known(slot)?.give_up(Some(content));
                 self.known(from)?.retire();
-                Ok(())
+                self.settle(slot, Some(content), None)
             }
         }
     }
@@ -344,20 +354,10 @@ impl Client {
         let connection = self.connection()?;
         let outcome = read(&connection, &key, range, longest).await;
         let outcome = self.counted("get", outcome);
-        let what = format!("get {range:?}: {}", told(&outcome));
-        self.judge(place, range, outcome, &what)
-    }
-
-    fn judge(
-        &mut self,
-        place: (bool, usize),
-        range: Option<(usize, usize)>,
-        outcome: Result<Bytes, Failure>,
-        what: &str,
-    ) -> Result<()> {
         let world = Arc::clone(&self.world);
         let known = self.at(place).context("no key")?;
-        known.note(&world.timeline, what);
+        let what = format!("get {range:?}: {}", told(&outcome));
+        known.note(&world.timeline, &what);
         judge(&world, known, range, outcome);
         Ok(())
     }
@@ -392,7 +392,7 @@ impl Client {
         let outcome = listed(&connection, &self.prefix()).await;
         let outcome = self.counted("list", outcome);
         if let Ok(found) = outcome {
-            judge_listing(&self.world, self.keys.iter().chain(&self.retired), &found);
+            judge_listing(&self.world, self.all(), &found);
         }
         Ok(())
     }
@@ -400,117 +400,5 @@ impl Client {
     /// Everything that it knows.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Known> {
         self.keys.iter().chain(&self.retired)
-    }
-
-    fn lose(&mut self, slot: usize, problem: &str) -> Result<()> {
-        let world = Arc::clone(&self.world);
-        lose(&world, self.known(slot)?, problem);
-        Ok(())
-    }
-}
-
-/// What an answer is noted as.
-pub(crate) fn told<T>(outcome: &Result<T, Failure>) -> String {
-    match outcome {
-        Ok(_) => "acknowledged".to_owned(),
-        Err(failure) => failure.to_string(),
-    }
-}
-
-/// Notes that something is not as it has to be.
-pub(crate) fn lose(world: &World, known: &Known, problem: &str) {
-    let story = known.story(&world.timeline);
-    world.timeline.lose(&format!("{problem}\n{story}"));
-}
-
-/// The body of an object, or of its range, if it comes whole.
-pub(crate) async fn read(
-    connection: &Connection,
-    key: &str,
-    range: Option<(usize, usize)>,
-    longest: usize,
-) -> Result<Bytes, Failure> {
-    let reading = async {
-        let request = connection.get_object().bucket(BUCKET).key(key);
-        let range = range.map(|(first, last)| format!("bytes={first}-{last}"));
-        let answer = answered(limit(0), request.set_range(range).send()).await?;
-        let body = answer.body.collect().await;
-        Ok(body.map_err(|_| Failure::named("answer cut"))?.into_bytes())
-    };
-    tokio::time::timeout(limit(longest), Box::pin(reading))
-        .await
-        .unwrap_or_else(|_| Err(Failure::named("timed out")))
-}
-
-/// Judges what a read gave. Returns whether it gave an object that was never acknowledged.
-pub(crate) fn judge(
-    world: &World,
-    known: &Known,
-    range: Option<(usize, usize)>,
-    outcome: Result<Bytes, Failure>,
-) -> bool {
-    match outcome {
-        Ok(bytes) => {
-            let found = known.may_be(&world.source, range, &bytes);
-            if found.is_none() {
-                let problem = format!(
-                    "{} bytes (range {range:?}) that it cannot hold",
-                    bytes.len()
-                );
-                lose(world, known, &problem);
-            }
-            found == Some(true)
-        }
-        Err(failure) => {
-            if failure.is_not_found() && !known.may_be_absent() {
-                lose(world, known, &format!("GET says {failure}"));
-            }
-            false
-        }
-    }
-}
-
-/// The keys with this prefix, and their lengths, page by page.
-pub(crate) async fn listed(
-    connection: &Connection,
-    prefix: &str,
-) -> Result<BTreeMap<String, usize>, Failure> {
-    let mut found = BTreeMap::new();
-    let mut next = None;
-    loop {
-        let request = connection.list_objects_v2().bucket(BUCKET).prefix(prefix);
-        let request = request.max_keys(PAGE).set_continuation_token(next);
-        let page = answered(limit(0), request.send()).await?;
-        for object in page.contents() {
-            let length = usize::try_from(object.size().unwrap_or(-1)).unwrap_or(usize::MAX);
-            found.insert(object.key().unwrap_or_default().to_owned(), length);
-        }
-        next = page.next_continuation_token;
-        if next.is_none() {
-            return Ok(found);
-        }
-    }
-}
-
-/// Whether a listing tells what may be there, and all that has to be.
-pub(crate) fn judge_listing<'a>(
-    world: &World,
-    all: impl Iterator<Item = &'a Known>,
-    found: &BTreeMap<String, usize>,
-) {
-    let mut left = found.clone();
-    for known in all {
-        match left.remove(&known.key) {
-            Some(length) if !known.may_have_length(length) => {
-                lose(world, known, &format!("listed with {length} bytes"));
-            }
-            None if !known.may_be_absent() => lose(world, known, "not listed"),
-            _ => {}
-        }
-    }
-    for key in left.keys() {
-        world
-            .timeline
-            .lose(&format!("{key} is listed, which nobody has written"));
     }
 }

@@ -9,6 +9,7 @@ mod client;
 mod content;
 mod failure;
 mod injector;
+mod judgement;
 mod leaks;
 mod leftovers;
 mod model;

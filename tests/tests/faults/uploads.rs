@@ -7,9 +7,10 @@ use aws_sdk_s3::{
 };
 
 use crate::{
-    client::{Client, told},
+    client::Client,
     content::Content,
     failure::{Failure, answered},
+    judgement::told,
     world::{BUCKET, PART, limit},
 };
 
@@ -86,44 +87,34 @@ impl Client {
                 None => return self.give_upload_up(slot, upload).await,
             }
         }
-        upload.is_whole = true;
         if self.random.chance(12) {
             self.note(slot, &format!("upload {} left open", upload.id));
+            upload.is_whole = true;
             self.open.push(upload);
             return Ok(());
         }
-        let attempts = self.attempts();
-        for attempt in 0..attempts {
-            let connection = self.connection()?;
-            let outcome = self.counted("complete", complete(&connection, &upload).await);
-            let what = format!("complete {} of {content:?}: {}", upload.id, told(&outcome));
-            self.note(slot, &what);
-            if outcome.is_ok() {
-                return self.acknowledge(slot, Some(content), attempt);
-            }
-            upload.is_whole = false;
-            self.pause_before_retry(attempt).await;
+        let all_sent = &upload;
+        let ask = |connection: Connection| async move { complete(&connection, all_sent).await };
+        let what = format!("complete {} of {content:?}", upload.id);
+        let completed = self.attempt(slot, "complete", &what, ask).await?;
+        if completed.is_none() {
+            self.open.push(upload);
         }
-        self.open.push(upload);
-        self.known(slot)?.give_up(Some(content));
-        Ok(())
+        self.settle(slot, Some(content), completed.map(|((), failed)| failed))
     }
 
     async fn create(&mut self, slot: usize) -> Result<Option<String>> {
         let key = self.key(slot);
-        for attempt in 0..self.attempts() {
-            let request = self.connection()?.create_multipart_upload();
+        let ask = |connection: Connection| {
+            let request = connection.create_multipart_upload();
             let request = request.bucket(BUCKET).key(&key).send();
-            let outcome = answered(limit(0), request).await;
-            let outcome = self.counted("create upload", outcome);
-            let id = outcome.as_ref().ok().and_then(|answer| answer.upload_id());
-            self.note(slot, &format!("create {id:?}: {}", told(&outcome)));
-            if let Some(id) = id {
-                return Ok(Some(id.to_owned()));
+            async {
+                let id = answered(limit(0), request).await?.upload_id;
+                id.ok_or_else(|| Failure::named("no upload id"))
             }
-            self.pause_before_retry(attempt).await;
-        }
-        Ok(None)
+        };
+        let created = self.attempt(slot, "create upload", "create", ask).await?;
+        Ok(created.map(|(id, _)| id))
     }
 
     async fn upload_part(
@@ -133,22 +124,18 @@ impl Client {
         number: i32,
         bytes: bytes::Bytes,
     ) -> Result<Option<CompletedPart>> {
-        for attempt in 0..self.attempts() {
-            let request = self.connection()?.upload_part();
-            let request = request.bucket(BUCKET).key(&upload.key);
+        let ask = |connection: Connection| {
+            let request = connection.upload_part().bucket(BUCKET).key(&upload.key);
             let request = request.upload_id(&upload.id).part_number(number);
             let request = request.body(bytes.clone().into()).send();
-            let outcome = answered(limit(bytes.len()), request).await;
-            let outcome = self.counted("upload part", outcome);
-            let what = format!("part {number} of {}: {}", upload.id, told(&outcome));
-            self.note(slot, &what);
-            if let Ok(answer) = outcome {
-                let part = CompletedPart::builder().part_number(number);
-                return Ok(Some(part.set_e_tag(answer.e_tag).build()));
-            }
-            self.pause_before_retry(attempt).await;
-        }
-        Ok(None)
+            answered(limit(bytes.len()), request)
+        };
+        let what = format!("part {number} of {}", upload.id);
+        let sent = self.attempt(slot, "upload part", &what, ask).await?;
+        Ok(sent.map(|(answer, _)| {
+            let part = CompletedPart::builder().part_number(number);
+            part.set_e_tag(answer.e_tag).build()
+        }))
     }
 
     /// Aborts an upload of which a part is missing, or leaves it.
