@@ -4,13 +4,13 @@ import dataclasses
 import json
 import os
 import pathlib
-import random
 import re
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
+
+from ports import free_port
 
 from . import certificates
 
@@ -222,16 +222,3 @@ def describe(endpoint, secret):
 def quote(path):
     """A path as a string of TOML, which escapes as JSON does."""
     return json.dumps(str(path))
-
-
-def free_port():
-    """A port that nobody listens on now, below those that the system gives to connections."""
-    ports = random.sample(range(15_000, 32_000), k=200)
-    for port in ports:
-        with socket.socket() as listener:
-            try:
-                listener.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-    raise RuntimeError(f"none of {len(ports)} ports on 127.0.0.1 is free")

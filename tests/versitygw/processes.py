@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pathlib
-import random
 import signal
 import socket
 import subprocess
@@ -24,19 +23,6 @@ def environment(home, **more):
     """The variables of a child process."""
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     return {**kept, "HOME": str(home), **more}
-
-
-def free_port():
-    """A port that nobody listens on at this moment, below those that the system gives to connections."""
-    ports = random.sample(range(15_000, 32_000), k=200)
-    for port in ports:
-        with socket.socket() as listener:
-            try:
-                listener.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-    raise RuntimeError(f"none of {len(ports)} ports on 127.0.0.1 is free")
 
 
 class Process:

@@ -8,7 +8,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .processes import Process, answers, free_port, listens
+from ports import free_port
+
+from .processes import Process, answers, listens
 
 REGION = "us-east-1"
 
