@@ -21,12 +21,29 @@ struct Part {
     policy: Policy,
     /// What is left looks at the principal.
     tells_principals_apart: bool,
-    /// Something was left out.
-    is_conditional: bool,
-    /// What was left out looks at the place as well, so that it may hold at one place and not at another.
+    /// What was left out, if anything was.
+    circumstances: Option<Circumstances>,
+}
+
+/// What a policy says of the circumstances of a request.
+struct Circumstances {
+    /// It looks at the place as well, so that it may hold at one place and not at another.
     is_entangled: bool,
-    /// What was left out looks at the action as well.
+    /// It looks at the action as well.
     is_about_the_action: bool,
+}
+
+impl Part {
+    fn is_conditional(&self) -> bool {
+        self.circumstances.is_some()
+    }
+
+    /// Whether its circumstances are the same at another place, there perhaps for another action.
+    fn is_the_same_elsewhere(&self, is_same_action: bool) -> bool {
+        self.circumstances.as_ref().is_none_or(|left_out| {
+            !left_out.is_entangled && (is_same_action || !left_out.is_about_the_action)
+        })
+    }
 }
 
 /// The policies that speak about reading.
@@ -128,7 +145,7 @@ impl Audience {
 impl Applying<'_> {
     /// Whether this is forbidden whatever the circumstances are, also with a grant.
     pub(crate) fn always_forbid(&self) -> bool {
-        self.forbids.iter().any(|part| !part.is_conditional)
+        self.forbids.iter().any(|part| !part.is_conditional())
     }
 
     /// Whether this may be allowed in some circumstances.
@@ -143,10 +160,9 @@ impl Applying<'_> {
             let is_there = others
                 .iter()
                 .any(|other| other.policy.id() == part.policy.id());
-            let is_same = is_same_action || !part.is_about_the_action;
-            is_there && !part.is_entangled && is_same
+            is_there && part.is_the_same_elsewhere(is_same_action)
         };
-        let always = there.permits.iter().any(|part| !part.is_conditional);
+        let always = there.permits.iter().any(|part| !part.is_conditional());
         let permitted = always || self.permits.iter().all(|part| same(part, &there.permits));
         let forbidden = there.forbids.iter().all(|part| same(part, &self.forbids));
         !self.may_allow() || permitted && forbidden
@@ -185,11 +201,12 @@ fn split(policy: &Policy) -> Result<Option<Part>, String> {
     let any_looks_at = |members: &[(&str, Value)], variable| {
         members.iter().any(|(_, member)| looks_at(member, variable))
     };
-    let is_conditional = !left_out.is_empty();
-    let is_entangled = any_looks_at(&left_out, "resource");
-    let is_about_the_action = any_looks_at(&left_out, "action");
+    let circumstances = (!left_out.is_empty()).then(|| Circumstances {
+        is_entangled: any_looks_at(&left_out, "resource"),
+        is_about_the_action: any_looks_at(&left_out, "action"),
+    });
     let tells_principals_apart = any_looks_at(&kept, "principal");
-    let policy = if is_conditional {
+    let policy = if circumstances.is_some() {
         *conditions = kept
             .into_iter()
             .map(|(kind, body)| json!({ "kind": kind, "body": body }))
@@ -202,9 +219,7 @@ fn split(policy: &Policy) -> Result<Option<Part>, String> {
     Ok(Some(Part {
         policy,
         tells_principals_apart,
-        is_conditional,
-        is_entangled,
-        is_about_the_action,
+        circumstances,
     }))
 }
 
