@@ -304,8 +304,14 @@ mod tests {
                     "{effect} (principal, action, resource) {conditions};"
                 ))
                 .unwrap();
-                assert_eq!(part.is_conditional, is_conditional, "{conditions}");
-                assert_eq!(part.is_entangled, is_entangled, "{conditions}");
+                assert_eq!(part.is_conditional(), is_conditional, "{conditions}");
+                assert_eq!(
+                    part.circumstances
+                        .as_ref()
+                        .is_some_and(|left_out| left_out.is_entangled),
+                    is_entangled,
+                    "{conditions}"
+                );
                 let document = part.policy.to_json().unwrap();
                 let conditions = document.get("conditions").and_then(Value::as_array);
                 assert_eq!(conditions.map_or(0, Vec::len), kept, "{document}");
