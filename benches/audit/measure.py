@@ -30,6 +30,9 @@ import urllib.parse
 import boto3
 from botocore.config import Config
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from servers import Servers
+
 BUCKET = "audit-measurement"
 SMALL, LARGE = 4 << 10, 64 << 20
 STORE = {"AWS_ACCESS_KEY_ID": "store", "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
@@ -41,22 +44,9 @@ PAIR = 850
 CLIENT = ("SGMEASURE", secrets.token_hex(16))
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def cpu_seconds(pid):
     """The CPU clock of a process (clock_getcpuclockid(3)): nanoseconds, threads that have ended included."""
     return time.clock_gettime((~pid << 3) | 2)
-
-
-def system_share(pid):
-    """How much of a process's CPU the kernel used for it since it was started, in ticks: in it, and in all."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    user, system = int(fields[11]), int(fields[12])
-    return system, user + system
 
 
 def thread_seconds(pid, name):
@@ -91,47 +81,8 @@ def file_system(place):
     return max(here, key=lambda mount: len(mount[1]))[2]
 
 
-class Servers:
-    """Everything that runs, ended in the end."""
-
-    def __init__(self, programs, place):
-        self.programs, self.place, self.running = programs, place, []
-
-    def run(self, *arguments):
-        return subprocess.run([str(argument) for argument in arguments], check=True, capture_output=True, text=True, cwd=self.place).stdout
-
-    def start(self, name, *arguments, environment=None):
-        """Starts a program that says `ready URL`, and returns its process and the URL."""
-        log = open(self.place / f"{name}.log", "w")
-        command = [str(self.programs / arguments[0]), *(str(argument) for argument in arguments[1:])]
-        process = subprocess.Popen(
-            command, cwd=self.place, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **(environment or {})}
-        )
-        self.running.append(process)
-        for line in process.stdout:
-            if line.startswith("ready "):
-                threading.Thread(target=process.stdout.read, daemon=True).start()
-                return process, line.split()[1]
-        raise RuntimeError(f"{name} is not ready: {(self.place / f'{name}.log').read_text()}")
-
-    def close(self):
-        for process in reversed(self.running):
-            process.terminate()
-        for process in self.running:
-            process.wait(20)
-
-    def certificates(self):
-        """An authority, and a certificate for everybody on this machine."""
-        (self.place / "extensions").write_text("subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
-        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-        self.run("openssl", "req", "-x509", *curve, "-days", 2, "-subj", "/CN=measurement", "-keyout", "ca-key.pem", "-out", "ca.pem",
-                 "-addext", "keyUsage=critical,keyCertSign,cRLSign")
-        self.run("openssl", "req", *curve, "-subj", "/CN=here", "-keyout", "key.pem", "-out", "request.pem")
-        self.run("openssl", "x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-days", 2,
-                 "-extfile", "extensions", "-out", "certificate.pem")
-
-    def has_policies(self):
-        return subprocess.run([self.programs / "sealgate", "policy", "--help"], capture_output=True).returncode == 0
+def has_policies(program):
+    return subprocess.run([program, "policy", "--help"], capture_output=True).returncode == 0
 
 
 def configuration(store, key_server, more):
@@ -175,39 +126,38 @@ allow = ["admin"]
 
 
 def deployment(servers, policy, is_same):
-    """Starts everything. Returns the two gateways: process, URL. `is_same`: neither has an audit log."""
-    place = servers.place
+    """Starts everything. Returns the two gateways. `is_same`: neither has an audit log."""
     servers.certificates()
     program = servers.programs / "sealgate"
     log = servers.run(program, "audit", "keygen", "measurement/gateway", "--output", "audit.key").strip()
-    receiver = servers.run(program, "audit", "keygen", "measurement/receiver", "--receiver", "--output", "receiver.key").strip()
-    _, store = servers.start("devstore", "sealgate-devstore", "--dir", "store", environment=STORE)
-    _, key_server = servers.start(
-        "kms", "sealgate-kms-mock", "--listen", "127.0.0.1:0", "--state-dir", "kms",
+    public_key = servers.run(program, "audit", "keygen", "measurement/receiver", "--receiver", "--output", "receiver.key").strip()
+    (store,) = servers.start("devstore", [servers.programs / "sealgate-devstore", "--dir", "store"], environment=STORE).urls
+    command = [
+        servers.programs / "sealgate-kms-mock", "--listen", "127.0.0.1:0", "--state-dir", "kms",
         "--principal", f"name=gateway,access-key-id={KEYS[0]},secret=env:KEY_SECRET,operations=*", "--create-alias", "alias/measurement",
-        environment={"KEY_SECRET": KEYS[1]},
-    )
-    port = free_port()
-    servers.start(
-        "receiver", "sealgate", "audit", "receive", "--listen", f"127.0.0.1:{port}", "--directory", "copies", "--key", "receiver.key",
-        "--log", log, "--certificate", "certificate.pem", "--certificate-key", "key.pem", "--client-ca", "ca.pem",
-    )
+    ]
+    (key_server,) = servers.start("kms", command, environment={"KEY_SECRET": KEYS[1]}).urls
+    command = [
+        program, "audit", "receive", "--listen", "127.0.0.1:0", "--directory", "copies", "--key", "receiver.key", "--log", log,
+        "--certificate", "certificate.pem", "--certificate-key", "key.pem", "--client-ca", "ca.pem",
+    ]
+    (receiver,) = servers.start("receiver", command).urls
     audit = f"""[audit]
 directory = "audit"
 key = "file:audit.key"
 [audit.receiver]
-endpoint = "https://127.0.0.1:{port}"
+endpoint = "{receiver}"
 ca_file = "ca.pem"
 client_certificate = {{ certificate = "certificate.pem", key = "key.pem" }}
-public_key = "{receiver}"
+public_key = "{public_key}"
 """
     if policy:
         audit += POLICY
     environment = {"STORE_SECRET": STORE["AWS_SECRET_ACCESS_KEY"], "KEY_SECRET": KEYS[1], "CLIENT_SECRET": CLIENT[1]}
     gateways = {}
     for name, more in (("off", ""), ("on", "" if is_same else audit)):
-        (place / f"{name}.toml").write_text(configuration(store, key_server, more))
-        gateways[name] = servers.start(f"gateway-{name}", "sealgate", "serve", "--config", f"{name}.toml", environment=environment)
+        (servers.place / f"{name}.toml").write_text(configuration(store, key_server, more))
+        gateways[name] = servers.start(f"gateway-{name}", [program, "serve", "--config", f"{name}.toml"], environment=environment)
     return gateways
 
 
@@ -297,22 +247,23 @@ def alternate(gateways, loads, messages, count, connections, rounds):
     """CPU seconds for each request of each round, all times, the kernel's share of the CPU, by gateway; and the CPU seconds of the thread that
     writes the log, for each request."""
     cpu, times = {"off": [], "on": []}, {"off": [], "on": []}
-    writer = -thread_seconds(gateways["on"][0].pid, LOG_THREAD)
-    kernel = {name: system_share(process.pid) for name, (process, _) in gateways.items()}
+    pids = {name: gateway.process.pid for name, gateway in gateways.items()}
+    writer = -thread_seconds(pids["on"], LOG_THREAD)
+    kernel = {name: gateway.cpu() for name, gateway in gateways.items()}
     for number in range(rounds + 1):
         order = ("off", "on") if number % 2 == 0 else ("on", "off")
         for name in order:
-            before = cpu_seconds(gateways[name][0].pid)
+            before = cpu_seconds(pids[name])
             took = loads[name].send(messages[name], count, connections)
-            seconds = (cpu_seconds(gateways[name][0].pid) - before) / count
+            seconds = (cpu_seconds(pids[name]) - before) / count
             # The first round warms up: connections, keys in memory, files.
             if number > 0:
                 cpu[name].append(seconds)
                 times[name].extend(took)
-    for name, (system, whole) in kernel.items():
-        system_now, whole_now = system_share(gateways[name][0].pid)
-        kernel[name] = (system_now - system) / max(1, whole_now - whole)
-    writer += thread_seconds(gateways["on"][0].pid, LOG_THREAD)
+    for name, before in kernel.items():
+        user, system = (after - start for after, start in zip(gateways[name].cpu(), before))
+        kernel[name] = system / max(1e-9, user + system)
+    writer += thread_seconds(pids["on"], LOG_THREAD)
     return cpu, times, kernel, writer / (count * (rounds + 1))
 
 
@@ -334,59 +285,58 @@ def main():
     parser.add_argument("--share", type=float, default=0.10)
     arguments = parser.parse_args()
     failures = []
-    with tempfile.TemporaryDirectory(dir=arguments.directory) as place:
-        servers = Servers(arguments.programs.resolve(), pathlib.Path(place))
-        try:
-            policy = servers.has_policies() and not arguments.without_policy
-            gateways = deployment(servers, policy, arguments.same)
-            loads = {name: Load(url) for name, (_, url) in gateways.items()}
-            loads["off"].client.create_bucket(Bucket=BUCKET)
-            bodies = {SMALL: os.urandom(SMALL), LARGE: os.urandom(LARGE)}
-            kind = "audit log and policy" if policy else "audit log alone"
-            print("on: as off\n" if arguments.same else f"on: {kind}\n")
-            print(f"on {file_system(servers.place)}, where a bare sync takes\n")
-            print("| requests in it | CPU of it | CPU for each | p50 | p99 |")
-            print("|---|---|---|---|---|")
-            for records in (1, 4, 8, 16, 32):
-                took, seconds = bare_sync(servers.place, records)
-                p50, p99 = (quantile(took, share) * 1e3 for share in (0.5, 0.99))
-                print(f"| {records} | {seconds * 1e6:.0f} µs | {seconds / records * 1e6:.1f} µs | {p50:.2f} ms | {p99:.2f} ms |")
-            print("\n| requests | at once | CPU off | CPU on | log's thread | difference | kernel off | kernel on |", end="")
-            print(" p50 off | p50 on | p99 off | p99 on |")
-            print("|---|---|---|---|---|---|---|---|---|---|---|---|")
-            plan = [
-                (SMALL, "4 KiB", connections, arguments.requests // (4 if connections == 1 else 1), arguments.rounds)
-                for connections in arguments.connections
-            ]
-            if arguments.large_requests > 0:
-                plan.append((LARGE, "64 MiB", 1, arguments.large_requests, arguments.large_rounds))
-            for size, label, connections, count, rounds in plan:
-                for method in ("PUT", "GET"):
-                    keys = range(1 if size == LARGE else 64)
-                    body = bodies[size] if method == "PUT" else b""
-                    messages = {
-                        name: [load.message(method, f"{label}/{key}", body) for key in keys] for name, load in loads.items()
-                    }
-                    cpu, times, kernel, writer = alternate(gateways, loads, messages, count, connections, rounds)
-                    differences = [on / off - 1 for on, off in zip(cpu["on"], cpu["off"])]
-                    share, error = statistics.median(differences), 0.0
-                    if len(differences) > 1:
-                        error = statistics.stdev(differences) / len(differences) ** 0.5
-                    off, on = (statistics.median(cpu[name]) * 1e6 for name in ("off", "on"))
-                    p50 = [quantile(times[name], 0.5) * 1e3 for name in ("off", "on")]
-                    p99 = [quantile(times[name], 0.99) * 1e3 for name in ("off", "on")]
-                    print(
-                        f"| {method} {label} | {connections} | {off:.0f} µs | {on:.0f} µs | {writer * 1e6:.0f} µs | {share:+.1%} ± {error:.1%} | "
-                        f"{kernel['off']:.0%} | {kernel['on']:.0%} | "
-                        f"{p50[0]:.2f} ms | {p50[1]:.2f} ms | {p99[0]:.2f} ms | {p99[1]:.2f} ms |",
-                        flush=True,
-                    )
-                    if size == SMALL and connections > 1 and share > arguments.share:
-                        failures.append(f"{method} of 4 KiB costs {share:.1%} more CPU, over {arguments.share:.0%}")
-                    if size == LARGE and share > max(0.01, 3 * error):
-                        failures.append(f"{method} of 64 MiB costs {share:.1%} more CPU, which is measurable")
-        finally:
-            servers.close()
+    with (
+        tempfile.TemporaryDirectory(dir=arguments.directory) as place,
+        Servers(pathlib.Path(place), arguments.programs.resolve()) as servers,
+    ):
+        policy = has_policies(servers.programs / "sealgate") and not arguments.without_policy
+        gateways = deployment(servers, policy, arguments.same)
+        loads = {name: Load(*gateway.urls) for name, gateway in gateways.items()}
+        loads["off"].client.create_bucket(Bucket=BUCKET)
+        bodies = {SMALL: os.urandom(SMALL), LARGE: os.urandom(LARGE)}
+        kind = "audit log and policy" if policy else "audit log alone"
+        print("on: as off\n" if arguments.same else f"on: {kind}\n")
+        print(f"on {file_system(servers.place)}, where a bare sync takes\n")
+        print("| requests in it | CPU of it | CPU for each | p50 | p99 |")
+        print("|---|---|---|---|---|")
+        for records in (1, 4, 8, 16, 32):
+            took, seconds = bare_sync(servers.place, records)
+            p50, p99 = (quantile(took, share) * 1e3 for share in (0.5, 0.99))
+            print(f"| {records} | {seconds * 1e6:.0f} µs | {seconds / records * 1e6:.1f} µs | {p50:.2f} ms | {p99:.2f} ms |")
+        print("\n| requests | at once | CPU off | CPU on | log's thread | difference | kernel off | kernel on |", end="")
+        print(" p50 off | p50 on | p99 off | p99 on |")
+        print("|---|---|---|---|---|---|---|---|---|---|---|---|")
+        plan = [
+            (SMALL, "4 KiB", connections, arguments.requests // (4 if connections == 1 else 1), arguments.rounds)
+            for connections in arguments.connections
+        ]
+        if arguments.large_requests > 0:
+            plan.append((LARGE, "64 MiB", 1, arguments.large_requests, arguments.large_rounds))
+        for size, label, connections, count, rounds in plan:
+            for method in ("PUT", "GET"):
+                keys = range(1 if size == LARGE else 64)
+                body = bodies[size] if method == "PUT" else b""
+                messages = {
+                    name: [load.message(method, f"{label}/{key}", body) for key in keys] for name, load in loads.items()
+                }
+                cpu, times, kernel, writer = alternate(gateways, loads, messages, count, connections, rounds)
+                differences = [on / off - 1 for on, off in zip(cpu["on"], cpu["off"])]
+                share, error = statistics.median(differences), 0.0
+                if len(differences) > 1:
+                    error = statistics.stdev(differences) / len(differences) ** 0.5
+                off, on = (statistics.median(cpu[name]) * 1e6 for name in ("off", "on"))
+                p50 = [quantile(times[name], 0.5) * 1e3 for name in ("off", "on")]
+                p99 = [quantile(times[name], 0.99) * 1e3 for name in ("off", "on")]
+                print(
+                    f"| {method} {label} | {connections} | {off:.0f} µs | {on:.0f} µs | {writer * 1e6:.0f} µs | {share:+.1%} ± {error:.1%} | "
+                    f"{kernel['off']:.0%} | {kernel['on']:.0%} | "
+                    f"{p50[0]:.2f} ms | {p50[1]:.2f} ms | {p99[0]:.2f} ms | {p99[1]:.2f} ms |",
+                    flush=True,
+                )
+                if size == SMALL and connections > 1 and share > arguments.share:
+                    failures.append(f"{method} of 4 KiB costs {share:.1%} more CPU, over {arguments.share:.0%}")
+                if size == LARGE and share > max(0.01, 3 * error):
+                    failures.append(f"{method} of 64 MiB costs {share:.1%} more CPU, which is measurable")
     for failure in failures:
         print(failure, file=sys.stderr)
     return 1 if failures else 0

@@ -2,13 +2,15 @@
 
 import pathlib
 import shutil
+import socket
 import string
-import subprocess
+import sys
 import urllib.parse
 
-from processes import Program, free_port
-
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from servers import Servers
+
 ACCESS_KEY_ID, SECRET = "measurement", "measurement-secret"
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET, "SECRET": SECRET}
 
@@ -21,40 +23,21 @@ def found(name):
     return program
 
 
-class Deployment:
-    def __init__(self, place, programs):
-        self.place, self.programs = place, programs
-        self.started = []
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Deployment(Servers):
+    def __enter__(self):
         self.proxies = {}
         self.certificates()
-        self.ca = place / "ca.pem"
-        store = self.start(
-            "store", [programs / "side-by-side-store", "--certificate", "certificate.pem", "--certificate-key", "key.pem"], ready="ready "
-        )
-        self.store, self.store_tls = store.line[1:3]
-
-    def start(self, *arguments, **named):
-        program = Program(*arguments[:1], *arguments[1:], self.place, **named)
-        self.started.append(program)
-        return program
-
-    def stop(self):
-        for program in reversed(self.started):
-            program.stop()
-
-    def run(self, *command):
-        return subprocess.run([str(part) for part in command], cwd=self.place, check=True, capture_output=True, text=True).stdout
-
-    def certificates(self):
-        """An authority, and a certificate for everybody on this machine."""
-        (self.place / "extensions").write_text("subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
-        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-        self.run("openssl", "req", "-x509", *curve, "-days", 2, "-subj", "/CN=measurement", "-keyout", "ca-key.pem", "-out", "ca.pem",
-                 "-addext", "keyUsage=critical,keyCertSign,cRLSign")
-        self.run("openssl", "req", *curve, "-subj", "/CN=127.0.0.1", "-keyout", "key.pem", "-out", "request.pem")
-        self.run("openssl", "x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-days", 2,
-                 "-extfile", "extensions", "-out", "certificate.pem")
+        self.ca = self.place / "ca.pem"
         (self.place / "bundle.pem").write_text((self.place / "certificate.pem").read_text() + (self.place / "key.pem").read_text())
+        command = [self.programs / "side-by-side-store", "--certificate", "certificate.pem", "--certificate-key", "key.pem"]
+        self.store, self.store_tls = self.start("store", command).urls
+        return self
 
     def write(self, template, name, **values):
         path = self.place / name
@@ -66,10 +49,12 @@ class Deployment:
 
     def passing(self, name, template, command):
         """A proxy with a port for HTTP and one for TLS. Its processes are the same for both."""
+        # nginx gives its workers to another user, who has to get here.
+        self.place.chmod(0o755)
         port, port_tls = free_port(), free_port()
         path = self.write(template, template, port=port, port_tls=port_tls)
         program = self.start(name, [*command, path], port=port)
-        self.proxies[name] = (program, f"http://127.0.0.1:{port}")
+        self.proxies[name] = (program, *program.urls)
         self.proxies[f"{name}-tls"] = (program, f"https://127.0.0.1:{port_tls}")
 
     def nginx(self):
@@ -88,8 +73,8 @@ class Deployment:
             endpoint=self.store_tls if tls else self.store, listener_tls=certificates if tls else "",
             upstream_tls=f'ca_file = "{self.ca}"' if tls else "",
         )
-        gateway = self.start(name, [program, "serve", "--config", path], environment=ENVIRONMENT, ready="ready ")
-        self.proxies[name] = (gateway, gateway.line[1])
+        gateway = self.start(name, [program, "serve", "--config", path], environment=ENVIRONMENT)
+        self.proxies[name] = (gateway, *gateway.urls)
 
     def rclone(self, program):
         """`rclone serve s3` over a crypt remote. Names stay as they are, so that the storage can tell what it need not keep."""
@@ -105,4 +90,5 @@ class Deployment:
         command = [
             program, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS_KEY_ID},{SECRET}", "--vfs-cache-mode", "off", "sealed:"
         ]
-        self.proxies["rclone"] = (self.start("rclone", command, environment=environment, port=port), f"http://127.0.0.1:{port}")
+        server = self.start("rclone", command, environment=environment, port=port)
+        self.proxies["rclone"] = (server, *server.urls)

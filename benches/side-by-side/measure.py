@@ -12,7 +12,6 @@ import json
 import os
 import pathlib
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -90,16 +89,15 @@ COLUMNS = {
 
 
 class Measurement:
-    def __init__(self, deployment, programs, columns, rows):
-        self.deployment, self.load_program = deployment, programs / "side-by-side-load"
-        self.columns, self.rows = columns, rows
+    def __init__(self, deployment, columns, rows):
+        self.deployment, self.columns, self.rows = deployment, columns, rows
         self.samples = {row.name: {column.name: [] for column in columns if column.has(row)} for row in [*rows, *CROWDS]}
 
     def load(self, column, row, *options, count=None):
         _, url = self.deployment.proxies[column.proxy]
         # Each has a bucket of its own: what one gateway sealed, another one opens only if it is of the same deployment.
         command = [
-            self.load_program, row.work, "--endpoint", url, "--bucket", f"bucket-{column.proxy}", "--prefix", row.prefix,
+            self.deployment.programs / "side-by-side-load", row.work, "--endpoint", url, "--bucket", f"bucket-{column.proxy}", "--prefix", row.prefix,
             "--keys", row.keys, "--size", row.size, "--part", row.part or row.size or 1, "--payload", column.payload,
             "--count", count or row.count, "--connections", row.connections, "--ca", self.deployment.ca, *options,
         ]
@@ -205,12 +203,7 @@ def main():
     ]
     needed = {column.proxy for column in columns}
     sealgate = (arguments.sealgate or programs / "sealgate").resolve()
-    place = pathlib.Path(tempfile.mkdtemp(prefix="side-by-side-"))
-    deployment = None
-    try:
-        # nginx gives its workers to another user, who has to get here.
-        place.chmod(0o755)
-        deployment = Deployment(place, programs)
+    with tempfile.TemporaryDirectory(prefix="side-by-side-") as place, Deployment(pathlib.Path(place), programs) as deployment:
         versions = {}
         if needed & {"nginx", "nginx-tls"}:
             deployment.nginx()
@@ -228,13 +221,9 @@ def main():
             rclone = arguments.rclone.resolve()
             deployment.rclone(rclone)
             versions["rclone"] = version(rclone, "version")
-        measurement = Measurement(deployment, programs, columns, rows)
+        measurement = Measurement(deployment, columns, rows)
         measurement.prepare()
         measurement.repeat(arguments.repetitions)
-    finally:
-        if deployment:
-            deployment.stop()
-        shutil.rmtree(place, ignore_errors=True)
 
     results = {
         "date": datetime.date.today().isoformat(), "machine": machine(), "versions": versions, "repetitions": arguments.repetitions,

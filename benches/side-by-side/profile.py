@@ -9,7 +9,6 @@ import collections
 import dataclasses
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,17 +45,14 @@ def main():
         parser.error(f"no such row: {', '.join(row.name for row in measure.ROWS)}")
     name = "sealgate-tls" if arguments.tls else "sealgate"
     column = measure.COLUMNS[name]
-    place = pathlib.Path(tempfile.mkdtemp(prefix="side-by-side-"))
-    deployment = None
-    try:
-        deployment = Deployment(place, programs)
+    with tempfile.TemporaryDirectory(prefix="side-by-side-") as place, Deployment(pathlib.Path(place), programs) as deployment:
         deployment.sealgate(name, (arguments.sealgate or programs / "sealgate").resolve(), tls=arguments.tls)
         gateway, _ = deployment.proxies[name]
-        measurement = measure.Measurement(deployment, programs, [column], [row])
+        measurement = measure.Measurement(deployment, [column], [row])
         measurement.prepare()
         trial = measurement.load(column, row)
         wanted = dataclasses.replace(row, count=max(row.connections, int(row.count * (arguments.seconds + 4) / trial["seconds"])))
-        recorded = place / "perf.data"
+        recorded = deployment.place / "perf.data"
         perf = subprocess.Popen(
             ["perf", "record", "-q", "-F", "499", "-g", "--call-graph", "fp", "-p", str(gateway.pids[0]), "-o", recorded, "--", "sleep",
              str(arguments.seconds)]
@@ -64,10 +60,6 @@ def main():
         measurement.load(column, wanted)
         perf.wait()
         script = subprocess.run(["perf", "script", "-i", recorded], check=True, capture_output=True, text=True, errors="replace").stdout
-    finally:
-        if deployment:
-            deployment.stop()
-        shutil.rmtree(place, ignore_errors=True)
 
     own, kernel, folded, total = collections.Counter(), 0, collections.Counter(), 0
     for functions in stacks(script):

@@ -1,19 +1,14 @@
-"""Programs that are started, and what the kernel counted for them."""
+"""The servers that a measurement starts, and what the kernel counted for them."""
 
 import os
 import pathlib
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def statistics(pid):
@@ -36,23 +31,25 @@ def children(pid):
 class Program:
     """A server and its worker processes."""
 
-    def __init__(self, name, command, directory, environment=None, ready=None, port=None):
-        """It is ready when it prints a line that begins with `ready`, or listens on `port`."""
+    def __init__(self, name, command, directory, environment=None, port=None):
+        """It is ready when it listens on `port`, or, without one, when it prints a line that begins with `ready `: our own servers do."""
         self.name = name
         self.log = pathlib.Path(directory) / f"{name}.log"
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
-                [str(part) for part in command], cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if ready else log,
+                [str(part) for part in command], cwd=directory, stdin=subprocess.DEVNULL, stdout=log if port else subprocess.PIPE,
                 stderr=log, text=True, env={**os.environ, **(environment or {})},
             )
-        self.line = self.wait_for_line(ready) if ready else self.wait_for_port(port)
+        self.urls = self.wait_for_port(port) if port else self.wait_for_urls()
         self.pids = [self.process.pid, *children(self.process.pid)]
 
-    def wait_for_line(self, start):
+    def wait_for_urls(self):
         for line in self.process.stdout:
-            if line.startswith(start):
-                return line.split()
-        raise SystemExit(f"{self.name} did not start: {self.log.read_text()}")
+            if line.startswith("ready "):
+                # Whatever follows is read as well, or the server would wait for that.
+                threading.Thread(target=self.process.stdout.read, daemon=True).start()
+                return line.split()[1:]
+        self.fail()
 
     def wait_for_port(self, port):
         for _ in range(600):
@@ -62,8 +59,12 @@ class Program:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     # Worker processes are there a moment later.
                     time.sleep(0.2)
-                    return []
+                    return [f"http://127.0.0.1:{port}"]
             time.sleep(0.05)
+        self.fail()
+
+    def fail(self):
+        self.stop()
         raise SystemExit(f"{self.name} did not start: {self.log.read_text()}")
 
     def cpu(self):
@@ -91,3 +92,35 @@ class Program:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+class Servers:
+    """Everything that runs in a directory; it is stopped at the end, the last first."""
+
+    def __init__(self, place, programs):
+        self.place, self.programs, self.started = place, programs, []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for program in reversed(self.started):
+            program.stop()
+
+    def start(self, name, command, **named):
+        program = Program(name, command, self.place, **named)
+        self.started.append(program)
+        return program
+
+    def run(self, *command):
+        return subprocess.run([str(part) for part in command], cwd=self.place, check=True, capture_output=True, text=True).stdout
+
+    def certificates(self):
+        """An authority, and a certificate for everybody on this machine."""
+        (self.place / "extensions").write_text("subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        self.run("openssl", "req", "-x509", *curve, "-days", 2, "-subj", "/CN=measurement", "-keyout", "ca-key.pem", "-out", "ca.pem",
+                 "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        self.run("openssl", "req", *curve, "-subj", "/CN=127.0.0.1", "-keyout", "key.pem", "-out", "request.pem")
+        self.run("openssl", "x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-days", 2,
+                 "-extfile", "extensions", "-out", "certificate.pem")
