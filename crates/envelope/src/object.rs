@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::keys::{AttemptId, DataKey, KEY_LENGTH, ObjectId};
 use crate::label::{LABEL_LENGTH, Purpose, expand};
 use crate::layout::{MAXIMUM_PARTS, MAXIMUM_PLAINTEXT_LENGTH};
+use crate::random::Random;
 use crate::suite::{Aead, Backend, Suite, aead};
 
 /// Flag bit 0 of the header.
@@ -164,6 +165,18 @@ impl ObjectSecrets {
             body,
             backend: Backend::default(),
         }
+    }
+
+    /// A fresh data key and object id, for an object whose body is sealed before its header is made
+    /// ([`HeaderBuilder::seal_for`](crate::header::HeaderBuilder::seal_for)).
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for a body over the limit; [`Error::Machine`] without entropy.
+    pub fn generate(suite: Suite, body: Body, random: &mut dyn Random) -> Result<Self> {
+        body.check()?;
+        let data_key = DataKey::generate(random)?;
+        let object_id = ObjectId::generate(random)?;
+        Ok(Self::new(data_key, suite, object_id, body))
     }
 
     /// The same secrets, computed by `backend`.

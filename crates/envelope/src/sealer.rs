@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::layout::{SEGMENT_LENGTH, SEGMENT_OVERHEAD};
 use crate::object::{ObjectSecrets, PartId};
-use crate::random::{OsRandom, Random};
+use crate::random::{NonceSupply, Random};
 use crate::segment::{PartSealer, SealedPart};
 use crate::suite::{NONCE_LENGTH, TAG_LENGTH};
 
@@ -52,7 +52,7 @@ impl Buffer for bytes::BytesMut {
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Sealer<R: Random = OsRandom> {
+pub struct Sealer<R: Random = NonceSupply> {
     part: PartSealer<R>,
     /// Bytes at the end of the caller's buffer that are not sealed yet: room for a nonce, and plaintext.
     withheld: usize,
@@ -68,7 +68,7 @@ impl Sealer {
     /// # Errors
     /// As [`PartSealer::new`].
     pub fn new(object: &ObjectSecrets, id: PartId) -> Result<Self> {
-        Self::with_random(object, id, OsRandom)
+        Self::with_random(object, id, NonceSupply::default())
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::{Error, Result};
 use crate::layout::{MAXIMUM_PLAINTEXT_LENGTH, SEGMENT_LENGTH, SEGMENT_OVERHEAD};
 use crate::object::{ObjectSecrets, PartId};
-use crate::random::{OsRandom, Random};
+use crate::random::{NonceSupply, Random};
 use crate::suite::{Aead, NONCE_LENGTH};
 
 /// The associated data of a segment: `u64` index ‖ `u8` final.
@@ -31,7 +31,7 @@ pub struct SealedPart {
 ///
 /// A part that is not [finished](Self::finish) has no final segment, so what was sealed of it never opens. After one
 /// failure every later call fails. [`Sealer`](crate::sealer::Sealer) does the laying out.
-pub struct PartSealer<R: Random = OsRandom> {
+pub struct PartSealer<R: Random = NonceSupply> {
     id: PartId,
     aead: Box<dyn Aead>,
     random: R,
@@ -56,7 +56,7 @@ impl PartSealer {
     /// [`Error::Misuse`] if the object's kind has no such part: number 0 belongs to objects of one part, 1 to 10,000
     /// to multipart objects.
     pub fn new(object: &ObjectSecrets, id: PartId) -> Result<Self> {
-        Self::with_random(object, id, OsRandom)
+        Self::with_random(object, id, NonceSupply::default())
     }
 }
 

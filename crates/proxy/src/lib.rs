@@ -47,4 +47,5 @@ mod throttle;
 pub mod transfer;
 pub mod upstream;
 mod web_client;
+mod workers;
 pub mod xml;

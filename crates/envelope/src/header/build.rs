@@ -7,7 +7,7 @@ use super::{
 use crate::decode::put_prefixed;
 use crate::domain::Place;
 use crate::error::{Error, Result};
-use crate::keys::{DataKey, ObjectId, WorkingKey, WorkingKeyId};
+use crate::keys::{WorkingKey, WorkingKeyId};
 use crate::label::{FORMAT_VERSION, MAC_LENGTH, Purpose, authenticate, expand};
 use crate::metadata::{Metadata, SEALED_METADATA_OVERHEAD};
 use crate::object::{Body, ObjectSecrets};
@@ -116,13 +116,18 @@ impl<'a> HeaderBuilder<'a> {
     /// [`Error::MetadataTooLarge`] if the metadata does not fit; [`Error::Misuse`] for a body over the limit or a
     /// number of wraps other than 1 or 2; [`Error::Machine`] without entropy.
     pub fn seal(self, body: Body, random: &mut dyn Random) -> Result<SealedHeader> {
-        body.check()?;
-        let data_key = DataKey::generate(random)?;
-        let object_id = ObjectId::generate(random)?;
-        let secrets =
-            ObjectSecrets::new(data_key, self.suite, object_id, body).with_backend(self.backend);
+        let secrets = ObjectSecrets::generate(self.suite, body, random)?.with_backend(self.backend);
         let header = self.build(&secrets, random)?;
         Ok(SealedHeader { header, secrets })
+    }
+
+    /// The header of an object whose body was sealed before its metadata was known, with secrets that were
+    /// [generated](ObjectSecrets::generate) for it alone. Their suite counts, and not that of the builder.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    pub fn seal_for(self, secrets: &ObjectSecrets, random: &mut dyn Random) -> Result<Header> {
+        self.build(secrets, random)
     }
 
     /// The header of a copy whose body is the very same stored bytes: data key, object id, suite and body stay, all

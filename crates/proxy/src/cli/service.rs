@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::listener::{Listener, tls::TlsHandle};
 use crate::logging::LevelControl;
+use crate::workers::Workers;
 
 use super::reload::Targets;
 
@@ -29,6 +30,8 @@ pub(super) struct Service {
     client_tls: Option<TlsHandle>,
     gateway: Arc<Gateway>,
     watch: JoinHandle<()>,
+    /// To the very end: writes go on when their client is gone.
+    _workers: Arc<Workers>,
 }
 
 impl Service {
@@ -67,7 +70,8 @@ impl Service {
         let serving = Arc::clone(&gateway);
         let (stop, stopped) = oneshot::channel();
         let handler = move |request, connection| Arc::clone(&serving).handle(request, connection);
-        let task = tokio::spawn(listener.serve(handler, async {
+        let workers = Arc::new(Workers::start().context("no threads could be started")?);
+        let task = tokio::spawn(listener.on(Arc::clone(&workers)).serve(handler, async {
             // A sender that is gone means the same as one that spoke.
             let _ = stopped.await;
         }));
@@ -80,6 +84,7 @@ impl Service {
             client_tls,
             gateway,
             watch,
+            _workers: workers,
         })
     }
 

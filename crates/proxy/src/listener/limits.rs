@@ -6,8 +6,10 @@ use std::time::Duration;
 /// threefold; presigned queries with session tokens come to some 4 KB more.
 pub const HEAD_LIMIT: usize = 32 * 1024;
 
-/// What hyper may hold of a connection that it reads, in bytes: more than any head, so that heads are measured in one place.
-pub const READ_BUFFER_LIMIT: usize = 2 * HEAD_LIMIT;
+/// What hyper may hold of a connection in each direction, in bytes: what one read takes of a body, and what is gathered of an answer before it is
+/// written. Fewer and larger system calls cost less, and this much for each of many connections is little memory. It is more than any head, so
+/// heads are measured in one place, the gate.
+pub const BUFFER_LIMIT: usize = 128 * 1024;
 
 /// The most header fields over HTTP/1.1. Clients of S3 send about 20, and user metadata of 2 KB can't have many more.
 pub const HEADER_COUNT_LIMIT: usize = 200;

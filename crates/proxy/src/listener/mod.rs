@@ -37,6 +37,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -48,6 +49,7 @@ use self::linger::LingeringClose;
 use self::stall::WriteStallLimit;
 use self::tls::TlsHandle;
 use crate::config::{LimitsConfig, ListenerConfig, Scheme};
+use crate::workers::{Share, Workers};
 
 /// How a request reached us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +90,8 @@ pub struct Listener {
     address: SocketAddr,
     server: Server,
     shutdown_grace: Duration,
+    /// Whose threads serve connections; none where that is the runtime that serves the listener.
+    workers: Option<Arc<Workers>>,
 }
 
 impl Listener {
@@ -138,7 +142,17 @@ impl Listener {
             address,
             server,
             shutdown_grace: limits.shutdown_grace,
+            workers: None,
         })
+    }
+
+    /// Has each connection served by one of these threads.
+    #[must_use]
+    pub(crate) fn on(self, workers: Arc<Workers>) -> Self {
+        Self {
+            workers: Some(workers),
+            ..self
+        }
     }
 
     /// What exchanges certificate and key while it serves, if it has TLS.
@@ -192,16 +206,28 @@ impl Listener {
                 Some(_) = tasks.join_next() => continue,
                 () = &mut stop => break,
             };
+            let worker = self.workers.as_ref().and_then(|workers| workers.take_on());
+            let (runtime, share) = match worker {
+                Some((runtime, share)) => (runtime, Some(share)),
+                None => (Handle::current(), None),
+            };
+            // A socket belongs to the runtime that is told of it first.
+            let stream = match stream.into_std() {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be handed to a worker");
+                    continue;
+                }
+            };
             let connection = Connection {
                 stream,
                 peer,
                 _permit: permit,
+                _share: share,
             };
-            tasks.spawn(
-                self.server
-                    .clone()
-                    .serve(connection, handler.clone(), graceful.watcher()),
-            );
+            let server = self.server.clone();
+            let served = server.serve(connection, handler.clone(), graceful.watcher());
+            tasks.spawn_on(served, &runtime);
         }
         drop(self.socket);
         if tokio::time::timeout(self.shutdown_grace, graceful.shutdown())
@@ -258,7 +284,7 @@ fn http_server(limits: &LimitsConfig) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_headers(limits::HEADER_COUNT_LIMIT)
-        .max_buf_size(limits::READ_BUFFER_LIMIT);
+        .max_buf_size(limits::BUFFER_LIMIT);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -274,10 +300,12 @@ fn http_server(limits: &LimitsConfig) -> auto::Builder<TokioExecutor> {
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: std::net::TcpStream,
     peer: SocketAddr,
     /// Held for as long as the connection lives.
     _permit: OwnedSemaphorePermit,
+    /// The same.
+    _share: Option<Share>,
 }
 
 /// What all connections share.
@@ -303,11 +331,15 @@ impl Server {
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let peer = connection.peer;
+        let stream = match TcpStream::from_std(connection.stream) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!(%error, "a connection could not be taken on"),
+        };
         // Small answers would otherwise wait for the acknowledgement of the segment before them.
-        if let Err(error) = connection.stream.set_nodelay(true) {
+        if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
-        let stream = WriteStallLimit::new(connection.stream, self.write_stall_limit);
+        let stream = WriteStallLimit::new(stream, self.write_stall_limit);
         let mut stream = LingeringClose::new(stream);
         let Some(client) = self.find_client(&mut stream, peer).await else {
             return;

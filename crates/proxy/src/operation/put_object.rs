@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use sealgate_envelope::{
     commit::CommitRecord,
@@ -92,26 +91,25 @@ impl Put<'_> {
     async fn send_small(mut self, mut source: Plaintext) -> Result<(Answer, Checksum), S3Error> {
         let length = source.length();
         let sealed_length = sealed_length(length)?;
-        let mut plaintext = BytesMut::with_capacity(usize::try_from(length).unwrap_or_default());
+        let body = Body::Verified {
+            plaintext_length: length,
+        };
+        let suite = self.exchange.domain().suite.into();
+        let secrets = ObjectSecrets::generate(suite, body, &mut OsRandom)?;
+        // Sealed as it arrives, so that it is in memory once, and while it is still in the processor's caches.
+        let mut body = Vec::with_capacity(usize::try_from(sealed_length).unwrap_or_default());
+        let mut sealer = Sealer::new(&secrets, PartId::single(secrets.object_id()))?;
         while let Some(piece) = source.next().await? {
-            plaintext.extend_from_slice(&piece);
+            sealer.push(&piece, &mut body)?;
         }
         let verified = source.verified()?;
+        sealer.finish(&mut body)?;
+        body.extend_from_slice(&commit_region(&secrets, None)?);
         let checksum = verified.kept();
         self.metadata
             .insert_checksum(&checksums::to_sealed(&checksum)?)?;
-        let sealed = self
-            .header(Body::Verified {
-                plaintext_length: length,
-            })
-            .await?;
-        let part = PartId::single(sealed.secrets.object_id());
-        let mut body = Vec::with_capacity(usize::try_from(sealed_length).unwrap_or_default());
-        let mut sealer = Sealer::new(&sealed.secrets, part)?;
-        sealer.push(&plaintext, &mut body)?;
-        sealer.finish(&mut body)?;
-        body.extend_from_slice(&commit_region(&sealed.secrets, None)?);
-        let request = with_header(self.request, &sealed.header)?
+        let header = header_for(self.exchange, self.metadata, &secrets).await?;
+        let request = with_header(self.request, &header)?
             .bytes(body)
             .repeat_although_conditional();
         let answer = self.exchange.gateway.upstream.send(request).await?;
@@ -120,7 +118,7 @@ impl Put<'_> {
         }
         if answer.status() == StatusCode::PRECONDITION_FAILED
             && answer.was_repeated()
-            && let Some(answer) = written_before(self.exchange, &sealed.header).await
+            && let Some(answer) = written_before(self.exchange, &header).await
         {
             return Ok((answer, checksum));
         }
@@ -221,6 +219,18 @@ pub(super) async fn seal_header(
     metadata: Metadata,
     body: Body,
 ) -> Result<SealedHeader, S3Error> {
+    let suite = exchange.domain().suite.into();
+    let secrets = ObjectSecrets::generate(suite, body, &mut OsRandom)?;
+    let header = header_for(exchange, metadata, &secrets).await?;
+    Ok(SealedHeader { header, secrets })
+}
+
+/// The same for secrets that were generated for that object.
+async fn header_for(
+    exchange: &Exchange,
+    metadata: Metadata,
+    secrets: &ObjectSecrets,
+) -> Result<Header, S3Error> {
     let rule = exchange.domain();
     let domain = Domain::new(rule.name.as_str())?;
     let key = sealing_key(exchange, &rule.sealing, &domain).await?;
@@ -229,9 +239,8 @@ pub(super) async fn seal_header(
         of_keyring(&key),
         now_in_milliseconds(),
     )
-    .metadata(metadata)
-    .suite(rule.suite.into());
-    Ok(builder.seal(body, &mut OsRandom)?)
+    .metadata(metadata);
+    Ok(builder.seal_for(secrets, &mut OsRandom)?)
 }
 
 /// The working key that seals for a domain now. Before one is made, the storage is asked whether the bucket is there: names of buckets

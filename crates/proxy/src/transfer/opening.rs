@@ -29,11 +29,16 @@ pub struct RegionCheck {
     pub sealed_length: u64,
 }
 
+/// Segments in one buffer: as many as the connection to the client writes at once.
+const SEGMENTS_PER_BUFFER: usize = 2;
+
 /// Verified plaintext of one range of one object.
 pub struct OpeningStream {
     source: AnswerBody,
     opener: Opener,
     buffer: BytesMut,
+    /// What has arrived and was not copied into the buffer yet.
+    pending: Bytes,
     /// Bytes of the source in front of the first segment that is wanted.
     skip: u64,
     /// Plaintext that was opened before it was asked for.
@@ -52,6 +57,7 @@ impl OpeningStream {
             source,
             opener,
             buffer: BytesMut::new(),
+            pending: Bytes::new(),
             skip,
             ahead: None,
             region,
@@ -106,16 +112,25 @@ impl OpeningStream {
         Ok(Some(plaintext))
     }
 
+    /// Copies as much as is needed into the buffer, and no more: what one read brought stays where it is, so that a stream holds one buffer of
+    /// ours beside one of the connection's, whatever their lengths are.
     async fn fill(&mut self, needed: usize) -> Result<(), S3Error> {
-        while self.buffer.len() < needed {
-            let piece = self.source.next().await?.ok_or_else(|| {
-                S3Error::stored_data("the upstream's answer ends in the middle of a segment")
-            })?;
-            let piece = self.skip_in(piece);
-            if self.buffer.is_empty() {
-                self.buffer.reserve(piece.len().max(needed));
+        if self.buffer.is_empty() && self.buffer.capacity() < needed {
+            // Takes the same memory again where the client already has what was in it.
+            self.buffer.reserve(SEGMENTS_PER_BUFFER * needed);
+        }
+        while let Some(missing) = needed
+            .checked_sub(self.buffer.len())
+            .filter(|missing| *missing > 0)
+        {
+            if self.pending.is_empty() {
+                let piece = self.source.next().await?.ok_or_else(|| {
+                    S3Error::stored_data("the upstream's answer ends in the middle of a segment")
+                })?;
+                self.pending = self.skip_in(piece);
             }
-            self.buffer.extend_from_slice(&piece);
+            let taken = self.pending.split_to(self.pending.len().min(missing));
+            self.buffer.extend_from_slice(&taken);
         }
         Ok(())
     }
@@ -133,13 +148,18 @@ impl OpeningStream {
         let Some(check) = self.region.take() else {
             return Ok(());
         };
-        while let Some(piece) = self.source.next().await? {
+        let mut piece = std::mem::take(&mut self.pending);
+        loop {
             if self.buffer.len() + piece.len() > MAXIMUM_REGION_LENGTH {
                 return Err(S3Error::stored_data(
                     "more follows the segments than a commit region holds",
                 ));
             }
             self.buffer.extend_from_slice(&piece);
+            match self.source.next().await? {
+                Some(next) => piece = next,
+                None => break,
+            }
         }
         match CommitRecord::open_suffix(&check.secrets, &self.buffer, check.sealed_length)? {
             CommitSearch::Found(_) => Ok(()),

@@ -5,10 +5,7 @@
 //! upstream was promised a length that is never reached otherwise, so no object appears (FORMAT.md section 6, adversary.md "Uploads that
 //! never were").
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
@@ -26,15 +23,9 @@ use crate::{
     upstream::{BodyFailure, RequestBody},
 };
 
-/// Segments that leave together: large enough that a write costs little, small enough that many transfers stay in little memory.
-const SEGMENTS_PER_PIECE: usize = 4;
-
-/// Bytes that leave together.
-const PIECE_LENGTH: usize = SEGMENTS_PER_PIECE * SEALED_SEGMENT_LENGTH;
-
-/// Where the plaintext comes slowly, sealed segments leave after this long even if they are few: a storage that gets nothing for some 20 s
-/// hangs up (S3, `RequestTimeout`), and our own time-outs count what has left.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// What a buffer holds: one segment, and what stands behind it when it leaves, the room for a nonce and the byte that showed that there is more.
+/// Segments leave one by one, and the connection gathers them: so no more than one is held here.
+const BUFFER_LENGTH: usize = SEALED_SEGMENT_LENGTH + NONCE_LENGTH + 1;
 
 /// Makes what follows the last segment, the commit region of a single PUT, from what was verified. None for a part.
 pub type Trailing = Box<dyn FnOnce(&VerifiedPlaintext) -> Result<Vec<u8>, S3Error> + Send>;
@@ -81,12 +72,10 @@ pub struct SealingStream {
     /// Taken when the part is finished.
     sealer: Option<Sealer>,
     trailing: Option<Trailing>,
-    /// Sealed segments, then what the sealer withholds.
+    /// A sealed segment, then what the sealer withholds.
     buffer: BytesMut,
     /// Plaintext that has arrived and was not looked at yet.
     pending: Bytes,
-    /// When the last bytes left.
-    left: Instant,
     outcome: SealedBody,
 }
 
@@ -99,7 +88,6 @@ impl SealingStream {
             trailing,
             buffer: BytesMut::new(),
             pending: Bytes::new(),
-            left: Instant::now(),
             outcome: SealedBody::default(),
         }
     }
@@ -138,27 +126,23 @@ impl SealingStream {
                 }
             }
             if self.buffer.capacity() == 0 {
-                self.buffer
-                    .reserve(PIECE_LENGTH + NONCE_LENGTH + SEGMENT_LENGTH);
+                self.buffer.reserve(BUFFER_LENGTH);
             }
             let taken = self
                 .pending
                 .split_to(self.pending.len().min(room(sealer.withheld())));
             sealer.push(&taken, &mut self.buffer)?;
             let ready = self.buffer.len().saturating_sub(sealer.withheld());
-            let late = ready >= SEALED_SEGMENT_LENGTH && self.left.elapsed() >= LONGEST_PAUSE;
-            if ready >= PIECE_LENGTH || late {
+            if ready > 0 {
                 return Ok(Some(self.take(ready)));
             }
         }
     }
 
-    /// The sealed bytes in front leave with their buffer; what is withheld, a few bytes at this point unless the plaintext comes slowly, moves
-    /// to a new one.
+    /// The sealed segment in front leaves with its buffer; what is withheld, a byte at this point, moves to a new one.
     fn take(&mut self, ready: usize) -> Bytes {
-        self.left = Instant::now();
         let sealed = self.buffer.split_to(ready);
-        let mut next = BytesMut::with_capacity(PIECE_LENGTH + NONCE_LENGTH + SEGMENT_LENGTH);
+        let mut next = BytesMut::with_capacity(BUFFER_LENGTH);
         next.extend_from_slice(&self.buffer);
         self.buffer = next;
         sealed.freeze()

@@ -22,7 +22,7 @@ use super::{
     Timeouts, UpstreamError, Verification, cause_chain,
     expectation::Expectation,
     framing::{self, OutgoingBody, Protection},
-    limits::{ATTEMPTS, MAX_IDLE_CONNECTIONS, POOL_IDLE_TIMEOUT},
+    limits::{ATTEMPTS, BUFFER_LIMIT, MAX_IDLE_CONNECTIONS, POOL_IDLE_TIMEOUT},
     progress::{Progress, Watched},
     repeat::{Attempts, Connection},
     resolver::Resolver,
@@ -35,6 +35,7 @@ use crate::{
     config::ClientCertificateFiles,
     error::S3Error,
     metrics::UpstreamMetrics,
+    workers,
 };
 
 /// What it takes to speak to an upstream.
@@ -153,7 +154,7 @@ struct Clients {
 /// Who answers.
 #[derive(Clone)]
 enum Transport {
-    Network(Arc<Clients>),
+    Network(Arc<[Clients]>),
     Local(Arc<dyn LocalStorage>),
 }
 
@@ -184,7 +185,7 @@ impl Upstream {
     /// When the endpoint has no host, or the CA file is of no use.
     pub fn new(settings: UpstreamSettings) -> anyhow::Result<Self> {
         let clients = clients(&settings)?;
-        Self::over(Transport::Network(Arc::new(clients)), settings)
+        Self::over(Transport::Network(clients), settings)
     }
 
     /// An upstream that no server answers for: nothing is signed, and no connection is opened. The endpoint is only a name.
@@ -265,7 +266,11 @@ impl Upstream {
             is_unsigned,
         } = request;
         let clients = match &self.transport {
-            Transport::Network(clients) => clients,
+            // Always there: there is one for each place.
+            Transport::Network(clients) => clients
+                .get(workers::place())
+                .or_else(|| clients.first())
+                .ok_or_else(|| UpstreamError::Request("there are no connections".to_owned()))?,
             Transport::Local(storage) => {
                 let request = LocalRequest {
                     method,
@@ -479,7 +484,8 @@ impl Upstream {
     }
 }
 
-fn clients(settings: &UpstreamSettings) -> anyhow::Result<Clients> {
+/// Connections for each worker, and for all other threads together: a pool that threads share would have requests wait for each other's threads.
+fn clients(settings: &UpstreamSettings) -> anyhow::Result<Arc<[Clients]>> {
     let mut connector = HttpConnector::new_with_resolver(Resolver::new());
     connector.enforce_http(false);
     connector.set_nodelay(true);
@@ -498,12 +504,15 @@ fn clients(settings: &UpstreamSettings) -> anyhow::Result<Clients> {
             .pool_max_idle_per_host(idle_connections)
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
+            .http1_max_buf_size(BUFFER_LIMIT)
             .build(connector.clone())
     };
-    Ok(Clients {
-        pooled: client(MAX_IDLE_CONNECTIONS),
-        fresh: client(0),
-    })
+    Ok((0..workers::places())
+        .map(|_| Clients {
+            pooled: client(MAX_IDLE_CONNECTIONS),
+            fresh: client(0),
+        })
+        .collect())
 }
 
 /// A request that can be sent.

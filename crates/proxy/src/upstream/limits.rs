@@ -9,7 +9,11 @@ pub const MAX_DOCUMENT_LENGTH: usize = 16 << 20;
 /// The longest error document read from the upstream before it is cut.
 pub(super) const MAX_ERROR_LENGTH: usize = 64 << 10;
 
-/// Idle connections kept for each upstream host.
+/// What hyper may hold of a connection to the upstream in each direction, in bytes: what one read takes of an object, or what is gathered of an
+/// upload before it is written. Less costs more system calls, and more costs memory and leaves the processor's caches.
+pub(super) const BUFFER_LIMIT: usize = 128 << 10;
+
+/// Idle connections kept for each upstream host, by each thread.
 pub(super) const MAX_IDLE_CONNECTIONS: usize = 128;
 
 /// Below the idle time-outs of AWS (about 20 s) and MinIO (30 s), so that a pooled connection is seldom one that the other side has closed.

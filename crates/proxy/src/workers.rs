@@ -1,0 +1,184 @@
+//! Threads that serve connections, one for each processor, each with a runtime and with connections to the storage of its own.
+//!
+//! A request of S3 is a chain of tasks: the client's connection reads, the operation seals or opens, the storage's connection writes. Where all of
+//! them live on one thread, each hands over to the next by a queue in memory. Where threads steal tasks from each other, it is a system call
+//! that wakes the other thread, whose processor has none of the bytes in its caches: that was a tenth to a fifth of all CPU time.
+//!
+//! What is not about a client's connection, like probes and watches, stays on the runtime that started it.
+
+use std::cell::Cell;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+thread_local! {
+    static PLACE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How many places there are to keep something for each thread: one for each worker, and the first for all other threads together.
+pub(crate) fn places() -> usize {
+    1 + processors()
+}
+
+/// The place of the thread that asks: 0 for all that are no workers, below [`places`].
+pub(crate) fn place() -> usize {
+    PLACE.get()
+}
+
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// The threads. Dropped, they end with whatever still runs on them.
+pub(crate) struct Workers {
+    workers: Vec<Worker>,
+    /// Where the search for the next worker begins, so that equals take turns.
+    turn: AtomicUsize,
+}
+
+struct Worker {
+    runtime: Handle,
+    connections: Arc<AtomicUsize>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts a thread for each processor that the process may use.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no thread or no means to wait for sockets.
+    pub(crate) fn start() -> io::Result<Self> {
+        let workers = (1..places()).map(Worker::start).collect::<Result<_, _>>()?;
+        Ok(Self {
+            workers,
+            turn: AtomicUsize::new(0),
+        })
+    }
+
+    /// Gives a connection to the worker that has the fewest: where its tasks are to run, and what counts it until it is dropped.
+    pub(crate) fn take_on(&self) -> Option<(Handle, Share)> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let count = self.workers.len();
+        let chosen = (0..count)
+            .filter_map(|step| self.workers.get(turn.wrapping_add(step) % count))
+            .min_by_key(|worker| worker.connections.load(Ordering::Relaxed))?;
+        Some((chosen.runtime.clone(), Share::of(&chosen.connections)))
+    }
+}
+
+impl Worker {
+    fn start(place: usize) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name(format!("worker-{place}"))
+            .spawn(move || {
+                PLACE.set(place);
+                // A sender that is gone means the same as one that spoke.
+                let _ = runtime.block_on(stopped);
+                // Not to wait for what runs on threads of its own.
+                runtime.shutdown_background();
+            })?;
+        Ok(Self {
+            runtime: handle,
+            connections: Arc::default(),
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        for worker in &mut self.workers {
+            drop(worker.stop.take());
+        }
+        for thread in self
+            .workers
+            .iter_mut()
+            .filter_map(|worker| worker.thread.take())
+        {
+            if thread.join().is_err() {
+                tracing::error!("a thread that served connections has panicked");
+            }
+        }
+    }
+}
+
+/// A connection in the count of its worker.
+#[derive(Debug)]
+pub(crate) struct Share(Arc<AtomicUsize>);
+
+impl Share {
+    fn of(connections: &Arc<AtomicUsize>) -> Self {
+        connections.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(connections))
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_go_to_whoever_has_the_fewest() {
+        let workers = Workers::start().unwrap();
+        let count = places() - 1;
+        let shares: Vec<_> = (0..3 * count).filter_map(|_| workers.take_on()).collect();
+        let counted = |workers: &Workers| -> Vec<_> {
+            workers
+                .workers
+                .iter()
+                .map(|worker| worker.connections.load(Ordering::Relaxed))
+                .collect()
+        };
+        assert_eq!(counted(&workers), vec![3; count]);
+        drop(shares);
+        assert_eq!(counted(&workers), vec![0; count]);
+    }
+
+    #[test]
+    fn every_worker_has_a_place_of_its_own_and_keeps_it_for_its_tasks() {
+        let workers = Workers::start().unwrap();
+        let mut seen = vec![place()];
+        for worker in &workers.workers {
+            let (tell, told) = std::sync::mpsc::channel();
+            worker.runtime.spawn(async move {
+                let nested = tokio::spawn(async { place() }).await.unwrap();
+                tell.send((place(), nested)).unwrap();
+            });
+            let (own, nested) = told.recv().unwrap();
+            assert_eq!(own, nested);
+            seen.push(own);
+        }
+        assert_eq!(seen, (0..places()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_still_runs_ends_with_the_workers() {
+        let workers = Workers::start().unwrap();
+        let held = Arc::new(());
+        let (runtime, share) = workers.take_on().unwrap();
+        let holding = Arc::clone(&held);
+        runtime.spawn(async move {
+            let _held = (share, holding);
+            std::future::pending::<()>().await;
+        });
+        drop(workers);
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+}
