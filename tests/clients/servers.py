@@ -7,10 +7,8 @@ import pathlib
 import re
 import subprocess
 import time
-import urllib.error
-import urllib.request
 
-from ports import free_port
+from local_servers import free_port, minio_serves
 
 from . import certificates
 
@@ -100,14 +98,7 @@ class Servers:
             MINIO_ROOT_PASSWORD=endpoint.secret_access_key,
         )
 
-        def ready():
-            try:
-                with urllib.request.urlopen(f"{endpoint.url}/minio/health/ready", timeout=2) as answer:
-                    return answer.status == 200
-            except (urllib.error.URLError, OSError):
-                return False
-
-        self._wait("minio", process, ready)
+        self._wait("minio", process, lambda: minio_serves(endpoint.url))
         return endpoint
 
     def _start_key_server(self):

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.request
 
 # How long a server may take until it serves; long, because a machine with two cores may be busy with a build.
 START_SECONDS = 60
@@ -79,15 +78,6 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.child.pid, signal.SIGKILL)
         self.child.wait()
-
-
-def answers(url):
-    """Whether a GET of this URL succeeds."""
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
 
 
 def listens(port):

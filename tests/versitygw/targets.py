@@ -8,9 +8,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ports import free_port
+from local_servers import free_port, minio_serves
 
-from .processes import Process, answers, listens
+from .processes import Process, listens
 
 REGION = "us-east-1"
 
@@ -102,7 +102,7 @@ class Target:
             MINIO_UPDATE="off",
         )
         url = f"http://127.0.0.1:{port}"
-        process.wait_until(lambda: answers(f"{url}/minio/health/ready"))
+        process.wait_until(lambda: minio_serves(url))
         return url
 
     def start_posix(self, place):

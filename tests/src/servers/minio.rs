@@ -148,20 +148,21 @@ fn launch(directory: &Path, endpoint: &Endpoint, console: &str) -> Result<Proces
     Ok(process)
 }
 
-/// Asks MinIO's own health page. Over TLS it is enough that somebody is there to refuse a request in plaintext.
+/// Asks for the buckets without a signature: MinIO refuses that once it knows its storage, and is unavailable before. Its health page says 200
+/// sooner. Over TLS it is enough that somebody is there to refuse a request in plaintext.
 fn is_ready(address: &str, tls: bool) -> bool {
     let ask = || -> Result<Vec<u8>> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PROBE_LIMIT))?;
         write!(
             stream,
-            "GET /minio/health/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+            "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
         )?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         Ok(answer)
     };
     ask().is_ok_and(|answer| {
-        answer.starts_with(b"HTTP/1.1 200") || (tls && answer.starts_with(b"HTTP/1.0 400"))
+        answer.starts_with(b"HTTP/1.1 403") || (tls && answer.starts_with(b"HTTP/1.0 400"))
     })
 }
