@@ -1,11 +1,11 @@
 //! A key service with counters and a circuit breaker around it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::breaker::Breaker;
 use super::clock::Clock;
+use super::locks::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
 use crate::error::{Error, KeyServiceFailure, Result};
 use crate::key_service::{
     EncryptionContext, KeyService, UnwrapPermit, failure_of, key_service_error,

@@ -43,6 +43,7 @@ mod clock;
 mod failure_memory;
 mod flight;
 mod limits;
+mod locks;
 mod metered_service;
 mod opening;
 mod policy;

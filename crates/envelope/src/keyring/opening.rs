@@ -1,8 +1,7 @@
 //! Opening keys: the cache, one unwrap for many readers, and what happens while a key service is down.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -12,6 +11,7 @@ use super::clock::Clock;
 use super::failure_memory::{Attempt, FailureMemory};
 use super::flight::Waiter;
 use super::limits::KeyringLimits;
+use super::locks::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
 use super::unwrapping::Sources;
 use crate::error::{Error, KeyServiceFailure, Result};
 use crate::key_service::{

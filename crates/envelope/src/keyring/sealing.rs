@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::Clock;
 use super::flight::Waiter;
 use super::limits::KeyringLimits;
+use super::locks::{Mutex, MutexGuard, PoisonError};
 use super::metered_service::MeteredService;
 use super::opening::Opening;
 use super::policy::{RecordWrapper, SealingPolicy};

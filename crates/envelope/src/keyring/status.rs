@@ -1,8 +1,8 @@
 //! What a keyring has done and holds, in numbers.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::locks::{AtomicU64, Ordering};
 use super::metered_service::{KeyServiceStatus, MeteredService};
 use super::opening::Opening;
 use super::sealing::Sealing;
