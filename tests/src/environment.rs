@@ -136,6 +136,20 @@ pub fn own_program(name: &str) -> Result<PathBuf> {
     Ok(program)
 }
 
+/// Names the `sealgate` of another version; `tools/mixed-versions` sets it.
+pub const OTHER_VERSION_VARIABLE: &str = "SEALGATE_OTHER_VERSION";
+
+/// A `sealgate` of another version, where there is one; else the one of this version.
+///
+/// # Errors
+/// If the variable names no file, or where it is not set nothing has been built.
+pub fn other_version() -> Result<PathBuf> {
+    if std::env::var_os(OTHER_VERSION_VARIABLE).is_some() {
+        return named_by(OTHER_VERSION_VARIABLE);
+    }
+    own_program("sealgate")
+}
+
 /// The number that a variable names, where it is set.
 ///
 /// # Errors

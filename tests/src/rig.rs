@@ -7,7 +7,10 @@ use aws_sdk_s3::Client;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::servers::{Gateway, GatewaySettings, KeyServer, Minio};
+use crate::{
+    environment,
+    servers::{Gateway, GatewaySettings, KeyServer, Minio},
+};
 
 /// MinIO, a key server and one gateway. More gateways may join.
 #[derive(Debug)]
@@ -74,6 +77,18 @@ impl Rig {
     /// If it does not become ready.
     pub fn gateway_with_more(&self, more: &str) -> Result<Gateway> {
         self.gateway_with(GatewaySettings {
+            more: more.to_owned(),
+            ..GatewaySettings::new(&self.minio.endpoint, &self.key_server.endpoint)
+        })
+    }
+
+    /// One more gateway of the same deployment, of another version where there is one ([`environment::other_version`]).
+    ///
+    /// # Errors
+    /// If it does not become ready.
+    pub fn gateway_of_other_version(&self, more: &str) -> Result<Gateway> {
+        self.gateway_with(GatewaySettings {
+            program: Some(environment::other_version()?),
             more: more.to_owned(),
             ..GatewaySettings::new(&self.minio.endpoint, &self.key_server.endpoint)
         })

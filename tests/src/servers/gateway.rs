@@ -33,6 +33,8 @@ pub struct TlsFiles {
 /// What a gateway is told.
 #[derive(Clone, Debug)]
 pub struct GatewaySettings {
+    /// Another `sealgate` than the one that was built with the test.
+    pub program: Option<PathBuf>,
     /// The deployment's id.
     pub deployment: String,
     /// The upstream.
@@ -61,6 +63,7 @@ impl GatewaySettings {
     /// The usual settings for these two servers.
     pub fn new(storage: &Endpoint, key_server: &Endpoint) -> Self {
         Self {
+            program: None,
             deployment: "rig".to_owned(),
             storage: storage.clone(),
             key_server: key_server.clone(),
@@ -78,6 +81,7 @@ impl GatewaySettings {
     fn configuration(&self, client: &Endpoint) -> Result<String> {
         let mut text = String::new();
         let Self {
+            program: _,
             deployment,
             storage,
             key_server,
@@ -214,7 +218,11 @@ fn program(
     settings: &GatewaySettings,
     client: &Endpoint,
 ) -> Result<Command> {
-    let mut command = Command::new(environment::own_program("sealgate")?);
+    let program = match &settings.program {
+        Some(program) => program.clone(),
+        None => environment::own_program("sealgate")?,
+    };
+    let mut command = Command::new(program);
     command
         .args(name.split(' '))
         .arg("--config")

@@ -23,6 +23,7 @@ mod links;
 mod main_job;
 mod metrics;
 mod migration;
+mod mixed_versions;
 mod proxies;
 mod recovery;
 mod reload;

@@ -1,6 +1,7 @@
 //! Break-glass grants: asked for, approved and revoked by the command line, used by real clients at two gateways.
 
 mod copies;
+mod mixed_versions;
 mod outside;
 mod revocations;
 
