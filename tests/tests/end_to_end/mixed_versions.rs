@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use aws_sdk_s3::Client;
+use aws_sdk_s3::{Client, types::Part};
 use sealgate_tests::{
     content::pattern,
     multipart::{begin, complete, upload_part},
@@ -106,7 +106,7 @@ async fn upload_by_both(one: &Client, two: &Client, key: &str) -> Result<Vec<u8>
             .parts()
             .iter()
             .chain(rest.parts())
-            .map(|part| part.size())
+            .map(Part::size)
             .collect();
         let part = i64::try_from(PART)?;
         ensure!(sizes == [part, part, 77].map(Some), "{key}: {sizes:?}");
