@@ -249,7 +249,8 @@ impl RangePlan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::AttemptId;
+    use crate::keys::{AttemptId, DataKey, ObjectId};
+    use crate::suite::Suite;
     use proptest::prelude::*;
 
     fn id(number: u16) -> PartId {
@@ -276,6 +277,71 @@ mod tests {
         assert!(layout(&[MAXIMUM_PLAINTEXT_LENGTH, 1]).is_err());
         assert!(ObjectLayout::new([(id(2), MINIMUM_PART_LENGTH), (id(2), 1)], true).is_err());
         assert!(ObjectLayout::new([(id(2), MINIMUM_PART_LENGTH), (id(1), 1)], true).is_err());
+    }
+
+    #[test]
+    fn every_part_says_how_long_it_is_and_where() {
+        let first = MINIMUM_PART_LENGTH + 1;
+        let layout = layout(&[first, 10]).unwrap();
+        let [one, two] = layout.parts() else {
+            panic!("two parts: {:?}", layout.parts())
+        };
+        assert_eq!((one.id(), two.id()), (id(1), id(2)));
+        assert_eq!(
+            (one.plaintext_length(), two.plaintext_length()),
+            (first, 10)
+        );
+        assert_eq!(one.plaintext(), 0..first);
+        assert_eq!(two.plaintext(), first..first + 10);
+        let first_sealed = first + 28 * 81;
+        assert_eq!(one.sealed(), 0..first_sealed);
+        assert_eq!(two.sealed(), first_sealed..first_sealed + 38);
+        assert_eq!(layout.plaintext_length(), first + 10);
+        // What further segments take, the region has less (FORMAT.md section 5).
+        assert_eq!(layout.sealed_length(), first + 10 + 28 * 81 + 256 + 2 * 128);
+    }
+
+    #[test]
+    fn segments_know_their_place_and_which_is_the_last_of_its_part() {
+        let layout = layout(&[MINIMUM_PART_LENGTH + 1, 1]).unwrap();
+        let segment = |position| {
+            let segment = layout.locate(position).unwrap();
+            (segment.part.number(), segment.index, segment.last)
+        };
+        assert_eq!(segment(0), (1, 0, false));
+        assert_eq!(segment(65_535), (1, 0, false));
+        assert_eq!(segment(65_536), (1, 1, false));
+        assert_eq!(segment(MINIMUM_PART_LENGTH - 1), (1, 79, false));
+        assert_eq!(segment(MINIMUM_PART_LENGTH), (1, 80, true));
+        assert_eq!(segment(MINIMUM_PART_LENGTH + 1), (2, 0, true));
+        assert_eq!(layout.locate(MINIMUM_PART_LENGTH + 2), None);
+        let last_of_first = layout.locate(MINIMUM_PART_LENGTH).unwrap();
+        let start = 80 * 65_564;
+        assert_eq!(last_of_first.sealed, start..start + 29);
+        assert_eq!(
+            layout.locate(MINIMUM_PART_LENGTH + 1).unwrap().sealed,
+            start + 29..start + 58
+        );
+    }
+
+    #[test]
+    fn a_header_that_names_a_length_makes_one_part_and_is_believed_if_verified() {
+        let layout = |body| {
+            ObjectLayout::single(&ObjectSecrets::new(
+                DataKey::from_bytes([1; 32]),
+                Suite::Aes256Gcm,
+                ObjectId::from_bytes([2; 16]),
+                body,
+            ))
+        };
+        let plaintext_length = 65_537;
+        let single = layout(Body::Single { plaintext_length }).unwrap();
+        let verified = layout(Body::Verified { plaintext_length }).unwrap();
+        assert_eq!(single.parts(), verified.parts());
+        assert_eq!(single.parts().len(), 1);
+        assert_eq!(single.plaintext_length(), plaintext_length);
+        assert!(verified.is_confirmed() && !single.is_confirmed());
+        assert_eq!(layout(Body::Multipart), None);
     }
 
     #[test]
