@@ -2,9 +2,11 @@
 
 import os
 import pathlib
+import platform
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -26,6 +28,23 @@ def children(pid):
             except (FileNotFoundError, ProcessLookupError):
                 pass
     return found
+
+
+def machine():
+    processor = next(
+        (line.partition(":")[2].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
+        platform.machine(),
+    )
+    return f"{os.cpu_count()} cores, {processor}, Linux {platform.release()}"
+
+
+def build():
+    """The programs of this workspace; ten minutes on two cores the first time."""
+    root = pathlib.Path(__file__).resolve().parent.parent
+    subprocess.run(
+        ["cargo", "build", "--release", "-p", "sealgate", "-p", "sealgate-side-by-side", "--bins"], cwd=root, check=True, stdout=sys.stderr
+    )
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target")) / "release"
 
 
 class Program:
@@ -72,18 +91,26 @@ class Program:
         counted = [statistics(pid) for pid in self.pids]
         return tuple(sum(int(fields[place]) for fields in counted) / TICKS for place in (11, 12))
 
+    def memory(self, field):
+        """A line of /proc/PID/status, in MiB; what processes share is counted in each."""
+        total = 0
+        for pid in self.pids:
+            for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+                if line.startswith(f"{field}:"):
+                    total += int(line.split()[1])
+        return total / 1024
+
+    def resident(self):
+        """What is resident now, in MiB."""
+        return self.memory("VmRSS")
+
     def forget_peak(self):
         for pid in self.pids:
             pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")
 
     def peak(self):
-        """The most that was resident since `forget_peak`, in MiB; what processes share is counted in each."""
-        total = 0
-        for pid in self.pids:
-            for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    total += int(line.split()[1])
-        return total / 1024
+        """The most that was resident since `forget_peak`, in MiB."""
+        return self.memory("VmHWM")
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

@@ -1,9 +1,12 @@
 """The storage, and the proxies in front of it."""
 
+import json
+import os
 import pathlib
 import shutil
 import socket
 import string
+import subprocess
 import sys
 import urllib.parse
 
@@ -30,12 +33,18 @@ def free_port():
 
 
 class Deployment(Servers):
+    def __init__(self, place, programs, regenerating=None):
+        """`regenerating`: the deployment whose objects below regenerated/ the storage makes anew; its key file is made by `sealgate`."""
+        super().__init__(place, programs)
+        self.proxies, self.regenerating = {}, regenerating
+
     def __enter__(self):
-        self.proxies = {}
         self.certificates()
         self.ca = self.place / "ca.pem"
         (self.place / "bundle.pem").write_text((self.place / "certificate.pem").read_text() + (self.place / "key.pem").read_text())
         command = [self.programs / "side-by-side-store", "--certificate", "certificate.pem", "--certificate-key", "key.pem"]
+        if self.regenerating:
+            command += ["--key-file", "local.key", "--deployment", self.regenerating, "--verbose"]
         self.store, self.store_tls = self.start("store", command).urls
         return self
 
@@ -63,7 +72,8 @@ class Deployment(Servers):
     def haproxy(self):
         self.passing("haproxy", "haproxy.cfg", [found("haproxy"), "-db", "-f"])
 
-    def sealgate(self, name, program, tls):
+    def sealgate(self, name, program, tls=False, more=""):
+        """A gateway; `more` is the end of its configuration."""
         key_file = self.place / "local.key"
         if not key_file.exists():
             self.run(program, "key-file", "create", key_file)
@@ -71,7 +81,7 @@ class Deployment(Servers):
         path = self.write(
             "sealgate.toml", f"{name}.toml", deployment=name, key_file=key_file, access_key_id=ACCESS_KEY_ID,
             endpoint=self.store_tls if tls else self.store, listener_tls=certificates if tls else "",
-            upstream_tls=f'ca_file = "{self.ca}"' if tls else "",
+            upstream_tls=f'ca_file = "{self.ca}"' if tls else "", more=more,
         )
         gateway = self.start(name, [program, "serve", "--config", path], environment=ENVIRONMENT)
         self.proxies[name] = (gateway, *gateway.urls)
@@ -92,3 +102,16 @@ class Deployment(Servers):
         ]
         server = self.start("rclone", command, environment=environment, port=port)
         self.proxies["rclone"] = (server, *server.urls)
+
+    def load(self, proxy, work, *options, **named):
+        """Runs the load client against a proxy, with its options by name; returns what it counted."""
+        program, url = self.proxies[proxy]
+        command = [self.programs / "side-by-side-load", work, "--endpoint", url, "--ca", self.ca, *options]
+        for name, value in named.items():
+            command += [f"--{name}", value]
+        done = subprocess.run(
+            [str(part) for part in command], capture_output=True, text=True, env={**os.environ, "RUST_LIB_BACKTRACE": "0", **ENVIRONMENT}
+        )
+        if done.returncode:
+            raise SystemExit(f"{work} of {named} by {proxy} failed: {done.stderr}{program.log.read_text()}")
+        return json.loads(done.stdout)

@@ -9,15 +9,14 @@ import argparse
 import dataclasses
 import datetime
 import json
-import os
 import pathlib
-import platform
 import subprocess
 import sys
 import tempfile
 
 import report
-from deployment import ENVIRONMENT, HERE, Deployment, found
+from deployment import HERE, Deployment, found
+from servers import build, machine
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -89,24 +88,19 @@ COLUMNS = {
 
 
 class Measurement:
-    def __init__(self, deployment, columns, rows):
-        self.deployment, self.columns, self.rows = deployment, columns, rows
-        self.samples = {row.name: {column.name: [] for column in columns if column.has(row)} for row in [*rows, *CROWDS]}
+    def __init__(self, deployment, columns, rows, crowds=()):
+        self.deployment, self.columns, self.rows, self.crowds = deployment, columns, rows, crowds
+        self.samples = {row.name: {column.name: [] for column in columns if column.has(row)} for row in [*rows, *crowds]}
 
     def load(self, column, row, *options, count=None):
-        _, url = self.deployment.proxies[column.proxy]
         # Each has a bucket of its own: what one gateway sealed, another one opens only if it is of the same deployment.
-        command = [
-            self.deployment.programs / "side-by-side-load", row.work, "--endpoint", url, "--bucket", f"bucket-{column.proxy}", "--prefix", row.prefix,
-            "--keys", row.keys, "--size", row.size, "--part", row.part or row.size or 1, "--payload", column.payload,
-            "--count", count or row.count, "--connections", row.connections, "--ca", self.deployment.ca, *options,
-        ]
-        done = subprocess.run(
-            [str(part) for part in command], capture_output=True, text=True, env={**os.environ, "RUST_LIB_BACKTRACE": "0", **ENVIRONMENT}
+        return self.deployment.load(
+            column.proxy, row.work, *options, bucket=f"bucket-{column.proxy}", prefix=row.prefix, keys=row.keys, size=row.size,
+            part=row.part or row.size or 1, payload=column.payload, count=count or row.count, connections=row.connections,
         )
-        if done.returncode:
-            raise SystemExit(f"{row.name} by {column.name} failed: {done.stderr}{self.deployment.proxies[column.proxy][0].log.read_text()}")
-        return json.loads(done.stdout)
+
+    def reads(self, prefix):
+        return any(row.prefix == prefix for row in [*self.rows, *self.crowds])
 
     def prepare(self):
         """Stores what is downloaded later, and compares it: whoever breaks content is not measured."""
@@ -115,9 +109,12 @@ class Measurement:
                 continue
             self.load(column, Row("bucket", "bucket", 1, 1))
             for name, size, keys in (("1m-", MIB, 16), ("64m-", 64 * MIB, 1), ("4k-", 4 * KIB, 64), ("list/", 4 * KIB, 300)):
+                if not self.reads(name):
+                    continue
                 self.load(column, Row("stores", "put", keys, 4, size=size, keys=keys, prefix=name))
                 self.load(column, Row("compares", "get", keys, 4, size=size, keys=keys, prefix=name), "--verify")
-            self.load(column, Row("compares", "range", 64, 4, size=64 * MIB, part=64 * KIB, prefix="64m-"), "--verify")
+            if self.reads("64m-"):
+                self.load(column, Row("compares", "range", 64, 4, size=64 * MIB, part=64 * KIB, prefix="64m-"), "--verify")
         for column in self.columns:
             if column.payload != "unsigned":
                 self.load(column, Row("stores", "put", 4, 4, size=MIB, keys=4, prefix=f"{column.payload}-"))
@@ -144,32 +141,15 @@ class Measurement:
                     else:
                         self.sample(column, row)
             print(f"repetition {number} of {repetitions}" if number else "warm", file=sys.stderr, flush=True)
-        for row in CROWDS:
+        for row in self.crowds:
             for column in self.columns:
                 if column.has(row):
                     self.sample(column, row)
 
 
-def machine():
-    processor = next(
-        (line.partition(":")[2].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
-        platform.machine(),
-    )
-    return f"{os.cpu_count()} cores, {processor}, Linux {platform.release()}"
-
-
 def version(*command):
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
     return (done.stdout or done.stderr).splitlines()[0].strip()
-
-
-def build():
-    """The programs of this workspace; ten minutes on two cores the first time."""
-    root = HERE.parent.parent
-    subprocess.run(
-        ["cargo", "build", "--release", "-p", "sealgate", "-p", "sealgate-side-by-side", "--bins"], cwd=root, check=True, stdout=sys.stderr
-    )
-    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target")) / "release"
 
 
 def main():
@@ -201,6 +181,7 @@ def main():
         for row in ROWS
         if not chosen or any(part in row.name.lower() for part in chosen)
     ]
+    crowds = [row for row in CROWDS if not chosen or any(part in row.name.lower() for part in chosen)]
     needed = {column.proxy for column in columns}
     sealgate = (arguments.sealgate or programs / "sealgate").resolve()
     with tempfile.TemporaryDirectory(prefix="side-by-side-") as place, Deployment(pathlib.Path(place), programs) as deployment:
@@ -221,7 +202,7 @@ def main():
             rclone = arguments.rclone.resolve()
             deployment.rclone(rclone)
             versions["rclone"] = version(rclone, "version")
-        measurement = Measurement(deployment, columns, rows)
+        measurement = Measurement(deployment, columns, rows, crowds)
         measurement.prepare()
         measurement.repeat(arguments.repetitions)
 
@@ -229,7 +210,7 @@ def main():
         "date": datetime.date.today().isoformat(), "machine": machine(), "versions": versions, "repetitions": arguments.repetitions,
         "columns": [column.name for column in columns],
         "rows": [
-            {**dataclasses.asdict(row), "samples": measurement.samples[row.name]} for row in [*rows, *CROWDS]
+            {**dataclasses.asdict(row), "samples": measurement.samples[row.name]} for row in [*rows, *crowds]
         ],
     }
     arguments.output.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ import tempfile
 
 import measure
 from deployment import Deployment
+from servers import build
 
 
 def stacks(text):
@@ -39,7 +40,7 @@ def main():
     parser.add_argument("--lines", type=int, default=30)
     parser.add_argument("--folded", type=pathlib.Path, help="where to write folded stacks, for a flame graph")
     arguments = parser.parse_args()
-    programs = arguments.programs.resolve() if arguments.programs else measure.build()
+    programs = arguments.programs.resolve() if arguments.programs else build()
     row = next((row for row in measure.ROWS if arguments.row.lower() in row.name.lower()), None)
     if not row:
         parser.error(f"no such row: {', '.join(row.name for row in measure.ROWS)}")

@@ -1,77 +1,69 @@
-//! Request bodies: kept in one piece, or counted.
+//! Request bodies: kept in one piece, in part, or counted.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use crate::framing::Framing;
+
 /// A body that was read to its end.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Content {
-    /// Empty if it was only counted.
+    /// The end of it that was kept: all, nothing, or some.
     pub(crate) bytes: Bytes,
     /// Without the framing of aws-chunked.
     pub(crate) length: u64,
 }
 
-/// Reads a body; keeps it if `keep` says so.
+/// Reads a body, and keeps `most` bytes of its end.
 pub(crate) async fn read(
     headers: &HeaderMap,
     mut body: Incoming,
-    keep: bool,
+    most: usize,
 ) -> Result<Content, hyper::Error> {
     let number = |name| headers.get(name)?.to_str().ok()?.parse().ok();
-    let announced: u64 = number(header::CONTENT_LENGTH.as_str()).unwrap_or_default();
-    let decoded: Option<u64> = number("x-amz-decoded-content-length");
-    let mut kept = BytesMut::new();
-    if keep {
-        kept.reserve(usize::try_from(announced).unwrap_or_default());
-    }
-    let mut counted = 0;
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame?.into_data() {
-            counted += data.len() as u64;
-            if keep {
-                kept.extend_from_slice(&data);
+    let announced: usize = number(header::CONTENT_LENGTH.as_str()).unwrap_or_default();
+    let is_framed = headers.contains_key("x-amz-decoded-content-length");
+    let mut framing = is_framed.then(Framing::new);
+    let mut kept = BytesMut::with_capacity(announced.min(most));
+    let mut length = 0;
+    let mut keep = |data: Bytes| {
+        length += data.len() as u64;
+        if most > 0 {
+            kept.extend_from_slice(&data);
+            // Seldom, so that what remains is seldom moved.
+            if kept.len() / 2 > most {
+                let _ = kept.split_to(kept.len() - most);
             }
         }
-    }
-    let bytes = match decoded {
-        Some(_) => without_chunks(kept.freeze()),
-        None => kept.freeze(),
     };
-    Ok(Content {
-        bytes,
-        length: decoded.unwrap_or(counted),
-    })
-}
-
-/// Takes the framing of aws-chunked away. What does not look like it ends the content.
-fn without_chunks(mut framed: Bytes) -> Bytes {
-    let mut content = BytesMut::with_capacity(framed.len());
-    while let Some(end) = framed.windows(2).position(|pair| pair == b"\r\n") {
-        let line = String::from_utf8_lossy(&framed.split_to(end)).into_owned();
-        framed.advance(2);
-        let length = line.split(';').next().unwrap_or_default();
-        match usize::from_str_radix(length, 16) {
-            Ok(length) if length > 0 && framed.len() >= length + 2 => {
-                content.extend_from_slice(&framed.split_to(length));
-                framed.advance(2);
+    while let Some(frame) = body.frame().await {
+        let Ok(mut data) = frame?.into_data() else {
+            continue;
+        };
+        match &mut framing {
+            None => keep(data),
+            Some(framing) => {
+                while let Some(content) = framing.content(&mut data) {
+                    keep(content);
+                }
             }
-            _ => break,
         }
     }
-    content.freeze()
+    Ok(Content {
+        bytes: kept.freeze(),
+        length,
+    }
+    .end(most))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn chunks_and_their_trailer_are_taken_away() {
-        let framed =
-            "3\r\nabc\r\n2;chunk-signature=00\r\nde\r\n0\r\nx-amz-checksum-crc32c:AAAA\r\n\r\n";
-        assert_eq!(without_chunks(framed.into()), "abcde");
+impl Content {
+    /// Keeps `most` bytes of the end alone, and lets go of the memory of the others.
+    pub(crate) fn end(mut self, most: usize) -> Self {
+        if self.bytes.len() > most {
+            self.bytes = Bytes::copy_from_slice(&self.bytes.slice(self.bytes.len() - most..));
+        }
+        self
     }
 }

@@ -147,7 +147,7 @@ mod tests {
     use crate::{body::Content, objects::Store};
 
     async fn listed(keys: &[&str], query: &str) -> String {
-        let store = Store::new(false);
+        let store = Store::new(None, false);
         let objects = keys
             .iter()
             .map(|key| {

@@ -1,12 +1,14 @@
 //! `side-by-side-store`: a storage in memory that speaks as much S3 as a gateway needs, and costs as little as it can.
 //!
 //! It checks no signatures and no checksums, makes entity tags out of a counter, and forgets the content of objects whose keys begin with
-//! `discard/`, so that uploads can be measured for as long as wanted.
+//! `discard/`, so that uploads can be measured for as long as wanted. That of keys below `regenerated/` is made anew for downloads.
 
 mod answer;
 mod body;
+mod framing;
 mod listing;
 mod objects;
+mod regenerated;
 mod service;
 mod target;
 
@@ -23,7 +25,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::objects::Store;
+use crate::{objects::Store, regenerated::Keys};
 
 /// Large reads and writes make the storage cheap.
 const BUFFER: usize = 1 << 20;
@@ -37,6 +39,12 @@ struct Arguments {
     /// PEM file with its key
     #[arg(long)]
     certificate_key: Option<PathBuf>,
+    /// The gateway's key file, for what is below regenerated/; it is read when it is needed
+    #[arg(long, requires = "deployment")]
+    key_file: Option<PathBuf>,
+    /// The gateway's deployment
+    #[arg(long)]
+    deployment: Option<String>,
     /// Print each request to standard error
     #[arg(long)]
     verbose: bool,
@@ -45,7 +53,14 @@ struct Arguments {
 #[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let store = Arc::new(Store::new(arguments.verbose));
+    let keys = arguments
+        .key_file
+        .zip(arguments.deployment)
+        .map(|(key_file, deployment)| Keys {
+            key_file,
+            deployment,
+        });
+    let store = Arc::new(Store::new(keys, arguments.verbose));
     let plain = TcpListener::bind("127.0.0.1:0").await?;
     let mut ready = format!("ready http://{}", plain.local_addr()?);
     if let (Some(certificate), Some(key)) = (arguments.certificate, arguments.certificate_key) {

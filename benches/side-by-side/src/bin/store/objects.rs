@@ -12,7 +12,10 @@ use std::{
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, header};
 
-use crate::body::Content;
+use crate::{
+    body::Content,
+    regenerated::{KEPT_END, Keys, is_regenerated},
+};
 
 /// Keys that begin so have no content: uploads can go on for ever.
 const DISCARDED: &str = "discard/";
@@ -45,15 +48,18 @@ pub(crate) struct State {
 pub(crate) struct Store {
     state: Mutex<State>,
     counter: AtomicU64,
+    /// What makes content anew, if it may be.
+    pub(crate) keys: Option<Keys>,
     pub(crate) verbose: bool,
 }
 
 impl Store {
     /// An empty one.
-    pub(crate) fn new(verbose: bool) -> Self {
+    pub(crate) fn new(keys: Option<Keys>, verbose: bool) -> Self {
         Self {
             state: Mutex::default(),
             counter: AtomicU64::new(0),
+            keys,
             verbose,
         }
     }
@@ -84,9 +90,15 @@ impl Store {
     }
 }
 
-/// Whether the content of this object is kept.
-pub(crate) fn is_kept(key: &str) -> bool {
-    !key.starts_with(DISCARDED)
+/// How much of the end of this object, or of a part of it, is kept.
+pub(crate) fn kept_length(key: &str) -> usize {
+    if key.starts_with(DISCARDED) {
+        0
+    } else if is_regenerated(key) {
+        KEPT_END
+    } else {
+        usize::MAX
+    }
 }
 
 /// The headers that a GET gives back.
@@ -105,16 +117,38 @@ pub(crate) fn kept_headers(headers: &HeaderMap) -> HeaderMap {
         .collect()
 }
 
-/// Puts parts together, in the order of their numbers.
+/// Puts parts together, in the order of their numbers. Of the end, as much is kept as was kept of the parts without a gap.
 pub(crate) fn joined(parts: impl Iterator<Item = Content>) -> Content {
     let mut bytes = BytesMut::new();
     let mut length = 0;
     for part in parts {
+        if (part.bytes.len() as u64) < part.length {
+            bytes.clear();
+        }
         bytes.extend_from_slice(&part.bytes);
         length += part.length;
     }
     Content {
         bytes: bytes.freeze(),
         length,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_parts_has_no_gap() {
+        let part = |bytes: &'static str, length| Content {
+            bytes: Bytes::from_static(bytes.as_bytes()),
+            length,
+        };
+        let whole = joined([part("ab", 2), part("cd", 2)].into_iter());
+        assert_eq!((&whole.bytes[..], whole.length), (&b"abcd"[..], 4));
+        let end = joined([part("ab", 9), part("cd", 9), part("e", 1)].into_iter());
+        assert_eq!((&end.bytes[..], end.length), (&b"cde"[..], 19));
     }
 }

@@ -2,16 +2,18 @@
 
 use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
+use anyhow::Context;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 
 use crate::{
     answer::{Answer, document, empty, error, escaped, missing},
     body::{self, Content},
     listing,
-    objects::{Object, Store, Upload, is_kept, joined, kept_headers},
+    objects::{Object, Store, Upload, joined, kept_headers, kept_length},
+    regenerated::{RegeneratedBody, is_regenerated},
     target::Target,
 };
 
@@ -23,12 +25,15 @@ use crate::{
 pub(crate) async fn serve(
     store: Arc<Store>,
     request: Request<Incoming>,
-) -> Result<Answer, hyper::Error> {
+) -> anyhow::Result<http::Response<Either<Full<Bytes>, RegeneratedBody>>> {
     let target = Target::of(request.uri());
     let (head, incoming) = request.into_parts();
-    let keep = is_kept(&target.key)
-        || target.parameter("partNumber").is_none() && head.method == Method::POST;
-    let content = body::read(&head.headers, incoming, keep).await?;
+    let most = if target.parameter("partNumber").is_none() && head.method == Method::POST {
+        usize::MAX
+    } else {
+        kept_length(&target.key)
+    };
+    let content = body::read(&head.headers, incoming, most).await?;
     let length = content.length;
     let answer = answer(&store, &head.method, &head.headers, &target, content);
     if store.verbose {
@@ -39,7 +44,27 @@ pub(crate) async fn serve(
             answer.status()
         );
     }
-    Ok(answer)
+    if is_regenerated(&target.key) && head.method == Method::GET && answer.status().is_success() {
+        return regenerated(&store, &head.headers, &target, answer).await;
+    }
+    Ok(answer.map(Either::Left))
+}
+
+/// The answer with content that is made for it.
+async fn regenerated(
+    store: &Store,
+    headers: &HeaderMap,
+    target: &Target,
+    answer: Answer,
+) -> anyhow::Result<http::Response<Either<Full<Bytes>, RegeneratedBody>>> {
+    let keys = store
+        .keys
+        .as_ref()
+        .context("content that is made anew needs --key-file")?;
+    let object = stored(store, target).context("the object has gone")?;
+    let (first, end) = range(headers, object.content.length).unwrap_or((0, object.content.length));
+    let opened = keys.open(&target.bucket, &target.key, &object).await?;
+    Ok(answer.map(|_| Either::Right(RegeneratedBody::new(opened, first, end))))
 }
 
 fn answer(
@@ -191,17 +216,14 @@ fn read(store: &Store, method: &Method, headers: &HeaderMap, target: &Target) ->
         return error(StatusCode::PRECONDITION_FAILED, "PreconditionFailed");
     }
     let length = object.content.length;
-    let range = headers
-        .get(header::RANGE)
-        .and_then(|range| range.to_str().ok())
-        .and_then(|range| bounds(range, length));
+    let range = range(headers, length);
     let (first, end) = range.unwrap_or((0, length));
     let mut answer = empty(if range.is_some() {
         StatusCode::PARTIAL_CONTENT
     } else {
         StatusCode::OK
     });
-    if *method == Method::GET {
+    if *method == Method::GET && !is_regenerated(&target.key) {
         *answer.body_mut() = Full::new(slice(&object.content.bytes, first, end));
     }
     tag(&mut answer, &object.entity_tag);
@@ -228,6 +250,12 @@ fn slice(bytes: &Bytes, first: u64, end: u64) -> Bytes {
             .min(bytes.len())
     };
     bytes.slice(place(first)..place(end))
+}
+
+/// What of an object is asked for.
+fn range(headers: &HeaderMap, length: u64) -> Option<(u64, u64)> {
+    let range = headers.get(header::RANGE)?.to_str().ok()?;
+    bounds(range, length)
 }
 
 /// The first byte and the one behind the last; none for what is not understood, which means all.
