@@ -125,8 +125,9 @@ impl SealingStream {
                     None => return self.finish().map(Some),
                 }
             }
-            if self.buffer.capacity() == 0 {
-                self.buffer.reserve(BUFFER_LENGTH);
+            if self.buffer.capacity() < BUFFER_LENGTH {
+                // Not before there is plaintext for it: then the segment before has often left, and its memory serves again.
+                self.buffer.reserve(BUFFER_LENGTH - self.buffer.len());
             }
             let taken = self
                 .pending
@@ -134,18 +135,9 @@ impl SealingStream {
             sealer.push(&taken, &mut self.buffer)?;
             let ready = self.buffer.len().saturating_sub(sealer.withheld());
             if ready > 0 {
-                return Ok(Some(self.take(ready)));
+                return Ok(Some(self.buffer.split_to(ready).freeze()));
             }
         }
-    }
-
-    /// The sealed segment in front leaves with its buffer; what is withheld, a byte at this point, moves to a new one.
-    fn take(&mut self, ready: usize) -> Bytes {
-        let sealed = self.buffer.split_to(ready);
-        let mut next = BytesMut::with_capacity(BUFFER_LENGTH);
-        next.extend_from_slice(&self.buffer);
-        self.buffer = next;
-        sealed.freeze()
     }
 
     /// The source has verified everything: the withheld segment and what follows it may leave.
