@@ -44,7 +44,11 @@ pub(crate) async fn serve(
             answer.status()
         );
     }
-    if is_regenerated(&target.key) && head.method == Method::GET && answer.status().is_success() {
+    if is_regenerated(&target.key)
+        && head.method == Method::GET
+        && target.parameter("uploadId").is_none()
+        && answer.status().is_success()
+    {
         return regenerated(&store, &head.headers, &target, answer).await;
     }
     Ok(answer.map(Either::Left))

@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""How what the gateway costs grows with the size of objects, with listings and with requests: it should not.
+
+    python3 benches/growth/measure.py [--programs DIRECTORY] [--most-gibibytes 50]
+
+CPU for each GB from 1 MiB on, requests to the storage for each object, CPU of a listing by its keys, calls of the key service, the time from start
+to listening, and the memory of an idle gateway. The storage and the load client are those of benches/side-by-side. The storage keeps nothing of
+what is uploaded, and makes sealed content anew for what is downloaded.
+"""
+
+import argparse
+import collections
+import json
+import pathlib
+import statistics
+import sys
+import tempfile
+import time
+import urllib.request
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "side-by-side")]
+from deployment import Deployment, free_port
+from servers import build, machine
+
+BUCKET = NAME = "growth"
+MIB, GIB = 1 << 20, 1 << 30
+SIZES = [MIB, 16 * MIB, 256 * MIB, 4 * GIB, 50 * GIB]
+# S3 takes no more in one PutObject, and the load client holds all of it.
+MOST_PUT = GIB
+PART = 64 * MIB
+KEYS = [1, 10, 100, 300, 1000]
+
+# Probes would be calls of the key service, too.
+MORE = """
+[limits]
+key_service_probe_interval = "24h"
+
+[admin]
+address = "127.0.0.1:{port}"
+"""
+
+
+def named(size):
+    return f"{size // GIB} GiB" if size >= GIB else f"{size // MIB} MiB"
+
+
+class Counters:
+    """What is counted of a gateway: CPU, requests that came to the storage, calls of the key service."""
+
+    def __init__(self, gateway, store, admin):
+        self.gateway, self.store, self.admin = gateway, store, admin
+
+    def read(self):
+        with urllib.request.urlopen(f"{self.admin}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        calls = sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("sealgate_key_service_calls_total"))
+        requests = collections.Counter(line.split()[0] for line in self.store.log.read_text().splitlines())
+        return sum(self.gateway.cpu()), requests, calls
+
+    def during(self, work):
+        cpu, requests, calls = self.read()
+        result = work()
+        cpu_after, requests_after, calls_after = self.read()
+        return result, cpu_after - cpu, requests_after - requests, calls_after - calls
+
+
+class Growth:
+    def __init__(self, deployment, counters, arguments):
+        self.deployment, self.counters, self.arguments = deployment, counters, arguments
+        self.rows = []
+
+    def load(self, work, prefix, size, count, keys=1):
+        return self.deployment.load(
+            NAME, work, bucket=BUCKET, prefix=prefix, size=size, part=min(size, PART) or 1, count=count, connections=min(4, count), keys=keys
+        )
+
+    def measure(self, work, prefix, size):
+        """In the median of a few repetitions; what is large enough is asked for once."""
+        count = max(1, int(self.arguments.amount * GIB) // size)
+        samples = []
+        for _ in range(self.arguments.repetitions if size * count <= 8 * GIB else 1):
+            result, cpu, requests, calls = self.counters.during(lambda: self.load(work, prefix, size, count))
+            samples.append((cpu / result["bytes"] * 1e9, requests, calls))
+        middle = sorted(samples, key=lambda sample: sample[0])[len(samples) // 2]
+        row = {
+            "work": work, "size": size, "count": count, "cpu_seconds_per_gb": middle[0], "all": [sample[0] for sample in samples],
+            "requests_per_object": {method: number / count for method, number in middle[1].items()}, "key_service_calls": sum(s[2] for s in samples),
+        }
+        self.rows.append(row)
+        requests = ", ".join(f"{number:g} {method}" for method, number in sorted(row["requests_per_object"].items()))
+        print(f"| {work} | {named(size)} | {row['cpu_seconds_per_gb']:.2f} | {requests} | {row['key_service_calls']:g} |", flush=True)
+
+    def sizes(self):
+        most = max(PART, self.arguments.most_gibibytes * GIB)
+        sizes = [size for size in SIZES if size <= most]
+        print("| work | size | CPU seconds a GB | requests to the storage for each | calls of the key service |\n|---|---|---|---|---|")
+        for size in sizes:
+            if size <= MOST_PUT:
+                self.measure("put", f"discard/{size}-", size)
+        for size in sizes:
+            if size > PART:
+                self.measure("multipart", f"discard/{size}-", size)
+        for size in sizes:
+            self.load("put" if size <= PART else "multipart", f"regenerated/{size}-", size, 1)
+            self.measure("get", f"regenerated/{size}-", size)
+
+    def listings(self):
+        print("\n| keys of a page | CPU ms |\n|---|---|")
+        rows = []
+        for keys in KEYS:
+            self.load("put", f"list-{keys}/", 1024, keys, keys)
+            count = max(5, self.arguments.list_keys // keys)
+            _, cpu, _, _ = self.counters.during(lambda: self.load("list", f"list-{keys}/", 0, count))
+            rows.append({"keys": keys, "cpu_ms": cpu / count * 1e3})
+            print(f"| {keys} | {rows[-1]['cpu_ms']:.3f} |", flush=True)
+        return rows
+
+
+def starts(deployment, program, count):
+    """Seconds from start to the line that says that it listens, and the memory a second later; of each start."""
+    seconds, memory = [], []
+    for number in range(count):
+        started = time.monotonic()
+        deployment.sealgate(f"start-{number}", program)
+        seconds.append(time.monotonic() - started)
+        gateway, _ = deployment.proxies[f"start-{number}"]
+        time.sleep(1)
+        memory.append(gateway.resident())
+        gateway.stop()
+        deployment.started.remove(gateway)
+    return seconds, memory
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--programs", type=pathlib.Path, help="where sealgate, side-by-side-load and side-by-side-store are; else they are built")
+    parser.add_argument("--most-gibibytes", type=int, default=50, help="the largest object")
+    parser.add_argument("--amount", type=float, default=2, help="GiB to move for each size, at least")
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--list-keys", type=int, default=300_000, help="how many keys are listed for each length of a page")
+    parser.add_argument("--starts", type=int, default=10)
+    parser.add_argument("--output", type=pathlib.Path, default=HERE / "results", help="where growth.json goes")
+    arguments = parser.parse_args()
+    programs = arguments.programs.resolve() if arguments.programs else build()
+    with tempfile.TemporaryDirectory() as place, Deployment(pathlib.Path(place), programs, regenerating=NAME) as deployment:
+        seconds, idle = starts(deployment, programs / "sealgate", arguments.starts)
+        print(f"Start to listening: {statistics.median(seconds) * 1e3:.0f} ms (most {max(seconds) * 1e3:.0f}); idle: {statistics.median(idle):.1f} MiB\n")
+        port = free_port()
+        deployment.sealgate(NAME, programs / "sealgate", more=MORE.format(port=port))
+        gateway, _ = deployment.proxies[NAME]
+        growth = Growth(deployment, Counters(gateway, deployment.started[0], f"http://127.0.0.1:{port}"), arguments)
+        growth.load("bucket", "", 0, 1)
+        growth.load("put", "discard/warm-", MIB, 50)
+        growth.sizes()
+        listings = growth.listings()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "growth.json").write_text(json.dumps({
+        "machine": machine(), "date": time.strftime("%Y-%m-%d"), "start_seconds": seconds, "idle_mib": idle, "sizes": growth.rows,
+        "listings": listings,
+    }, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
