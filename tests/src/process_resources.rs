@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 /// What a process holds at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Resources {
     pub sockets: usize,
     /// Memory that is there, in KiB.
     pub resident: u64,
+    /// The most memory that was there since the process began, in KiB.
+    pub peak: u64,
     /// Memory that was asked for, in KiB.
     pub address_space: u64,
     /// Threads.
@@ -39,6 +41,7 @@ impl Resources {
             descriptors,
             sockets,
             resident: number("VmRSS:")?,
+            peak: number("VmHWM:")?,
             address_space: number("VmSize:")?,
             threads: number("Threads:")?,
         })
@@ -64,8 +67,26 @@ pub fn limit(process: u32, resource: &str, value: &str) -> Result<()> {
 /// # Errors
 /// If it has ended, or there is no such limit.
 pub fn soft_limit(process: u32, words: &str) -> Result<String> {
+    Ok(limit_of(process, words)?.0)
+}
+
+/// A hard limit of a running process, by the same words.
+///
+/// # Errors
+/// If it has ended, or there is no such limit.
+pub fn hard_limit(process: u32, words: &str) -> Result<String> {
+    Ok(limit_of(process, words)?.1)
+}
+
+fn limit_of(process: u32, words: &str) -> Result<(String, String)> {
     let limits = fs::read_to_string(format!("/proc/{process}/limits"))?;
-    Ok(word_behind(words, &limits)?.to_owned())
+    let line = limits.lines().find_map(|line| line.strip_prefix(words));
+    let mut values = line.into_iter().flat_map(str::split_whitespace);
+    let both = (values.next(), values.next());
+    let (Some(soft), Some(hard)) = both else {
+        bail!("no {words}");
+    };
+    Ok((soft.to_owned(), hard.to_owned()))
 }
 
 /// The first word behind the name with which a line begins.

@@ -256,7 +256,11 @@ pub struct RawAnswer {
 }
 
 impl RawAnswer {
-    pub(crate) fn parse(received: &[u8], is_reset: bool) -> Result<Self> {
+    /// Takes apart what came over a connection, which has ended or has not, or ended with a reset.
+    ///
+    /// # Errors
+    /// If it does not begin with the head of an answer.
+    pub fn parse(received: &[u8], is_reset: bool) -> Result<Self> {
         let end = memchr::memmem::find(received, b"\r\n\r\n")
             .filter(|end| *end < HEAD_LIMIT)
             .ok_or_else(|| {

@@ -18,6 +18,7 @@ mod keys;
 mod kms;
 mod migrate;
 mod open;
+mod open_files;
 mod operator;
 mod output;
 mod pace;

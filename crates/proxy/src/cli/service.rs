@@ -37,6 +37,7 @@ pub(super) struct Service {
 impl Service {
     /// Binds the listener, starts the gateway, and serves.
     pub(super) async fn start(config: Config) -> anyhow::Result<Self> {
+        super::open_files::allow(&config.limits);
         let config = Arc::new(config);
         // First what fails at once: a port that is taken should not wait for a key service that is slow.
         let listener = Listener::bind(&config.listener, &config.limits)?;

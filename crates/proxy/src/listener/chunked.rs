@@ -5,11 +5,16 @@ use std::io;
 /// What chunk extensions or trailer fields may come to in one body, in bytes. Nobody sends any to S3: its trailers are inside of the body.
 const ADDITIONS_LIMIT: usize = 16 * 1024;
 
+/// Digits of a chunk's size: what fits 64 bits. Zeros in front of it could go on for ever otherwise.
+const SIZE_DIGITS: u32 = 16;
+
 /// Finds the end of one body, piece by piece.
 #[derive(Debug, Default)]
 pub struct ChunkedEnd {
     at: At,
     additions: usize,
+    /// Of the size that is being read.
+    digits: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,10 +82,17 @@ impl ChunkedEnd {
             }
         }
         match (self.at, byte) {
-            (At::Start, _) => Some(At::Size(digit(byte)?)),
+            (At::Start, _) => {
+                self.digits = 1;
+                Some(At::Size(digit(byte)?))
+            }
             (At::Size(size) | At::Extension(size), b'\r') => Some(At::SizeLineFeed(size)),
             (At::Size(size), b';' | b' ' | b'\t') => Some(At::Extension(size)),
             (At::Size(size), _) => {
+                self.digits += 1;
+                if self.digits > SIZE_DIGITS {
+                    return None;
+                }
                 let size = size.checked_mul(16)?;
                 Some(At::Size(size.checked_add(digit(byte)?)?))
             }
@@ -129,6 +141,7 @@ mod tests {
             "3\r\nabc\r\n0\r\n\r\n",
             "A;name=value\r\n0123456789\r\n00\r\nx-a: 1\r\nx-b: 2\r\n\r\n",
             "3 \r\n\r\n\r\r\n0\r\n\r\n",
+            "0000000000000003\r\nabc\r\n0000000000000000\r\n\r\n",
         ] {
             for piece in 1..8 {
                 let bytes = format!("{body}GET /");
@@ -151,6 +164,7 @@ mod tests {
             "3\r\nabcd\r\n0\r\n\r\n",
             "-3\r\nabc\r\n0\r\n\r\n",
             "10000000000000000\r\n",
+            "00000000000000001\r\n",
             "3;a\nb\r\nabc\r\n",
             "0\r\nx\n\r\n",
             "0\r\n\rx",

@@ -49,6 +49,20 @@ pub const HOP_LIMIT: usize = 32;
 /// trying again at once would burn a processor without freeing any.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// How long a connection may wait for a request, or for the rest of its head, before others that come may have its place: longer than a client
+/// across the world takes for a TLS handshake and a head.
+pub const UNDISTURBED: Duration = Duration::from_secs(2);
+
+/// Connections that have to end at once when there is no room for another: so many that looking for them costs little, and so few that
+/// most of those who may come back are left alone.
+pub const LEAVING_AT_ONCE: usize = 32;
+
+/// How often those who have waited for long enough are looked for, while there is no room.
+pub const ROOM_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often it is said that there is none.
+pub const WARNING_PAUSE: Duration = Duration::from_mins(1);
+
 /// Connections that wait in the system's queue until they are accepted.
 pub const BACKLOG: u32 = 1024;
 

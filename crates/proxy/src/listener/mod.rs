@@ -16,6 +16,7 @@ pub mod head;
 pub mod limits;
 mod linger;
 pub mod proxy_protocol;
+mod room;
 mod stall;
 pub mod tls;
 mod unread;
@@ -38,7 +39,6 @@ use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -46,6 +46,7 @@ use self::forwarded::Forwarding;
 use self::gate::Gate;
 pub use self::head::Malformed;
 use self::linger::LingeringClose;
+use self::room::{Activity, Held, Room, Seat};
 use self::stall::WriteStallLimit;
 use self::tls::TlsHandle;
 use crate::config::{LimitsConfig, ListenerConfig, Scheme};
@@ -89,6 +90,7 @@ pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     server: Server,
+    room: Room,
     shutdown_grace: Duration,
     /// Whose threads serve connections; none where that is the runtime that serves the listener.
     workers: Option<Arc<Workers>>,
@@ -135,12 +137,12 @@ impl Listener {
             scheme: config.external_scheme.unwrap_or(own_scheme),
             http: http_server(limits),
             write_stall_limit: limits.idle_timeout,
-            connections: Arc::new(Semaphore::new(limits.connections)),
         };
         Ok(Self {
             socket,
             address,
             server,
+            room: Room::new(limits.connections),
             shutdown_grace: limits.shutdown_grace,
             workers: None,
         })
@@ -193,18 +195,27 @@ impl Listener {
     where
         H: Fn(Request<Incoming>, ConnectionInfo) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<B>> + Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let graceful = GracefulShutdown::new();
         let mut tasks = JoinSet::new();
         tokio::pin!(stop);
+        // Accepted, and without a place.
+        let mut arrived: Option<(TcpStream, SocketAddr)> = None;
         loop {
-            let (stream, peer, permit) = tokio::select! {
-                accepted = accept(&self.socket, &self.server.connections) => accepted,
+            let seat = tokio::select! {
+                accepted = accept(&self.socket, &self.room), if arrived.is_none() => {
+                    arrived = Some(accepted);
+                    continue;
+                }
+                seat = self.room.seat(), if arrived.is_some() => seat,
                 // Finished tasks are taken out, or the set would grow with every connection.
                 Some(_) = tasks.join_next() => continue,
                 () = &mut stop => break,
+            };
+            let Some((stream, peer)) = arrived.take() else {
+                continue;
             };
             let worker = self.workers.as_ref().and_then(|workers| workers.take_on());
             let (runtime, share) = match worker {
@@ -222,11 +233,11 @@ impl Listener {
             let connection = Connection {
                 stream,
                 peer,
-                _permit: permit,
+                seat,
                 _share: share,
             };
             let server = self.server.clone();
-            let served = server.serve(connection, handler.clone(), graceful.watcher());
+            let served = server.seated(connection, handler.clone(), graceful.watcher());
             tasks.spawn_on(served, &runtime);
         }
         drop(self.socket);
@@ -255,22 +266,15 @@ fn bind_socket(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(limits::BACKLOG)
 }
 
-/// The next connection, once there is room for it.
-async fn accept(
-    socket: &TcpListener,
-    connections: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+/// The next connection.
+async fn accept(socket: &TcpListener, room: &Room) -> (TcpStream, SocketAddr) {
     loop {
-        let Ok(permit) = Arc::clone(connections).acquire_owned().await else {
-            // The semaphore is never closed.
-            std::future::pending::<()>().await;
-            continue;
-        };
         match socket.accept().await {
-            Ok((stream, peer)) => return (stream, peer, permit),
+            Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
-                drop(permit);
+                // Most often for lack of file descriptors, which those who wait for nothing have.
+                room.make_room();
                 tokio::time::sleep(limits::ACCEPT_PAUSE).await;
             }
         }
@@ -303,7 +307,7 @@ struct Connection {
     stream: std::net::TcpStream,
     peer: SocketAddr,
     /// Held for as long as the connection lives.
-    _permit: OwnedSemaphorePermit,
+    seat: Seat,
     /// The same.
     _share: Option<Share>,
 }
@@ -319,19 +323,45 @@ struct Server {
     scheme: Scheme,
     http: auto::Builder<TokioExecutor>,
     write_stall_limit: Duration,
-    connections: Arc<Semaphore>,
 }
 
 impl Server {
-    async fn serve<H, F, B>(self, connection: Connection, handler: H, watcher: Watcher)
+    /// Serves a connection until it ends, or has to, because another needs its place.
+    async fn seated<H, F, B>(self, connection: Connection, handler: H, watcher: Watcher)
     where
         H: Fn(Request<Incoming>, ConnectionInfo) -> F + Send + Sync + 'static,
         F: Future<Output = Response<B>> + Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let peer = connection.peer;
-        let stream = match TcpStream::from_std(connection.stream) {
+        let Connection {
+            stream,
+            peer,
+            seat,
+            _share,
+        } = connection;
+        let activity = seat.activity();
+        tokio::select! {
+            () = self.serve((stream, peer), handler, activity, watcher) => {}
+            () = seat.dismissed() => {
+                tracing::debug!(%peer, "a connection that waited for a request is closed: its place is needed");
+            }
+        }
+    }
+
+    async fn serve<H, F, B>(
+        self,
+        (stream, peer): (std::net::TcpStream, SocketAddr),
+        handler: H,
+        activity: Activity,
+        watcher: Watcher,
+    ) where
+        H: Fn(Request<Incoming>, ConnectionInfo) -> F + Send + Sync + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let stream = match TcpStream::from_std(stream) {
             Ok(stream) => stream,
             Err(error) => return tracing::warn!(%error, "a connection could not be taken on"),
         };
@@ -353,6 +383,7 @@ impl Server {
                 certificate: None,
             },
             forwarding: self.forwarding,
+            activity,
         };
         let Some(tls) = self.tls else {
             let http = self.http.http1_only();
@@ -412,6 +443,7 @@ impl Server {
 struct Origin {
     info: ConnectionInfo,
     forwarding: Arc<Forwarding>,
+    activity: Activity,
 }
 
 impl Origin {
@@ -445,7 +477,7 @@ async fn serve_http<S, H, F, B>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Request<Incoming>, ConnectionInfo) -> F + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data = Bytes> + Send + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let peer = origin.info.peer;
@@ -453,8 +485,17 @@ async fn serve_http<S, H, F, B>(
         note_refusal(&mut request);
         let has_body = unread::has_body(&request);
         let info = origin.of_request(&request);
+        let running = origin.activity.begin();
         let response = handler(request, info);
-        async move { Ok::<_, Infallible>(unread::close_after_refusal(has_body, response.await)) }
+        // In a box, because hyper sets its length aside for every connection, and most of them wait for a request.
+        Box::pin(async move {
+            if running.is_none() {
+                // The connection is being closed, and nothing begins on it any more.
+                std::future::pending::<()>().await;
+            }
+            let response = unread::close_after_refusal(has_body, response.await);
+            Ok::<_, Infallible>(response.map(|body| Held::new(body, running)))
+        })
     });
     let connection = http.serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {

@@ -315,6 +315,34 @@ async fn connections_beyond_the_limit_wait() {
 }
 
 #[tokio::test]
+async fn whoever_waits_for_a_request_makes_room_and_whoever_is_served_does_not() {
+    let limits = LimitsConfig {
+        connections: 2,
+        ..LimitsConfig::default()
+    };
+    let running = start_with(None, &limits);
+    let mut served = TcpStream::connect(running.address).await.unwrap();
+    served
+        .write_all(b"GET /stalling HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut idle = TcpStream::connect(running.address).await.unwrap();
+    idle.write_all(b"GET /ok HTTP/1.1\r\nhost: ").await.unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(20), get(running.address, "/ok"))
+        .await
+        .unwrap();
+    assert!(answer.ends_with("plain"), "{answer}");
+    let mut received = [0; 1];
+    // With an end or with a reset.
+    assert!(matches!(idle.read(&mut received).await, Ok(0) | Err(_)));
+    let mut head = [0; 15];
+    served.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200 OK");
+    let mut body = vec![0; 8 << 20];
+    served.read_exact(&mut body).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_stop_lets_running_requests_finish_and_takes_no_new_ones() {
     let mut running = start();
     let slow = tokio::spawn(get(running.address, "/slow"));

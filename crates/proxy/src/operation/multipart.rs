@@ -264,10 +264,8 @@ pub(super) async fn list_parts(
     let marker = number("part-number-marker")?.unwrap_or(0);
     let upload = open(&exchange, upload_id, true).await?;
     let upstream = upstream_parts(&exchange, &upload).await?;
-    let current = current_parts(
-        exchange.gateway.uploads.parts(&upload).await?,
-        &upstream.parts,
-    );
+    let records = exchange.gateway.uploads.parts(&upload).await?;
+    let current = current_parts(&records.parts, &upstream.parts);
     // Whoever may not read the object is not told what is computed from its content.
     let tells = upload.checksum_kind().is_some()
         && exchange
@@ -326,11 +324,11 @@ fn shown(part: &StoredPart, tells_checksum: bool) -> ListedPart {
 }
 
 /// Of all the attempts at each part the one that counts: the latest of those that the upstream holds, or that are stashed.
-fn current_parts(
-    stored: Vec<StoredPart>,
+fn current_parts<'a>(
+    stored: &'a [StoredPart],
     upstream: &BTreeMap<u16, EntityTag>,
-) -> BTreeMap<u16, StoredPart> {
-    let mut current: BTreeMap<u16, StoredPart> = BTreeMap::new();
+) -> BTreeMap<u16, &'a StoredPart> {
+    let mut current: BTreeMap<u16, &StoredPart> = BTreeMap::new();
     for part in stored {
         let number = part.record.id.number();
         let exists = match part.record.location {

@@ -11,7 +11,8 @@ use crate::{
     object::version_query,
     operation::append_query,
     upstream::{
-        Answer, AnswerBody, MAX_DOCUMENT_LENGTH, RequestBody, Target, Upstream, UpstreamRequest,
+        Answer, AnswerBody, DocumentShare, MAX_DOCUMENT_LENGTH, RequestBody, Target, Upstream,
+        UpstreamRequest,
     },
     xml::{
         requests::{DeleteObjects, ObjectToDelete},
@@ -28,6 +29,9 @@ const MAXIMUM_EMPTY_PAGES: usize = 1_000;
 
 /// Versions of records that are looked at at once: as many as there are working keys, and some of each.
 const MAXIMUM_VERSIONS: usize = 10_000_000;
+
+/// What one entry is taken to hold, in bytes: a name of up to 400, and what is opened of it.
+const ENTRY_MEMORY: usize = 512;
 
 /// A client has no use for the storage's words about a bucket that it cannot see, and could take them to be about its own.
 fn unavailable(error: S3Error) -> S3Error {
@@ -280,7 +284,31 @@ impl StateBucket {
     ///
     /// The upstream's error, or `SlowDown` past the limit: names are chosen by whoever can write to the bucket.
     pub async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<Entry>, S3Error> {
-        let entries = self.list_first(prefix, limit.saturating_add(1)).await?;
+        self.list_within(prefix, limit, &mut None).await
+    }
+
+    /// As [`Self::list`], for what clients can have listed as often as they like: the names count as documents do, for as long as the share is kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::list`], and `SlowDown` where all documents together hold too much.
+    pub async fn list_held(
+        &self,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<(Vec<Entry>, Option<DocumentShare>), S3Error> {
+        let mut share = Some(self.upstream.settings().memory.share());
+        let entries = self.list_within(prefix, limit, &mut share).await?;
+        Ok((entries, share))
+    }
+
+    async fn list_within(
+        &self,
+        prefix: &str,
+        limit: usize,
+        share: &mut Option<DocumentShare>,
+    ) -> Result<Vec<Entry>, S3Error> {
+        let entries = self.collect(prefix, limit.saturating_add(1), share).await?;
         if entries.len() > limit {
             return Err(S3Error::slow_down(format!(
                 "more than {limit} records under {prefix}"
@@ -295,6 +323,15 @@ impl StateBucket {
     ///
     /// The upstream's error, or `ServiceUnavailable` for a listing that is not what was asked for.
     pub async fn list_first(&self, prefix: &str, limit: usize) -> Result<Vec<Entry>, S3Error> {
+        self.collect(prefix, limit, &mut None).await
+    }
+
+    async fn collect(
+        &self,
+        prefix: &str,
+        limit: usize,
+        share: &mut Option<DocumentShare>,
+    ) -> Result<Vec<Entry>, S3Error> {
         let mut entries = Vec::new();
         let mut token: Option<String> = None;
         let mut empty_pages = 0;
@@ -310,6 +347,11 @@ impl StateBucket {
                     size: object.size,
                     modified: object.last_modified.into(),
                 });
+            }
+            if let Some(share) = share {
+                share
+                    .grow_to(entries.len().saturating_mul(ENTRY_MEMORY))
+                    .map_err(S3Error::slow_down)?;
             }
             token = match next_page(token.as_deref(), page.next_continuation_token, empty_pages)? {
                 Some(next) => Some(next),

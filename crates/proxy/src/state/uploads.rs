@@ -28,6 +28,7 @@ use crate::{
     error::S3Error,
     gateway::{Gateway, now_in_milliseconds},
     object::open_header,
+    upstream::DocumentShare,
 };
 
 /// Part records of one upload: every part uploaded three times over. Whoever can write to the state bucket can make more names than that;
@@ -172,6 +173,8 @@ pub struct UploadState {
     pub parts: Vec<StoredPart>,
     /// All names, its record's among them.
     names: Vec<String>,
+    /// Of the memory of documents: as many requests as there are places may each look at the records of 10,000 parts.
+    _share: Option<DocumentShare>,
 }
 
 impl Uploads {
@@ -318,10 +321,14 @@ impl Uploads {
     /// # Errors
     ///
     /// When the state bucket cannot be listed, or holds too many records of this upload.
-    pub async fn parts(&self, upload: &OpenUpload) -> Result<Vec<StoredPart>, S3Error> {
+    pub async fn parts(&self, upload: &OpenUpload) -> Result<UploadState, S3Error> {
         let prefix = part_record_prefix(upload.id.hash());
-        let entries = self.state.list(&prefix, MAXIMUM_PART_RECORDS).await?;
-        Ok(open_parts(upload, &entries))
+        let (entries, share) = self.state.list_held(&prefix, MAXIMUM_PART_RECORDS).await?;
+        Ok(UploadState {
+            parts: open_parts(upload, &entries),
+            names: Vec::new(),
+            _share: share,
+        })
     }
 
     /// Everything that there is of an upload, in one listing: its parts, and the names that [`Self::forget_all`] deletes once it is completed.
@@ -331,9 +338,9 @@ impl Uploads {
     /// As [`Self::parts`].
     pub async fn whole_state(&self, upload: &OpenUpload) -> Result<UploadState, S3Error> {
         let hash = upload.id.hash();
-        let entries = self
+        let (entries, share) = self
             .state
-            .list(&upload_prefix(hash), MAXIMUM_PART_RECORDS * 2)
+            .list_held(&upload_prefix(hash), MAXIMUM_PART_RECORDS * 2)
             .await?;
         let parts_prefix = part_record_prefix(hash);
         let (parts, others): (Vec<Entry>, Vec<Entry>) = entries
@@ -351,6 +358,7 @@ impl Uploads {
                 .chain(others)
                 .map(|entry| entry.name)
                 .collect(),
+            _share: share,
         })
     }
 

@@ -1,0 +1,229 @@
+//! XML that is made to cost: bombs, lists of 10,000 parts, and listings that are as long as listings get.
+
+use std::{fmt::Write as _, sync::Arc, time::SystemTime};
+
+use anyhow::{Context as _, Result, ensure};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use sealgate_tests::{
+    endpoint::Endpoint,
+    multipart::{begin, complete, upload_part},
+    raw_http::RawRequest,
+    rig::put,
+};
+use tokio::task::JoinSet;
+
+use crate::{
+    bounds::Bounds,
+    load::{IMPATIENCE, Load, lasting, press},
+    scene::{BUCKET, Scene, Storage, UNSIGNED, on_scene},
+    sizes::ended,
+};
+
+/// The longest document that is read of a client.
+const LONGEST: usize = 8 << 20;
+
+/// Parts of an upload at most.
+const PARTS: i32 = 10_000;
+
+/// Keys in a bucket whose listing is long.
+const KEYS: usize = 300;
+
+/// The longest key.
+const KEY: usize = 1_024;
+
+/// Requests with documents.
+const TARGETS: [(&str, &str); 4] = [
+    ("POST", "?delete"),
+    ("PUT", "?tagging"),
+    ("PUT", "?lifecycle"),
+    ("POST", "/bomb?uploadId=MDEyMzQ1Njc4OWFiY2RlZjAx"),
+];
+
+/// Documents that cost whoever reads them without care.
+fn bombs() -> Vec<String> {
+    let mut laughs = "<?xml version=\"1.0\"?><!DOCTYPE a [<!ENTITY a0 \"ha\">".to_owned();
+    for level in 1..=10 {
+        let references = format!("&a{};", level - 1).repeat(10);
+        write!(laughs, "<!ENTITY a{level} \"{references}\">").ok();
+    }
+    laughs.push_str("]><a>&a10;</a>");
+    let fill = |piece: &str| piece.repeat((LONGEST - 100) / piece.len());
+    vec![
+        laughs,
+        "<!DOCTYPE a SYSTEM \"file:///etc/passwd\"><a/>".to_owned(),
+        fill("<a>"),
+        format!("<Delete>{}</Delete>", fill("<a/>")),
+        format!("<Delete>{}</Delete>", fill("<Object><Key>k</Key></Object>")),
+        format!("<a b=\"{}\"/>", fill("a")),
+        format!("<a {}/>", fill("b='' ")),
+        format!("<a>{}</a>", fill("&lt;")),
+        format!("<a>{}</a>", fill("<!---->")),
+        format!("<a>{}</a>", fill("<![CDATA[]]>")),
+        format!("<a>{}", fill("<?b?>")),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn xml_bombs() -> Result<()> {
+    on_scene(Storage::Devstore, Bounds::default(), async |scene| {
+        let bombs: Vec<Arc<[u8]>> = bombs()
+            .into_iter()
+            .map(|bomb| bomb.into_bytes().into())
+            .collect();
+        let refusals = ["400 MalformedXML", "503 SlowDown"];
+        press(scene, "XML bombs", &refusals, async |load| {
+            let mut clients = JoinSet::new();
+            for number in 0..usize::try_from(scene.bounds.tenfold())? {
+                let (method, target) = TARGETS[number % TARGETS.len()];
+                let body = Arc::clone(&bombs[number % bombs.len()]);
+                let target = format!("/{BUCKET}{target}");
+                let (crowd, load) = (scene.crowd.clone(), Arc::clone(load));
+                clients.spawn(async move {
+                    let request = with_document(method, &target, &body);
+                    while !load.is_over() {
+                        let is_refused = ask(&crowd, &request, &load).await?;
+                        ensure!(is_refused, "a bomb was taken: {method} {target}");
+                    }
+                    Ok(())
+                });
+            }
+            load.is_pressing();
+            ended(&mut clients).await
+        })
+        .await
+    })
+    .await
+}
+
+fn with_document(method: &str, target: &str, body: &[u8]) -> RawRequest {
+    let digest = data_encoding::BASE64
+        .encode(&aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body).as_ref());
+    RawRequest::new(method, target)
+        .header("content-length", &body.len().to_string())
+        .header("x-amz-checksum-sha256", &digest)
+        .body(body)
+}
+
+/// Sends a request over a connection of its own, and waits a little if it was refused. Whether it was.
+async fn ask(crowd: &Endpoint, request: &RawRequest, load: &Load) -> Result<bool> {
+    let request = request.clone().sign(crowd, UNSIGNED, SystemTime::now())?;
+    let answer = request.send(crowd).await?;
+    let is_refused = load.answered(&answer)?;
+    if is_refused {
+        tokio::time::sleep(IMPATIENCE).await;
+    }
+    Ok(is_refused)
+}
+
+/// A Complete of 10,000 parts that the upload does not have, each with all that a client may say of a part.
+fn complete_document() -> String {
+    let mut document = "<CompleteMultipartUpload>".to_owned();
+    for number in 1..=PARTS {
+        write!(
+            document,
+            "<Part><PartNumber>{number}</PartNumber><ETag>\"{number:032x}\"</ETag><ChecksumSHA256>{}</ChecksumSHA256></Part>",
+            data_encoding::BASE64.encode(&[7; 32])
+        )
+        .ok();
+    }
+    document.push_str("</CompleteMultipartUpload>");
+    document
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn completes_of_ten_thousand_parts() -> Result<()> {
+    on_scene(Storage::Devstore, Bounds::default(), async |scene| {
+        let through = scene.gateway.endpoint.s3()?;
+        let id = begin(&through, (BUCKET, "parts")).await?;
+        let (_, is_long) = lasting()?;
+        // They are all too small to be completed, and all have records that a Complete looks at.
+        let parts = if is_long { PARTS } else { 200 };
+        let numbers: Vec<i32> = (1..=parts).collect();
+        stream::iter(numbers.into_iter().map(|number| {
+            let (through, id) = (&through, &id);
+            async move { upload_part(through, (BUCKET, "parts"), id, number, b"part").await }
+        }))
+        .buffer_unordered(16)
+        .try_collect::<Vec<_>>()
+        .await?;
+        let document = complete_document();
+        press(
+            scene,
+            "Completes of 10,000 parts",
+            &["503 SlowDown"],
+            async |load| {
+                let target = format!("/{BUCKET}/parts?uploadId={id}");
+                let request = RawRequest::new("POST", &target)
+                    .header("content-length", &document.len().to_string())
+                    .body(document.as_bytes());
+                crowded(scene, load, &request, true).await
+            },
+        )
+        .await?;
+        // What they all tried to complete is still there.
+        let last = upload_part(&through, (BUCKET, "parts"), &id, 1, b"part").await?;
+        complete(&through, (BUCKET, "parts"), &id, vec![last])
+            .await
+            .context("the upload that the load was about")?;
+        Ok(())
+    })
+    .await
+}
+
+/// Ten times as many clients as there are places send one request again and again.
+async fn crowded(
+    scene: &Scene,
+    load: &Arc<Load>,
+    request: &RawRequest,
+    must_fail: bool,
+) -> Result<()> {
+    let mut clients = JoinSet::new();
+    for _ in 0..scene.bounds.tenfold() {
+        let (crowd, load) = (scene.crowd.clone(), Arc::clone(load));
+        let request = request.clone();
+        clients.spawn(async move {
+            while !load.is_over() {
+                let is_refused = ask(&crowd, &request, &load).await?;
+                ensure!(is_refused || !must_fail, "it was done");
+            }
+            Ok(())
+        });
+    }
+    load.is_pressing();
+    ended(&mut clients).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deep_listings() -> Result<()> {
+    on_scene(Storage::Devstore, Bounds::default(), async |scene| {
+        let through = scene.gateway.endpoint.s3()?;
+        // Each character of these is five in XML, and each second one is a level.
+        let fill = "&/".repeat((KEY - 8) / 2);
+        let keys: Vec<String> = (0..KEYS)
+            .map(|number| format!("{fill}{number:08}"))
+            .collect();
+        stream::iter(keys.iter().map(|key| put(&through, BUCKET, key, b"")))
+            .buffer_unordered(16)
+            .try_collect::<()>()
+            .await?;
+        let prefix = "%26%2F".repeat((KEY - 8) / 2);
+        for (kind, query) in [
+            (
+                "deep listings, flat",
+                "list-type=2&max-keys=1000".to_owned(),
+            ),
+            (
+                "deep listings, by level",
+                format!("list-type=2&max-keys=1000&delimiter=%2F&prefix={prefix}"),
+            ),
+        ] {
+            press(scene, kind, &["200", "503 SlowDown"], async |load| {
+                let request = RawRequest::new("GET", &format!("/{BUCKET}?{query}"));
+                crowded(scene, load, &request, false).await
+            })
+            .await?;
+        }
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,178 @@
+//! A gateway with limits that are easily reached, and two identities: a crowd, and a client that does nothing wrong.
+
+use std::{
+    any::Any,
+    fmt::Write as _,
+    ops::AsyncFnOnce,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use sealgate_tests::{
+    content::pattern,
+    endpoint::Endpoint,
+    raw_http::{Payload, RawAnswer, RawRequest},
+    rig::bounded,
+    servers::{Devstore, Gateway, GatewaySettings, KeyServer, Minio},
+};
+use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::{bounds::Bounds, load::lasting};
+
+/// The bucket of everything.
+pub(crate) const BUCKET: &str = "overload";
+
+/// A body that the signature says nothing of.
+pub(crate) const UNSIGNED: Payload<'_> = Payload::Named("UNSIGNED-PAYLOAD");
+
+/// Within what time a client that does nothing wrong has its object stored and read again, whatever others do.
+const ROUND_TRIP: Duration = Duration::from_mins(1);
+
+/// The length of its objects.
+const OBJECT: usize = 64 << 10;
+
+/// How long one test may take beyond the time that its load lasts.
+const LIMIT: Duration = Duration::from_mins(4);
+
+/// One load at a time: they would be each other's.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// What the gateway stands in front of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Storage {
+    Minio,
+    /// The storage of `sealgate dev`, where another one would bring nothing.
+    Devstore,
+}
+
+/// Everything that runs.
+pub(crate) struct Scene {
+    pub(crate) gateway: Gateway,
+    pub(crate) bounds: Bounds,
+    /// The gateway as the crowd sees it.
+    pub(crate) crowd: Endpoint,
+    trips: AtomicU64,
+    _storage: Box<dyn Any>,
+    _key_server: KeyServer,
+    _directory: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Scene {
+    async fn start(storage: Storage, bounds: Bounds) -> Result<Self> {
+        let turn = TURN.lock().await;
+        let directory = tempfile::tempdir()?;
+        let (storage, endpoint): (Box<dyn Any>, _) = match storage {
+            Storage::Minio => {
+                let minio = Minio::start(directory.path())?;
+                let endpoint = minio.endpoint.clone();
+                (Box::new(minio), endpoint)
+            }
+            Storage::Devstore => {
+                let store = Devstore::start(directory.path())?;
+                let endpoint = store.endpoint.clone();
+                (Box::new(store), endpoint)
+            }
+        };
+        let key_server = KeyServer::start(directory.path(), None)?;
+        let secret = "a secret of the crowd";
+        let settings = GatewaySettings {
+            more: bounds.tables()?,
+            environment: vec![("CROWD_SECRET".to_owned(), secret.to_owned())],
+            ..GatewaySettings::new(&endpoint, &key_server.endpoint)
+        };
+        let gateway = Gateway::start(settings, directory.path())?;
+        let through = gateway.endpoint.s3()?;
+        through.create_bucket().bucket(BUCKET).send().await?;
+        let crowd = gateway.endpoint.with_credentials("SGCROWD", secret);
+        Ok(Self {
+            gateway,
+            bounds,
+            crowd,
+            trips: AtomicU64::new(0),
+            _storage: storage,
+            _key_server: key_server,
+            _directory: directory,
+            _turn: turn,
+        })
+    }
+
+    /// Stores an object and reads it again, each over a connection of its own, and tells how long it took.
+    ///
+    /// # Errors
+    /// If either is refused, or takes too long, or other bytes come back.
+    pub(crate) async fn round_trip(&self) -> Result<Duration> {
+        let number = self.trips.fetch_add(1, Ordering::Relaxed);
+        let body = pattern(number, OBJECT);
+        let began = Instant::now();
+        let trip = async {
+            let stored = upload("aside", body.len() as u64)
+                .body(&body)
+                .sign(&self.gateway.endpoint, UNSIGNED, SystemTime::now())?
+                .send(&self.gateway.endpoint)
+                .await?;
+            succeeded(&stored)?;
+            let read = download("aside")
+                .sign(&self.gateway.endpoint, UNSIGNED, SystemTime::now())?
+                .send(&self.gateway.endpoint)
+                .await?;
+            succeeded(&read)?;
+            ensure!(read.body == body, "other bytes");
+            Ok(())
+        };
+        tokio::time::timeout(ROUND_TRIP, trip)
+            .await
+            .map_err(|_| anyhow!("not done within {ROUND_TRIP:?}"))??;
+        Ok(began.elapsed())
+    }
+
+    /// A request of the crowd, signed.
+    ///
+    /// # Errors
+    /// If it can't be signed.
+    pub(crate) fn signed(&self, request: RawRequest) -> Result<RawRequest> {
+        request.sign(&self.crowd, UNSIGNED, SystemTime::now())
+    }
+}
+
+fn succeeded(answer: &RawAnswer) -> Result<()> {
+    ensure!(
+        answer.status == 200 && answer.is_complete,
+        "{} {}",
+        answer.status,
+        answer.text()
+    );
+    Ok(())
+}
+
+/// A PUT of an object of so many bytes.
+pub(crate) fn upload(key: &str, length: u64) -> RawRequest {
+    RawRequest::new("PUT", &format!("/{BUCKET}/{key}"))
+        .header("content-length", &length.to_string())
+}
+
+/// A GET of an object.
+pub(crate) fn download(key: &str) -> RawRequest {
+    RawRequest::new("GET", &format!("/{BUCKET}/{key}"))
+}
+
+/// Runs a test on a fresh scene, when no other one runs.
+///
+/// # Errors
+/// Whatever the test says, with the gateway's last words.
+pub(crate) async fn on_scene(
+    storage: Storage,
+    bounds: Bounds,
+    test: impl AsyncFnOnce(&Scene) -> Result<()>,
+) -> Result<()> {
+    let scene = Scene::start(storage, bounds).await.context("the scene")?;
+    let (least, _) = lasting()?;
+    let outcome = bounded(LIMIT + 4 * least, test(&scene)).await;
+    outcome.map_err(|error| {
+        let mut text = format!("{error:#}\n\n");
+        write!(text, "{}", scene.gateway.process.last_words()).ok();
+        anyhow!(text)
+    })
+}
