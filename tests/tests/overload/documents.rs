@@ -2,11 +2,11 @@
 
 use std::{fmt::Write as _, sync::Arc, time::SystemTime};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealgate_tests::{
     endpoint::Endpoint,
-    multipart::{begin, complete, upload_part},
+    multipart::{begin, upload_part},
     raw_http::RawRequest,
     rig::put,
 };
@@ -21,6 +21,9 @@ use crate::{
 
 /// The longest document that is read of a client.
 const LONGEST: usize = 8 << 20;
+
+/// The length of most bombs: the others would only cost the machine more.
+const LONG: usize = 1 << 20;
 
 /// Parts of an upload at most.
 const PARTS: i32 = 10_000;
@@ -47,12 +50,13 @@ fn bombs() -> Vec<String> {
         write!(laughs, "<!ENTITY a{level} \"{references}\">").ok();
     }
     laughs.push_str("]><a>&a10;</a>");
-    let fill = |piece: &str| piece.repeat((LONGEST - 100) / piece.len());
+    let fill_to = |length: usize, piece: &str| piece.repeat((length - 100) / piece.len());
+    let fill = |piece: &str| fill_to(LONG, piece);
     vec![
         laughs,
         "<!DOCTYPE a SYSTEM \"file:///etc/passwd\"><a/>".to_owned(),
         fill("<a>"),
-        format!("<Delete>{}</Delete>", fill("<a/>")),
+        format!("<Delete>{}</Delete>", fill_to(LONGEST, "<a/>")),
         format!("<Delete>{}</Delete>", fill("<Object><Key>k</Key></Object>")),
         format!("<a b=\"{}\"/>", fill("a")),
         format!("<a {}/>", fill("b='' ")),
@@ -162,9 +166,21 @@ async fn completes_of_ten_thousand_parts() -> Result<()> {
         .await?;
         // What they all tried to complete is still there.
         let last = upload_part(&through, (BUCKET, "parts"), &id, 1, b"part").await?;
-        complete(&through, (BUCKET, "parts"), &id, vec![last])
-            .await
-            .context("the upload that the load was about")?;
+        let tag = last.e_tag().unwrap_or_default();
+        let document = format!(
+            "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{tag}</ETag></Part></CompleteMultipartUpload>"
+        );
+        // Not by an SDK, which takes an answer that is long in coming for one that never comes.
+        let request = RawRequest::new("POST", &format!("/{BUCKET}/parts?uploadId={id}"))
+            .header("content-length", &document.len().to_string())
+            .body(document.as_bytes());
+        let answer = scene.signed(request)?.send(&scene.crowd).await?;
+        ensure!(
+            answer.is_complete && answer.text().contains("<CompleteMultipartUploadResult"),
+            "the upload that the load was about: {} {}",
+            answer.status,
+            answer.text()
+        );
         Ok(())
     })
     .await
