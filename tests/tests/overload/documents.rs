@@ -101,7 +101,7 @@ async fn xml_bombs() -> Result<()> {
 
 fn with_document(method: &str, target: &str, body: &[u8]) -> RawRequest {
     let digest = data_encoding::BASE64
-        .encode(&aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body).as_ref());
+        .encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body).as_ref());
     RawRequest::new(method, target)
         .header("content-length", &body.len().to_string())
         .header("x-amz-checksum-sha256", &digest)
