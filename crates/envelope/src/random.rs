@@ -5,7 +5,7 @@ use crate::suite::NONCE_LENGTH;
 
 /// A source of unpredictable bytes for keys, salts, identifiers and nonces.
 ///
-/// Production code passes [`OsRandom`]. Any other implementation is for test vectors.
+/// Production code passes [`OsRandom`], and sealers take nonces from a [`NonceSupply`]. Any other implementation is for test vectors.
 pub trait Random {
     /// Fills `bytes` completely.
     ///

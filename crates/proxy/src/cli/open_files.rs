@@ -31,10 +31,10 @@ pub(super) fn allow(limits: &LimitsConfig) {
     }
 }
 
-/// A connection of each client, and one to the storage for each request.
+/// A connection of each client, and two to the storage for each request: a copy that is sealed anew reads and writes.
 fn needed(limits: &LimitsConfig) -> u64 {
     let requests = limits.concurrent_requests + 3 * limits.unsigned_requests;
-    (limits.connections + requests) as u64 + OTHERS
+    (limits.connections + 2 * requests) as u64 + OTHERS
 }
 
 #[cfg(test)]
@@ -60,6 +60,6 @@ mod tests {
             unsigned_requests: 10,
             ..LimitsConfig::default()
         };
-        assert_eq!(needed(&limits), 1_130 + OTHERS);
+        assert_eq!(needed(&limits), 1_260 + OTHERS);
     }
 }

@@ -36,6 +36,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use ipnet::IpNet;
+use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
@@ -266,6 +267,14 @@ fn bind_socket(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(limits::BACKLOG)
 }
 
+/// Whether it is for lack of file descriptors or memory, and not the peer's doing, that a connection could not be accepted (accept(2)).
+fn lacks_resources(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}
+
 /// The next connection.
 async fn accept(socket: &TcpListener, room: &Room) -> (TcpStream, SocketAddr) {
     loop {
@@ -273,8 +282,10 @@ async fn accept(socket: &TcpListener, room: &Room) -> (TcpStream, SocketAddr) {
             Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
-                // Most often for lack of file descriptors, which those who wait for nothing have.
-                room.make_room();
+                if lacks_resources(&error) {
+                    // Those who wait for nothing have them.
+                    room.make_room();
+                }
                 tokio::time::sleep(limits::ACCEPT_PAUSE).await;
             }
         }
@@ -369,7 +380,7 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
-        let stream = WriteStallLimit::new(stream, self.write_stall_limit);
+        let stream = WriteStallLimit::new(stream, self.write_stall_limit).telling(activity.clone());
         let mut stream = LingeringClose::new(stream);
         let Some(client) = self.find_client(&mut stream, peer).await else {
             return;

@@ -37,7 +37,7 @@ struct Connection {
 }
 
 struct State {
-    /// Requests whose answers have not been taken over whole yet.
+    /// Requests whose answers hyper has not taken over whole yet, and a write that waits for the client.
     running: usize,
     /// Since when there is none.
     waits_since: Instant,
@@ -137,6 +137,12 @@ impl Seat {
     /// What tells of this connection's requests.
     pub(super) fn activity(&self) -> Activity {
         Activity(Arc::clone(&self.connection))
+    }
+
+    /// Whether a request runs.
+    #[cfg(test)]
+    pub(super) fn is_busy(&self) -> bool {
+        self.connection.waits_since().is_none()
     }
 
     /// Until the connection has to end, because another needs its place.

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::room::{Activity, Running};
+
 /// A stream whose writes fail once one of them has made no progress for a given time.
 ///
 /// Without it a client that stops reading in the middle of an answer would hold the operation's buffers for ever.
@@ -17,6 +19,10 @@ pub(super) struct WriteStallLimit<S> {
     limit: Duration,
     deadline: Pin<Box<Sleep>>,
     stalled: bool,
+    /// Where it is told that an answer is still being sent.
+    activity: Option<Activity>,
+    /// While a write waits for the peer: hyper lets go of an answer's body before the last of it has left.
+    sending: Option<Running>,
 }
 
 impl<S> WriteStallLimit<S> {
@@ -26,6 +32,16 @@ impl<S> WriteStallLimit<S> {
             limit,
             deadline: Box::pin(tokio::time::sleep(Duration::ZERO)),
             stalled: false,
+            activity: None,
+            sending: None,
+        }
+    }
+
+    /// Counts as a request whatever is still to be sent, so that the connection does not have to make room for another meanwhile.
+    pub(super) fn telling(self, activity: Activity) -> Self {
+        Self {
+            activity: Some(activity),
+            ..self
         }
     }
 
@@ -37,10 +53,12 @@ impl<S> WriteStallLimit<S> {
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = false;
+            self.sending = None;
             return written;
         }
         if !self.stalled {
             self.stalled = true;
+            self.sending = self.activity.as_ref().and_then(Activity::begin);
             self.deadline.as_mut().reset(Instant::now() + self.limit);
         }
         ready!(self.deadline.as_mut().poll(context));
@@ -99,6 +117,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteStallLimit<S> {
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+    use super::super::room::Room;
     use super::*;
 
     const LIMIT: Duration = Duration::from_millis(50);
@@ -109,6 +128,23 @@ mod tests {
         let mut near = WriteStallLimit::new(near, LIMIT);
         let error = near.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn what_is_still_to_be_sent_counts_as_a_request() {
+        let room = Room::new(1);
+        let seat = room.seat().await;
+        let (near, mut far) = tokio::io::duplex(16);
+        let mut near = WriteStallLimit::new(near, Duration::from_secs(60)).telling(seat.activity());
+        assert!(!seat.is_busy());
+        let writing = near.write_all(&[0; 24]);
+        tokio::pin!(writing);
+        let waits = std::future::poll_fn(|context| Poll::Ready(writing.as_mut().poll(context)));
+        assert!(waits.await.is_pending());
+        assert!(seat.is_busy());
+        far.read_exact(&mut [0; 16]).await.unwrap();
+        writing.await.unwrap();
+        assert!(!seat.is_busy());
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, StreamBody};
 use prometheus::IntCounter;
 use sealgate_envelope::{
     commit::{CommitRecord, CommitSearch},
+    layout::SEALED_SEGMENT_LENGTH,
     object::ObjectSecrets,
     opener::Opener,
 };
@@ -117,7 +118,9 @@ impl OpeningStream {
     async fn fill(&mut self, needed: usize) -> Result<(), S3Error> {
         if self.buffer.is_empty() && self.buffer.capacity() < needed {
             // Takes the same memory again where the client already has what was in it.
-            self.buffer.reserve(SEGMENTS_PER_BUFFER * needed);
+            let is_full = needed == SEALED_SEGMENT_LENGTH;
+            let segments = if is_full { SEGMENTS_PER_BUFFER } else { 1 };
+            self.buffer.reserve(segments * needed);
         }
         while let Some(missing) = needed
             .checked_sub(self.buffer.len())

@@ -22,7 +22,9 @@ use super::{
     Timeouts, UpstreamError, Verification, cause_chain,
     expectation::Expectation,
     framing::{self, OutgoingBody, Protection},
-    limits::{ATTEMPTS, BUFFER_LIMIT, MAX_IDLE_CONNECTIONS, POOL_IDLE_TIMEOUT},
+    limits::{
+        ATTEMPTS, BUFFER_LIMIT, LEAST_IDLE_CONNECTIONS, MAX_IDLE_CONNECTIONS, POOL_IDLE_TIMEOUT,
+    },
     progress::{Progress, Watched},
     repeat::{Attempts, Connection},
     resolver::Resolver,
@@ -507,9 +509,10 @@ fn clients(settings: &UpstreamSettings) -> anyhow::Result<Arc<[Clients]>> {
             .http1_max_buf_size(BUFFER_LIMIT)
             .build(connector.clone())
     };
+    let idle_connections = (MAX_IDLE_CONNECTIONS / workers::places()).max(LEAST_IDLE_CONNECTIONS);
     Ok((0..workers::places())
         .map(|_| Clients {
-            pooled: client(MAX_IDLE_CONNECTIONS),
+            pooled: client(idle_connections),
             fresh: client(0),
         })
         .collect())

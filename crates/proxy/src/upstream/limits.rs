@@ -13,8 +13,11 @@ pub(super) const MAX_ERROR_LENGTH: usize = 64 << 10;
 /// upload before it is written. Less costs more system calls, and more costs memory and leaves the processor's caches.
 pub(super) const BUFFER_LIMIT: usize = 128 << 10;
 
-/// Idle connections kept for each upstream host, by each thread.
+/// Idle connections kept for each upstream host, by all threads together: each keeps its share.
 pub(super) const MAX_IDLE_CONNECTIONS: usize = 128;
+
+/// The least that is the share of one thread.
+pub(super) const LEAST_IDLE_CONNECTIONS: usize = 8;
 
 /// Below the idle time-outs of AWS (about 20 s) and MinIO (30 s), so that a pooled connection is seldom one that the other side has closed.
 pub(super) const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
