@@ -135,7 +135,7 @@ mod tests {
         let room = Room::new(1);
         let seat = room.seat().await;
         let (near, mut far) = tokio::io::duplex(16);
-        let mut near = WriteStallLimit::new(near, Duration::from_secs(60)).telling(seat.activity());
+        let mut near = WriteStallLimit::new(near, Duration::from_mins(1)).telling(seat.activity());
         assert!(!seat.is_busy());
         let writing = near.write_all(&[0; 24]);
         tokio::pin!(writing);
