@@ -30,6 +30,7 @@ pub mod error;
 pub mod form;
 pub mod gateway;
 mod grants;
+mod held_body;
 pub mod listener;
 pub mod logging;
 pub mod metrics;

@@ -44,8 +44,8 @@ pub(crate) struct Workers {
 struct Worker {
     runtime: Handle,
     connections: Arc<AtomicUsize>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
 }
 
 impl Workers {
@@ -90,22 +90,20 @@ impl Worker {
         Ok(Self {
             runtime: handle,
             connections: Arc::default(),
-            stop: Some(stop),
-            thread: Some(thread),
+            stop,
+            thread,
         })
     }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        for worker in &mut self.workers {
-            drop(worker.stop.take());
-        }
-        for thread in self
-            .workers
-            .iter_mut()
-            .filter_map(|worker| worker.thread.take())
-        {
+        // All are told before the first is waited for.
+        let told = self.workers.drain(..).map(|worker| {
+            drop(worker.stop);
+            worker.thread
+        });
+        for thread in told.collect::<Vec<_>>() {
             if thread.join().is_err() {
                 tracing::error!("a thread that served connections has panicked");
             }

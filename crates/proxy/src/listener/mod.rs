@@ -47,10 +47,11 @@ use self::forwarded::Forwarding;
 use self::gate::Gate;
 pub use self::head::Malformed;
 use self::linger::LingeringClose;
-use self::room::{Activity, Held, Room, Seat};
+use self::room::{Activity, Room, Seat};
 use self::stall::WriteStallLimit;
 use self::tls::TlsHandle;
 use crate::config::{LimitsConfig, ListenerConfig, Scheme};
+use crate::held_body::HeldBody;
 use crate::workers::{Share, Workers};
 
 /// How a request reached us.
@@ -505,7 +506,7 @@ async fn serve_http<S, H, F, B>(
                 std::future::pending::<()>().await;
             }
             let response = unread::close_after_refusal(has_body, response.await);
-            Ok::<_, Infallible>(response.map(|body| Held::new(body, running)))
+            Ok::<_, Infallible>(response.map(|body| HeldBody::new(body, running)))
         })
     });
     let connection = http.serve_connection(TokioIo::new(stream), service);

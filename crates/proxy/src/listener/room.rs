@@ -3,21 +3,15 @@
 //! Anybody can open connections and say nothing. If they could keep all places, nobody else would be served until they are given up, one
 //! `limits.header_timeout` after the other. So whoever waits for a request, or sends its head slowly, may do so only while there is room.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll};
 use std::time::Instant;
 
-use http_body::{Body, Frame, SizeHint};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::limits::{LEAVING_AT_ONCE, ROOM_PAUSE, UNDISTURBED, WARNING_PAUSE};
 
 /// All places, and who has them.
-#[derive(Clone)]
-pub(super) struct Room(Arc<Inner>);
-
-struct Inner {
+pub(super) struct Room {
     places: Arc<Semaphore>,
     present: Mutex<Present>,
 }
@@ -60,20 +54,20 @@ pub(super) struct Running(Arc<Connection>);
 impl Room {
     /// Room for so many connections.
     pub(super) fn new(places: usize) -> Self {
-        Self(Arc::new(Inner {
+        Self {
             places: Arc::new(Semaphore::new(places)),
             present: Mutex::default(),
-        }))
+        }
     }
 
     /// A place, as soon as there is one. Cancel safe: nothing is lost but the time that was waited.
     pub(super) async fn seat(&self) -> Seat {
         loop {
-            if let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() {
+            if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
                 return self.take(place);
             }
             self.make_room();
-            let freed = Arc::clone(&self.0.places).acquire_owned();
+            let freed = Arc::clone(&self.places).acquire_owned();
             if let Ok(Ok(place)) = tokio::time::timeout(ROOM_PAUSE, freed).await {
                 return self.take(place);
             }
@@ -82,7 +76,7 @@ impl Room {
 
     /// Has connections end that have waited for a request for longest, if any has for long enough.
     pub(super) fn make_room(&self) {
-        let mut present = lock(&self.0.present);
+        let mut present = lock(&self.present);
         present
             .connections
             .retain(|connection| connection.strong_count() > 0);
@@ -119,7 +113,7 @@ impl Room {
             }),
             leave: Notify::new(),
         });
-        let mut present = lock(&self.0.present);
+        let mut present = lock(&self.present);
         let connections = &mut present.connections;
         if connections.len() == connections.capacity() {
             // Before it grows: so it stays at about twice as many as there are.
@@ -191,41 +185,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The body of an answer, until whose end the request runs.
-pub(super) struct Held<B> {
-    body: B,
-    _running: Option<Running>,
-}
-
-impl<B> Held<B> {
-    pub(super) fn new(body: B, running: Option<Running>) -> Self {
-        Self {
-            body,
-            _running: running,
-        }
-    }
-}
-
-impl<B: Body + Unpin> Body for Held<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -287,6 +246,6 @@ mod tests {
         for _ in 0..1_000 {
             drop(room.seat().await);
         }
-        assert!(lock(&room.0.present).connections.len() < 100);
+        assert!(lock(&room.present).connections.len() < 100);
     }
 }
