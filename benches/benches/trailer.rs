@@ -10,43 +10,22 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use http_body::{Body, Frame};
+use http_body::Body;
 use http_body_util::BodyExt;
 use sealgate::body::Algorithm;
-use sealgate::upstream::{BodyFailure, TrailerBody};
+use sealgate::upstream::TrailerBody;
+use sealgate_benches::Segments;
 
 const LENGTH: usize = 64 << 20;
 
 /// A sealed segment: what a body hands over at once, and what is still in the cache from sealing.
 const PIECE_LENGTH: usize = 64 * 1024;
 
-/// The same segment again and again.
-struct Segments {
-    segment: Bytes,
-    left: usize,
-}
-
-impl Body for Segments {
-    type Data = Bytes;
-    type Error = BodyFailure;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        self.left -= self.segment.len();
-        Poll::Ready(Some(Ok(Frame::data(self.segment.clone()))))
-    }
-}
-
 fn framed_length(algorithm: Algorithm, segment: &Bytes) -> usize {
     let segment = segment.clone();
     let inner = Segments {
         segment,
-        left: LENGTH,
+        left: LENGTH / PIECE_LENGTH,
     };
     let mut body = TrailerBody::new(inner.boxed_unsync(), LENGTH as u64, algorithm);
     let mut context = Context::from_waker(Waker::noop());

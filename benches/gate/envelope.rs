@@ -2,16 +2,16 @@
 
 use std::hint::black_box;
 
+use sealgate_benches::part;
 use sealgate_envelope::commit::CommitRecord;
 use sealgate_envelope::header::{Header, HeaderBuilder, HeaderKey, SealedHeader};
 use sealgate_envelope::layout::{SEALED_SEGMENT_LENGTH, SEGMENT_LENGTH};
 use sealgate_envelope::metadata::Metadata;
-use sealgate_envelope::object::{Body, ObjectSecrets, PartId};
+use sealgate_envelope::object::Body;
 use sealgate_envelope::opener::Opener;
 use sealgate_envelope::sealer::Sealer;
 use sealgate_envelope::{
-    AttemptId, DataKey, Domain, KeyReference, ObjectId, OsRandom, Place, Provider, Suite,
-    WorkingKey, WorkingKeyId, Wrap,
+    Backend, Domain, KeyReference, OsRandom, Place, Provider, Suite, WorkingKey, WorkingKeyId, Wrap,
 };
 
 use crate::Case;
@@ -19,20 +19,9 @@ use crate::Case;
 /// 1 MiB.
 const SEGMENTS: usize = 16;
 
-fn object() -> anyhow::Result<(ObjectSecrets, PartId)> {
-    let object = ObjectSecrets::new(
-        DataKey::from_bytes([1; 32]),
-        Suite::Aes256Gcm,
-        ObjectId::from_bytes([2; 16]),
-        Body::Multipart,
-    );
-    let id = PartId::multipart(1, AttemptId::from_bytes([3; 16]))?;
-    Ok((object, id))
-}
-
 /// Pushes a part of [`SEGMENTS`] segments through a sealer, into a buffer that is large enough.
 pub(crate) fn seal() -> anyhow::Result<Case> {
-    let (object, id) = object()?;
+    let (object, id) = part(Suite::Aes256Gcm, Backend::default())?;
     let content = vec![5; SEGMENT_LENGTH];
     let mut buffer = Vec::with_capacity((SEGMENTS + 1) * SEALED_SEGMENT_LENGTH);
     Ok(Box::new(move || {
@@ -48,12 +37,12 @@ pub(crate) fn seal() -> anyhow::Result<Case> {
 
 /// Opens such a part in place; the copy into the buffer is that of a read.
 pub(crate) fn open() -> anyhow::Result<Case> {
-    let (object, id) = object()?;
+    let (object, id) = part(Suite::Aes256Gcm, Backend::default())?;
     let mut sealer = Sealer::new(&object, id)?;
     let mut sealed = Vec::new();
     sealer.push(&vec![5; SEGMENTS * SEGMENT_LENGTH], &mut sealed)?;
-    let part = sealer.finish(&mut sealed)?;
-    let record = CommitRecord::new(&object, vec![part.into()], None, None)?;
+    let sealed_part = sealer.finish(&mut sealed)?;
+    let record = CommitRecord::new(&object, vec![sealed_part.into()], None, None)?;
     let mut buffer = sealed.clone();
     Ok(Box::new(move || {
         buffer.copy_from_slice(&sealed);

@@ -4,37 +4,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http_body::{Body, Frame};
+use http_body::Body;
 use http_body_util::BodyExt;
 use sealgate::body::Algorithm;
-use sealgate::upstream::{BodyFailure, TrailerBody};
+use sealgate::upstream::TrailerBody;
+use sealgate_benches::Segments;
 
 use crate::Case;
 
 const SEGMENT: usize = 64 << 10;
 const SEGMENTS: usize = 16;
-
-/// The same segment again and again.
-struct Segments {
-    segment: Bytes,
-    left: usize,
-}
-
-impl Body for Segments {
-    type Data = Bytes;
-    type Error = BodyFailure;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        self.left -= 1;
-        Poll::Ready(Some(Ok(Frame::data(self.segment.clone()))))
-    }
-}
 
 /// CRC64NVME over 1 MiB.
 pub(crate) fn trailer() -> Case {
