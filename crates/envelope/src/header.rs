@@ -70,7 +70,12 @@ impl Header {
         if bytes.len() > MAXIMUM_FILE_HEADER_LENGTH {
             return Err(Error::stored("the header is too long"));
         }
-        let mut reader = Reader::new(bytes);
+        Self::parse_owned(bytes.to_vec())
+    }
+
+    /// The same for bytes whose number was bounded before.
+    fn parse_owned(bytes: Vec<u8>) -> Result<Self> {
+        let mut reader = Reader::new(&bytes);
         if reader.array()? != HEADER_MAGIC {
             return Err(Error::stored("the header's magic is wrong"));
         }
@@ -105,7 +110,7 @@ impl Header {
         reader.array::<MAC_LENGTH>()?;
         reader.end()?;
         Ok(Self {
-            bytes: bytes.to_vec(),
+            bytes,
             suite,
             body,
             working_key_id,

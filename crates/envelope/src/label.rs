@@ -7,7 +7,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
-use crate::keys::KEY_LENGTH;
+use crate::keys::{KEY_LENGTH, ObjectId};
 use crate::suite::Suite;
 
 /// Version of the format, in labels and in every magic.
@@ -60,17 +60,25 @@ impl Purpose {
     /// `L(purpose)` for an object of `suite`; `None` only for what belongs to no object, the registry.
     pub fn label(self, suite: Option<Suite>) -> [u8; LABEL_LENGTH] {
         let mut label = [0; LABEL_LENGTH];
-        let fields = b"sealgate"
-            .iter()
-            .chain(&[FORMAT_VERSION])
-            .chain(&[suite.map_or(0, Suite::code)])
-            .copied()
-            .chain(self.text().iter().copied())
-            .collect::<Vec<u8>>();
+        let number = [FORMAT_VERSION, suite.map_or(0, Suite::code)];
+        let fields = b"sealgate".iter().chain(&number).chain(self.text());
         for (to, from) in label.iter_mut().zip(fields) {
-            *to = from;
+            *to = *from;
         }
         label
+    }
+
+    /// `L(purpose) ‖ object id`, the associated data of what belongs to an object as a whole.
+    pub(crate) fn label_of(self, suite: Suite, object_id: ObjectId) -> [u8; LABEL_LENGTH + 16] {
+        let mut bytes = [0; LABEL_LENGTH + 16];
+        let label = self.label(Some(suite));
+        for (to, from) in bytes
+            .iter_mut()
+            .zip(label.iter().chain(object_id.as_bytes()))
+        {
+            *to = *from;
+        }
+        bytes
     }
 }
 
@@ -135,6 +143,16 @@ mod tests {
         assert_eq!(
             &Purpose::Registry.label(None),
             b"sealgate\x01\x00registry\0\0\0\0\0\0"
+        );
+    }
+
+    #[test]
+    fn the_object_id_stands_behind_the_label() {
+        let id = ObjectId::from_bytes([0xab; 16]);
+        let label = Purpose::Wrap.label(Some(Suite::Aes256Gcm));
+        assert_eq!(
+            Purpose::Wrap.label_of(Suite::Aes256Gcm, id)[..],
+            [&label[..], &[0xab; 16]].concat()
         );
     }
 

@@ -20,6 +20,9 @@ const FLAG_VERIFIED: u8 = 2;
 /// The plaintext length field of a multipart header.
 const LENGTH_UNKNOWN: u64 = u64::MAX;
 
+/// Pieces that a derived key depends on beside its label: the body key of a part has the most.
+const MAXIMUM_INFO: usize = 3;
+
 /// How the body of an object came to be, which decides how a reader checks that it is complete.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Body {
@@ -216,20 +219,27 @@ impl ObjectSecrets {
     }
 
     /// `EXPAND(DEK, L(purpose) ‖ info)`.
-    pub(crate) fn derive(
+    pub(crate) fn derive<const N: usize>(
         &self,
         purpose: Purpose,
-        info: &[&[u8]],
+        info: [&[u8]; N],
     ) -> Result<Zeroizing<[u8; KEY_LENGTH]>> {
+        const { assert!(N <= MAXIMUM_INFO) };
         let label = self.label(purpose);
-        let mut pieces: Vec<&[u8]> = Vec::with_capacity(info.len().saturating_add(1));
-        pieces.push(&label);
-        pieces.extend_from_slice(info);
+        // What stays empty adds nothing to the concatenation.
+        let mut pieces: [&[u8]; 1 + MAXIMUM_INFO] = [&[]; 1 + MAXIMUM_INFO];
+        for (to, from) in pieces.iter_mut().zip([&label[..]].into_iter().chain(info)) {
+            *to = from;
+        }
         expand(self.data_key.expose(), &pieces)
     }
 
     /// The AEAD under [`derive`](Self::derive)'s key.
-    pub(crate) fn aead(&self, purpose: Purpose, info: &[&[u8]]) -> Result<Box<dyn Aead>> {
+    pub(crate) fn aead<const N: usize>(
+        &self,
+        purpose: Purpose,
+        info: [&[u8]; N],
+    ) -> Result<Box<dyn Aead>> {
         aead(self.suite, self.backend, &*self.derive(purpose, info)?)
     }
 
@@ -237,7 +247,7 @@ impl ObjectSecrets {
     pub(crate) fn body_aead(&self, part: PartId) -> Result<Box<dyn Aead>> {
         self.aead(
             Purpose::Body,
-            &[
+            [
                 self.object_id.as_bytes(),
                 &part.number.to_be_bytes(),
                 part.attempt.as_bytes(),

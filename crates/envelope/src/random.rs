@@ -1,5 +1,7 @@
 //! Where random bytes come from: a parameter, so that vectors can be made again byte for byte.
 
+use zeroize::Zeroizing;
+
 use crate::error::{Error, Result};
 use crate::suite::NONCE_LENGTH;
 
@@ -74,6 +76,36 @@ impl Random for NonceSupply {
     }
 }
 
+/// `N` bytes from a source, drawn at once and handed out in pieces, in their order: each question to the operating system costs more than the
+/// bytes do. They may become keys, so that they are wiped; a piece is handed out once.
+pub(crate) struct Drawn<const N: usize> {
+    bytes: Zeroizing<[u8; N]>,
+    used: usize,
+}
+
+impl<const N: usize> Drawn<N> {
+    /// Draws them.
+    ///
+    /// # Errors
+    /// As [`Random::fill`].
+    pub(crate) fn from(source: &mut dyn Random) -> Result<Self> {
+        let mut bytes = Zeroizing::new([0; N]);
+        source.fill(bytes.as_mut_slice())?;
+        Ok(Self { bytes, used: 0 })
+    }
+}
+
+impl<const N: usize> Random for Drawn<N> {
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<()> {
+        let end = self.used.saturating_add(bytes.len());
+        let next = self.bytes.get(self.used..end);
+        let next = next.ok_or_else(|| Error::machine("too few random bytes were drawn"))?;
+        bytes.copy_from_slice(next);
+        self.used = end;
+        Ok(())
+    }
+}
+
 /// `N` fresh random bytes.
 ///
 /// # Errors
@@ -104,6 +136,26 @@ mod tests {
                 assert_ne!(half, [0; NONCE_LENGTH / 2]);
             }
         }
+    }
+
+    #[test]
+    fn drawn_bytes_are_those_of_the_source_in_their_order_and_each_once() {
+        struct Counting(u8);
+        impl Random for Counting {
+            fn fill(&mut self, bytes: &mut [u8]) -> Result<()> {
+                for byte in bytes {
+                    *byte = self.0;
+                    self.0 += 1;
+                }
+                Ok(())
+            }
+        }
+        let mut drawn = Drawn::<7>::from(&mut Counting(1)).unwrap();
+        let (mut three, mut four) = ([0; 3], [0; 4]);
+        drawn.fill(&mut three).unwrap();
+        drawn.fill(&mut four).unwrap();
+        assert_eq!((three, four), ([1, 2, 3], [4, 5, 6, 7]));
+        assert!(drawn.fill(&mut [0]).is_err());
     }
 
     #[test]

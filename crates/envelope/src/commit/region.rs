@@ -57,7 +57,7 @@ impl CommitRecord {
         let aad = associated_data(object, tail);
         let s = synthetic(object, &aad, &record)?;
         let sealed = seal_to_vec(
-            object.aead(Purpose::Commit, &[&s])?.as_ref(),
+            object.aead(Purpose::Commit, [&s])?.as_ref(),
             &[0; NONCE_LENGTH],
             &aad,
             &record,
@@ -140,7 +140,7 @@ impl CommitRecord {
         let aad = associated_data(object, tail);
         let mut sealed = sealed.to_vec();
         let record = object
-            .aead(Purpose::Commit, &[s])?
+            .aead(Purpose::Commit, [s])?
             .open(&[0; NONCE_LENGTH], &aad, &mut sealed)
             .map_err(|_| Error::stored("the commit record does not open"))?;
         if !bool::from(synthetic(object, &aad, record)?.ct_eq(s)) {
@@ -222,7 +222,7 @@ fn associated_data(object: &ObjectSecrets, tail: [u8; TAIL_LENGTH]) -> Vec<u8> {
 
 /// `s` of section 6: a MAC over every input of the AEAD, which makes a key of its own for every record.
 fn synthetic(object: &ObjectSecrets, aad: &[u8], record: &[u8]) -> Result<[u8; MAC_LENGTH]> {
-    let key = object.derive(Purpose::CommitMac, &[])?;
+    let key = object.derive(Purpose::CommitMac, [])?;
     authenticate(&key, &[&(aad.len() as u64).to_be_bytes(), aad, record])
 }
 

@@ -1,5 +1,7 @@
 //! Making headers: for a new object, and for another place of the same one.
 
+use zeroize::Zeroizing;
+
 use super::{
     FIXED_LENGTH, HEADER_MAGIC, Header, MAXIMUM_FILE_HEADER_LENGTH, MAXIMUM_HEADER_WRAPS,
     MAXIMUM_OBJECT_HEADER_LENGTH, OpenedHeader, SEGMENT_EXPONENT,
@@ -7,13 +9,25 @@ use super::{
 use crate::decode::put_prefixed;
 use crate::domain::Place;
 use crate::error::{Error, Result};
-use crate::keys::{WorkingKey, WorkingKeyId};
+use crate::keys::{KEY_LENGTH, WorkingKey, WorkingKeyId};
 use crate::label::{FORMAT_VERSION, MAC_LENGTH, Purpose, authenticate, expand};
 use crate::metadata::{Metadata, SEALED_METADATA_OVERHEAD};
 use crate::object::{Body, ObjectSecrets};
-use crate::random::{Random, random_array};
-use crate::suite::{Backend, NONCE_LENGTH, Suite, aead, seal_to_vec};
+use crate::random::{Drawn, Random, random_array};
+use crate::suite::{Backend, NONCE_LENGTH, Suite, TAG_LENGTH, aead, seal_to_vec};
 use crate::wrap::Wrap;
+
+/// Length in bytes of what the working key is mixed with for each header.
+const WRAP_SALT_LENGTH: usize = 32;
+
+/// Random bytes of a header: that salt, and the nonce of the metadata.
+const HEADER_RANDOM_LENGTH: usize = WRAP_SALT_LENGTH + NONCE_LENGTH;
+
+/// Length in bytes of an object id.
+const OBJECT_ID_LENGTH: usize = 16;
+
+/// Random bytes of an object's secrets: its data key and its id.
+const SECRETS_LENGTH: usize = KEY_LENGTH + OBJECT_ID_LENGTH;
 
 /// Where a header is kept, which limits its length.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -116,8 +130,10 @@ impl<'a> HeaderBuilder<'a> {
     /// [`Error::MetadataTooLarge`] if the metadata does not fit; [`Error::Misuse`] for a body over the limit or a
     /// number of wraps other than 1 or 2; [`Error::Machine`] without entropy.
     pub fn seal(self, body: Body, random: &mut dyn Random) -> Result<SealedHeader> {
-        let secrets = ObjectSecrets::generate(self.suite, body, random)?.with_backend(self.backend);
-        let header = self.build(&secrets, random)?;
+        let mut drawn = Drawn::<{ SECRETS_LENGTH + HEADER_RANDOM_LENGTH }>::from(random)?;
+        let secrets =
+            ObjectSecrets::generate(self.suite, body, &mut drawn)?.with_backend(self.backend);
+        let header = self.build(&secrets, &mut drawn)?;
         Ok(SealedHeader { header, secrets })
     }
 
@@ -127,7 +143,7 @@ impl<'a> HeaderBuilder<'a> {
     /// # Errors
     /// As [`seal`](Self::seal).
     pub fn seal_for(self, secrets: &ObjectSecrets, random: &mut dyn Random) -> Result<Header> {
-        self.build(secrets, random)
+        self.build(secrets, &mut Drawn::<HEADER_RANDOM_LENGTH>::from(random)?)
     }
 
     /// The header of a copy whose body is the very same stored bytes: data key, object id, suite and body stay, all
@@ -137,7 +153,8 @@ impl<'a> HeaderBuilder<'a> {
     /// # Errors
     /// As [`seal`](Self::seal).
     pub fn rebind(self, original: &OpenedHeader, random: &mut dyn Random) -> Result<Header> {
-        self.build(original.secrets(), random)
+        let mut drawn = Drawn::<HEADER_RANDOM_LENGTH>::from(random)?;
+        self.build(original.secrets(), &mut drawn)
     }
 
     fn build(&self, secrets: &ObjectSecrets, random: &mut dyn Random) -> Result<Header> {
@@ -154,14 +171,13 @@ impl<'a> HeaderBuilder<'a> {
         let plaintext = self
             .metadata
             .encode(other_length, self.carrier.maximum_header_length())?;
-        let wrap_salt: [u8; 32] = random_array(random)?;
-        let sealed_data_key = self.seal_data_key(secrets, &wrap_salt)?;
+        let wrap_salt: [u8; WRAP_SALT_LENGTH] = random_array(random)?;
         let nonce: [u8; NONCE_LENGTH] = random_array(random)?;
-        let metadata_label = secrets.label(Purpose::Metadata);
+        let sealed_data_key = self.seal_data_key(secrets, &wrap_salt)?;
         let sealed_metadata = seal_to_vec(
-            secrets.aead(Purpose::Metadata, &[])?.as_ref(),
+            secrets.aead(Purpose::Metadata, [])?.as_ref(),
             &nonce,
-            &[&metadata_label[..], secrets.object_id().as_bytes()].concat(),
+            &Purpose::Metadata.label_of(secrets.suite(), secrets.object_id()),
             &plaintext,
         )?;
         let sealed_metadata_length =
@@ -190,21 +206,30 @@ impl<'a> HeaderBuilder<'a> {
         for wrap in wraps {
             wrap.encode(&mut bytes);
         }
-        let mac_key = secrets.derive(Purpose::Header, &[])?;
+        let mac_key = secrets.derive(Purpose::Header, [])?;
         let mac = authenticate(&mac_key, &[&bytes, &encoded_place(self.place)?])?;
         bytes.extend_from_slice(&mac);
-        Header::parse(&bytes)
+        Header::parse_owned(bytes)
     }
 
-    fn seal_data_key(&self, secrets: &ObjectSecrets, wrap_salt: &[u8; 32]) -> Result<Vec<u8>> {
+    fn seal_data_key(
+        &self,
+        secrets: &ObjectSecrets,
+        wrap_salt: &[u8; WRAP_SALT_LENGTH],
+    ) -> Result<[u8; KEY_LENGTH + TAG_LENGTH]> {
         let label = secrets.label(Purpose::Wrap);
         let key = expand(self.working_key.key.expose(), &[&label, wrap_salt])?;
-        seal_to_vec(
-            aead(secrets.suite(), secrets.backend(), &key)?.as_ref(),
+        // Becomes ciphertext where it lies; wiped where it does not come to that.
+        let mut sealed = Zeroizing::new([0; KEY_LENGTH + TAG_LENGTH]);
+        for (to, from) in sealed.iter_mut().zip(secrets.data_key().expose()) {
+            *to = *from;
+        }
+        aead(secrets.suite(), secrets.backend(), &key)?.seal(
             &[0; NONCE_LENGTH],
-            &[&label[..], secrets.object_id().as_bytes()].concat(),
-            secrets.data_key().expose(),
-        )
+            &Purpose::Wrap.label_of(secrets.suite(), secrets.object_id()),
+            sealed.as_mut_slice(),
+        )?;
+        Ok(*sealed)
     }
 }
 

@@ -48,7 +48,7 @@ impl Header {
             .split_last_chunk::<MAC_LENGTH>()
             .ok_or_else(|| Error::stored("the header has no MAC"))?;
         verify(
-            &*secrets.derive(Purpose::Header, &[])?,
+            &*secrets.derive(Purpose::Header, [])?,
             &[before, &encoded_place(place)?],
             mac,
             "the header's MAC is wrong for this domain and object key",
@@ -68,7 +68,7 @@ impl Header {
         let data_key = aead(self.suite, backend, &key)?
             .open(
                 &[0; NONCE_LENGTH],
-                &[&label[..], self.object_id.as_bytes()].concat(),
+                &Purpose::Wrap.label_of(self.suite, self.object_id),
                 sealed.as_mut_slice(),
             )
             .map_err(|_| Error::stored("the data key does not open under this working key"))?;
@@ -76,17 +76,16 @@ impl Header {
     }
 
     fn open_metadata(&self, secrets: &ObjectSecrets) -> Result<Metadata> {
-        let label = secrets.label(Purpose::Metadata);
         let (nonce, sealed) = self
             .sealed_metadata
             .split_first_chunk::<NONCE_LENGTH>()
             .ok_or_else(|| Error::stored("the sealed metadata is too short"))?;
         let mut sealed = sealed.to_vec();
         let plaintext = secrets
-            .aead(Purpose::Metadata, &[])?
+            .aead(Purpose::Metadata, [])?
             .open(
                 nonce,
-                &[&label[..], self.object_id.as_bytes()].concat(),
+                &Purpose::Metadata.label_of(self.suite, self.object_id),
                 &mut sealed,
             )
             .map_err(|_| Error::stored("the sealed metadata does not open"))?;

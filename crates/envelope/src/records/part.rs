@@ -106,7 +106,7 @@ impl PartRecord {
         }
         let nonce: [u8; NONCE_LENGTH] = random_array(random)?;
         let sealed = seal_to_vec(
-            object.aead(Purpose::PartRecord, &[])?.as_ref(),
+            object.aead(Purpose::PartRecord, [])?.as_ref(),
             &nonce,
             &associated_data(object, upload, self.id),
             &plaintext,
@@ -181,7 +181,7 @@ impl PartRecordName {
             .ok_or_else(|| Error::stored("a part record is too short"))?;
         let mut sealed = sealed.to_vec();
         let plaintext = object
-            .aead(Purpose::PartRecord, &[])?
+            .aead(Purpose::PartRecord, [])?
             .open(
                 nonce,
                 &associated_data(object, upload, self.id),

@@ -62,7 +62,7 @@ impl UploadRecord {
         put_prefixed(&mut bytes, self.object_key.as_bytes())?;
         put_prefixed(&mut bytes, self.upload_id.as_bytes())?;
         put_prefixed(&mut bytes, self.header.as_bytes())?;
-        let mac = authenticate(&*object.derive(Purpose::Upload, &[])?, &[&bytes])?;
+        let mac = authenticate(&*object.derive(Purpose::Upload, [])?, &[&bytes])?;
         bytes.extend_from_slice(&mac);
         check_length(bytes)
     }
@@ -139,7 +139,7 @@ impl UnverifiedUploadRecord {
         upload: UploadHash,
     ) -> Result<UploadRecord> {
         verify(
-            &*object.derive(Purpose::Upload, &[])?,
+            &*object.derive(Purpose::Upload, [])?,
             &[&self.before],
             &self.mac,
             "the upload record's MAC is wrong",
