@@ -41,6 +41,12 @@ address = "127.0.0.1:{port}"
 """
 
 
+def method_for_objects(line):
+    """The method of a request for the objects that are measured or their state; of others, such as looking for commands, None. They come by time."""
+    method, target, *_ = line.split()
+    return None if "/control/" in target or target.endswith("max-keys=1&prefix=") else method
+
+
 def named(size):
     return f"{size // GIB} GiB" if size >= GIB else f"{size // MIB} MiB"
 
@@ -55,7 +61,7 @@ class Counters:
         with urllib.request.urlopen(f"{self.admin}/metrics") as answer:
             lines = answer.read().decode().splitlines()
         calls = sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("sealgate_key_service_calls_total"))
-        requests = collections.Counter(line.split()[0] for line in self.store.log.read_text().splitlines())
+        requests = collections.Counter(filter(None, map(method_for_objects, self.store.log.read_text().splitlines())))
         return sum(self.gateway.cpu()), requests, calls
 
     def during(self, work):
