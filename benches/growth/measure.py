@@ -30,6 +30,7 @@ SIZES = [MIB, 16 * MIB, 256 * MIB, 4 * GIB, 50 * GIB]
 MOST_PUT = GIB
 PART = 64 * MIB
 KEYS = [1, 10, 100, 300, 1000]
+MOST_LISTINGS = 5000
 
 # Probes would be calls of the key service, too.
 MORE = """
@@ -72,55 +73,62 @@ class Counters:
 
 
 class Growth:
+    """Everything takes turns, in as many rounds as there are repetitions: what else the machine does meets large and small alike."""
+
     def __init__(self, deployment, counters, arguments):
         self.deployment, self.counters, self.arguments = deployment, counters, arguments
-        self.rows = []
+        most = max(PART, arguments.most_gibibytes * GIB)
+        self.sizes = [size for size in SIZES if size <= most]
 
     def load(self, work, prefix, size, count, keys=1):
         return self.deployment.load(
             NAME, work, bucket=BUCKET, prefix=prefix, size=size, part=min(size, PART) or 1, count=count, connections=min(4, count), keys=keys
         )
 
-    def measure(self, work, prefix, size):
-        """In the median of a few repetitions; what is large enough is asked for once."""
-        count = max(1, int(self.arguments.amount * GIB) // size)
-        samples = []
-        for _ in range(self.arguments.repetitions if size * count <= 8 * GIB else 1):
-            result, cpu, requests, calls = self.counters.during(lambda: self.load(work, prefix, size, count))
-            samples.append((cpu / result["bytes"] * 1e9, requests, calls))
-        middle = sorted(samples, key=lambda sample: sample[0])[len(samples) // 2]
-        row = {
-            "work": work, "size": size, "count": count, "cpu_seconds_per_gb": middle[0], "all": [sample[0] for sample in samples],
-            "requests_per_object": {method: number / count for method, number in middle[1].items()}, "key_service_calls": sum(s[2] for s in samples),
-        }
-        self.rows.append(row)
-        requests = ", ".join(f"{number:g} {method}" for method, number in sorted(row["requests_per_object"].items()))
-        print(f"| {work} | {named(size)} | {row['cpu_seconds_per_gb']:.2f} | {requests} | {row['key_service_calls']:g} |", flush=True)
+    def rows(self):
+        """Of each row: work, prefix and size."""
+        yield from (("put", f"discard/{size}-", size) for size in self.sizes if size <= MOST_PUT)
+        # Also what is downloaded below.
+        yield from (("multipart", f"regenerated/{size}-", size) for size in self.sizes if size > PART)
+        yield from (("get", f"regenerated/{size}-", size) for size in self.sizes)
 
-    def sizes(self):
-        most = max(PART, self.arguments.most_gibibytes * GIB)
-        sizes = [size for size in SIZES if size <= most]
+    def objects(self):
+        """CPU for each GB, requests and calls, of every row."""
+        for size in self.sizes:
+            if size <= PART:
+                self.load("put", f"regenerated/{size}-", size, 1)
+        samples = collections.defaultdict(list)
+        for _ in range(self.arguments.repetitions):
+            for work, prefix, size in self.rows():
+                count = max(1, int(self.arguments.amount * GIB) // size)
+                if work == "multipart":
+                    # One after the other: there is one object of each size.
+                    count = 1
+                result, cpu, requests, calls = self.counters.during(lambda: self.load(work, prefix, size, count))
+                each = {method: number / count for method, number in sorted(requests.items())}
+                samples[work, size].append({"cpu_seconds_per_gb": cpu / result["bytes"] * 1e9, "requests": each, "key_service_calls": calls})
         print("| work | size | CPU seconds a GB | requests to the storage for each | calls of the key service |\n|---|---|---|---|---|")
-        for size in sizes:
-            if size <= MOST_PUT:
-                self.measure("put", f"discard/{size}-", size)
-        for size in sizes:
-            if size > PART:
-                self.measure("multipart", f"discard/{size}-", size)
-        for size in sizes:
-            self.load("put" if size <= PART else "multipart", f"regenerated/{size}-", size, 1)
-            self.measure("get", f"regenerated/{size}-", size)
+        for (work, size), of_row in samples.items():
+            cpu = [sample["cpu_seconds_per_gb"] for sample in of_row]
+            requests = ", ".join(f"{number:g} {method}" for method, number in of_row[-1]["requests"].items())
+            calls = sum(sample["key_service_calls"] for sample in of_row)
+            print(f"| {work} | {named(size)} | {statistics.median(cpu):.2f} ({min(cpu):.2f}–{max(cpu):.2f}) | {requests} | {calls:g} |", flush=True)
+        return [{"work": work, "size": size, "samples": of_row} for (work, size), of_row in samples.items()]
 
     def listings(self):
-        print("\n| keys of a page | CPU ms |\n|---|---|")
-        rows = []
+        """CPU of a page by its keys."""
         for keys in KEYS:
             self.load("put", f"list-{keys}/", 1024, keys, keys)
-            count = max(5, self.arguments.list_keys // keys)
-            _, cpu, _, _ = self.counters.during(lambda: self.load("list", f"list-{keys}/", 0, count))
-            rows.append({"keys": keys, "cpu_ms": cpu / count * 1e3})
-            print(f"| {keys} | {rows[-1]['cpu_ms']:.3f} |", flush=True)
-        return rows
+        samples = collections.defaultdict(list)
+        for _ in range(self.arguments.repetitions):
+            for keys in KEYS:
+                count = min(MOST_LISTINGS, self.arguments.list_keys // keys)
+                _, cpu, _, _ = self.counters.during(lambda: self.load("list", f"list-{keys}/", 0, count))
+                samples[keys].append(cpu / count * 1e3)
+        print("\n| keys of a page | CPU ms |\n|---|---|")
+        for keys, cpu in samples.items():
+            print(f"| {keys} | {statistics.median(cpu):.3f} ({min(cpu):.3f}–{max(cpu):.3f}) |", flush=True)
+        return [{"keys": keys, "cpu_ms": cpu} for keys, cpu in samples.items()]
 
 
 def starts(deployment, program, count):
@@ -142,7 +150,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--programs", type=pathlib.Path, help="where sealgate, side-by-side-load and side-by-side-store are; else they are built")
     parser.add_argument("--most-gibibytes", type=int, default=50, help="the largest object")
-    parser.add_argument("--amount", type=float, default=2, help="GiB to move for each size, at least")
+    parser.add_argument("--amount", type=float, default=1, help="GiB to move for each size, at least")
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--list-keys", type=int, default=300_000, help="how many keys are listed for each length of a page")
     parser.add_argument("--starts", type=int, default=10)
@@ -158,11 +166,11 @@ def main():
         growth = Growth(deployment, Counters(gateway, deployment.started[0], f"http://127.0.0.1:{port}"), arguments)
         growth.load("bucket", "", 0, 1)
         growth.load("put", "discard/warm-", MIB, 50)
-        growth.sizes()
+        objects = growth.objects()
         listings = growth.listings()
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "growth.json").write_text(json.dumps({
-        "machine": machine(), "date": time.strftime("%Y-%m-%d"), "start_seconds": seconds, "idle_mib": idle, "sizes": growth.rows,
+        "machine": machine(), "date": time.strftime("%Y-%m-%d"), "start_seconds": seconds, "idle_mib": idle, "sizes": objects,
         "listings": listings,
     }, indent=1) + "\n")
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Resident memory of the gateway over time, while many large transfers pass through it at once: a graph, and every sample as JSON.
 
-    python3 benches/memory/measure.py [--programs DIRECTORY] [--transfers 64] [--mebibytes 1024]
+    python3 benches/memory/measure.py [--programs DIRECTORY] [--transfers 64] [--mebibytes 1024] [--audit]
 
 The storage and the load client are those of benches/side-by-side. The storage keeps nothing of what is uploaded, and makes sealed content anew
 for what is downloaded. Exit status 1 when the peak is over --limit, or a transfer fails.
@@ -23,6 +23,12 @@ from servers import build, machine
 
 BUCKET = NAME = "memory"
 MIB = 1 << 20
+
+AUDIT = """
+[audit]
+directory = "audit"
+key = "file:audit.key"
+"""
 
 
 class Watch:
@@ -62,6 +68,7 @@ def main():
     parser.add_argument("--transfers", type=int, default=64)
     parser.add_argument("--mebibytes", type=int, default=1024, help="of each")
     parser.add_argument("--pause", type=float, default=5, help="seconds before, between and after")
+    parser.add_argument("--audit", action="store_true", help="with an audit log")
     parser.add_argument("--limit", type=float, default=64, help="MiB")
     parser.add_argument("--output", type=pathlib.Path, default=HERE / "results", help="where memory.svg and memory.json go")
     arguments = parser.parse_args()
@@ -69,7 +76,9 @@ def main():
     count, size = arguments.transfers, arguments.mebibytes * MIB
     down, up = (f"{count} {which} of {arguments.mebibytes} MiB" for which in ("downloads", "uploads"))
     with tempfile.TemporaryDirectory() as place, Deployment(pathlib.Path(place), programs, regenerating=NAME) as deployment:
-        deployment.sealgate(NAME, programs / "sealgate")
+        if arguments.audit:
+            deployment.run(programs / "sealgate", "audit", "keygen", f"{NAME}/gateway", "--output", "audit.key")
+        deployment.sealgate(NAME, programs / "sealgate", more=AUDIT if arguments.audit else "")
         program, _ = deployment.proxies[NAME]
         ask = lambda work, prefix, count, connections: deployment.load(
             NAME, work, bucket=BUCKET, prefix=prefix, size=size, part=min(size, 64 * MIB), count=count, connections=connections

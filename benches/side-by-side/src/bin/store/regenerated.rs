@@ -29,8 +29,8 @@ use crate::objects::Object;
 /// Keys that begin so have content that is made anew.
 const REGENERATED: &str = "regenerated/";
 
-/// How much of the end of each upload or part is kept: more than any commit record of a measurement has.
-pub(crate) const KEPT_END: usize = 256 << 10;
+/// How much of the end of each upload or part is kept: more than the commit region of 50 GiB, 1.3 MB.
+pub(crate) const KEPT_END: usize = 2 << 20;
 
 /// Whether only the end of this object is kept.
 pub(crate) fn is_regenerated(key: &str) -> bool {
