@@ -33,6 +33,8 @@ pub struct Gate<S> {
     line: usize,
     /// Looked at and not yet handed on.
     passed: BytesMut,
+    /// What is told once all of that was handed on: without its head, hyper could not answer a request whose body is broken.
+    broken: Option<io::Error>,
 }
 
 /// What comes next.
@@ -54,6 +56,7 @@ impl<S: AsyncRead> Gate<S> {
             searched: 0,
             line: 0,
             passed: BytesMut::new(),
+            broken: None,
         }
     }
 
@@ -188,6 +191,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
                 }
                 return Poll::Ready(Ok(()));
             }
+            if let Some(error) = this.broken.take() {
+                return Poll::Ready(Err(error));
+            }
             match &mut this.position {
                 // Not the end of the stream: hyper would take that for a client that went away, and drop its answer.
                 Position::Refused => return Poll::Pending,
@@ -210,7 +216,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
                         return Poll::Ready(Ok(()));
                     }
                     this.pending.extend_from_slice(piece.filled());
-                    this.advance()?;
+                    this.broken = this.advance().err();
                 }
             }
         }
@@ -301,6 +307,21 @@ mod tests {
             );
             assert_eq!(rest.matches("\r\n\r\n").count(), 1, "{rest}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_head_passes_although_its_body_is_broken_in_the_same_piece() {
+        let head = "PUT /b/k HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let (mut far, near) = tokio::io::duplex(1_000);
+        far.write_all(format!("{head}no size\r\n").as_bytes())
+            .await
+            .unwrap();
+        let mut gate = Gate::new(near);
+        let mut received = vec![0; head.len()];
+        gate.read_exact(&mut received).await.unwrap();
+        assert_eq!(received, head.as_bytes());
+        let error = gate.read(&mut received).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 
     #[tokio::test]
