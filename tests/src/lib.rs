@@ -19,6 +19,7 @@ pub mod certificates;
 pub mod content;
 pub mod endpoint;
 pub mod environment;
+pub mod http_2;
 pub mod multipart;
 pub mod process;
 pub mod process_resources;

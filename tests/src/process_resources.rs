@@ -1,6 +1,6 @@
 //! What a running process holds, and what it may hold at most, as Linux tells and sets it.
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -46,6 +46,21 @@ impl Resources {
             threads: number("Threads:")?,
         })
     }
+}
+
+/// For how long the threads that a process has now were ready to run and did not, all together, since each of them began.
+///
+/// # Errors
+/// If it has ended.
+pub fn run_delay(process: u32) -> Result<Duration> {
+    let mut delay = Duration::ZERO;
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        // It may have ended meanwhile.
+        let text = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+        let nanoseconds = text.split(' ').nth(1).and_then(|word| word.parse().ok());
+        delay += Duration::from_nanos(nanoseconds.unwrap_or_default());
+    }
+    Ok(delay)
 }
 
 /// Sets a limit of a running process: its option of `prlimit`, such as `nofile`, and the value or `unlimited`. The hard limit stays.

@@ -166,6 +166,21 @@ impl RawRequest {
         last.bytes(endpoint)
     }
 
+    /// The method.
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// Path and query, as they stand on the wire.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// What was given as the body.
+    pub fn content(&self) -> &[u8] {
+        &self.body
+    }
+
     /// A header that signing has added, or that was given.
     pub fn signed(&self, name: &str) -> Option<&str> {
         self.headers

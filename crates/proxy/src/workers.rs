@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, Handle};
@@ -39,6 +39,8 @@ pub(crate) struct Workers {
     workers: Vec<Worker>,
     /// Where the search for the next worker begins, so that equals take turns.
     turn: AtomicUsize,
+    /// Whether it was said that one of them has ended.
+    missed: AtomicBool,
 }
 
 struct Worker {
@@ -59,17 +61,33 @@ impl Workers {
         Ok(Self {
             workers,
             turn: AtomicUsize::new(0),
+            missed: AtomicBool::new(false),
         })
     }
 
-    /// Gives a connection to the worker that has the fewest: where its tasks are to run, and what counts it until it is dropped.
+    /// Gives a connection to the worker that has the fewest: where its tasks are to run, and what counts it until it is dropped. None where all
+    /// have ended.
     pub(crate) fn take_on(&self) -> Option<(Handle, Share)> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let count = self.workers.len();
         let chosen = (0..count)
             .filter_map(|step| self.workers.get(turn.wrapping_add(step) % count))
+            .filter(|worker| self.is_there(worker))
             .min_by_key(|worker| worker.connections.load(Ordering::Relaxed))?;
         Some((chosen.runtime.clone(), Share::of(&chosen.connections)))
+    }
+
+    /// Whether a worker has not ended, which none does by itself: a task that panics ends alone. If one did, it would have no connections any more, and
+    /// so be given all that come, only to drop them.
+    fn is_there(&self, worker: &Worker) -> bool {
+        let has_ended = worker.thread.is_finished();
+        if has_ended && !self.missed.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                thread = worker.thread.thread().name(),
+                "a thread that serves connections has ended, which is a fault of sealgate; the others go on. Restart the gateway, and report what was logged before"
+            );
+        }
+        !has_ended
     }
 }
 
@@ -147,6 +165,23 @@ mod tests {
         assert_eq!(counted(&workers), vec![3; count]);
         drop(shares);
         assert_eq!(counted(&workers), vec![0; count]);
+    }
+
+    #[test]
+    fn a_worker_that_has_ended_is_given_nothing() {
+        let mut workers = Workers::start().unwrap();
+        let (stop, _) = oneshot::channel();
+        drop(std::mem::replace(&mut workers.workers[0].stop, stop));
+        while !workers.workers[0].thread.is_finished() {
+            thread::yield_now();
+        }
+        let shares: Vec<_> = (0..10).filter_map(|_| workers.take_on()).collect();
+        assert_eq!(
+            workers.workers[0].connections.load(Ordering::Relaxed),
+            0,
+            "of {} connections",
+            shares.len()
+        );
     }
 
     #[test]

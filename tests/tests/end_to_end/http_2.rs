@@ -2,38 +2,29 @@
 
 use std::{
     process::Command,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use http::Request;
-use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
-use hyper::{
-    body::Frame,
-    client::conn::http2::{SendRequest, handshake},
-};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
 use sealgate_tests::{
     certificates,
     content::pattern,
     endpoint::Endpoint,
+    http_2::{self, Connection, Connector, RequestBody, full},
     process::run_successfully,
     raw_http::{Payload, RawRequest},
     rig::{Rig, bounded, get, put},
     servers::{Gateway, GatewaySettings},
 };
-use tokio::{net::TcpStream, sync::mpsc};
-use tokio_rustls::TlsConnector;
+use tokio::sync::mpsc;
 
 const BUCKET: &str = "http-2";
 const LIMIT: Duration = Duration::from_mins(3);
 const UNSIGNED: Payload<'_> = Payload::Named("UNSIGNED-PAYLOAD");
-
-type RequestBody = UnsyncBoxBody<Bytes, std::io::Error>;
-type Connection = SendRequest<RequestBody>;
 
 fn start() -> Result<(Rig, Gateway)> {
     let rig = Rig::start()?;
@@ -44,29 +35,6 @@ fn start() -> Result<(Rig, Gateway)> {
     };
     let gateway = rig.gateway_with(settings)?;
     Ok((rig, gateway))
-}
-
-async fn connect(endpoint: &Endpoint) -> Result<Connection> {
-    let mut roots = rustls::RootCertStore::empty();
-    let file = endpoint.ca_file.as_ref().context("no authority")?;
-    roots.add(CertificateDer::from_pem_file(file).map_err(|error| anyhow!("{error}"))?)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let stream = TcpStream::connect(endpoint.authority()).await?;
-    let stream = TlsConnector::from(Arc::new(config))
-        .connect(ServerName::try_from("127.0.0.1")?, stream)
-        .await?;
-    ensure!(
-        stream.get_ref().1.alpn_protocol() == Some(b"h2"),
-        "HTTP/2 is not offered"
-    );
-    let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    Ok(sender)
 }
 
 /// A signed request; `length` is announced.
@@ -83,22 +51,7 @@ fn request(
         raw = raw.header("content-length", &length.to_string());
     }
     let raw = raw.sign(gateway, UNSIGNED, SystemTime::now())?;
-    let mut request = Request::builder()
-        .method(method)
-        .uri(format!("{}{target}", gateway.url));
-    for (name, value) in raw.headers() {
-        // HTTP/2 has the host in `:authority`.
-        if name != "host" {
-            request = request.header(name, value);
-        }
-    }
-    Ok(request.body(body)?)
-}
-
-fn full(bytes: impl Into<Bytes>) -> RequestBody {
-    Full::new(bytes.into())
-        .map_err(|never| match never {})
-        .boxed_unsync()
+    http_2::request(gateway, &raw, body)
 }
 
 async fn fetch(
@@ -122,7 +75,7 @@ async fn many_streams_on_one_connection() -> Result<()> {
     let through = rig.clients(BUCKET).await?.0;
     bounded(LIMIT, async {
         let endpoint = &gateway.endpoint;
-        let connection = connect(endpoint).await?;
+        let connection = Connector::new(endpoint)?.connect().await?;
         // Uploads and downloads of different sizes, all under way at the same time.
         let mut tasks = Vec::new();
         for number in 0..24_u64 {
@@ -164,7 +117,7 @@ async fn a_cut_stream_leaves_no_object_and_a_tampered_object_no_clean_end() -> R
     let (through, bare) = rig.clients(BUCKET).await?;
     bounded(LIMIT, async {
         let endpoint = &gateway.endpoint;
-        let mut connection = connect(endpoint).await?;
+        let mut connection = Connector::new(endpoint)?.connect().await?;
         for size in [100_000, 3 * 1024 * 1024] {
             let key = format!("cut-{size}");
             let body = pattern(1, size);

@@ -9,6 +9,7 @@ use sealgate_tests::process_resources::{hard_limit, limit};
 /// is many of.
 const PROGRAM: u64 = 80;
 const EACH_CONNECTION: u64 = 80;
+const EACH_CONNECTION_OVER_TLS: u64 = 320;
 const EACH_REQUEST: u64 = 2 << 10;
 
 /// Files and connections that neither clients nor their requests need.
@@ -78,10 +79,15 @@ impl Bounds {
     }
 
     /// The memory that the gateway may take at most, in KiB.
-    pub(crate) fn memory(&self) -> u64 {
+    pub(crate) fn memory(&self, is_tls: bool) -> u64 {
+        let each_connection = if is_tls {
+            EACH_CONNECTION_OVER_TLS
+        } else {
+            EACH_CONNECTION
+        };
         let whole = PROGRAM + 2 * self.small_objects + 4 * self.documents;
         let requests = self.requests + 3 * self.unsigned;
-        (whole << 10) + self.connections * EACH_CONNECTION + requests * EACH_REQUEST
+        (whole << 10) + self.connections * each_connection + requests * EACH_REQUEST
     }
 }
 

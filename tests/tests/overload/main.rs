@@ -12,5 +12,6 @@ mod idle;
 mod judgement;
 mod load;
 mod scene;
+mod secure;
 mod sizes;
 mod slow;

@@ -10,8 +10,10 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use sealgate_tests::{
+    certificates,
     content::pattern,
     endpoint::Endpoint,
+    http_2::{self, Connector},
     raw_http::{Payload, RawAnswer, RawRequest},
     rig::bounded,
     servers::{Devstore, Gateway, GatewaySettings, KeyServer, Minio},
@@ -47,6 +49,14 @@ pub(crate) enum Storage {
     Devstore,
 }
 
+/// How clients reach the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Http1,
+    /// Over TLS.
+    Http2,
+}
+
 /// Everything that runs.
 pub(crate) struct Scene {
     pub(crate) gateway: Gateway,
@@ -61,7 +71,7 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    async fn start(storage: Storage, bounds: Bounds) -> Result<Self> {
+    async fn start(storage: Storage, transport: Transport, bounds: Bounds) -> Result<Self> {
         let turn = TURN.lock().await;
         let directory = tempfile::tempdir()?;
         let (storage, endpoint): (Box<dyn Any>, _) = match storage {
@@ -78,7 +88,12 @@ impl Scene {
         };
         let key_server = KeyServer::start(directory.path(), None)?;
         let secret = "a secret of the crowd";
+        let tls = match transport {
+            Transport::Http1 => None,
+            Transport::Http2 => Some(certificates::make(directory.path())?),
+        };
         let settings = GatewaySettings {
+            tls,
             more: bounds.tables()?,
             environment: vec![("CROWD_SECRET".to_owned(), secret.to_owned())],
             ..GatewaySettings::new(&endpoint, &key_server.endpoint)
@@ -108,16 +123,9 @@ impl Scene {
         let body = pattern(number, OBJECT);
         let began = Instant::now();
         let trip = async {
-            let stored = upload("aside", body.len() as u64)
-                .body(&body)
-                .sign(&self.gateway.endpoint, UNSIGNED, SystemTime::now())?
-                .send(&self.gateway.endpoint)
-                .await?;
-            succeeded(&stored)?;
-            let read = download("aside")
-                .sign(&self.gateway.endpoint, UNSIGNED, SystemTime::now())?
-                .send(&self.gateway.endpoint)
-                .await?;
+            let stored = upload("aside", body.len() as u64).body(&body);
+            succeeded(&self.ask(stored).await?)?;
+            let read = self.ask(download("aside")).await?;
             succeeded(&read)?;
             ensure!(read.body == body, "other bytes");
             Ok(())
@@ -126,6 +134,17 @@ impl Scene {
             .await
             .map_err(|_| anyhow!("not done within {ROUND_TRIP:?}"))??;
         Ok(began.elapsed())
+    }
+
+    /// Asks as the client that does nothing wrong, over a connection of its own.
+    async fn ask(&self, request: RawRequest) -> Result<RawAnswer> {
+        let endpoint = &self.gateway.endpoint;
+        let request = request.sign(endpoint, UNSIGNED, SystemTime::now())?;
+        if endpoint.ca_file.is_none() {
+            return request.send(endpoint).await;
+        }
+        let mut connection = Connector::new(endpoint)?.connect().await?;
+        http_2::send(&mut connection, endpoint, &request).await
     }
 
     /// A request of the crowd, signed.
@@ -167,7 +186,21 @@ pub(crate) async fn on_scene(
     bounds: Bounds,
     test: impl AsyncFnOnce(&Scene) -> Result<()>,
 ) -> Result<()> {
-    let scene = Scene::start(storage, bounds).await.context("the scene")?;
+    on_scene_over(Transport::Http1, storage, bounds, test).await
+}
+
+/// The same for clients that come this way.
+///
+/// # Errors
+/// The same.
+pub(crate) async fn on_scene_over(
+    transport: Transport,
+    storage: Storage,
+    bounds: Bounds,
+    test: impl AsyncFnOnce(&Scene) -> Result<()>,
+) -> Result<()> {
+    let scene = Scene::start(storage, transport, bounds);
+    let scene = scene.await.context("the scene")?;
     let (least, _) = lasting()?;
     let outcome = bounded(LIMIT + 4 * least, test(&scene)).await;
     outcome.map_err(|error| {

@@ -28,7 +28,7 @@ const GIBIBYTE: u64 = 1 << 30;
 const LARGE: u64 = 48 << 20;
 
 /// Some are served and some told to come again, or it is no overload.
-const OVERLOAD: [&str; 2] = ["200", "503 SlowDown"];
+pub(crate) const OVERLOAD: [&str; 2] = ["200", "503 SlowDown"];
 
 /// So much is sent of an upload that was not refused.
 const UNDER_WAY: u64 = 8 << 20;

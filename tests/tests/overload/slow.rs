@@ -88,7 +88,9 @@ async fn bodies_that_come_byte_by_byte_or_stop() -> Result<()> {
         ..Bounds::default()
     };
     on_scene(Storage::Devstore, bounds, async |scene| {
-        press(scene, "slow bodies", &["503 SlowDown"], async |load| {
+        // Whoever sends a byte now and then is given up as well.
+        let wanted = ["503 SlowDown", "400 RequestTimeout"];
+        press(scene, "slow bodies", &wanted, async |load| {
             let mut clients = JoinSet::new();
             for number in 0..scene.bounds.tenfold() {
                 // Small ones take memory from the beginning, large ones a connection to the storage.

@@ -79,10 +79,10 @@ pub enum BodyError {
     /// 411. The length of the plaintext is not known beforehand.
     #[error("You must provide the Content-Length HTTP header.")]
     MissingContentLength,
-    /// 400. No data arrived for too long.
+    /// 400. No data arrived for too long, or too little of it.
     #[error("Your socket connection to the server was not read from or written to within the timeout period of {} seconds.", idle.as_secs())]
     RequestTimeout {
-        /// How long nothing arrived.
+        /// How long that was.
         idle: Duration,
     },
     /// 403. The signature of a chunk or of the trailer is wrong.

@@ -15,3 +15,10 @@ pub const MAX_TRAILER_LINE_LENGTH: usize = 512;
 
 /// Trailers of one body. S3 defines a checksum and the trailer's signature.
 pub const MAX_TRAILERS: usize = 8;
+
+/// Bytes of a body that a client has to send within `limits.idle_timeout`, again and again, unless it ends before: about a kilobyte a second by
+/// default, which is less than any network that objects are sent over.
+pub const MIN_BODY_PROGRESS: usize = 64 * 1024;
+
+/// The same of a document, all of whose memory is set aside from the beginning, so that the longest one keeps it for minutes and not for hours.
+pub const MIN_DOCUMENT_PROGRESS: usize = 512 * 1024;

@@ -10,6 +10,7 @@ mod declared;
 mod error;
 mod hasher;
 pub mod limits;
+mod patience;
 mod plaintext;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use checksum::{Checksum, CombineError, CompositeChecksum};
 pub use declared::MissingLength;
 pub use error::BodyError;
 pub use hasher::Hasher;
+pub(crate) use patience::{Patience, RunOut};
 pub use plaintext::{BodySettings, PlaintextBody, Verified};
 
 /// The body of a client's request, or what stands for one: the file of a form.

@@ -18,6 +18,7 @@ use super::checksum::Checksum;
 use super::declared::{Declared, DeclaredChecksum, MD5_LENGTH, MissingLength};
 use super::error::{BodyError, CONTENT_MD5};
 use super::hasher::Hasher;
+use super::patience::{Patience, RunOut};
 use crate::auth::PayloadMode;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -27,8 +28,10 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct BodySettings {
     /// The most bytes of plaintext; a request that declares more is refused at once.
     pub maximum_length: u64,
-    /// The longest silence between two frames.
+    /// The longest silence between two frames, and the time for `minimum_progress`.
     pub idle_timeout: Duration,
+    /// Bytes that have to arrive within `idle_timeout`, again and again, unless the body ends before.
+    pub minimum_progress: usize,
     /// What a request without a length means.
     pub missing_length: MissingLength,
 }
@@ -42,6 +45,7 @@ pub struct BodySettings {
 pub struct PlaintextBody<B> {
     body: B,
     idle_timeout: Duration,
+    patience: Patience,
     declared: Declared,
     decoder: Option<Decoder>,
     /// What has arrived but was not looked at yet.
@@ -101,6 +105,7 @@ where
         Ok(Self {
             body,
             idle_timeout: settings.idle_timeout,
+            patience: Patience::new(settings.idle_timeout, settings.minimum_progress),
             digests: Digests::new(&declared, payload),
             declared,
             decoder,
@@ -125,7 +130,7 @@ where
     /// Cancel safe: a call that is dropped loses no data.
     ///
     /// # Errors
-    /// The first promise that was broken, a silence longer than the idle timeout, or a failed connection; and the same
+    /// The first promise that was broken, a silence longer than the idle timeout or too little within it, or a failed connection; and the same
     /// again in every later call.
     pub async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
         match &self.state {
@@ -217,16 +222,16 @@ where
         loop {
             let body = &mut self.body;
             let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
-            let frame = tokio::time::timeout(self.idle_timeout, frame)
-                .await
-                .map_err(|_| BodyError::RequestTimeout {
-                    idle: self.idle_timeout,
-                })?;
+            let frame = self.patience.wait(frame).await;
+            let frame = frame.map_err(|RunOut| BodyError::RequestTimeout {
+                idle: self.idle_timeout,
+            })?;
             match frame {
                 None => return Ok(None),
                 Some(Err(error)) => return Err(BodyError::Transport(Arc::from(error.into()))),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
+                        self.patience.count(data.len());
                         return Ok(Some(data));
                     }
                 }

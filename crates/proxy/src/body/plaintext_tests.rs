@@ -34,6 +34,7 @@ pub(super) fn settings() -> BodySettings {
     BodySettings {
         maximum_length: 1 << 20,
         idle_timeout: Duration::from_secs(5),
+        minimum_progress: 1,
         missing_length: MissingLength::Refuse,
     }
 }

@@ -72,7 +72,10 @@ impl Service {
         let (stop, stopped) = oneshot::channel();
         let handler = move |request, connection| Arc::clone(&serving).handle(request, connection);
         let workers = Arc::new(Workers::start().context("no threads could be started")?);
-        let task = tokio::spawn(listener.on(Arc::clone(&workers)).serve(handler, async {
+        let listener = listener
+            .on(Arc::clone(&workers))
+            .counting(gateway.metrics.connections.clone());
+        let task = tokio::spawn(listener.serve(handler, async {
             // A sender that is gone means the same as one that spoke.
             let _ = stopped.await;
         }));

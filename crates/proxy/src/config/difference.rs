@@ -97,6 +97,7 @@ mod tests {
             "upstream.region",
             "limits",
             "limits.connections",
+            "limits.connections_per_address",
         ] {
             assert!(!is_live(key), "{key}");
         }

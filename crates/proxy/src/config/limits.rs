@@ -29,6 +29,8 @@ pub struct LimitsConfig {
     pub per_address: AddressConfig,
     /// Client connections that are open at once; further ones wait to be accepted.
     pub connections: usize,
+    /// What one address keeps of them while there is no room for another; all of them, or 0: no bound.
+    pub connections_per_address: usize,
     /// How long a client may take to send a request's head, and how long a connection may lie idle between requests.
     pub header_timeout: Duration,
     /// How long a body may make no progress, in either direction.
@@ -62,6 +64,11 @@ pub(super) const WORKING_KEY_LIFETIMES: RangeInclusive<Duration> =
 pub(super) const WORKING_KEY_HARD_LIMITS: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_hours(24 * 30);
 
+const DEFAULT_CONNECTIONS: usize = 1024;
+
+/// How many addresses have to work together, by default, to take all connections.
+const ADDRESS_SHARE: usize = 4;
+
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
@@ -72,7 +79,8 @@ impl Default for LimitsConfig {
             unsigned_requests: 64,
             per_identity: RatesConfig::default(),
             per_address: AddressConfig::default(),
-            connections: 1024,
+            connections: DEFAULT_CONNECTIONS,
+            connections_per_address: DEFAULT_CONNECTIONS / ADDRESS_SHARE,
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_mins(1),
             upstream_connect_timeout: Duration::from_secs(5),
@@ -133,6 +141,8 @@ pub(super) fn read(mut table: Table<'_>) -> Option<LimitsConfig> {
         None => Some(default.per_address),
     };
     let connections = table.count("connections", default.connections, 1..=65_536);
+    let share = connections.unwrap_or(default.connections) / ADDRESS_SHARE;
+    let connections_per_address = table.count("connections_per_address", share.max(1), 0..=65_536);
     let header_timeout = table.duration("header_timeout", default.header_timeout, short.clone());
     let idle_timeout = table.duration("idle_timeout", default.idle_timeout, short.clone());
     let upstream_connect_timeout = table.duration(
@@ -207,6 +217,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<LimitsConfig> {
         per_identity: per_identity?,
         per_address: per_address?,
         connections: connections?,
+        connections_per_address: connections_per_address?,
         header_timeout: header_timeout?,
         idle_timeout: idle_timeout?,
         upstream_connect_timeout: upstream_connect_timeout?,

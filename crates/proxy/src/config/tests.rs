@@ -402,6 +402,15 @@ fn limits_have_bounds_and_agree() {
         std::time::Duration::from_secs(90)
     );
     assert_eq!(config.limits.concurrent_requests, 7);
+    for (limits, share) in [
+        ("", 256),
+        ("connections = 40", 10),
+        ("connections = 2", 1),
+        ("connections_per_address = 0", 0),
+    ] {
+        let found = with(limits).unwrap().limits.connections_per_address;
+        assert_eq!(found, share, "{limits}");
+    }
     for (limits, part) in [
         ("small_object = \"17 MiB\"", "choose from 0 B to 16 MiB"),
         ("small_object = 5", "write a size"),

@@ -15,7 +15,10 @@ use super::{
     Fields, FormError,
     multipart::{Parser, Step},
 };
-use crate::{body::ClientBody, upstream::BodyFailure};
+use crate::{
+    body::{ClientBody, Patience, RunOut, limits::MIN_BODY_PROGRESS},
+    upstream::BodyFailure,
+};
 
 /// The field that ends the form.
 const FILE: &str = "file";
@@ -60,6 +63,8 @@ pub async fn read(
     let mut file = FileBody {
         parser: Parser::new(content_type)?,
         body,
+        idle_timeout,
+        patience: Patience::new(idle_timeout, MIN_BODY_PROGRESS),
     };
     let mut fields = Fields::default();
     loop {
@@ -67,7 +72,7 @@ pub async fn read(
             match file.parser.next_part()? {
                 Step::Ready(head) => break head,
                 Step::End => return Err(FormError::NoFile),
-                Step::NeedMore => file.receive(idle_timeout).await?,
+                Step::NeedMore => file.receive().await?,
             }
         };
         if head.name.eq_ignore_ascii_case(FILE) {
@@ -82,7 +87,7 @@ pub async fn read(
         let value = loop {
             match file.parser.value()? {
                 Step::Ready(value) => break value,
-                _ => file.receive(idle_timeout).await?,
+                _ => file.receive().await?,
             }
         };
         fields.insert(&head.name, value)?;
@@ -102,14 +107,14 @@ impl Form {
     /// # Errors
     ///
     /// A body that ends before the file does, or a client that falls silent.
-    pub async fn collect(self, idle_timeout: Duration) -> Result<(Fields, Bytes), FormError> {
+    pub async fn collect(self) -> Result<(Fields, Bytes), FormError> {
         let mut file = self.file;
         let mut whole =
             BytesMut::with_capacity(usize::try_from(self.remaining).unwrap_or_default());
         loop {
             match file.parser.file_data() {
                 Step::Ready(data) => whole.extend_from_slice(&data),
-                Step::NeedMore => file.receive(idle_timeout).await?,
+                Step::NeedMore => file.receive().await?,
                 Step::End => return Ok((self.fields, whole.freeze())),
             }
         }
@@ -120,35 +125,38 @@ impl Form {
 pub struct FileBody {
     parser: Parser,
     body: ClientBody,
+    idle_timeout: Duration,
+    patience: Patience,
 }
 
 impl FileBody {
     /// Waits for more of the request.
-    async fn receive(&mut self, idle_timeout: Duration) -> Result<(), FormError> {
-        let received = poll_fn(|context| self.poll_receive(context));
-        tokio::time::timeout(idle_timeout, received)
-            .await
-            .map_err(|_| FormError::Idle(idle_timeout))?
+    async fn receive(&mut self) -> Result<(), FormError> {
+        let body = &mut self.body;
+        let received = poll_fn(|context| poll_data(body, context));
+        let received = self.patience.wait(received).await;
+        let data = received.map_err(|RunOut| FormError::Idle(self.idle_timeout))??;
+        self.patience.count(data.len());
+        self.parser.push(&data);
+        Ok(())
     }
+}
 
-    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<(), FormError>> {
-        loop {
-            let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-            return Poll::Ready(match frame {
-                None => Err(FormError::Incomplete(
-                    "the form ends before its closing boundary".to_owned(),
-                )),
-                Some(Err(error)) => Err(FormError::Incomplete(error.to_string())),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => {
-                        self.parser.push(&data);
-                        Ok(())
-                    }
-                    // Trailers, which mean nothing here.
-                    Err(_) => continue,
-                },
-            });
-        }
+/// More of the request.
+fn poll_data(body: &mut ClientBody, context: &mut Context<'_>) -> Poll<Result<Bytes, FormError>> {
+    loop {
+        let frame = ready!(Pin::new(&mut *body).poll_frame(context));
+        return Poll::Ready(match frame {
+            None => Err(FormError::Incomplete(
+                "the form ends before its closing boundary".to_owned(),
+            )),
+            Some(Err(error)) => Err(FormError::Incomplete(error.to_string())),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => Ok(data),
+                // Trailers, which mean nothing here.
+                Err(_) => continue,
+            },
+        });
     }
 }
 
@@ -164,11 +172,10 @@ impl Body for FileBody {
             match self.parser.file_data() {
                 Step::Ready(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Step::End => return Poll::Ready(None),
-                Step::NeedMore => {
-                    if let Err(error) = ready!(self.poll_receive(context)) {
-                        return Poll::Ready(Some(Err(error.into())));
-                    }
-                }
+                Step::NeedMore => match ready!(poll_data(&mut self.body, context)) {
+                    Ok(data) => self.parser.push(&data),
+                    Err(error) => return Poll::Ready(Some(Err(error.into()))),
+                },
             }
         }
     }
@@ -211,12 +218,7 @@ mod tests {
         let submit =
             "\r\nContent-Disposition: form-data; name=\"submit\"\r\n\r\nUpload\r\n--b--\r\n";
         for tail in ["--\r\n", "--", submit] {
-            let (_, file) = form(tail)
-                .await
-                .unwrap()
-                .collect(Duration::from_secs(1))
-                .await
-                .unwrap();
+            let (_, file) = form(tail).await.unwrap().collect().await.unwrap();
             assert_eq!(file, "hello", "{tail:?}");
         }
     }

@@ -1,10 +1,7 @@
 //! A browser's form on its way to its operation. It is authenticated by what stands in its body, so the fields are read first, bounded; the
 //! file after them is not touched before policy and signature have been verified.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
@@ -92,7 +89,7 @@ impl Gateway {
             &trail,
         )?;
         let success = form.fields.success();
-        let (body, length, is_exact) = self.file_of_form(form, idle_timeout).await?;
+        let (body, length, is_exact) = self.file_of_form(form).await?;
         let body = super::watched(paced(body, &pace), granted.as_ref());
         policy.check_length(length)?;
         headers.insert(header::CONTENT_LENGTH, length.into());
@@ -164,17 +161,13 @@ impl Gateway {
     }
 
     /// The file as a body, its length, and whether that length is known or follows from how forms usually end.
-    async fn file_of_form(
-        &self,
-        form: Form,
-        idle_timeout: Duration,
-    ) -> Result<(ClientBody, u64, bool), S3Error> {
+    async fn file_of_form(&self, form: Form) -> Result<(ClientBody, u64, bool), S3Error> {
         let is_small = form.remaining <= self.config.limits.small_object;
         if is_small
             && let Ok(bytes) = u32::try_from(form.remaining)
             && let Ok(memory) = Arc::clone(&self.small_object_memory).try_acquire_many_owned(bytes)
         {
-            let (_, file) = form.collect(idle_timeout).await?;
+            let (_, file) = form.collect().await?;
             let length = file.len() as u64;
             return Ok((SmallFile::body(file, memory), length, true));
         }

@@ -29,8 +29,18 @@ pub const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// The largest HTTP/2 frame that a client may send: a larger one means fewer system calls and more memory held.
 pub const FRAME_LIMIT: u32 = 64 * 1024;
 
-/// What a stream may have waiting to be sent over HTTP/2, in bytes.
-pub const SEND_BUFFER_LIMIT: usize = 256 * 1024;
+/// What a stream may have waiting to be sent over HTTP/2, in bytes; as much as a connection may over HTTP/1.1.
+pub const SEND_BUFFER_LIMIT: usize = BUFFER_LIMIT;
+
+/// What of an answer goes to a stream of HTTP/2 at once, in bytes: so little that 64 slow streams together get each of theirs through within
+/// `limits.idle_timeout` over any line worth having, and so much that few pieces make a segment.
+pub const PIECE_LIMIT: usize = 32 * 1024;
+
+/// How long an idle HTTP/2 connection has to say goodbye when its place is needed: a client across the world answers within it.
+pub const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How long it has where the client has just asked for something.
+pub const FAREWELL_OF_REQUESTS: Duration = Duration::from_secs(30);
 
 /// How often an idle HTTP/2 connection is asked for a sign of life, and how long the answer may take.
 pub const PING_INTERVAL: Duration = Duration::from_secs(30);

@@ -2,46 +2,89 @@
 //!
 //! Anybody can open connections and say nothing. If they could keep all places, nobody else would be served until they are given up, one
 //! `limits.header_timeout` after the other. So whoever waits for a request, or sends its head slowly, may do so only while there is room.
+//!
+//! Anybody can also ask for something again and again, and be refused each time, which is no waiting. So while there is no room, an address keeps no
+//! more than its share, `limits.connections_per_address`: what it has beyond makes room first, and it is given no further place but for one of its own.
+//! While there is room, shares mean nothing: many clients may be behind one address.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::limits::{LEAVING_AT_ONCE, ROOM_PAUSE, UNDISTURBED, WARNING_PAUSE};
+use crate::metrics::ConnectionMetrics;
 
 /// All places, and who has them.
 pub(super) struct Room {
     places: Arc<Semaphore>,
-    present: Mutex<Present>,
+    /// What one address keeps while there is no room; none where it may keep all.
+    share: Option<usize>,
+    present: Arc<Mutex<Present>>,
+    metrics: Option<ConnectionMetrics>,
 }
 
 #[derive(Default)]
 struct Present {
     /// Those that are gone are taken out when room is made.
     connections: Vec<Weak<Connection>>,
-    /// When it was last said that there is none.
+    /// How many each address has.
+    addresses: HashMap<IpAddr, usize>,
+    /// When it was last said that there is no place, and that an address has more than its share.
     warned: Option<Instant>,
+    warned_of_share: Option<Instant>,
 }
 
 /// What is known of one connection.
 struct Connection {
     state: Mutex<State>,
+    /// It has to leave, or has nothing to do any more before it does.
     leave: Notify,
 }
 
 struct State {
-    /// Requests whose answers hyper has not taken over whole yet, and a write that waits for the client.
+    /// Whose it is; none where many clients may be behind it, or nobody knows yet.
+    address: Option<IpAddr>,
+    /// Requests whose answers hyper has not taken over whole yet.
     running: usize,
-    /// Since when there is none.
-    waits_since: Instant,
-    must_leave: bool,
+    /// Those of them whose answers wait for the client to take more.
+    untaken: usize,
+    /// Whether a write waits for the client.
+    stalled: bool,
+    /// Since when it has waited for a request; or, where answers wait for the client, since it last took something.
+    since: Instant,
+    /// Whether the client can be told to come again elsewhere before its connection ends.
+    takes_leave: bool,
+    leaving: Option<Leaving>,
+}
+
+/// How a connection has to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// Without a word.
+    AtOnce,
+    /// After the client was told, and what it asked for before was answered.
+    Politely,
+}
+
+/// What a connection does for its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Occupation {
+    /// It waits for a request.
+    Idle,
+    /// It waits for the client to take answers.
+    Untaken,
+    Busy,
 }
 
 /// One connection's place, for as long as it lives.
 pub(super) struct Seat {
     connection: Arc<Connection>,
+    room: Arc<Mutex<Present>>,
     _place: OwnedSemaphorePermit,
+    metrics: Option<ConnectionMetrics>,
 }
 
 /// What tells of the requests on a connection.
@@ -51,78 +94,225 @@ pub(super) struct Activity(Arc<Connection>);
 /// A request that runs: while it does, its connection is let alone.
 pub(super) struct Running(Arc<Connection>);
 
+/// A write that waits for the client.
+pub(super) struct Stalled(Arc<Connection>);
+
+/// An answer that waits for the client.
+pub(super) struct Untaken {
+    connection: Arc<Connection>,
+    is_given_up: bool,
+}
+
 impl Room {
-    /// Room for so many connections.
-    pub(super) fn new(places: usize) -> Self {
+    /// Room for so many connections, of which each address keeps a share when there is none.
+    pub(super) fn new(places: usize, share: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new(places)),
-            present: Mutex::default(),
+            share: (1..places).contains(&share).then_some(share),
+            present: Arc::default(),
+            metrics: None,
         }
     }
 
-    /// A place, as soon as there is one. Cancel safe: nothing is lost but the time that was waited.
-    pub(super) async fn seat(&self) -> Seat {
+    /// Counts connections here.
+    pub(super) fn counting(self, metrics: ConnectionMetrics) -> Self {
+        Self {
+            metrics: Some(metrics),
+            ..self
+        }
+    }
+
+    /// A place, as soon as there is one; none where there is no room and this address has its share already, in connections that all do something.
+    /// Cancel safe: nothing is lost but the time that was waited.
+    pub(super) async fn seat(&self, address: Option<IpAddr>) -> Option<Seat> {
         loop {
             if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-                return self.take(place);
+                return Some(self.take(place, address));
             }
-            self.make_room();
+            if !self.make_room(address) {
+                self.refused(address);
+                return None;
+            }
             let freed = Arc::clone(&self.places).acquire_owned();
             if let Ok(Ok(place)) = tokio::time::timeout(ROOM_PAUSE, freed).await {
-                return self.take(place);
+                return Some(self.take(place, address));
             }
         }
     }
 
-    /// Has connections end that have waited for a request for longest, if any has for long enough.
-    pub(super) fn make_room(&self) {
+    /// Says whose a connection is, once a proxy has named the client. Whether it may stay.
+    pub(super) fn belongs_to(&self, seat: &Seat, address: Option<IpAddr>) -> bool {
+        let count = {
+            let mut present = lock(&self.present);
+            let mut state = lock(&seat.connection.state);
+            present.leave(state.address.take());
+            state.address = address;
+            present.enter(address)
+        };
+        let is_full = self.places.available_permits() == 0;
+        let is_beyond = self.share.is_some_and(|share| count > share);
+        if is_full && is_beyond {
+            self.refused(address);
+        }
+        !(is_full && is_beyond)
+    }
+
+    /// Has connections end: those beyond the shares of their addresses, and those that have waited for a request for longest, if any has for long enough.
+    /// Where the newcomer's address has its share already, only connections of that address. Whether waiting for a place makes sense.
+    pub(super) fn make_room(&self, newcomer: Option<IpAddr>) -> bool {
         let mut present = lock(&self.present);
         present
             .connections
             .retain(|connection| connection.strong_count() > 0);
-        let mut waiting: Vec<(Instant, Arc<Connection>)> = present
-            .connections
-            .iter()
-            .filter_map(Weak::upgrade)
-            .filter_map(|connection| Some((connection.waits_since()?, connection)))
-            .filter(|(since, _)| since.elapsed() >= UNDISTURBED)
-            .collect();
-        waiting.sort_unstable_by_key(|(since, _)| *since);
-        waiting.truncate(LEAVING_AT_ONCE);
-        for (_, connection) in &waiting {
-            connection.dismiss();
+        let present = &mut *present;
+        let count = newcomer.and_then(|address| present.addresses.get(&address));
+        let has_share = self
+            .share
+            .is_some_and(|share| count.is_some_and(|count| *count >= share));
+        let mut leaving = 0;
+        let mut eligible = Vec::new();
+        for connection in present.connections.iter().filter_map(Weak::upgrade) {
+            let state = lock(&connection.state);
+            let is_own = state.address.is_some() && state.address == newcomer;
+            if has_share && !is_own {
+                continue;
+            }
+            let (occupation, since, address) = (state.occupation(), state.since, state.address);
+            if state.leaving.is_some() {
+                leaving += usize::from(occupation != Occupation::Busy);
+                continue;
+            }
+            drop(state);
+            let of_address = address.and_then(|address| present.addresses.get(&address));
+            let is_beyond = !has_share
+                && self
+                    .share
+                    .is_some_and(|share| of_address.is_some_and(|count| *count > share));
+            let is_disturbed = since.elapsed() >= UNDISTURBED;
+            let may_go = match occupation {
+                Occupation::Idle => is_beyond || is_disturbed,
+                Occupation::Untaken => (is_beyond || has_share) && is_disturbed,
+                Occupation::Busy => false,
+            };
+            if may_go {
+                eligible.push((
+                    !is_beyond,
+                    occupation == Occupation::Untaken,
+                    since,
+                    connection,
+                ));
+            }
         }
-        let is_due = present
-            .warned
-            .is_none_or(|warned| warned.elapsed() >= WARNING_PAUSE);
-        if is_due {
-            present.warned = Some(Instant::now());
+        // First those beyond a share, of these the idle ones, of these the longest waiting.
+        eligible.sort_unstable_by_key(|(within, untaken, since, _)| (*within, *untaken, *since));
+        let mut surplus: HashMap<IpAddr, usize> = HashMap::new();
+        let mut dismissed = 0;
+        for (is_within, _, _, connection) in eligible {
+            if leaving + dismissed >= LEAVING_AT_ONCE {
+                break;
+            }
+            let address = lock(&connection.state).address;
+            if let (false, Some(address), Some(share)) = (is_within, address, self.share) {
+                let of_address = present.addresses.get(&address).copied().unwrap_or_default();
+                let left = surplus
+                    .entry(address)
+                    .or_insert_with(|| of_address.saturating_sub(share));
+                if *left == 0 {
+                    continue;
+                }
+                *left -= 1;
+            }
+            if connection.dismiss(is_within && !has_share) {
+                dismissed += 1;
+                if let Some(metrics) = &self.metrics {
+                    let is_share = has_share || !is_within;
+                    metrics.closed(if is_share { "share" } else { "idle" });
+                }
+            }
+        }
+        if let Some((address, _)) = surplus.iter().next() {
+            self.warn_of_share(present, *address);
+        }
+        if is_due(&mut present.warned) {
             tracing::warn!(
                 connections = present.connections.len(),
                 "there is no room for another connection; those that wait for a request are closed, the longest waiting first. Where these are no attack, raise limits.connections, and the limit of open files with it"
             );
         }
+        !has_share || leaving + dismissed > 0
     }
 
-    fn take(&self, place: OwnedSemaphorePermit) -> Seat {
+    fn refused(&self, address: Option<IpAddr>) {
+        if let Some(metrics) = &self.metrics {
+            metrics.closed("refused");
+        }
+        if let Some(address) = address {
+            self.warn_of_share(&mut lock(&self.present), address);
+        }
+    }
+
+    fn warn_of_share(&self, present: &mut Present, address: IpAddr) {
+        if is_due(&mut present.warned_of_share) {
+            tracing::warn!(
+                %address,
+                connections = present.addresses.get(&address),
+                share = self.share,
+                "there is no room, and an address has more connections than its share; those are closed first, and it is given no more. If many clients are behind it, name it in listener.trusted_proxies or listener.proxy_protocol, or raise limits.connections_per_address"
+            );
+        }
+    }
+
+    fn take(&self, place: OwnedSemaphorePermit, address: Option<IpAddr>) -> Seat {
         let connection = Arc::new(Connection {
             state: Mutex::new(State {
+                address,
                 running: 0,
-                waits_since: Instant::now(),
-                must_leave: false,
+                untaken: 0,
+                stalled: false,
+                since: Instant::now(),
+                takes_leave: false,
+                leaving: None,
             }),
             leave: Notify::new(),
         });
         let mut present = lock(&self.present);
+        present.enter(address);
         let connections = &mut present.connections;
         if connections.len() == connections.capacity() {
             // Before it grows: so it stays at about twice as many as there are.
             connections.retain(|connection| connection.strong_count() > 0);
         }
         connections.push(Arc::downgrade(&connection));
+        if let Some(metrics) = &self.metrics {
+            metrics.opened();
+        }
         Seat {
             connection,
+            room: Arc::clone(&self.present),
             _place: place,
+            metrics: self.metrics.clone(),
+        }
+    }
+}
+
+impl Present {
+    /// One more of an address; how many it has now.
+    fn enter(&mut self, address: Option<IpAddr>) -> usize {
+        address.map_or(0, |address| {
+            let count = self.addresses.entry(address).or_default();
+            *count += 1;
+            *count
+        })
+    }
+
+    fn leave(&mut self, address: Option<IpAddr>) {
+        if let Some(address) = address
+            && let Some(count) = self.addresses.get_mut(&address)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.addresses.remove(&address);
+            }
         }
     }
 }
@@ -133,15 +323,42 @@ impl Seat {
         Activity(Arc::clone(&self.connection))
     }
 
-    /// Whether a request runs.
-    #[cfg(test)]
+    /// From now on its client can be told before the connection ends.
+    pub(super) fn takes_leave(&self) {
+        lock(&self.connection.state).takes_leave = true;
+    }
+
+    /// Whether a request runs, or an answer is on its way.
     pub(super) fn is_busy(&self) -> bool {
-        self.connection.waits_since().is_none()
+        let state = lock(&self.connection.state);
+        state.occupation() != Occupation::Idle
     }
 
     /// Until the connection has to end, because another needs its place.
-    pub(super) async fn dismissed(&self) {
-        self.connection.leave.notified().await;
+    pub(super) async fn dismissed(&self) -> Leaving {
+        loop {
+            if let Some(leaving) = lock(&self.connection.state).leaving {
+                return leaving;
+            }
+            self.connection.leave.notified().await;
+        }
+    }
+
+    /// Until nothing runs on a connection that has to end.
+    pub(super) async fn quiet(&self) {
+        while self.is_busy() {
+            self.connection.leave.notified().await;
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut present = lock(&self.room);
+        present.leave(lock(&self.connection.state).address.take());
+        if let Some(metrics) = &self.metrics {
+            metrics.ended();
+        }
     }
 }
 
@@ -149,25 +366,76 @@ impl Activity {
     /// A request begins; none where the connection is ending.
     pub(super) fn begin(&self) -> Option<Running> {
         let mut state = lock(&self.0.state);
-        if state.must_leave {
+        if state.leaving == Some(Leaving::AtOnce) {
             return None;
         }
         state.running += 1;
         Some(Running(Arc::clone(&self.0)))
     }
+
+    /// A write begins to wait for the client.
+    pub(super) fn stall(&self) -> Stalled {
+        let mut state = lock(&self.0.state);
+        state.stalled = true;
+        state.since = Instant::now();
+        Stalled(Arc::clone(&self.0))
+    }
+
+    /// An answer begins to wait for the client.
+    pub(super) fn wait_for_client(&self) -> Untaken {
+        let mut state = lock(&self.0.state);
+        // One more than one that waits for long is no sign of life.
+        if state.untaken == 0 {
+            state.since = Instant::now();
+        }
+        state.untaken += 1;
+        Untaken {
+            connection: Arc::clone(&self.0),
+            is_given_up: false,
+        }
+    }
+}
+
+impl Untaken {
+    /// The client is waited for no longer.
+    pub(super) fn give_up(mut self) {
+        self.is_given_up = true;
+    }
+}
+
+impl State {
+    fn occupation(&self) -> Occupation {
+        if self.stalled || (self.running > 0 && self.untaken >= self.running) {
+            Occupation::Untaken
+        } else if self.running > 0 {
+            Occupation::Busy
+        } else {
+            Occupation::Idle
+        }
+    }
 }
 
 impl Connection {
-    fn waits_since(&self) -> Option<Instant> {
-        let state = lock(&self.state);
-        (state.running == 0 && !state.must_leave).then_some(state.waits_since)
+    /// Has the connection end, unless a request has begun meanwhile.
+    fn dismiss(&self, politely: bool) -> bool {
+        let mut state = lock(&self.state);
+        if state.occupation() == Occupation::Busy {
+            return false;
+        }
+        state.leaving = Some(if politely && state.takes_leave {
+            Leaving::Politely
+        } else {
+            Leaving::AtOnce
+        });
+        self.leave.notify_one();
+        true
     }
 
-    fn dismiss(&self) {
+    /// Something is over.
+    fn change(&self, how: impl FnOnce(&mut State)) {
         let mut state = lock(&self.state);
-        // A request may have begun meanwhile.
-        if state.running == 0 {
-            state.must_leave = true;
+        how(&mut state);
+        if state.leaving.is_some() && state.occupation() == Occupation::Idle {
             self.leave.notify_one();
         }
     }
@@ -175,10 +443,43 @@ impl Connection {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut state = lock(&self.0.state);
-        state.running = state.running.saturating_sub(1);
-        state.waits_since = Instant::now();
+        self.0.change(|state| {
+            state.running = state.running.saturating_sub(1);
+            if state.running == 0 {
+                state.since = Instant::now();
+            }
+        });
     }
+}
+
+impl Drop for Stalled {
+    fn drop(&mut self) {
+        self.0.change(|state| {
+            state.stalled = false;
+            state.since = Instant::now();
+        });
+    }
+}
+
+impl Drop for Untaken {
+    fn drop(&mut self) {
+        let is_taken = !self.is_given_up;
+        self.connection.change(|state| {
+            state.untaken = state.untaken.saturating_sub(1);
+            if is_taken {
+                state.since = Instant::now();
+            }
+        });
+    }
+}
+
+/// Whether it is time to say something again; then it is taken to be said.
+fn is_due(warned: &mut Option<Instant>) -> bool {
+    let is_due = warned.is_none_or(|warned| warned.elapsed() >= WARNING_PAUSE);
+    if is_due {
+        *warned = Some(Instant::now());
+    }
+    is_due
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -186,66 +487,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    /// Whether there is a place within the time that those who wait are left undisturbed, and half as much again.
-    async fn finds_a_place(room: &Room) -> bool {
-        let longest = UNDISTURBED + UNDISTURBED / 2;
-        tokio::time::timeout(longest, room.seat()).await.is_ok()
-    }
-
-    #[tokio::test]
-    async fn whoever_waits_for_longest_makes_room_and_whoever_is_served_does_not() {
-        let room = Room::new(3);
-        let (busy, first, second) = (room.seat().await, room.seat().await, room.seat().await);
-        let running = busy.activity().begin();
-        drop(first.activity().begin());
-        // The second is the one that waits for longest now, and it goes when it is told to.
-        let leaving = tokio::spawn(async move { second.dismissed().await });
-        std::thread::sleep(UNDISTURBED);
-        drop(first.activity().begin());
-        assert!(finds_a_place(&room).await);
-        leaving.await.unwrap();
-        assert!(first.activity().begin().is_some());
-        assert!(busy.activity().begin().is_some());
-        drop(running);
-    }
-
-    #[tokio::test]
-    async fn nobody_has_to_go_who_has_just_come_or_while_there_is_room() {
-        let room = Room::new(2);
-        let first = room.seat().await;
-        std::thread::sleep(UNDISTURBED);
-        let second = room.seat().await;
-        drop(second);
-        let second = room.seat().await;
-        assert!(first.activity().begin().is_some(), "there was room");
-        let early = tokio::time::timeout(Duration::from_millis(50), room.seat()).await;
-        assert!(early.is_err());
-        assert!(second.activity().begin().is_some(), "it had just come");
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_has_to_go_begins_nothing_any_more() {
-        let room = Room::new(1);
-        let seat = room.seat().await;
-        std::thread::sleep(UNDISTURBED);
-        room.make_room();
-        assert!(seat.activity().begin().is_none());
-        seat.dismissed().await;
-        drop(seat);
-        assert!(finds_a_place(&room).await);
-    }
-
-    #[tokio::test]
-    async fn connections_that_are_gone_are_forgotten() {
-        let room = Room::new(10);
-        for _ in 0..1_000 {
-            drop(room.seat().await);
-        }
-        assert!(lock(&room.present).connections.len() < 100);
-    }
-}
+mod tests;

@@ -7,6 +7,8 @@ use futures_util::stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -15,6 +17,9 @@ use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::config::TlsFiles;
+
+/// Longer than anything takes that happens at all.
+const LONG: Duration = Duration::from_secs(20);
 
 type TestBody = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -76,7 +81,11 @@ fn start_with(tls: Option<TlsFiles>, limits: &LimitsConfig) -> Running {
         tls,
         ..ListenerConfig::at((Ipv4Addr::LOCALHOST, 0).into())
     };
-    let listener = Listener::bind(&config, limits).unwrap();
+    start_as(&config, limits)
+}
+
+fn start_as(config: &ListenerConfig, limits: &LimitsConfig) -> Running {
+    let listener = Listener::bind(config, limits).unwrap();
     let address = listener.address();
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(listener.serve(answer, async {
@@ -392,4 +401,133 @@ fn an_address_in_use_says_so() {
             "{error}"
         );
     });
+}
+
+/// A connection over HTTP/2 whose streams have windows of one byte until their answers are read, and what comes of it.
+async fn connect_narrowly(
+    address: SocketAddr,
+    connector: &TlsConnector,
+) -> (
+    http2::SendRequest<TestBody>,
+    tokio::task::JoinHandle<hyper::Result<()>>,
+) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let stream = connector
+        .connect(ServerName::try_from("localhost").unwrap(), stream)
+        .await
+        .unwrap();
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(1);
+    let (client, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+    (client, tokio::spawn(connection))
+}
+
+fn ask_ok(
+    client: &mut http2::SendRequest<TestBody>,
+) -> impl Future<Output = hyper::Result<Response<Incoming>>> {
+    let request = Request::get("https://localhost/ok").body(full("")).unwrap();
+    client.send_request(request)
+}
+
+#[tokio::test]
+async fn an_answer_whose_window_is_withheld_is_reset_and_its_connection_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let (files, connector) = make_tls(directory.path(), b"h2");
+    let limits = LimitsConfig {
+        idle_timeout: Duration::from_millis(200),
+        ..LimitsConfig::default()
+    };
+    let running = start_with(Some(files), &limits);
+    let (mut client, _connection) = connect_narrowly(running.address, &connector).await;
+    let unread = ask_ok(&mut client).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(unread.into_body().collect().await.is_err());
+    let read = ask_ok(&mut client).await.unwrap().into_body();
+    assert_eq!(read.collect().await.unwrap().to_bytes(), "tls");
+}
+
+#[tokio::test]
+async fn the_end_of_an_answer_that_waits_for_its_window_is_not_cut_off_to_make_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let (files, connector) = make_tls(directory.path(), b"h2");
+    let limits = LimitsConfig {
+        connections: 1,
+        ..LimitsConfig::default()
+    };
+    let running = start_with(Some(files), &limits);
+    let (mut client, _connection) = connect_narrowly(running.address, &connector).await;
+    let unread = ask_ok(&mut client).await.unwrap();
+    let newcomer = connect_narrowly(running.address, &connector);
+    let longer = limits::UNDISTURBED + limits::UNDISTURBED / 2;
+    assert!(tokio::time::timeout(longer, newcomer).await.is_err());
+    let whole = unread.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(whole, "tls");
+}
+
+#[tokio::test]
+async fn over_http_2_whoever_makes_room_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (files, connector) = make_tls(directory.path(), b"h2");
+    let limits = LimitsConfig {
+        connections: 1,
+        ..LimitsConfig::default()
+    };
+    let running = start_with(Some(files), &limits);
+    let (_client, connection) = connect_narrowly(running.address, &connector).await;
+    let newcomer = connect_narrowly(running.address, &connector);
+    let newcomer = tokio::time::timeout(LONG, newcomer);
+    let (mut client, _served) = newcomer.await.unwrap();
+    assert_eq!(ask_ok(&mut client).await.unwrap().status(), 200);
+    // Without GOAWAY, the client would see its connection break.
+    connection.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn who_asks_again_and_again_keeps_no_more_than_a_share_from_others() {
+    let limits = LimitsConfig {
+        connections: 4,
+        connections_per_address: 2,
+        ..LimitsConfig::default()
+    };
+    let config = ListenerConfig {
+        proxy_protocol: vec!["127.0.0.1".parse::<IpAddr>().unwrap().into()],
+        ..ListenerConfig::at((Ipv4Addr::LOCALHOST, 0).into())
+    };
+    let running = start_as(&config, &limits);
+    let of = |host: u8, more: &str| {
+        format!(
+            "PROXY TCP4 203.0.113.{host} 192.0.2.1 1 443\r\nGET /ok HTTP/1.1\r\nhost: x\r\n{more}\r\n"
+        )
+    };
+    let mut greedy = JoinSet::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        let first = of(7, "");
+        greedy.spawn(async move {
+            let mut received = [0; 1024];
+            let mut request = first.as_bytes();
+            while stream.write_all(request).await.is_ok()
+                && matches!(stream.read(&mut received).await, Ok(1..))
+            {
+                request = b"GET /ok HTTP/1.1\r\nhost: x\r\n\r\n";
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+    }
+    let mut patient = TcpStream::connect(running.address).await.unwrap();
+    patient.write_all(of(8, "").as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let request = of(9, "connection: close\r\n");
+    let answer = tokio::time::timeout(LONG, exchange(running.address, &request));
+    assert!(answer.await.unwrap().ends_with("plain"));
+    // The one that is beyond the share is closed, and nobody else.
+    let closed = tokio::time::timeout(LONG, greedy.join_next());
+    closed.await.unwrap().unwrap().unwrap();
+    let another = tokio::time::timeout(Duration::from_millis(500), greedy.join_next());
+    assert!(another.await.is_err());
+    let again = b"GET /ok HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    patient.write_all(again).await.unwrap();
+    let mut received = String::new();
+    patient.read_to_string(&mut received).await.unwrap();
+    assert_eq!(received.matches("200 OK").count(), 2);
 }

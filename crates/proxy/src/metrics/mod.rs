@@ -7,6 +7,7 @@
 mod audit;
 mod body;
 mod certificates;
+mod connections;
 mod key_service;
 mod keyring;
 mod process;
@@ -27,6 +28,7 @@ use crate::audit::Audit;
 
 pub(crate) use self::body::{Counted, Measured};
 pub(crate) use self::certificates::CertificateMetrics;
+pub(crate) use self::connections::ConnectionMetrics;
 pub(crate) use self::reloads::ReloadMetrics;
 pub(crate) use self::requests::RequestMetrics;
 pub(crate) use self::upstream::UpstreamMetrics;
@@ -41,6 +43,7 @@ pub struct Metrics {
     registry: Registry,
     pub(crate) requests: Arc<RequestMetrics>,
     pub(crate) certificates: CertificateMetrics,
+    pub(crate) connections: ConnectionMetrics,
     pub(crate) reloads: ReloadMetrics,
     key_services: KeyServiceMetrics,
     throttled: IntCounterVec,
@@ -69,6 +72,7 @@ impl Metrics {
         let requests = RequestMetrics::new()?;
         requests.register(&registry)?;
         let certificates = CertificateMetrics::new(&registry)?;
+        let connections = ConnectionMetrics::new(&registry)?;
         let reloads = ReloadMetrics::new(&registry)?;
         let throttled = IntCounterVec::new(
             Opts::new(
@@ -83,6 +87,7 @@ impl Metrics {
             registry,
             requests: Arc::new(requests),
             certificates,
+            connections,
             reloads,
             key_services,
             throttled,

@@ -43,7 +43,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::{
     audit::{DECRYPT, ENCRYPT, Trail},
     auth::{Authenticated, Caller},
-    body::{Algorithm, BodySettings, ClientBody, MissingLength, PlaintextBody},
+    body::{
+        Algorithm, BodySettings, ClientBody, MissingLength, PlaintextBody,
+        limits::{MIN_BODY_PROGRESS, MIN_DOCUMENT_PROGRESS},
+    },
     config::{DomainRule, Scheme},
     error::S3Error,
     gateway::{Gateway, Place},
@@ -274,7 +277,10 @@ impl Exchange {
                 "The value of x-amz-content-sha256 header is invalid.",
             ));
         }
-        let settings = self.body_settings(MAX_REQUEST_DOCUMENT as u64, MissingLength::Empty);
+        let settings = BodySettings {
+            minimum_progress: MIN_DOCUMENT_PROGRESS,
+            ..self.body_settings(MAX_REQUEST_DOCUMENT as u64, MissingLength::Empty)
+        };
         let mut body = PlaintextBody::new(body, headers, payload, settings)?;
         let mut share = self.gateway.document_memory.share();
         // All of it at once: the length is declared, and that much is set aside.
@@ -314,6 +320,7 @@ impl Exchange {
         BodySettings {
             maximum_length,
             idle_timeout: self.gateway.config.limits.idle_timeout,
+            minimum_progress: MIN_BODY_PROGRESS,
             missing_length,
         }
     }

@@ -105,7 +105,7 @@ impl Addresses {
 }
 
 /// Whom an address stands for.
-fn client(address: IpAddr) -> IpAddr {
+pub(crate) fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let kept = u128::MAX << (128 - IPV6_PREFIX);

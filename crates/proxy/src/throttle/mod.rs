@@ -15,6 +15,6 @@ mod addresses;
 mod pace;
 mod share;
 
-pub(crate) use self::addresses::Addresses;
+pub(crate) use self::addresses::{Addresses, client};
 pub(crate) use self::pace::{Pace, Paced};
 pub(crate) use self::share::{Excess, Share};
