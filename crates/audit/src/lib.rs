@@ -36,4 +36,6 @@ pub use event::{Decision, Event, Kind, Outcome, Verdict};
 pub use key::{Purpose, SigningKey, VerifyingKey};
 pub use note::Note;
 pub use object_name::ObjectNames;
-pub use writer::{Log, LogOptions, OpenError, Position, RecordError, Running};
+pub use writer::{
+    Disk, FileSystem, Log, LogOptions, OpenError, Output, Pending, Position, RecordError, Running,
+};

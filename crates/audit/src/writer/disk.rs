@@ -11,29 +11,44 @@ use super::journal;
 use crate::directory::{open_appending, sync_directory};
 
 /// A file that is appended to.
-pub(super) trait Output: Send {
+pub trait Output: Send {
     /// Appends all bytes.
+    ///
+    /// # Errors
+    /// Of the disk; then some of them may be written.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Returns when everything that was appended is durable.
+    ///
+    /// # Errors
+    /// Of the disk; then nothing that was appended since the last sync counts.
     fn sync(&mut self) -> io::Result<()>;
 }
 
 /// A disk.
-pub(super) trait Disk: Send + fmt::Debug {
+pub trait Disk: Send + fmt::Debug {
     /// Opens a file for appending, after its first `length` bytes: what is behind them is cut off for good. A missing file is made.
+    ///
+    /// # Errors
+    /// Of the disk.
     fn open(&self, path: &Path, length: u64) -> io::Result<Box<dyn Output>>;
     /// Writes what a file has from byte `from` on, up to `length`, once more in its place, and returns when that is durable.
     ///
     /// What an earlier process wrote may be readable and on no disk: after a sync that failed, the system may keep the bytes in memory, call them
     /// clean, and tell of the failure once. A sync alone would succeed then, and make nothing durable.
+    ///
+    /// # Errors
+    /// Of the disk.
     fn rewrite(&self, path: &Path, from: u64, length: u64) -> io::Result<()>;
     /// Opens a journal, to write over it from its beginning.
+    ///
+    /// # Errors
+    /// Of the disk.
     fn open_journal(&self, path: &Path) -> io::Result<Box<dyn Output>>;
 }
 
 /// The file system.
 #[derive(Debug)]
-pub(super) struct FileSystem;
+pub struct FileSystem;
 
 impl Disk for FileSystem {
     fn open(&self, path: &Path, length: u64) -> io::Result<Box<dyn Output>> {

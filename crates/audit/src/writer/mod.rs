@@ -34,12 +34,12 @@ use std::{
 
 use tokio::sync::{Semaphore, oneshot, watch};
 
+pub use self::disk::{Disk, FileSystem, Output};
 pub(crate) use self::journal::following;
 pub use self::recovery::{OpenError, inspect};
 pub(crate) use self::recovery::{first_line, recover};
 use self::{
     core::{Core, Settings},
-    disk::{Disk, FileSystem},
     queue::{Job, Queue},
 };
 use crate::{
@@ -164,7 +164,11 @@ impl Log {
         Self::open_on(options, Box::new(FileSystem))
     }
 
-    fn open_on(options: LogOptions, disk: Box<dyn Disk>) -> Result<Self, OpenError> {
+    /// As [`Self::open`], on another disk than the file system.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_on(options: LogOptions, disk: Box<dyn Disk>) -> Result<Self, OpenError> {
         let directory = options.directory.clone();
         let failed = |cause| OpenError::Io {
             path: directory.root().to_owned(),
@@ -220,6 +224,15 @@ impl Log {
     /// # Errors
     /// [`RecordError`]; then nothing that depends on the record may be done. [`RecordError::Slow`] may be recorded all the same.
     pub async fn record(&self, events: Vec<Event>) -> Result<Range<u64>, RecordError> {
+        self.begin(events).await?.durable().await
+    }
+
+    /// Hands over events that are to be recorded one after the other, and returns as soon as they are in the queue: the caller goes on with what
+    /// does not depend on them meanwhile.
+    ///
+    /// # Errors
+    /// As [`Self::record`], where nothing is handed over.
+    pub async fn begin(&self, events: Vec<Event>) -> Result<Pending, RecordError> {
         let count = u32::try_from(events.len()).map_err(|_| RecordError::Many)?;
         if events.len() > MAX_EVENTS {
             return Err(RecordError::Many);
@@ -228,21 +241,20 @@ impl Log {
             return Err(RecordError::Disk(failure));
         }
         let events = self.prepare(events)?;
-        let waiting = async {
-            let places = Arc::clone(&self.shared.places).acquire_many_owned(count);
-            let places = places.await.map_err(|_| RecordError::Closed)?;
-            let (answer, answered) = oneshot::channel();
-            self.shared.queue.push(Job {
-                events,
-                count: u64::from(count),
-                answer: Some(answer),
-                _places: Some(places),
-            })?;
-            answered.await.map_err(|_| RecordError::Closed)?
-        };
-        tokio::time::timeout(self.shared.patience, waiting)
+        let until = tokio::time::Instant::now() + self.shared.patience;
+        let places = Arc::clone(&self.shared.places).acquire_many_owned(count);
+        let places = tokio::time::timeout_at(until, places)
             .await
             .map_err(|_| RecordError::Slow)?
+            .map_err(|_| RecordError::Closed)?;
+        let (answer, answered) = oneshot::channel();
+        self.shared.queue.push(Job {
+            events,
+            count: u64::from(count),
+            answer: Some(answer),
+            _places: Some(places),
+        })?;
+        Ok(Pending { answered, until })
     }
 
     /// A request has begun that will want to record something; it has ended when what is returned is dropped.
@@ -328,6 +340,29 @@ impl Log {
             Prepared::new(event).map_err(|_| RecordError::Form)
         };
         events.into_iter().map(prepare).collect()
+    }
+}
+
+/// Events that wait to be durable. Dropping it takes none of them back.
+#[must_use = "nothing that depends on the events may be done before they are durable"]
+#[derive(Debug)]
+pub struct Pending {
+    answered: oneshot::Receiver<queue::Answer>,
+    until: tokio::time::Instant,
+}
+
+impl Pending {
+    /// Returns the sequences of the events once they are durable, which it tells once.
+    ///
+    /// Cancel safety: when the future is dropped, another call goes on waiting.
+    ///
+    /// # Errors
+    /// As [`Log::record`]; its patience counts from when the events were handed over.
+    pub async fn durable(&mut self) -> Result<Range<u64>, RecordError> {
+        tokio::time::timeout_at(self.until, &mut self.answered)
+            .await
+            .map_err(|_| RecordError::Slow)?
+            .map_err(|_| RecordError::Closed)?
     }
 }
 

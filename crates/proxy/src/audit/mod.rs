@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! request ─ Trail ─┬─ intend: waits until the record is durable, or refuses
+//!                  ├─ begin: hands it over; intend and durable wait for it
 //!                  └─ dropped with the last byte of the answer: the outcome
 //! ```
 //!
@@ -29,7 +30,8 @@ use anyhow::Context as _;
 use arc_swap::ArcSwapOption;
 use http::StatusCode;
 use sealgate_audit::{
-    Directory, Event, Log, LogOptions, ObjectNames, Position, Purpose, SigningKey,
+    Directory, Disk, Event, FileSystem, Log, LogOptions, ObjectNames, Pending, Position, Purpose,
+    SigningKey,
 };
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
@@ -98,9 +100,14 @@ impl Audit {
     /// # Errors
     /// Where key or files can't be used, or the log is not what it signed.
     pub fn open(config: &AuditConfig) -> anyhow::Result<Arc<Self>> {
+        Self::open_on(config, Box::new(FileSystem))
+    }
+
+    /// As [`Self::open`], on another disk.
+    pub(crate) fn open_on(config: &AuditConfig, disk: Box<dyn Disk>) -> anyhow::Result<Arc<Self>> {
         let key = signing_key(config.key.expose())?;
         let directory = Directory::new(&config.directory);
-        let log = Log::open(LogOptions {
+        let options = LogOptions {
             names: match &config.name_key {
                 None => ObjectNames::Plain,
                 Some(secret) => {
@@ -111,8 +118,8 @@ impl Audit {
             checkpoint_interval: config.checkpoint_interval,
             software: concat!("sealgate ", env!("CARGO_PKG_VERSION")).to_owned(),
             ..LogOptions::new(directory, key)
-        })
-        .context("[audit]")?;
+        };
+        let log = Log::open_on(options, disk).context("[audit]")?;
         Ok(Arc::new(Self {
             log,
             on_failure: config.on_failure,
@@ -252,25 +259,48 @@ impl Audit {
     /// Records events; returns once they are durable, or false where they are not and the configuration lets the request go on.
     pub(crate) async fn record(&self, events: Vec<Event>) -> Result<bool, S3Error> {
         let count = events.len() as u64;
-        let recorded = match self.held() {
+        match self.begin(events).await? {
+            Some(mut pending) => self.durable(&mut pending, count).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Hands events to the log; none where it does not take them and the configuration lets the request go on.
+    async fn begin(&self, events: Vec<Event>) -> Result<Option<Pending>, S3Error> {
+        let count = events.len() as u64;
+        let begun = match self.held() {
             Some(reason) => Err(reason),
-            None => match self.log.record(events).await {
-                Ok(_) => Ok(()),
-                Err(error) => Err(error.to_string()),
-            },
+            None => self
+                .log
+                .begin(events)
+                .await
+                .map_err(|error| error.to_string()),
         };
-        let Err(cause) = recorded else {
-            return Ok(true);
-        };
+        match begun {
+            Ok(pending) => Ok(Some(pending)),
+            Err(cause) => self.unrecorded(&cause, count).map(|()| None),
+        }
+    }
+
+    /// Waits for so many events that the log took, as [`Self::record`] does.
+    async fn durable(&self, pending: &mut Pending, count: u64) -> Result<bool, S3Error> {
+        match pending.durable().await {
+            Ok(_) => Ok(true),
+            Err(error) => self.unrecorded(&error.to_string(), count).map(|()| false),
+        }
+    }
+
+    /// What becomes of a request whose events are not recorded.
+    fn unrecorded(&self, cause: &str, count: u64) -> Result<(), S3Error> {
         match self.on_failure {
             OnFailure::Deny => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
-                Err(unrecorded(&cause))
+                Err(unrecorded(cause))
             }
             OnFailure::Allow => {
                 self.log.lose(count);
                 tracing::error!(%cause, "a decision was not recorded, and its request goes on because audit.on_failure is \"allow\"");
-                Ok(false)
+                Ok(())
             }
         }
     }

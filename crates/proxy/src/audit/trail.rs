@@ -13,7 +13,7 @@ use sealgate_access::{
     token::Claims,
 };
 use sealgate_audit::{
-    Decision, Event, Outcome, Running, Verdict,
+    Decision, Event, Outcome, Pending, Running, Verdict,
     limits::{MAX_EVENTS, MAX_KEY_IDS},
 };
 use sealgate_envelope::WorkingKeyId;
@@ -60,10 +60,25 @@ struct Facts {
     is_denied: bool,
 }
 
+/// What is done to which object: action, bucket and key.
+type Subject = (Option<&'static str>, String, String);
+
+/// A decision that was handed to the log before anybody waited for it.
+#[derive(Debug, Default)]
+enum Promise {
+    /// There is none, or it is durable.
+    #[default]
+    Kept,
+    /// It is on its way.
+    Begun(Subject, Pending),
+    /// It is not recorded, so the request must fail, whoever asks.
+    Broken(S3Error),
+}
+
 #[derive(Debug, Default)]
 struct State {
     facts: Facts,
-    recorded: Vec<(Option<&'static str>, String, String)>,
+    recorded: Vec<Subject>,
     has_intents: bool,
     is_admitted: bool,
     key_ids: Vec<WorkingKeyId>,
@@ -80,6 +95,8 @@ pub struct Trail {
     request: String,
     source: IpAddr,
     state: Mutex<State>,
+    /// Locked while somebody waits for it, and left as it was where they give up.
+    promise: tokio::sync::Mutex<Promise>,
     /// Until it is dropped, the log expects more of this request.
     _running: Option<Running>,
 }
@@ -94,6 +111,7 @@ impl Trail {
             request: request.to_owned(),
             source,
             state: Mutex::default(),
+            promise: tokio::sync::Mutex::default(),
         })
     }
 
@@ -186,6 +204,67 @@ impl Trail {
         self.state().facts.is_denied = true;
     }
 
+    /// Hands the log what is about to be done to an object, and returns before that is durable: for what changes nothing anywhere.
+    /// [`Self::intend`], which every permit to open a key comes from, and [`Self::durable`] wait for it. Of one request, this comes first.
+    ///
+    /// # Errors
+    /// As [`Self::intend`], where the log does not take it.
+    pub async fn begin(
+        &self,
+        action: Option<&'static str>,
+        bucket: &str,
+        key: &str,
+    ) -> Result<(), S3Error> {
+        let Some(audit) = &self.audit else {
+            return Ok(());
+        };
+        let event = self.decision(&self.state().facts, Verdict::Allow, action, bucket, key);
+        let mut promise = self.promise.lock().await;
+        if let Some(pending) = audit.begin(vec![event]).await? {
+            let subject = (action, bucket.to_owned(), key.to_owned());
+            *promise = Promise::Begun(subject, pending);
+            // Its record precedes that of the outcome, even where the request is given up meanwhile.
+            self.state().has_intents = true;
+        }
+        Ok(())
+    }
+
+    /// Returns once what was begun is durable; at once where nothing was. Nothing is told of the request before.
+    ///
+    /// Cancel safety: when the future is dropped, another call goes on waiting.
+    ///
+    /// # Errors
+    /// As [`Self::intend`], each time again.
+    pub async fn durable(&self) -> Result<(), S3Error> {
+        let Some(audit) = &self.audit else {
+            return Ok(());
+        };
+        let mut promise = self.promise.lock().await;
+        let recorded = match &mut *promise {
+            Promise::Kept => return Ok(()),
+            Promise::Broken(error) => return Err(error.clone()),
+            Promise::Begun(_, pending) => audit.durable(pending, 1).await,
+        };
+        let begun = std::mem::take(&mut *promise);
+        match recorded {
+            Ok(true) => {
+                if let Promise::Begun(subject, _) = begun {
+                    self.state().recorded.push(subject);
+                }
+                Ok(())
+            }
+            Ok(false) => {
+                self.state().has_intents = false;
+                Ok(())
+            }
+            Err(error) => {
+                self.state().has_intents = false;
+                *promise = Promise::Broken(error.clone());
+                Err(error)
+            }
+        }
+    }
+
     /// Records that something is about to be done to an object, and returns once that is durable. What this request recorded already is not
     /// recorded again.
     ///
@@ -200,11 +279,11 @@ impl Trail {
         let Some(audit) = &self.audit else {
             return Ok(());
         };
+        self.durable().await?;
         let event = {
             let state = self.state();
-            let is_same = |(known, of, name): &(Option<&'static str>, String, String)| {
-                *known == action && of == bucket && name == key
-            };
+            let is_same =
+                |(known, of, name): &Subject| *known == action && of == bucket && name == key;
             if state.recorded.iter().any(is_same) {
                 return Ok(());
             }

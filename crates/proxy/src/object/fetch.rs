@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
-use sealgate_envelope::{key_service::UnwrapPermit, opener::Opener, parts::ObjectLayout};
+use sealgate_envelope::{opener::Opener, parts::ObjectLayout};
 
 use super::{SealedHead, SealedObject, commit::text, guess};
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     entity_tag::EntityTag,
     error::S3Error,
     gateway::Gateway,
+    policy::{self, Permission},
     transfer::{OpeningStream, RegionCheck},
     upstream::{Answer, Target, UpstreamRequest},
 };
@@ -42,8 +43,8 @@ pub struct ObjectRequest<'a> {
     pub key: &'a str,
     /// The domain that it must be bound to.
     pub rule: DomainRule,
-    /// The permit to open its keys.
-    pub permit: UnwrapPermit,
+    /// What opens its keys.
+    pub permission: Permission<'a>,
     /// Conditions and ownership headers for the upstream, entity tags already translated.
     pub headers: HeaderMap,
     /// All of the client's conditions, whatever the upstream makes of those that it gets.
@@ -155,8 +156,16 @@ async fn fetch_once(
     {
         return Err(Interrupted::RangeIsOfAnother);
     }
+    let issued;
+    let permit = match &request.permission {
+        Permission::Issued(permit) => permit,
+        Permission::Intended(intent) => {
+            issued = policy::permit_open(intent).await?;
+            &issued
+        }
+    };
     let object = head
-        .open(gateway, &request.permit, &request.rule, request.key)
+        .open(gateway, permit, &request.rule, request.key)
         .await?;
     let layout = object
         .layout(&gateway.commits, &gateway.upstream, &request.target)

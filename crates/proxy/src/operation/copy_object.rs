@@ -31,7 +31,7 @@ use crate::{
     error::S3Error,
     gateway::now_in_milliseconds,
     object::{self, ObjectRequest, SealedHead, SealedObject, Wanted, tags},
-    policy::{self, Intent},
+    policy::{self, Intent, Permission},
     transfer::Plaintext,
     upstream::{Answer, MAX_DOCUMENT_LENGTH, Target, UpstreamRequest},
     xml::{
@@ -482,7 +482,9 @@ async fn reseal(
             .gateway
             .config
             .domain_for(source.bucket.as_str(), source.key.as_str()),
-        permit: policy::permit_open(&source_intent(exchange, source)).await?,
+        permission: Permission::Issued(
+            policy::permit_open(&source_intent(exchange, source)).await?,
+        ),
         headers: pinned,
         conditions,
         wanted: Wanted::Whole,

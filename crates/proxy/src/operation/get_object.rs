@@ -12,7 +12,7 @@ use crate::{
     byte_range::{ByteRange, ByteRangeSpec},
     error::S3Error,
     object::{self, ObjectRequest, SealedHead, SealedObject, Wanted, fetch},
-    policy::{self, Intent},
+    policy::{self, Intent, Permission},
     upstream::UpstreamRequest,
 };
 
@@ -32,7 +32,7 @@ pub(super) async fn get_object(exchange: Exchange) -> Result<Response<ResponseBo
         version_id,
         key: exchange.key(),
         rule: exchange.domain(),
-        permit: policy::permit_open(&intent(&exchange)).await?,
+        permission: Permission::Intended(intent(&exchange)),
         headers: request_headers,
         conditions,
         wanted,

@@ -97,7 +97,13 @@ pub struct Exchange {
 ///
 /// The S3 error to answer with. Nothing of a failed write is visible afterwards.
 pub async fn run(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
-    exchange.record_intent().await?;
+    let intent = exchange.begin_intent().await?;
+    // Beside what waits for the intent, it would make the future of every request too large for the stack.
+    let answer = Box::pin(perform(exchange)).await;
+    intent.release(answer).await
+}
+
+async fn perform(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
     match exchange.operation.clone() {
         Operation::ListBuckets => buckets::list(exchange).await,
         Operation::OptionsObject => options_object::options_object(exchange).await,
@@ -136,14 +142,44 @@ pub async fn run(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> 
     }
 }
 
+/// What is about to be done, of which the audit log knows: durable where it changes something, and else perhaps only later.
+#[must_use = "nothing may be told of a request before its intent is durable"]
+struct Begun(Arc<Trail>);
+
+impl Begun {
+    /// Hands on an answer, or an error, once the intent is durable. Where it can't be recorded, the answer is dropped.
+    async fn release<T>(self, answer: Result<T, S3Error>) -> Result<T, S3Error> {
+        self.0.durable().await?;
+        answer
+    }
+}
+
 impl Exchange {
+    /// Tells the audit log what is about to be done. What changes nothing goes on while the disk writes: no key is opened meanwhile
+    /// ([`policy`](crate::policy)), and nothing is answered.
+    async fn begin_intent(&self) -> Result<Begun, S3Error> {
+        if self.operation.writes() {
+            self.record_intent().await?;
+        } else {
+            let (bucket, key) = (self.bucket(), self.key());
+            self.trail.begin(self.action(), bucket, key).await?;
+        }
+        Ok(Begun(Arc::clone(&self.trail)))
+    }
+
     /// Records what is about to be done, before anything of it is.
     pub(crate) async fn record_intent(&self) -> Result<(), S3Error> {
         if self.operation == Operation::DeleteObjects {
             // Nothing is decided yet: each key is, and recorded, once the body has been read.
             return Ok(());
         }
-        let action = match &self.operation {
+        let (bucket, key) = (self.bucket(), self.key());
+        self.trail.intend(self.action(), bucket, key).await
+    }
+
+    /// What the operation does to the bytes of its object.
+    fn action(&self) -> Option<&'static str> {
+        match &self.operation {
             Operation::GetObject | Operation::HeadObject | Operation::GetObjectAttributes => {
                 Some(DECRYPT)
             }
@@ -154,9 +190,7 @@ impl Exchange {
             | Operation::UploadPartCopy { .. }
             | Operation::CompleteMultipartUpload { .. } => Some(ENCRYPT),
             _ => None,
-        };
-        let (bucket, key) = (self.bucket(), self.key());
-        self.trail.intend(action, bucket, key).await
+        }
     }
 
     /// Notes for the audit log under which key an object is.

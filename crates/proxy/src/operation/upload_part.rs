@@ -30,7 +30,7 @@ use crate::{
     entity_tag::EntityTag,
     error::S3Error,
     object::{self, ObjectRequest, Wanted},
-    policy::{self, Intent},
+    policy::{self, Intent, Permission},
     state::OpenUpload,
     transfer::{Plaintext, SealingStream},
     upstream::UpstreamRequest,
@@ -117,12 +117,14 @@ pub(super) async fn upload_part_copy(
             .gateway
             .config
             .domain_for(source.bucket.as_str(), source.key.as_str()),
-        permit: policy::permit_open(&Intent {
-            bucket: source.bucket.as_str(),
-            key: source.key.as_str(),
-            ..intent(&exchange)
-        })
-        .await?,
+        permission: Permission::Issued(
+            policy::permit_open(&Intent {
+                bucket: source.bucket.as_str(),
+                key: source.key.as_str(),
+                ..intent(&exchange)
+            })
+            .await?,
+        ),
         headers,
         conditions,
         wanted: range.map_or(Wanted::Whole, |range| {

@@ -40,6 +40,15 @@ pub struct Intent<'a> {
     pub trail: &'a Trail,
 }
 
+/// What opens the keys of an object, now or once its intent is durable: a permit can be had no other way.
+#[derive(Debug)]
+pub enum Permission<'a> {
+    /// Its intent is durable.
+    Issued(UnwrapPermit),
+    /// It is asked for when the storage has answered: a read may begin there while the intent is on its way to the disk.
+    Intended(Intent<'a>),
+}
+
 /// Names that are no buckets for some storages: MinIO serves its administration under `/minio/`. Signed with our credentials, `DELETE
 /// /minio/admin/v3/remove-user` is an operator's command and not the deletion of an object.
 const NOT_BUCKETS: [&str; 1] = ["minio"];

@@ -1,5 +1,7 @@
 //! Every decision is in the audit log before anything is done, and what came of it follows.
 
+mod disk;
+
 use std::time::Duration;
 
 use http::Method;
