@@ -86,16 +86,9 @@ pub(crate) struct Tail {
 
 /// Reads the end of a history; `None` where there is no file.
 pub(crate) fn tail(path: &Path) -> io::Result<Option<Tail>> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+    let Some((mut bytes, length)) = end(path)? else {
+        return Ok(None);
     };
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
-    let mut bytes = Vec::new();
-    file.take(TAIL).read_to_end(&mut bytes)?;
-    let is_end = |byte: &u8| *byte == b'\n';
     let whole = bytes.iter().rposition(is_end).map_or(0, |end| end + 1);
     let cut = (bytes.len() - whole) as u64;
     bytes.truncate(whole);
@@ -108,17 +101,48 @@ pub(crate) fn tail(path: &Path) -> io::Result<Option<Tail>> {
     }))
 }
 
-/// The last checkpoint of a history, unverified; `None` where there is none yet.
+fn is_end(byte: &u8) -> bool {
+    *byte == b'\n'
+}
+
+/// The last bytes of a history, and the length of all; `None` where there is no file.
+fn end(path: &Path) -> io::Result<Option<(Vec<u8>, u64)>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes)?;
+    Ok(Some((bytes, length)))
+}
+
+/// The last checkpoint of a history over no more than `signed` lines, unverified; `None` where there is none yet.
+///
+/// `signed` is what is known to be durable ([`Position::signed`](crate::Position::signed)): a later one is just being written.
 ///
 /// # Errors
-/// What the file system says, or where the line is none.
-pub fn newest(path: &Path) -> io::Result<Option<Note>> {
-    let Some(tail) = tail(path)?.filter(|tail| !tail.line.is_empty()) else {
+/// What the file system says, or where a line is none.
+pub fn newest(path: &Path, signed: u64) -> io::Result<Option<Note>> {
+    let Some((bytes, length)) = end(path)? else {
         return Ok(None);
     };
-    let line: HistoryLine = serde_json::from_slice(&tail.line)?;
-    let note = Note::parse(&line.checkpoint).map_err(io::Error::other)?;
-    Ok(Some(note))
+    let mut lines: Vec<_> = bytes.split_inclusive(is_end).collect();
+    if length > TAIL {
+        // Of the first one, the beginning is missing.
+        lines.drain(..1);
+    }
+    for line in lines.into_iter().rev().filter(|line| line.ends_with(b"\n")) {
+        let line: HistoryLine = serde_json::from_slice(line)?;
+        let note = Note::parse(&line.checkpoint).map_err(io::Error::other)?;
+        let checkpoint = Checkpoint::parse(note.text());
+        if checkpoint.is_none_or(|checkpoint| checkpoint.size <= signed) {
+            return Ok(Some(note));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -147,5 +171,32 @@ mod tests {
         note.cosign(&receiver, 1);
         let error = read(&write(&note).unwrap(), key.public()).unwrap_err();
         assert_eq!(error, HistoryError::Foreign("example.com/r".to_owned()));
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_being_written_is_not_the_newest() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("checkpoints.jsonl");
+        let sizes = |signed| {
+            let note = newest(&path, signed).unwrap()?;
+            Some(Checkpoint::parse(note.text()).unwrap().size)
+        };
+        assert_eq!(sizes(9), None);
+        let key = SigningKey::generate("example.com/a", Purpose::Log).unwrap();
+        let mut frontier = Frontier::new();
+        let mut text = Vec::new();
+        // More than is read of the end.
+        while text.len() < 2 * usize::try_from(TAIL).unwrap() {
+            frontier.append(crate::merkle::Hash::leaf(b"line"));
+            text.extend(write(&Checkpoint::of("example.com/a", &frontier).sign(&key)).unwrap());
+        }
+        std::fs::write(&path, &text).unwrap();
+        let size = frontier.size();
+        assert_eq!(sizes(size), Some(size));
+        assert_eq!(sizes(size - 1), Some(size - 1));
+        assert_eq!(sizes(0), None);
+        // A line that is not whole is none.
+        std::fs::write(&path, &text[..text.len() - 1]).unwrap();
+        assert_eq!(sizes(size), Some(size - 1));
     }
 }

@@ -151,7 +151,8 @@ impl Pusher {
         pause: &mut Duration,
         is_away: &mut bool,
     ) -> Result<(), Trouble> {
-        let mut size = self.hello().await?;
+        let signed = positions.borrow().signed;
+        let mut size = self.hello(signed).await?;
         let mut reader = tokio::task::block_in_place(|| {
             Reader::new(self.directory.clone(), self.link.key.clone(), size)
         })?;
@@ -171,7 +172,7 @@ impl Pusher {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
                 Err(_) => {
-                    let has = self.hello().await?;
+                    let has = self.hello(signed).await?;
                     if has != size {
                         let what = format!("the receiver has {has} records, and took {size}");
                         return Err(anyhow::anyhow!(what).into());
@@ -181,9 +182,11 @@ impl Pusher {
         }
     }
 
-    /// Says how far the log is, and learns how much of it the receiver has.
-    async fn hello(&self) -> Result<u64, Trouble> {
-        let newest = tokio::task::block_in_place(|| newest_checkpoint(&self.directory))?;
+    /// Says how far the log is, of which `signed` lines are durable, and learns how much of it the receiver has.
+    async fn hello(&self, signed: u64) -> Result<u64, Trouble> {
+        let path = self.directory.checkpoints();
+        let newest = tokio::task::block_in_place(|| history::newest(&path, signed))?;
+        let newest = newest.map(|note| note.to_string()).unwrap_or_default();
         let text = self.link.exchange("hello", newest.into_bytes()).await?;
         let answer: Answer = serde_json::from_str(&text)?;
         let size = answer
@@ -338,12 +341,6 @@ pub(super) fn bytes_from(directory: &Directory, size: u64) -> std::io::Result<u6
         bytes += length.saturating_sub(offset);
     }
     Ok(bytes)
-}
-
-/// The note of the last checkpoint in the history; empty where there is none.
-fn newest_checkpoint(directory: &Directory) -> anyhow::Result<String> {
-    let newest = history::newest(&directory.checkpoints())?;
-    Ok(newest.map(|note| note.to_string()).unwrap_or_default())
 }
 
 /// Removes the oldest files that the receiver has, beyond so many bytes.
