@@ -12,6 +12,7 @@
 //! nothing is read back: the files are cut to the length that earlier syncs made durable, what the journal alone held is written again from
 //! memory, and the log goes on from there.
 
+mod bell;
 mod core;
 mod disk;
 mod journal;
@@ -27,12 +28,13 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
+        mpsc,
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, watch};
 
 pub use self::disk::{Disk, FileSystem, Output};
 pub(crate) use self::journal::following;
@@ -144,7 +146,14 @@ struct Shared {
 /// A log that is open for writing. Dropping it closes it.
 pub struct Log {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<Thread>>,
+}
+
+/// The thread that writes.
+struct Thread {
+    handle: JoinHandle<()>,
+    /// Says by its end that the thread is about to end.
+    ends: mpsc::Receiver<()>,
 }
 
 impl std::fmt::Debug for Log {
@@ -198,13 +207,15 @@ impl Log {
             writing_since: Mutex::new(None),
             position: watch::Sender::new(core.position()),
         });
-        let thread = thread::Builder::new()
+        let (end, ends) = mpsc::channel();
+        let handle = thread::Builder::new()
             .name("audit-log".to_owned())
             .spawn({
                 let shared = Arc::clone(&shared);
                 move || {
                     Writer { core, shared }.run();
                     drop(lock);
+                    drop(end);
                 }
             })
             .map_err(|cause| OpenError::Io {
@@ -213,7 +224,7 @@ impl Log {
             })?;
         Ok(Self {
             shared,
-            thread: Mutex::new(Some(thread)),
+            thread: Mutex::new(Some(Thread { handle, ends })),
         })
     }
 
@@ -247,7 +258,7 @@ impl Log {
             .await
             .map_err(|_| RecordError::Slow)?
             .map_err(|_| RecordError::Closed)?;
-        let (answer, answered) = oneshot::channel();
+        let (answer, answered) = bell::pair();
         self.shared.queue.push(Job {
             events,
             count: u64::from(count),
@@ -324,14 +335,24 @@ impl Log {
         &self.shared.names
     }
 
-    /// Records everything that waits, signs a last checkpoint, and ends. Blocks until the disk has it.
-    pub fn close(&self) {
+    /// Records everything that waits, signs a last checkpoint, and ends. Blocks until the disk has it, but no longer than callers wait for a
+    /// record: a disk that does not answer must not keep a process from ending. Tells whether the log has ended; where it has not, its thread is
+    /// left alone, and goes on if the disk does.
+    pub fn close(&self) -> bool {
         self.shared.queue.close();
-        let thread = lock_of(&self.thread).take();
-        if let Some(thread) = thread {
-            // A panic was reported by the thread itself.
-            let _ = thread.join();
+        let Some(thread) = lock_of(&self.thread).take() else {
+            return true;
+        };
+        // Nothing is ever sent.
+        if thread.ends.recv_timeout(self.shared.patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+            tracing::error!(
+                "the disk does not answer, so the audit log was not closed in order; what it did not take is not recorded"
+            );
+            return false;
         }
+        // A panic was reported by the thread itself.
+        let _ = thread.handle.join();
+        true
     }
 
     fn prepare(&self, events: Vec<Event>) -> Result<Vec<Prepared>, RecordError> {
@@ -343,11 +364,11 @@ impl Log {
     }
 }
 
-/// Events that wait to be durable. Dropping it takes none of them back.
+/// Events that wait to be durable. Dropping it takes none of them back; those that fail then are counted as lost.
 #[must_use = "nothing that depends on the events may be done before they are durable"]
 #[derive(Debug)]
 pub struct Pending {
-    answered: oneshot::Receiver<queue::Answer>,
+    answered: bell::Answered,
     until: tokio::time::Instant,
 }
 
@@ -359,10 +380,9 @@ impl Pending {
     /// # Errors
     /// As [`Log::record`]; its patience counts from when the events were handed over.
     pub async fn durable(&mut self) -> Result<Range<u64>, RecordError> {
-        tokio::time::timeout_at(self.until, &mut self.answered)
+        tokio::time::timeout_at(self.until, self.answered.wait())
             .await
             .map_err(|_| RecordError::Slow)?
-            .map_err(|_| RecordError::Closed)?
     }
 }
 
@@ -437,6 +457,16 @@ struct Writer {
     shared: Arc<Shared>,
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let what = "what writes it has ended by a fault; start the process again";
+            *lock_of(&self.shared.failure) = Some(what.to_owned());
+        }
+        self.shared.queue.end();
+    }
+}
+
 impl Writer {
     fn run(mut self) {
         let mut failed_at: Option<Instant> = None;
@@ -460,7 +490,6 @@ impl Writer {
                 break;
             }
         }
-        self.shared.queue.end();
     }
 
     /// Returns when it failed, if it did.
@@ -483,14 +512,12 @@ impl Writer {
             match self.core.commit(&events) {
                 Ok(first) => {
                     let mut next = first + before;
-                    for job in jobs {
-                        let end = next + job.count;
-                        if let Some(answer) = job.answer {
-                            // Nobody waits where the caller gave up.
-                            let _ = answer.send(Ok(next..end));
-                        }
-                        next = end;
-                    }
+                    let answers = jobs.into_iter().filter_map(|job| {
+                        let recorded = next..next + job.count;
+                        next = recorded.end;
+                        Some((job.answer?, Ok(recorded)))
+                    });
+                    bell::answer(answers);
                 }
                 Err(error) => {
                     self.shared.lost.fetch_add(lost, Ordering::Relaxed);
@@ -529,12 +556,17 @@ impl Writer {
 
     fn refuse(&self, jobs: Vec<Job>) {
         let failure = lock_of(&self.shared.failure).clone().unwrap_or_default();
-        for job in jobs {
-            if let Some(answer) = job.answer {
-                let _ = answer.send(Err(RecordError::Disk(failure.clone())));
-            } else {
+        let answers = jobs.into_iter().filter_map(|job| {
+            // Where nobody learns of it, the log says that there was something.
+            if job
+                .answer
+                .as_ref()
+                .is_none_or(|answer| !answer.is_awaited())
+            {
                 self.shared.lose(job.count);
             }
-        }
+            Some((job.answer?, Err(RecordError::Disk(failure.clone()))))
+        });
+        bell::answer(answers);
     }
 }

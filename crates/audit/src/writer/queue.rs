@@ -13,9 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::{RecordError, lock_of};
+use super::{RecordError, bell::Answering, lock_of};
 use crate::line::Prepared;
 
 /// Bytes of lines that one sync makes durable at most.
@@ -47,7 +47,7 @@ pub(super) struct Job {
     pub(super) events: Vec<Prepared>,
     /// How many they were.
     pub(super) count: u64,
-    pub(super) answer: Option<oneshot::Sender<Answer>>,
+    pub(super) answer: Option<Answering>,
     pub(super) _places: Option<OwnedSemaphorePermit>,
 }
 
@@ -323,7 +323,7 @@ mod tests {
         assert_eq!(State::default().due(crowd(8)), None);
     }
 
-    fn job(answer: Option<oneshot::Sender<Answer>>) -> Job {
+    fn job(answer: Option<Answering>) -> Job {
         Job {
             events: Vec::new(),
             count: 1,
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn a_thread_that_sleeps_is_woken_by_what_is_due_earlier() {
         let queue = Queue::default();
-        let (answer, _answered) = oneshot::channel();
+        let (answer, _answered) = super::super::bell::pair();
         std::thread::scope(|scope| {
             let taken = scope.spawn(|| queue.take(None).0.len());
             while lock_of(&queue.state).asleep_until.is_none() {

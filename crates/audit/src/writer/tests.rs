@@ -26,6 +26,8 @@ struct Failing {
     synced: Arc<AtomicUsize>,
     /// While it is on, syncs do not return.
     stalls: Arc<AtomicBool>,
+    /// While it is on, syncs panic.
+    panics: Arc<AtomicBool>,
 }
 
 struct FailingFile {
@@ -63,10 +65,11 @@ impl Output for FailingFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        until(|| !self.disk.stalls.load(Ordering::SeqCst));
+        assert!(!self.disk.panics.load(Ordering::SeqCst), "a fault");
         if self.disk.syncs.load(Ordering::SeqCst) {
             return Err(io::Error::other("the disk is gone"));
         }
-        until(|| !self.disk.stalls.load(Ordering::SeqCst));
         self.disk.synced.fetch_add(1, Ordering::SeqCst);
         self.inner.sync()
     }
@@ -379,6 +382,56 @@ async fn a_queue_that_is_full_makes_callers_wait_and_then_refuses() {
     let (_place, log, held) = fill(Duration::from_mins(1)).await;
     let (recorded, ()) = tokio::join!(log.record(vec![intent("b")]), async { drop(held) });
     assert!(recorded.is_ok());
+}
+
+#[tokio::test]
+async fn a_disk_that_does_not_answer_does_not_keep_a_log_open() {
+    let place = tempfile::tempdir().unwrap();
+    let disk = Failing::default();
+    let options = LogOptions {
+        patience: Duration::from_millis(50),
+        ..options(place.path())
+    };
+    let log = Log::open_on(options, Box::new(disk.clone())).unwrap();
+    disk.stalls.store(true, Ordering::SeqCst);
+    log.submit(intent("a"));
+    assert!(!log.close());
+    drop(log);
+    // The files are the thread's as long as it may write.
+    let again = || Log::open_on(self::options(place.path()), Box::new(Failing::default()));
+    assert!(matches!(again(), Err(OpenError::Locked(_))));
+    disk.stalls.store(false, Ordering::SeqCst);
+    until(|| again().is_ok_and(|log| log.close()));
+    assert!(kinds(&checked(place.path())).contains(&Kind::Intent));
+}
+
+#[tokio::test]
+async fn a_fault_of_the_thread_refuses_at_once() {
+    let place = tempfile::tempdir().unwrap();
+    let disk = Failing::default();
+    let log = Log::open_on(options(place.path()), Box::new(disk.clone())).unwrap();
+    disk.panics.store(true, Ordering::SeqCst);
+    let outcome = log.record(vec![intent("a")]).await;
+    assert_eq!(outcome, Err(RecordError::Closed));
+    until(|| log.failure().is_some());
+    let error = log.record(vec![intent("b")]).await.unwrap_err();
+    assert!(error.to_string().contains("by a fault"), "{error}");
+}
+
+#[tokio::test]
+async fn what_fails_after_its_caller_gave_up_is_counted_as_lost() {
+    let place = tempfile::tempdir().unwrap();
+    let disk = Failing::default();
+    let log = Log::open_on(options(place.path()), Box::new(disk.clone())).unwrap();
+    disk.stalls.store(true, Ordering::SeqCst);
+    let mut first = log.begin(vec![intent("a")]).await.unwrap();
+    drop(log.begin(vec![intent("b")]).await.unwrap());
+    disk.syncs.store(true, Ordering::SeqCst);
+    disk.stalls.store(false, Ordering::SeqCst);
+    let error = first.durable().await.unwrap_err();
+    assert!(matches!(error, RecordError::Disk(_)), "{error}");
+    until(|| log.lost() == 1);
+    disk.syncs.store(false, Ordering::SeqCst);
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ use arc_swap::ArcSwapOption;
 use http::StatusCode;
 use sealgate_audit::{
     Directory, Disk, Event, FileSystem, Log, LogOptions, ObjectNames, Pending, Position, Purpose,
-    SigningKey,
+    RecordError, SigningKey,
 };
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
@@ -286,7 +286,11 @@ impl Audit {
     async fn durable(&self, pending: &mut Pending, count: u64) -> Result<bool, S3Error> {
         match pending.durable().await {
             Ok(_) => Ok(true),
-            Err(error) => self.unrecorded(&error.to_string(), count).map(|()| false),
+            Err(error) => {
+                // What fails after nobody waited any more, the log counts by itself.
+                let lost = if error == RecordError::Slow { 0 } else { count };
+                self.unrecorded(&error.to_string(), lost).map(|()| false)
+            }
         }
     }
 

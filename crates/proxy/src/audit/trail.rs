@@ -424,6 +424,8 @@ impl Drop for Trail {
             return;
         };
         let state = std::mem::take(&mut *self.state());
+        // Nobody learnt whether it is recorded.
+        let is_open = matches!(self.promise.get_mut(), Promise::Begun(..));
         let outcome = Event::outcome(Outcome {
             request: self.request.clone(),
             status: state.status,
@@ -432,10 +434,10 @@ impl Drop for Trail {
             complete: state.is_complete,
             key_ids: state.key_ids.iter().map(ToString::to_string).collect(),
         });
-        // Where nothing was decided before, the outcome says who asked for what as well.
+        // Where no decision is known to be recorded, the outcome says who asked for what as well.
         let facts = &state.facts;
         let is_denied = facts.is_denied || matches!(state.status, Some(401 | 403));
-        let event = if state.has_intents {
+        let event = if state.has_intents && !is_open {
             // What was refused later than the first decision, by us: what the storage refused was nobody's decision here.
             Event {
                 decision: facts.is_denied.then_some(Verdict::Deny),

@@ -12,7 +12,7 @@ use std::{
 };
 
 use http::{Method, StatusCode};
-use sealgate_audit::{Disk, FileSystem, Output, Purpose, SigningKey};
+use sealgate_audit::{Disk, FileSystem, Output, Purpose, SigningKey, event::Kind};
 
 use super::super::{BUCKET, Rig, request, storage::Storage};
 use crate::{
@@ -89,12 +89,29 @@ fn unwraps(rig: &Rig) -> u64 {
     rig.gateway.keyring.status().key_services[0].unwraps
 }
 
-fn reads() -> [UpstreamRequest; 3] {
+/// Reads, and what the storage says of each.
+fn reads() -> [(UpstreamRequest, u16); 7] {
+    let get = || request(Method::GET, "a");
     [
-        request(Method::GET, "a"),
-        request(Method::HEAD, "a"),
-        UpstreamRequest::new(Method::GET, Target::bucket(BUCKET)).query("list-type=2"),
+        (get(), 200),
+        (super::with(get(), "range", "bytes=1-2"), 206),
+        (super::with(get(), "if-none-match", "*"), 304),
+        (super::with(get(), "if-match", "\"another\""), 412),
+        (request(Method::GET, "missing"), 404),
+        (request(Method::HEAD, "a"), 200),
+        (
+            UpstreamRequest::new(Method::GET, Target::bucket(BUCKET)).query("list-type=2"),
+            200,
+        ),
     ]
+}
+
+/// The status of the answer.
+async fn status(rig: Arc<Rig>, asked: UpstreamRequest) -> u16 {
+    let answer = rig.call(asked).await;
+    answer
+        .map_or_else(|error| error.status, |answer| answer.status())
+        .as_u16()
 }
 
 /// Waits until the storage has answered, and long enough for a gateway that does not wait to have answered as well.
@@ -111,54 +128,57 @@ async fn reached(rig: &Rig) {
 #[tokio::test]
 async fn a_read_begins_while_the_disk_writes_and_opens_and_tells_nothing_until_it_has() {
     let (rig, disk) = start().await;
-    for asked in reads() {
+    for (asked, expected) in reads() {
         rig.gateway.keyring.flush();
         let before = unwraps(&rig);
         disk.hangs.store(true, Ordering::SeqCst);
-        let asking = {
-            let rig = Arc::clone(&rig);
-            tokio::spawn(async move { rig.call(asked).await.map(drop) })
-        };
+        let asking = tokio::spawn(status(Arc::clone(&rig), asked));
         reached(&rig).await;
         assert!(!asking.is_finished(), "it was answered");
         assert_eq!(unwraps(&rig), before, "a key was opened");
         disk.hangs.store(false, Ordering::SeqCst);
-        asking.await.unwrap().unwrap();
+        assert_eq!(asking.await.unwrap(), expected);
     }
     assert!(unwraps(&rig) > 0, "these reads open keys");
 }
 
 #[tokio::test]
 async fn where_the_disk_fails_the_answer_of_the_storage_is_dropped_and_no_key_is_opened() {
-    for asked in reads() {
+    for (asked, _) in reads() {
         let (rig, disk) = start().await;
         let before = unwraps(&rig);
         disk.fails.store(true, Ordering::SeqCst);
         disk.hangs.store(true, Ordering::SeqCst);
-        let asking = {
-            let rig = Arc::clone(&rig);
-            tokio::spawn(async move { rig.call(asked).await.map(drop) })
-        };
+        let asking = tokio::spawn(status(Arc::clone(&rig), asked));
         reached(&rig).await;
         disk.hangs.store(false, Ordering::SeqCst);
-        let error = asking.await.unwrap().unwrap_err();
-        assert_eq!(error.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(asking.await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(unwraps(&rig), before, "a key was opened");
     }
 }
 
 #[tokio::test]
-async fn what_the_storage_says_of_an_object_that_is_missing_waits_as_well() {
+async fn a_read_that_is_given_up_while_the_disk_writes_opens_nothing_and_is_recorded() {
     let (rig, disk) = start().await;
+    let before = unwraps(&rig);
     disk.hangs.store(true, Ordering::SeqCst);
-    let asking = {
-        let rig = Arc::clone(&rig);
-        tokio::spawn(async move { rig.call(request(Method::GET, "b")).await.map(drop) })
-    };
+    let asking = tokio::spawn(status(Arc::clone(&rig), request(Method::GET, "a")));
     reached(&rig).await;
-    assert!(!asking.is_finished(), "it was answered");
+    asking.abort();
+    assert!(asking.await.unwrap_err().is_cancelled());
     disk.hangs.store(false, Ordering::SeqCst);
-    assert_eq!(asking.await.unwrap().unwrap_err().code, "NoSuchKey");
+    // That of the upload, and that of the read.
+    let events = super::recorded(&rig, 2).await;
+    let [.., intent, outcome] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!((intent.kind, outcome.kind), (Kind::Intent, Kind::Outcome));
+    assert_eq!(intent.request, outcome.request);
+    assert_eq!(intent.action.as_deref(), Some("decrypt"));
+    assert_eq!((outcome.status, outcome.complete), (None, Some(false)));
+    // Whether the intent is recorded was not known any more.
+    assert_eq!(outcome.key, intent.key);
+    assert_eq!(unwraps(&rig), before, "a key was opened");
 }
 
 #[tokio::test]
