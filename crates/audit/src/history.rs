@@ -101,6 +101,10 @@ pub(crate) fn tail(path: &Path) -> io::Result<Option<Tail>> {
     }))
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "what goes through slices hands over references"
+)]
 fn is_end(byte: &u8) -> bool {
     *byte == b'\n'
 }

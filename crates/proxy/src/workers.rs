@@ -36,7 +36,7 @@ fn processors() -> usize {
 
 /// The threads. Dropped, they end with whatever still runs on them.
 pub(crate) struct Workers {
-    workers: Vec<Worker>,
+    threads: Vec<Worker>,
     /// Where the search for the next worker begins, so that equals take turns.
     turn: AtomicUsize,
     /// Whether it was said that one of them has ended.
@@ -59,7 +59,7 @@ impl Workers {
     pub(crate) fn start() -> io::Result<Self> {
         let workers = (1..places()).map(Worker::start).collect::<Result<_, _>>()?;
         Ok(Self {
-            workers,
+            threads: workers,
             turn: AtomicUsize::new(0),
             missed: AtomicBool::new(false),
         })
@@ -69,9 +69,9 @@ impl Workers {
     /// have ended.
     pub(crate) fn take_on(&self) -> Option<(Handle, Share)> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let count = self.workers.len();
+        let count = self.threads.len();
         let chosen = (0..count)
-            .filter_map(|step| self.workers.get(turn.wrapping_add(step) % count))
+            .filter_map(|step| self.threads.get(turn.wrapping_add(step) % count))
             .filter(|worker| self.is_there(worker))
             .min_by_key(|worker| worker.connections.load(Ordering::Relaxed))?;
         Some((chosen.runtime.clone(), Share::of(&chosen.connections)))
@@ -117,7 +117,7 @@ impl Worker {
 impl Drop for Workers {
     fn drop(&mut self) {
         // All are told before the first is waited for.
-        let told = self.workers.drain(..).map(|worker| {
+        let told = self.threads.drain(..).map(|worker| {
             drop(worker.stop);
             worker.thread
         });
@@ -157,7 +157,7 @@ mod tests {
         let shares: Vec<_> = (0..3 * count).filter_map(|_| workers.take_on()).collect();
         let counted = |workers: &Workers| -> Vec<_> {
             workers
-                .workers
+                .threads
                 .iter()
                 .map(|worker| worker.connections.load(Ordering::Relaxed))
                 .collect()
@@ -171,13 +171,13 @@ mod tests {
     fn a_worker_that_has_ended_is_given_nothing() {
         let mut workers = Workers::start().unwrap();
         let (stop, _) = oneshot::channel();
-        drop(std::mem::replace(&mut workers.workers[0].stop, stop));
-        while !workers.workers[0].thread.is_finished() {
+        drop(std::mem::replace(&mut workers.threads[0].stop, stop));
+        while !workers.threads[0].thread.is_finished() {
             thread::yield_now();
         }
         let shares: Vec<_> = (0..10).filter_map(|_| workers.take_on()).collect();
         assert_eq!(
-            workers.workers[0].connections.load(Ordering::Relaxed),
+            workers.threads[0].connections.load(Ordering::Relaxed),
             0,
             "of {} connections",
             shares.len()
@@ -188,7 +188,7 @@ mod tests {
     fn every_worker_has_a_place_of_its_own_and_keeps_it_for_its_tasks() {
         let workers = Workers::start().unwrap();
         let mut seen = vec![place()];
-        for worker in &workers.workers {
+        for worker in &workers.threads {
             let (tell, told) = std::sync::mpsc::channel();
             worker.runtime.spawn(async move {
                 let nested = tokio::spawn(async { place() }).await.unwrap();

@@ -176,13 +176,14 @@ impl Future for Wait<'_> {
         let led = callers.led_by(number);
         let polled = match callers.known.get_mut(&number) {
             None => Poll::Ready(Err(RecordError::Closed)),
-            Some(caller) => match caller.answer.take() {
-                Some(answer) => Poll::Ready(answer),
-                None => {
+            Some(caller) => {
+                if let Some(answer) = caller.answer.take() {
+                    Poll::Ready(answer)
+                } else {
                     caller.waker = Some(context.waker().clone());
                     Poll::Pending
                 }
-            },
+            }
         };
         if polled.is_ready() {
             callers.known.remove(&number);

@@ -3,6 +3,7 @@
 mod commands;
 mod decisions;
 mod health;
+mod outage;
 
 use std::{
     fs,

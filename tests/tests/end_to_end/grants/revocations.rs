@@ -120,6 +120,64 @@ async fn a_list_that_nobody_renews_is_told_before_and_after_grants_fail() -> Res
     .await
 }
 
+/// A list as a key has signed it once.
+fn list(number: u64, revoked: &str, key: &str) -> Result<String> {
+    let key = PrivateKey::parse(&std::fs::read_to_string(key)?)?;
+    let list = RevocationList {
+        version: RevocationList::VERSION,
+        deployment: "rig".to_owned(),
+        number,
+        issued: 1_700_000_000,
+        next_update: 1_700_000_600,
+        revoked: [revoked.to_owned()].into(),
+    };
+    Ok(SignedRevocationList::sign(&list, &key)?.to_text()?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_lost_the_memory_goes_on_from_what_the_storage_shows_only_by_saying_so()
+-> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let more = configuration(directory.path(), "")?;
+    with_rig_of(&more, LIMIT, async |rig: &mut Rig| {
+        rig.clients(BUCKET).await?;
+        let desk = Desk::new(&rig.gateway, directory.path());
+        let (old, new) = (desk.key(ALICE)?, desk.key(REVOKER)?);
+        let other = STRANGE_ID.replace('A', "B");
+        let storage = rig.minio.endpoint.s3()?;
+        let state = state_bucket(&storage).await?;
+        let shown = list((1 << 56) - 1, &other, &old)?;
+        put(&storage, &state, "grants/revocations", shown.as_bytes()).await?;
+
+        // Nobody is known to have signed this list: what it revokes is taken, its number is not.
+        let forget = ["--forget", "--key", &new];
+        desk.refused("revoke", &[&forget[..], &["--renew"]].concat(), "--replace")?;
+        let signed = desk.run("revoke", &[&forget[..], &["--replace"]].concat())?;
+        ensure!(signed.get("number") == Some(&json!(1)), "{signed}");
+        ensure!(signed.get("revoked") == Some(&json!([other])), "{signed}");
+
+        // The new key's own memory is lost.
+        std::fs::remove_file(format!("{new}.revocations"))?;
+        let revoke = [STRANGE_ID, "--key", &new];
+        desk.refused(
+            "revoke",
+            &revoke,
+            "--forget goes on from what the storage shows",
+        )?;
+        let signed = desk.run("revoke", &[&revoke[..], &["--forget"]].concat())?;
+        ensure!(signed.get("number") == Some(&json!(2)), "{signed}");
+        ensure!(
+            signed.get("revoked") == Some(&json!([STRANGE_ID, other])),
+            "{signed}"
+        );
+        // From now on it is known again.
+        let renewed = desk.run("revoke", &["--renew", "--key", &new])?;
+        ensure!(renewed.get("number") == Some(&json!(3)), "{renewed}");
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_key_goes_on_from_what_the_old_one_signed_last_and_not_from_what_the_storage_shows()
 -> Result<()> {
@@ -130,18 +188,6 @@ async fn a_new_key_goes_on_from_what_the_old_one_signed_last_and_not_from_what_t
         let desk = Desk::new(&rig.gateway, directory.path());
         // Alice's key is none of those that the configuration names: the key that was replaced.
         let (old, new) = (desk.key(ALICE)?, desk.key(REVOKER)?);
-        let list = |number: u64, revoked: &str, key: &str| -> Result<String> {
-            let key = PrivateKey::parse(&std::fs::read_to_string(key)?)?;
-            let list = RevocationList {
-                version: RevocationList::VERSION,
-                deployment: "rig".to_owned(),
-                number,
-                issued: 1_700_000_000,
-                next_update: 1_700_000_600,
-                revoked: [revoked.to_owned()].into(),
-            };
-            Ok(SignedRevocationList::sign(&list, &key)?.to_text()?)
-        };
         let other = STRANGE_ID.replace('A', "B");
         let memory = desk.file("old.key.revocations");
         std::fs::write(&memory, list(7, STRANGE_ID, &old)?)?;

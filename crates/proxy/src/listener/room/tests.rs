@@ -100,7 +100,7 @@ async fn an_address_beyond_its_share_makes_room_however_often_it_asks() {
 #[tokio::test]
 async fn an_address_with_its_share_is_refused_where_there_is_no_room_and_others_wait() {
     let room = Room::new(3, 2);
-    let (first, _second) = (seat_of(&room, 1).await, seat_of(&room, 1).await);
+    let (first, second) = (seat_of(&room, 1).await, seat_of(&room, 1).await);
     let other = seat_of(&room, 2).await;
     assert!(room.seat(Some([192, 0, 2, 1].into())).await.is_none());
     let early = Duration::from_millis(50);
@@ -112,7 +112,7 @@ async fn an_address_with_its_share_is_refused_where_there_is_no_room_and_others_
     let address = Some([192, 0, 2, 1].into());
     assert!(room.make_room(address));
     assert_eq!((must_leave(&first), must_leave(&other)), (None, None));
-    assert_eq!(must_leave(&_second), Some(Leaving::AtOnce));
+    assert_eq!(must_leave(&second), Some(Leaving::AtOnce));
 }
 
 #[tokio::test]
