@@ -1,6 +1,6 @@
 //! Whatever is done to the files, it is found.
 
-use std::{fs, path::Path, sync::OnceLock, time::Duration};
+use std::{fs, io::Write as _, path::Path, sync::OnceLock, time::Duration};
 
 use proptest::prelude::*;
 
@@ -328,7 +328,9 @@ fn a_receiver_that_writes_the_checkpoint_of_a_push_is_waited_for() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(Duration::from_millis(20));
-            fs::write(&history, &whole).unwrap();
+            // Appended, as receivers do: whoever reads meanwhile is to find no less than before.
+            let mut file = fs::File::options().append(true).open(&history).unwrap();
+            file.write_all(&whole[length..]).unwrap();
         });
         let report = verify(&task).unwrap();
         assert!(report.is_clean(), "{report:#?}");
