@@ -420,9 +420,11 @@ async fn clients_that_trickle_are_served_and_silent_ones_given_up() -> Result<()
     let (through, bare) = rig.clients(BUCKET).await?;
     let gateway = &rig.gateway.endpoint;
     let body = pattern(4, 3_000);
+    // 64 KiB in a second, for longer than the limit: each 64 KiB have all of it.
+    let long = pattern(5, 300_000);
     let trickling = async {
         let mut connection = RawConnection::open(gateway).await?;
-        for piece in upload(gateway, "trickled", &body)?.chunks(400) {
+        for piece in upload(gateway, "trickled", &long)?.chunks(20_000) {
             connection.write(piece).await?;
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
@@ -456,7 +458,7 @@ async fn clients_that_trickle_are_served_and_silent_ones_given_up() -> Result<()
         tokio::join!(trickling, silent, half_a_head, others);
     others.context("other clients are harmed")?;
     ensure!(trickled?.status == 200, "a slow client is refused");
-    ensure!(get(&through, BUCKET, "trickled").await? == body);
+    ensure!(get(&through, BUCKET, "trickled").await? == long);
     let (answer, waited) = silent?;
     ensure!(
         answer.status == 400 && answer.error_code().as_deref() == Some("RequestTimeout"),
