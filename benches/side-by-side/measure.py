@@ -50,7 +50,7 @@ ROWS = [
     Row("PUT 4 KiB", "put", 8000, 8, size=4 * KIB, keys=64, prefix="discard/4k-", unit=report.PER_REQUEST),
     Row("HEAD 4 KiB", "head", 8000, 8, size=4 * KIB, keys=64, prefix="4k-", unit=report.PER_REQUEST),
     Row("range 64 KiB of 64 MiB", "range", 4000, 8, size=64 * MIB, part=64 * KIB, prefix="64m-", unit=report.PER_REQUEST),
-    Row("list 300 keys", "list", 1000, 8, prefix="list/", unit=report.PER_REQUEST),
+    Row("list 300 keys", "list", 5000, 8, prefix="list/", unit=report.PER_REQUEST),
 ]
 
 # Asked once, for the memory alone.
