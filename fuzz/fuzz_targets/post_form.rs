@@ -74,6 +74,6 @@ async fn streamed(body: &[u8], piece: usize) -> Outcome {
 async fn collected(body: &[u8]) -> Outcome {
     let form = read(body, body.len()).await?;
     let (fields, remaining) = (form.fields.clone(), form.remaining);
-    let file = form.collect(IDLE).await.map(|(_, file)| file);
+    let file = form.collect().await.map(|(_, file)| file);
     Ok((fields, remaining, file.map_err(|error| error.to_string())))
 }
