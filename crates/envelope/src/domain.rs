@@ -109,6 +109,7 @@ mod tests {
             Domain::new("deployment/bucket ü").unwrap().as_str(),
             "deployment/bucket ü"
         );
+        assert_eq!(Domain::new("a/b").unwrap().to_string(), "a/b");
         assert!(Place::new(&Domain::file(), &"k".repeat(1025)).is_err());
         assert!(Place::new(&Domain::file(), "").is_err());
     }

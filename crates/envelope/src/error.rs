@@ -195,6 +195,47 @@ mod tests {
     }
 
     #[test]
+    fn what_clients_may_read_says_which_side_has_failed() {
+        let of_key_service = |failure| Error::key_service(failure, "the detail");
+        for (error, text) in [
+            (Error::misuse("a wrong call"), "a wrong call"),
+            (
+                Error::MetadataTooLarge {
+                    length: 7,
+                    limit: 6,
+                },
+                "the metadata takes 7 bytes, but only 6 fit beside the keys",
+            ),
+            (
+                of_key_service(KeyServiceFailure::Throttled),
+                "the key service is not available",
+            ),
+            (
+                of_key_service(KeyServiceFailure::Denied),
+                "the key service refused the request",
+            ),
+            (
+                Error::machine("the detail"),
+                "the cryptographic module of this machine failed",
+            ),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_cause_of_a_key_services_failure_is_kept() {
+        let cause = std::io::Error::other("connection refused");
+        let error = Error::KeyService {
+            failure: KeyServiceFailure::Throttled,
+            detail: "".into(),
+            source: Some(Arc::new(cause)),
+        };
+        assert_eq!(error.source().unwrap().to_string(), "connection refused");
+        assert!(Error::machine("").source().is_none());
+    }
+
+    #[test]
     fn transient_failures_are_told_from_lasting_ones() {
         assert!(KeyServiceFailure::Throttled.is_transient());
         assert!(!KeyServiceFailure::Denied.is_transient());

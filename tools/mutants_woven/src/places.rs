@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use proc_macro2::LineColumn;
 use syn::{
-    Arm, Expr, ExprBinary, ExprUnary, ImplItemFn, ItemConst, ItemFn, ItemStatic, TraitItemFn, spanned::Spanned,
+    Arm, Expr, ExprBinary, ExprConst, ExprUnary, GenericArgument, ImplItemFn, ItemConst, ItemFn, ItemStatic, TraitItemFn, spanned::Spanned,
     visit::{self, Visit},
 };
 
@@ -129,6 +129,17 @@ impl<'a> Visit<'a> for Places {
     fn visit_expr_repeat(&mut self, expression: &'a syn::ExprRepeat) {
         self.silence(&expression.len);
         visit::visit_expr_repeat(self, expression);
+    }
+
+    fn visit_generic_argument(&mut self, argument: &'a GenericArgument) {
+        if matches!(argument, GenericArgument::Const(_)) {
+            self.silence(argument);
+        }
+        visit::visit_generic_argument(self, argument);
+    }
+
+    fn visit_expr_const(&mut self, expression: &'a ExprConst) {
+        self.silence(expression);
     }
 
     fn visit_type_array(&mut self, array: &'a syn::TypeArray) {

@@ -139,6 +139,36 @@ fn a_record_agrees_with_its_header() {
 }
 
 #[test]
+fn a_record_tells_what_it_was_made_of() {
+    let algorithm = Some(ChecksumAlgorithm::Sha256);
+    let record = multipart(&[MINIMUM_PART_LENGTH, 1], algorithm);
+    assert_eq!(record.upload(), Some(UploadHash::of("upload")));
+    assert_eq!(record.checksum(), object_checksum(algorithm).as_ref());
+    let body = Body::Single {
+        plaintext_length: 1,
+    };
+    let single = CommitRecord::single(&object(body), None).unwrap();
+    assert_eq!((single.upload(), single.checksum()), (None, None));
+}
+
+#[test]
+fn the_number_of_parts_is_checked_before_any_is_read() {
+    let object = object(Body::Multipart);
+    let bytes = multipart(&[1], None).encode();
+    // The count stands before the parts, 26 bytes each.
+    let at = bytes.len() - 26 - 2;
+    for count in [0_u16, MAXIMUM_PARTS + 1, u16::MAX] {
+        let mut changed = bytes.clone();
+        changed[at..at + 2].copy_from_slice(&count.to_be_bytes());
+        let error = CommitRecord::decode(&object, &changed).unwrap_err();
+        assert_eq!(
+            error.detail(),
+            "the commit record's number of parts is not allowed"
+        );
+    }
+}
+
+#[test]
 fn checksums_are_all_there_or_none_is() {
     let algorithm = Some(ChecksumAlgorithm::Sha256);
     let object = object(Body::Multipart);

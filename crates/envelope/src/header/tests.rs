@@ -117,6 +117,13 @@ fn a_copy_keeps_the_data_key_and_nothing_else() {
 }
 
 #[test]
+fn a_header_tells_when_it_was_sealed() {
+    let domain = Domain::new("d").unwrap();
+    let header = sealed(Place::file(&domain), Suite::Aes256Gcm, LENGTH).header;
+    assert_eq!(header.created(), 1_700_000_000_000);
+}
+
+#[test]
 fn the_number_of_wraps_is_bounded() {
     let domain = Domain::new("d").unwrap();
     for (count, allowed) in [(0, false), (1, true), (2, true), (3, false)] {
@@ -162,10 +169,40 @@ fn headers_fill_the_budget_exactly() {
             .seal(LENGTH, &mut OsRandom);
         if let Ok(sealed) = result {
             longest = sealed.header.as_bytes().len();
-            assert!(sealed.header.to_text().len() <= MAXIMUM_HEADER_TEXT_LENGTH);
+            let text = sealed.header.to_text();
+            assert!(Header::from_text(&text).is_ok(), "{}", text.len());
         }
     }
     assert_eq!(longest, MAXIMUM_OBJECT_HEADER_LENGTH);
+}
+
+#[test]
+fn a_header_is_parsed_up_to_its_longest_and_with_the_least_of_sealed_metadata() {
+    let domain = Domain::new("d").unwrap();
+    let sealed = sealed(Place::file(&domain), Suite::Aes256Gcm, LENGTH);
+    let bytes = sealed.header.as_bytes();
+    let (fixed, rest) = bytes.split_at(FIXED_LENGTH);
+    let (_, wraps_and_mac) = rest.split_at(sealed.header.sealed_metadata.len());
+    let parse = |sealed_length: usize| {
+        let field = u16::try_from(sealed_length).unwrap().to_be_bytes();
+        let mut changed = [&fixed[..FIXED_LENGTH - field.len()], &field[..]].concat();
+        changed.resize(FIXED_LENGTH + sealed_length, 0);
+        changed.extend_from_slice(wraps_and_mac);
+        Header::parse(&changed).map(|_| ())
+    };
+    let most = MAXIMUM_FILE_HEADER_LENGTH - FIXED_LENGTH - wraps_and_mac.len();
+    for (sealed_length, wrong) in [
+        (
+            SEALED_METADATA_OVERHEAD - 1,
+            "the header's sealed metadata is too short",
+        ),
+        (most + 1, "the header is too long"),
+    ] {
+        assert_eq!(parse(sealed_length).unwrap_err().detail(), wrong);
+    }
+    for sealed_length in [SEALED_METADATA_OVERHEAD, most] {
+        assert!(parse(sealed_length).is_ok(), "{sealed_length}");
+    }
 }
 
 #[test]
