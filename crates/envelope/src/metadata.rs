@@ -224,7 +224,29 @@ mod tests {
         assert!(metadata.insert("checksum-crc32", [0; 5]).is_err());
         assert!(metadata.insert("checksum-crc32", [0; 4]).is_ok());
         assert!(metadata.insert("value", vec![0; 65_536]).is_err());
+        assert!(metadata.insert("value", vec![0; 65_535]).is_ok());
+        assert!(metadata.insert(&"n".repeat(255), "").is_ok());
         assert_eq!(metadata.checksums().count(), 1);
+    }
+
+    #[test]
+    fn what_was_set_is_told_until_it_is_removed() {
+        let mut metadata = sample();
+        let checksum = Checksum::new(ChecksumAlgorithm::Crc32c, vec![1, 2, 3, 4]).unwrap();
+        metadata.insert_checksum(&checksum).unwrap();
+        assert_eq!(metadata.value("content-type"), Some(&b"text/plain"[..]));
+        assert_eq!(metadata.value("x:owner"), Some("ü".as_bytes()));
+        assert_eq!(metadata.value("other"), None);
+        assert_eq!(
+            metadata.user().collect::<Vec<_>>(),
+            [("owner", "ü".as_bytes())]
+        );
+        assert_eq!(metadata.checksums().collect::<Vec<_>>(), [checksum]);
+        let names: Vec<_> = metadata.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["checksum-crc32c", "content-type", "x:owner"]);
+        assert_eq!(metadata.remove("x:owner"), Some("ü".into()));
+        assert_eq!(metadata.remove("x:owner"), None);
+        assert_eq!(metadata.value("x:owner"), None);
     }
 
     #[test]

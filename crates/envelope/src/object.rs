@@ -270,6 +270,7 @@ impl fmt::Debug for ObjectSecrets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::OsRandom;
 
     #[test]
     fn flags_and_length_must_agree() {
@@ -290,6 +291,28 @@ mod tests {
             assert_eq!(body.is_ok(), allowed, "{flags} {length}");
             if let Ok(body) = body {
                 assert_eq!((body.flags(), body.length_field()), (flags, length));
+            }
+        }
+    }
+
+    #[test]
+    fn a_multipart_header_with_a_length_is_called_that() {
+        let error = Body::decode(FLAG_MULTIPART, 7).unwrap_err();
+        assert_eq!(error.detail(), "a multipart header names a length");
+    }
+
+    #[test]
+    fn secrets_are_made_for_no_body_over_the_limit() {
+        for (plaintext_length, allowed) in [
+            (MAXIMUM_PLAINTEXT_LENGTH, true),
+            (MAXIMUM_PLAINTEXT_LENGTH + 1, false),
+        ] {
+            for body in [
+                Body::Single { plaintext_length },
+                Body::Verified { plaintext_length },
+            ] {
+                let made = ObjectSecrets::generate(Suite::Aes256Gcm, body, &mut OsRandom);
+                assert_eq!(made.is_ok(), allowed, "{body:?}");
             }
         }
     }

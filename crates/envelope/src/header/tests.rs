@@ -117,10 +117,11 @@ fn a_copy_keeps_the_data_key_and_nothing_else() {
 }
 
 #[test]
-fn a_header_tells_when_it_was_sealed() {
+fn a_header_tells_when_it_was_sealed_and_how_its_key_is_wrapped() {
     let domain = Domain::new("d").unwrap();
     let header = sealed(Place::file(&domain), Suite::Aes256Gcm, LENGTH).header;
     assert_eq!(header.created(), 1_700_000_000_000);
+    assert_eq!(header.wraps(), wraps(1));
 }
 
 #[test]
