@@ -302,6 +302,20 @@ mod tests {
     }
 
     #[test]
+    fn whoever_chose_a_backend_is_told_it() {
+        let secrets = ObjectSecrets::new(
+            DataKey::from_bytes([2; 32]),
+            Suite::Aes256Gcm,
+            ObjectId::from_bytes([1; 16]),
+            Body::Multipart,
+        );
+        for backend in Backend::ALL {
+            let chosen = secrets.clone().with_backend(*backend);
+            assert_eq!(chosen.backend(), *backend);
+        }
+    }
+
+    #[test]
     fn secrets_are_made_for_no_body_over_the_limit() {
         for (plaintext_length, allowed) in [
             (MAXIMUM_PLAINTEXT_LENGTH, true),

@@ -108,6 +108,7 @@ fn open(object: &ObjectSecrets, plan: RangePlan, body: &[u8]) -> (Vec<u8>, Resul
     let mut opener = Opener::new(object, plan).unwrap();
     let mut released = Vec::new();
     while let Some(length) = opener.next_length() {
+        assert!(!opener.is_complete());
         let (segment, rest) = ciphertext.split_at(length);
         let mut segment = segment.to_vec();
         match opener.open_segment(&mut segment) {
@@ -118,6 +119,7 @@ fn open(object: &ObjectSecrets, plan: RangePlan, body: &[u8]) -> (Vec<u8>, Resul
                     "a forged segment must be cleared"
                 );
                 assert!(opener.open_segment(&mut segment).is_err());
+                assert!(!opener.is_complete());
                 assert!(opener.finish().is_err());
                 return (released, Err(error));
             }
