@@ -162,3 +162,64 @@ impl<R: Random> Sealer<R> {
 fn failed() -> Error {
     Error::misuse("the sealer has failed before, nothing more can be sealed")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::{DataKey, ObjectId};
+    use crate::object::Body;
+    use crate::suite::Suite;
+
+    /// Nonces that are the same each time.
+    struct Counted(u8);
+
+    impl Random for Counted {
+        fn fill(&mut self, bytes: &mut [u8]) -> Result<()> {
+            self.0 += 1;
+            bytes.fill(self.0);
+            Ok(())
+        }
+    }
+
+    fn sealed(plaintext: &[u8], buffer: &mut impl Buffer) {
+        let object = ObjectSecrets::new(
+            DataKey::from_bytes([1; 32]),
+            Suite::Aes256Gcm,
+            ObjectId::from_bytes([2; 16]),
+            Body::Single {
+                plaintext_length: plaintext.len() as u64,
+            },
+        );
+        let id = PartId::single(object.object_id());
+        let mut sealer = Sealer::with_random(&object, id, Counted(0)).unwrap();
+        sealer.push(plaintext, buffer).unwrap();
+        sealer.finish(buffer).unwrap();
+    }
+
+    #[test]
+    fn the_length_to_reserve_is_enough_and_little_more() {
+        for length in [
+            0,
+            1,
+            SEGMENT_LENGTH - 1,
+            SEGMENT_LENGTH,
+            SEGMENT_LENGTH + 1,
+            200_000,
+        ] {
+            let mut buffer = Vec::new();
+            sealed(&vec![3; length], &mut buffer);
+            let reserved = Sealer::<Counted>::buffer_length(length);
+            assert!(buffer.len() <= reserved, "{length}");
+            assert!(reserved <= buffer.len() + 2 * SEGMENT_OVERHEAD, "{length}");
+        }
+    }
+
+    #[cfg(feature = "stream")]
+    #[test]
+    fn every_buffer_holds_the_same() {
+        let (mut vector, mut bytes) = (Vec::new(), bytes::BytesMut::new());
+        sealed(&[3; 100_000], &mut vector);
+        sealed(&[3; 100_000], &mut bytes);
+        assert_eq!(vector, bytes);
+    }
+}

@@ -49,6 +49,19 @@ fn upload_record(header: &SealedHeader) -> UploadRecord {
 }
 
 #[test]
+fn records_are_read_and_written_up_to_one_length() {
+    let longest = vec![7; MAXIMUM_RECORD_LENGTH];
+    assert!(split_mac(&longest).is_ok());
+    assert!(check_length(longest.clone()).is_ok());
+    let longer = [&longest[..], &[7]].concat();
+    let error = split_mac(&longer).unwrap_err();
+    assert_eq!(error.detail(), "a record is too long");
+    assert!(check_length(longer).is_err());
+    assert!(split_mac(&[7; MAC_LENGTH]).is_ok());
+    assert!(split_mac(&[7; MAC_LENGTH - 1]).is_err());
+}
+
+#[test]
 fn an_upload_record_round_trips_and_every_bit_counts() {
     let header = header(Body::Multipart);
     let record = upload_record(&header);
