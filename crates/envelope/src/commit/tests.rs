@@ -202,6 +202,32 @@ fn every_single_bit_of_the_region_counts() {
 }
 
 #[test]
+fn the_shape_of_a_region_is_told_without_a_key() {
+    let plaintext_length = 10;
+    let total = sealed_length(plaintext_length).unwrap();
+    let region = usize::try_from(crate::layout::commit_region_length(plaintext_length)).unwrap();
+    let shape = |record_length: usize| {
+        let mut suffix = vec![0; region - 8];
+        suffix.extend_from_slice(b"SGCR");
+        suffix.extend_from_slice(&u32::try_from(record_length).unwrap().to_be_bytes());
+        check_region_shape(&suffix, total)
+    };
+    let wrong = |record_length| shape(record_length).unwrap_err().detail().to_owned();
+    assert!(shape(region - 8).is_ok());
+    assert_eq!(
+        wrong(region - 7),
+        "the commit record is longer than its region"
+    );
+    assert!(shape(48).is_ok());
+    assert_eq!(wrong(47), "the commit record is too short");
+    assert!(
+        check_region_shape(b"SGCR\0\0\0\x30", total).is_ok(),
+        "more of the end is needed"
+    );
+    assert!(check_region_shape(&[0; 8], total).is_err());
+}
+
+#[test]
 fn a_hostile_tail_never_asks_for_more_than_the_region() {
     let object = object(Body::Multipart);
     for length in [0u32, 1, 47, 48, 376, 377, 0x7fff_ffff, u32::MAX] {
