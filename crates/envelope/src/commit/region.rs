@@ -229,7 +229,14 @@ fn synthetic(object: &ObjectSecrets, aad: &[u8], record: &[u8]) -> Result<[u8; M
 fn encode_tail(sealed_length: usize) -> Result<[u8; TAIL_LENGTH]> {
     let length =
         u32::try_from(sealed_length).map_err(|_| Error::misuse("the commit record is too long"))?;
-    Ok((u64::from(u32::from_be_bytes(TAIL_MAGIC)) << 32 | u64::from(length)).to_be_bytes())
+    let mut tail = [0; TAIL_LENGTH];
+    for (to, from) in tail
+        .iter_mut()
+        .zip(TAIL_MAGIC.into_iter().chain(length.to_be_bytes()))
+    {
+        *to = from;
+    }
+    Ok(tail)
 }
 
 fn decode_tail(tail: [u8; TAIL_LENGTH]) -> Result<u64> {

@@ -158,13 +158,15 @@ fn a_registry_record_belongs_to_one_key_and_domain() {
     let domain = Domain::new("d/bucket").unwrap();
     let record = RegistryRecord {
         id,
-        created: 1,
+        created: 1_700_000_000_000,
         domain: domain.clone(),
         wraps: wraps(16),
     };
     let bytes = record.encode(&working_key()).unwrap();
     let parsed = RegistryRecord::parse(&bytes, id).unwrap();
     assert_eq!(parsed.wraps(), &record.wraps);
+    assert_eq!(parsed.claimed_domain(), &domain);
+    assert_eq!(parsed.claimed_creation(), record.created);
     assert_eq!(
         parsed.clone().verify(&working_key(), &domain).unwrap(),
         record
