@@ -1,8 +1,11 @@
 use super::*;
 use crate::checksum::{Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumType};
 use crate::domain::{Domain, Place};
-use crate::header::{HeaderBuilder, HeaderKey, SealedHeader};
+use crate::header::{
+    Carrier, HeaderBuilder, HeaderKey, MAXIMUM_OBJECT_HEADER_LENGTH, SealedHeader,
+};
 use crate::keys::{AttemptId, KeyReference, UploadHash, WorkingKey, WorkingKeyId};
+use crate::metadata::Metadata;
 use crate::object::{Body, PartId};
 use crate::random::OsRandom;
 use crate::wrap::{Provider, Wrap};
@@ -46,6 +49,35 @@ fn upload_record(header: &SealedHeader) -> UploadRecord {
         upload_id: "upload".to_owned(),
         header: header.header.clone(),
     }
+}
+
+#[test]
+fn an_upload_has_a_header_that_fits_into_the_metadata_of_an_object() {
+    let domain = Domain::new("d/bucket").unwrap();
+    let sealed = |length: usize| {
+        let mut metadata = Metadata::new();
+        metadata.insert_user("v", vec![b'v'; length]).unwrap();
+        let key = HeaderKey {
+            id: WorkingKeyId::from_bytes([8; 16]),
+            key: &working_key(),
+            wraps: &wraps(1),
+        };
+        HeaderBuilder::new(Place::new(&domain, "key").unwrap(), key, 5)
+            .metadata(metadata)
+            .carrier(Carrier::File)
+            .seal(Body::Multipart, &mut OsRandom)
+            .unwrap()
+    };
+    let of_length = |wanted: usize| {
+        let mut all = (1_000..1_500).map(sealed);
+        all.find(|made| made.header.as_bytes().len() == wanted)
+            .unwrap()
+    };
+    let longest = of_length(MAXIMUM_OBJECT_HEADER_LENGTH);
+    let bytes = upload_record(&longest).encode(&longest.secrets).unwrap();
+    assert!(UploadRecord::parse(&bytes).is_ok());
+    let longer = of_length(MAXIMUM_OBJECT_HEADER_LENGTH + 1);
+    assert!(upload_record(&longer).encode(&longer.secrets).is_err());
 }
 
 #[test]
