@@ -217,9 +217,10 @@ mod tests {
     #[cfg(feature = "stream")]
     #[test]
     fn every_buffer_holds_the_same() {
+        let plaintext = vec![3; 100_000];
         let (mut vector, mut bytes) = (Vec::new(), bytes::BytesMut::new());
-        sealed(&[3; 100_000], &mut vector);
-        sealed(&[3; 100_000], &mut bytes);
+        sealed(&plaintext, &mut vector);
+        sealed(&plaintext, &mut bytes);
         assert_eq!(vector, bytes);
     }
 }

@@ -202,6 +202,17 @@ fn every_single_bit_of_the_region_counts() {
 }
 
 #[test]
+fn what_is_fetched_first_is_a_small_region_or_16_kib() {
+    let small = sealed_length(10).unwrap();
+    assert_eq!(
+        first_suffix_length(small),
+        crate::layout::commit_region_length(10)
+    );
+    let large = sealed_length(1 << 40).unwrap();
+    assert_eq!(first_suffix_length(large), 16_384);
+}
+
+#[test]
 fn the_shape_of_a_region_is_told_without_a_key() {
     let plaintext_length = 10;
     let total = sealed_length(plaintext_length).unwrap();
