@@ -123,7 +123,7 @@ class Growth:
         samples = collections.defaultdict(list)
         for _ in range(self.arguments.repetitions):
             for keys in KEYS:
-                count = min(MOST_LISTINGS, self.arguments.list_keys // keys)
+                count = max(1, min(MOST_LISTINGS, self.arguments.list_keys // keys))
                 _, cpu, _, _ = self.counters.during(lambda: self.load("list", f"list-{keys}/", 0, count, connections=4))
                 samples[keys].append(cpu / count * 1e3)
         print("\n| keys of a page | CPU ms |\n|---|---|")

@@ -15,6 +15,9 @@ use crate::wrap::Provider;
 /// Length in bytes of every key.
 pub const KEY_LENGTH: usize = 32;
 
+/// Length in bytes of an object's identifier.
+pub(crate) const OBJECT_ID_LENGTH: usize = 16;
+
 macro_rules! secret_key {
     ($(#[$documentation:meta])* $name:ident) => {
         $(#[$documentation])*
@@ -112,7 +115,7 @@ secret_key! {
 }
 
 macro_rules! identifier {
-    ($(#[$documentation:meta])* $name:ident, $length:literal) => {
+    ($(#[$documentation:meta])* $name:ident, $length:expr) => {
         $(#[$documentation])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name([u8; $length]);
@@ -166,7 +169,7 @@ identifier! {
 
 identifier! {
     /// The random identifier of an object, the same for every copy that shares its data key.
-    ObjectId, 16
+    ObjectId, OBJECT_ID_LENGTH
 }
 
 identifier! {

@@ -7,7 +7,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
-use crate::keys::{KEY_LENGTH, ObjectId};
+use crate::keys::{KEY_LENGTH, OBJECT_ID_LENGTH, ObjectId};
 use crate::suite::Suite;
 
 /// Version of the format, in labels and in every magic.
@@ -69,8 +69,12 @@ impl Purpose {
     }
 
     /// `L(purpose) ‖ object id`, the associated data of what belongs to an object as a whole.
-    pub(crate) fn label_of(self, suite: Suite, object_id: ObjectId) -> [u8; LABEL_LENGTH + 16] {
-        let mut bytes = [0; LABEL_LENGTH + 16];
+    pub(crate) fn label_of(
+        self,
+        suite: Suite,
+        object_id: ObjectId,
+    ) -> [u8; LABEL_LENGTH + OBJECT_ID_LENGTH] {
+        let mut bytes = [0; LABEL_LENGTH + OBJECT_ID_LENGTH];
         let label = self.label(Some(suite));
         for (to, from) in bytes
             .iter_mut()

@@ -36,8 +36,7 @@ impl Random for OsRandom {
 #[derive(Debug)]
 pub struct NonceSupply {
     supply: [u8; SUPPLY_LENGTH],
-    /// How much of the supply is left, at its end.
-    left: usize,
+    used: usize,
     is_first: bool,
 }
 
@@ -48,7 +47,7 @@ impl Default for NonceSupply {
     fn default() -> Self {
         Self {
             supply: [0; SUPPLY_LENGTH],
-            left: 0,
+            used: SUPPLY_LENGTH,
             is_first: true,
         }
     }
@@ -59,20 +58,14 @@ impl Random for NonceSupply {
         if std::mem::take(&mut self.is_first) || bytes.len() > SUPPLY_LENGTH {
             return OsRandom.fill(bytes);
         }
-        if self.left < bytes.len() {
-            self.left = 0;
-            OsRandom.fill(&mut self.supply)?;
-            self.left = SUPPLY_LENGTH;
+        if hand_out(&self.supply, &mut self.used, bytes).is_ok() {
+            return Ok(());
         }
-        let start = SUPPLY_LENGTH.saturating_sub(self.left);
-        let next = self
-            .supply
-            .get(start..)
-            .and_then(|rest| rest.get(..bytes.len()));
-        let next = next.ok_or_else(|| Error::machine("the supply of random bytes is empty"))?;
-        bytes.copy_from_slice(next);
-        self.left = self.left.saturating_sub(bytes.len());
-        Ok(())
+        // Whatever comes of the drawing, none of the old ones is handed out again.
+        self.used = SUPPLY_LENGTH;
+        OsRandom.fill(&mut self.supply)?;
+        self.used = 0;
+        hand_out(&self.supply, &mut self.used, bytes)
     }
 }
 
@@ -97,13 +90,21 @@ impl<const N: usize> Drawn<N> {
 
 impl<const N: usize> Random for Drawn<N> {
     fn fill(&mut self, bytes: &mut [u8]) -> Result<()> {
-        let end = self.used.saturating_add(bytes.len());
-        let next = self.bytes.get(self.used..end);
-        let next = next.ok_or_else(|| Error::machine("too few random bytes were drawn"))?;
-        bytes.copy_from_slice(next);
-        self.used = end;
-        Ok(())
+        hand_out(self.bytes.as_slice(), &mut self.used, bytes)
     }
+}
+
+/// Fills `bytes` with the next of those that were drawn, each of which is handed out once.
+///
+/// # Errors
+/// [`Error::Machine`] if fewer are left; then none is used.
+fn hand_out(drawn: &[u8], used: &mut usize, bytes: &mut [u8]) -> Result<()> {
+    let end = used.saturating_add(bytes.len());
+    let next = drawn.get(*used..end);
+    let next = next.ok_or_else(|| Error::machine("too few random bytes were drawn"))?;
+    bytes.copy_from_slice(next);
+    *used = end;
+    Ok(())
 }
 
 /// `N` fresh random bytes.

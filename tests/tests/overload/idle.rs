@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use sealgate_tests::{
     endpoint::Endpoint, process_resources::Resources, raw_connection::RawConnection,
 };
-use tokio::{io::AsyncReadExt as _, net::TcpStream, task::JoinSet};
+use tokio::{io::AsyncReadExt as _, net::TcpStream, sync::Semaphore, task::JoinSet};
 
 use crate::{
     bounds::{Bounds, allow_connections},
@@ -34,20 +34,11 @@ async fn ten_thousand_idle_connections_cost_little_and_keep_nobody_out() -> Resu
     };
     on_scene(Storage::Devstore, bounds, async |scene| {
         press(scene, "10,000 idle connections", &[], async |load| {
-            let opening = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
-            let mut clients = JoinSet::new();
-            for number in 0..IDLE {
-                let opening = Arc::clone(&opening);
+            let _open = open_all(IDLE, AT_ONCE, |number| {
                 let crowd = scene.crowd.clone();
-                clients.spawn(async move {
-                    let _turn = opening.acquire().await?;
-                    open(&crowd, number).await
-                });
-            }
-            let mut open = Vec::new();
-            while let Some(connection) = clients.join_next().await {
-                open.push(connection??);
-            }
+                async move { open(&crowd, number).await }
+            })
+            .await?;
             let held = Resources::of(scene.gateway.process.id())?.sockets;
             ensure!(held as u64 >= IDLE, "the gateway has {held} sockets");
             load.count(&format!("{held} sockets"));
@@ -58,6 +49,32 @@ async fn ten_thousand_idle_connections_cost_little_and_keep_nobody_out() -> Resu
         .await
     })
     .await
+}
+
+/// Opens so many connections, of which so many are being opened at the same time; each by its number, from 0 on.
+pub(crate) async fn open_all<C, F>(
+    count: u64,
+    at_once: usize,
+    open: impl Fn(u64) -> F,
+) -> Result<Vec<C>>
+where
+    C: Send + 'static,
+    F: Future<Output = Result<C>> + Send + 'static,
+{
+    let opening = Arc::new(Semaphore::new(at_once));
+    let mut clients = JoinSet::new();
+    for number in 0..count {
+        let (opening, connecting) = (Arc::clone(&opening), open(number));
+        clients.spawn(async move {
+            let _turn = opening.acquire().await?;
+            connecting.await
+        });
+    }
+    let mut connections = Vec::new();
+    while let Some(connection) = clients.join_next().await {
+        connections.push(connection??);
+    }
+    Ok(connections)
 }
 
 /// A connection on which nothing happens any more: from its beginning on, within a head, or behind an answer.

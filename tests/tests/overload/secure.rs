@@ -14,11 +14,11 @@ use sealgate_tests::{
     raw_http::RawRequest,
     rig::put,
 };
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::task::JoinSet;
 
 use crate::{
     bounds::{Bounds, allow_connections},
-    idle::a_place,
+    idle::{a_place, open_all},
     load::{IMPATIENCE, Load, lasting, press},
     scene::{BUCKET, Storage, Transport, UNSIGNED, download, on_scene_over, upload},
     sizes::{OVERLOAD, ended},
@@ -111,13 +111,9 @@ async fn idle_connections_over_http_2_cost_little_and_keep_nobody_out() -> Resul
     on_scene_over(Transport::Http2, Storage::Devstore, bounds, async |scene| {
         let connector = Connector::new(&scene.crowd)?;
         press(scene, "idle connections over HTTP/2", &[], async |load| {
-            let opening = Arc::new(Semaphore::new(AT_ONCE));
-            let mut clients = JoinSet::new();
-            for number in 0..count {
-                let (opening, connector) = (Arc::clone(&opening), connector.clone());
-                let crowd = scene.crowd.clone();
-                clients.spawn(async move {
-                    let _turn = opening.acquire().await?;
+            let _open = open_all(count, AT_ONCE, |number| {
+                let (connector, crowd) = (connector.clone(), scene.crowd.clone());
+                async move {
                     let mut connection = connector.connect().await?;
                     if number % 2 == 0 {
                         // Nobody may have it, and many ask at once.
@@ -126,12 +122,9 @@ async fn idle_connections_over_http_2_cost_little_and_keep_nobody_out() -> Resul
                         ensure!(matches!(answer.status, 403 | 503), "{}", answer.status);
                     }
                     Ok(connection)
-                });
-            }
-            let mut open: Vec<Connection> = Vec::new();
-            while let Some(connection) = clients.join_next().await {
-                open.push(connection??);
-            }
+                }
+            })
+            .await?;
             let held = Resources::of(scene.gateway.process.id())?;
             ensure!(held.sockets as u64 >= count, "{} sockets", held.sockets);
             load.count(&format!(

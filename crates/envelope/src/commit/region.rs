@@ -230,12 +230,9 @@ fn encode_tail(sealed_length: usize) -> Result<[u8; TAIL_LENGTH]> {
     let length =
         u32::try_from(sealed_length).map_err(|_| Error::misuse("the commit record is too long"))?;
     let mut tail = [0; TAIL_LENGTH];
-    for (to, from) in tail
-        .iter_mut()
-        .zip(TAIL_MAGIC.into_iter().chain(length.to_be_bytes()))
-    {
-        *to = from;
-    }
+    let (magic, rest) = tail.split_at_mut(TAIL_MAGIC.len());
+    magic.copy_from_slice(&TAIL_MAGIC);
+    rest.copy_from_slice(&length.to_be_bytes());
     Ok(tail)
 }
 

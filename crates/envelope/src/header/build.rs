@@ -9,7 +9,7 @@ use super::{
 use crate::decode::put_prefixed;
 use crate::domain::Place;
 use crate::error::{Error, Result};
-use crate::keys::{KEY_LENGTH, WorkingKey, WorkingKeyId};
+use crate::keys::{KEY_LENGTH, OBJECT_ID_LENGTH, WorkingKey, WorkingKeyId};
 use crate::label::{FORMAT_VERSION, MAC_LENGTH, Purpose, authenticate, expand};
 use crate::metadata::{Metadata, SEALED_METADATA_OVERHEAD};
 use crate::object::{Body, ObjectSecrets};
@@ -22,9 +22,6 @@ const WRAP_SALT_LENGTH: usize = 32;
 
 /// Random bytes of a header: that salt, and the nonce of the metadata.
 const HEADER_RANDOM_LENGTH: usize = WRAP_SALT_LENGTH + NONCE_LENGTH;
-
-/// Length in bytes of an object id.
-const OBJECT_ID_LENGTH: usize = 16;
 
 /// Random bytes of an object's secrets: its data key and its id.
 const SECRETS_LENGTH: usize = KEY_LENGTH + OBJECT_ID_LENGTH;

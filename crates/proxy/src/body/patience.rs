@@ -36,6 +36,11 @@ impl Patience {
         }
     }
 
+    /// How long the client is waited for.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// What comes of the client, if it comes in time. A call that is dropped takes no time away.
     ///
     /// # Errors

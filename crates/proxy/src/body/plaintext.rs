@@ -44,7 +44,6 @@ pub struct BodySettings {
 #[derive(Debug)]
 pub struct PlaintextBody<B> {
     body: B,
-    idle_timeout: Duration,
     patience: Patience,
     declared: Declared,
     decoder: Option<Decoder>,
@@ -104,7 +103,6 @@ where
         };
         Ok(Self {
             body,
-            idle_timeout: settings.idle_timeout,
             patience: Patience::new(settings.idle_timeout, settings.minimum_progress),
             digests: Digests::new(&declared, payload),
             declared,
@@ -224,7 +222,7 @@ where
             let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
             let frame = self.patience.wait(frame).await;
             let frame = frame.map_err(|RunOut| BodyError::RequestTimeout {
-                idle: self.idle_timeout,
+                idle: self.patience.limit(),
             })?;
             match frame {
                 None => return Ok(None),

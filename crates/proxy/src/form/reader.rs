@@ -63,7 +63,6 @@ pub async fn read(
     let mut file = FileBody {
         parser: Parser::new(content_type)?,
         body,
-        idle_timeout,
         patience: Patience::new(idle_timeout, MIN_BODY_PROGRESS),
     };
     let mut fields = Fields::default();
@@ -125,7 +124,6 @@ impl Form {
 pub struct FileBody {
     parser: Parser,
     body: ClientBody,
-    idle_timeout: Duration,
     patience: Patience,
 }
 
@@ -135,7 +133,7 @@ impl FileBody {
         let body = &mut self.body;
         let received = poll_fn(|context| poll_data(body, context));
         let received = self.patience.wait(received).await;
-        let data = received.map_err(|RunOut| FormError::Idle(self.idle_timeout))??;
+        let data = received.map_err(|RunOut| FormError::Idle(self.patience.limit()))??;
         self.patience.count(data.len());
         self.parser.push(&data);
         Ok(())

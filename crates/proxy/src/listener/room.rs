@@ -165,10 +165,9 @@ impl Room {
             .connections
             .retain(|connection| connection.strong_count() > 0);
         let present = &mut *present;
-        let count = newcomer.and_then(|address| present.addresses.get(&address));
         let has_share = self
             .share
-            .is_some_and(|share| count.is_some_and(|count| *count >= share));
+            .is_some_and(|share| present.of(newcomer) >= share);
         let mut leaving = 0;
         let mut eligible = Vec::new();
         for connection in present.connections.iter().filter_map(Weak::upgrade) {
@@ -183,11 +182,8 @@ impl Room {
                 continue;
             }
             drop(state);
-            let of_address = address.and_then(|address| present.addresses.get(&address));
-            let is_beyond = !has_share
-                && self
-                    .share
-                    .is_some_and(|share| of_address.is_some_and(|count| *count > share));
+            let is_beyond =
+                !has_share && self.share.is_some_and(|share| present.of(address) > share);
             let is_disturbed = since.elapsed() >= UNDISTURBED;
             let may_go = match occupation {
                 Occupation::Idle => is_beyond || is_disturbed,
@@ -213,10 +209,9 @@ impl Room {
             }
             let address = lock(&connection.state).address;
             if let (false, Some(address), Some(share)) = (is_within, address, self.share) {
-                let of_address = present.addresses.get(&address).copied().unwrap_or_default();
                 let left = surplus
                     .entry(address)
-                    .or_insert_with(|| of_address.saturating_sub(share));
+                    .or_insert_with(|| present.of(Some(address)).saturating_sub(share));
                 if *left == 0 {
                     continue;
                 }
@@ -296,6 +291,12 @@ impl Room {
 }
 
 impl Present {
+    /// How many connections an address has; none is counted where nobody knows whose they are.
+    fn of(&self, address: Option<IpAddr>) -> usize {
+        let count = address.and_then(|address| self.addresses.get(&address));
+        count.copied().unwrap_or_default()
+    }
+
     /// One more of an address; how many it has now.
     fn enter(&mut self, address: Option<IpAddr>) -> usize {
         address.map_or(0, |address| {
