@@ -1,22 +1,18 @@
 //! The admin listener of a gateway, asked as load balancers and scrapers do.
 
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use crate::process::free_port;
 use crate::raw_http::RawAnswer;
 use crate::servers::gateway::TlsFiles;
 use crate::servers::{Devstore, Gateway, GatewaySettings, KeyServer};
+use crate::tls_client::connect;
 
 /// How long one answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -67,14 +63,10 @@ impl AdminEndpoint {
     /// If there is no answer in time.
     pub async fn get(&self, target: &str) -> Result<RawAnswer> {
         let asked = async {
-            let stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+            let address = format!("127.0.0.1:{}", self.port);
             match &self.tls {
-                None => exchange(stream, target).await,
-                Some(files) => {
-                    let connector = TlsConnector::from(Arc::new(trusting(&files.ca_file)?));
-                    let name = ServerName::try_from("localhost")?;
-                    exchange(connector.connect(name, stream).await?, target).await
-                }
+                None => exchange(TcpStream::connect(address).await?, target).await,
+                Some(files) => exchange(connect(&address, &files.ca_file).await?, target).await,
             }
         };
         tokio::time::timeout(ANSWER_LIMIT, asked)
@@ -152,20 +144,6 @@ pub fn check(document: &Value, name: &str) -> Value {
     let checks = document["checks"].as_array().cloned().unwrap_or_default();
     let found = checks.into_iter().find(|check| check["name"] == name);
     found.unwrap_or(Value::Null)
-}
-
-/// A client that trusts one authority.
-///
-/// # Errors
-/// If its file can't be read.
-pub fn trusting(ca_file: &PathBuf) -> Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(ca_file)?)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
 }
 
 async fn exchange(

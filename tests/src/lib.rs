@@ -30,3 +30,4 @@ pub mod raw_http;
 pub mod rig;
 pub mod servers;
 pub mod session;
+pub mod tls_client;

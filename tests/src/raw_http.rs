@@ -12,11 +12,14 @@ use aws_sigv4::{
     sign::v4,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
 };
 
-use crate::endpoint::{Endpoint, REGION};
+use crate::{
+    endpoint::{Endpoint, REGION},
+    tls_client,
+};
 
 /// How long an answer may take, and how long it may pause.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
@@ -229,8 +232,23 @@ impl RawRequest {
 }
 
 async fn exchange(endpoint: &Endpoint, request: &[u8]) -> Result<RawAnswer> {
-    let stream = TcpStream::connect(endpoint.authority()).await?;
-    let (mut reader, mut writer) = stream.into_split();
+    match &endpoint.ca_file {
+        None => {
+            let stream = TcpStream::connect(endpoint.authority()).await?;
+            exchange_on(stream, request).await
+        }
+        Some(ca_file) => {
+            let stream = tls_client::connect(endpoint.authority(), ca_file).await?;
+            exchange_on(stream, request).await
+        }
+    }
+}
+
+async fn exchange_on(
+    stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    request: &[u8],
+) -> Result<RawAnswer> {
+    let (mut reader, mut writer) = tokio::io::split(stream);
     let request = request.to_vec();
     let sending = tokio::spawn(async move {
         // A server that refuses early may close before it has read everything; its answer counts.

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::{
-    environment,
-    servers::{Gateway, GatewaySettings, KeyServer, Minio},
+    certificates, environment,
+    servers::{Gateway, GatewaySettings, KeyServer, Minio, gateway::TlsFiles, minio::MinioSettings},
 };
 
 /// MinIO, a key server and one gateway. More gateways may join.
@@ -21,6 +21,7 @@ pub struct Rig {
     pub minio: Minio,
     /// The key server.
     pub key_server: KeyServer,
+    tls: Option<TlsFiles>,
     // The last field: the directory goes when the processes have ended.
     directory: TempDir,
 }
@@ -39,10 +40,24 @@ impl Rig {
     /// # Errors
     /// If one of them does not become ready; with its last words.
     pub fn start_with(configuration: &str) -> Result<Self> {
+        Self::start_in(tempfile::tempdir()?, None, configuration)
+    }
+
+    /// As [`Self::start_with`], with TLS everywhere: towards clients, the storage and the key server.
+    ///
+    /// # Errors
+    /// If one of them does not become ready; with its last words.
+    pub fn start_with_tls(configuration: &str) -> Result<Self> {
         let directory = tempfile::tempdir()?;
-        let minio = Minio::start(directory.path())?;
-        let key_server = KeyServer::start(directory.path(), None)?;
+        let files = certificates::make(directory.path())?;
+        Self::start_in(directory, Some(files), configuration)
+    }
+
+    fn start_in(directory: TempDir, tls: Option<TlsFiles>, configuration: &str) -> Result<Self> {
+        let minio = Minio::start_with(directory.path(), &MinioSettings { tls: tls.clone() })?;
+        let key_server = KeyServer::start(directory.path(), tls.clone())?;
         let settings = GatewaySettings {
+            tls: tls.clone(),
             more: configuration.to_owned(),
             ..GatewaySettings::new(&minio.endpoint, &key_server.endpoint)
         };
@@ -51,6 +66,7 @@ impl Rig {
             gateway,
             minio,
             key_server,
+            tls,
             directory,
         })
     }
@@ -77,6 +93,7 @@ impl Rig {
     /// If it does not become ready.
     pub fn gateway_with_more(&self, more: &str) -> Result<Gateway> {
         self.gateway_with(GatewaySettings {
+            tls: self.tls.clone(),
             more: more.to_owned(),
             ..GatewaySettings::new(&self.minio.endpoint, &self.key_server.endpoint)
         })
@@ -89,6 +106,7 @@ impl Rig {
     pub fn gateway_of_other_version(&self, more: &str) -> Result<Gateway> {
         self.gateway_with(GatewaySettings {
             program: Some(environment::other_version()?),
+            tls: self.tls.clone(),
             more: more.to_owned(),
             ..GatewaySettings::new(&self.minio.endpoint, &self.key_server.endpoint)
         })
@@ -137,9 +155,35 @@ pub fn with_rig_of<'a, F>(
 where
     F: AsyncFnOnce(&mut Rig) -> Result<()> + 'a,
 {
+    on_rig(move || Rig::start_with(configuration), limit, test)
+}
+
+/// As [`with_rig_of`], with TLS everywhere: towards clients, the storage and the key server.
+///
+/// # Errors
+/// Whatever the test says, or that it took too long.
+pub fn with_tls_rig_of<'a, F>(
+    configuration: &'a str,
+    limit: Duration,
+    test: F,
+) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>>
+where
+    F: AsyncFnOnce(&mut Rig) -> Result<()> + 'a,
+{
+    on_rig(move || Rig::start_with_tls(configuration), limit, test)
+}
+
+fn on_rig<'a, F>(
+    start: impl FnOnce() -> Result<Rig> + 'a,
+    limit: Duration,
+    test: F,
+) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>>
+where
+    F: AsyncFnOnce(&mut Rig) -> Result<()> + 'a,
+{
     // In a box, because the futures of SDKs are too large for the stack of a test's thread.
     Box::pin(async move {
-        let mut rig = Rig::start_with(configuration)?;
+        let mut rig = start()?;
         let outcome = bounded(limit, test(&mut rig)).await;
         outcome.map_err(|error| anyhow!("{error:#}\n\n{}", rig.last_words()))
     })

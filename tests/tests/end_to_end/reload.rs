@@ -1,24 +1,24 @@
 //! What takes effect while a gateway runs, and what becomes of a configuration that can't be used.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use sealgate_tests::{
-    admin::{self, AdminEndpoint, check},
+    admin::{AdminEndpoint, check},
     certificates::Authority,
     endpoint::Endpoint,
     raw_http::{Payload, RawAnswer, RawRequest},
     rig::{bounded, get, put},
     servers::{Devstore, Gateway, GatewaySettings, KeyServer},
+    tls_client::connect,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::client::TlsStream;
 
 const BUCKET: &str = "reload";
 const LIMIT: Duration = Duration::from_mins(3);
@@ -26,17 +26,9 @@ const LIMIT: Duration = Duration::from_mins(3);
 /// Files are looked at every two seconds, twice before they count.
 const NOTICE: Duration = Duration::from_secs(20);
 
-async fn connect(endpoint: &Endpoint, ca_file: &Path) -> Result<TlsStream<TcpStream>> {
-    let config = admin::trusting(&ca_file.to_owned())?;
-    let stream = TcpStream::connect(endpoint.authority()).await?;
-    let name = ServerName::try_from("localhost")?;
-    let connector = TlsConnector::from(Arc::new(config));
-    Ok(connector.connect(name, stream).await?)
-}
-
 /// The certificate that a new connection is shown.
 async fn shown(endpoint: &Endpoint, ca_file: &Path) -> Result<CertificateDer<'static>> {
-    let stream = connect(endpoint, ca_file).await?;
+    let stream = connect(endpoint.authority(), ca_file).await?;
     let chain = stream.get_ref().1.peer_certificates();
     let first = chain.and_then(|chain| chain.first());
     Ok(first.context("no certificate")?.clone().into_owned())
@@ -106,7 +98,7 @@ async fn certificates_are_exchanged_without_a_dropped_connection() -> Result<()>
         let ca_file = authority.ca_file();
         let before = shown(endpoint, ca_file).await?;
         ensure!(before == CertificateDer::from_pem_file(volume("one").join("tls.pem"))?);
-        let mut old = connect(endpoint, ca_file).await?;
+        let mut old = connect(endpoint.authority(), ca_file).await?;
         ensure!(ask(&mut old, endpoint).await? == 200);
 
         // A key that does not fit changes nothing.

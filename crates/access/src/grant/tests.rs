@@ -202,7 +202,12 @@ fn a_grant_in_use_ends_by_its_time_and_by_revocation() {
 
 #[test]
 fn an_identity_of_another_name_or_letter_case_is_still_the_approver() {
-    for (requester, identities) in [("Alice", vec![]), ("alice-laptop", vec!["alice-laptop"])] {
+    let known = ["alice-laptop", "provider/ÄLIÇE@EXAMPLE.COM"];
+    for (requester, identities) in [
+        ("Alice", vec![]),
+        ("alice-laptop", known.to_vec()),
+        ("provider/äliçe@example.com", known.to_vec()),
+    ] {
         let mut rules = rules();
         rules.requesters.insert(requester.to_owned());
         rules.approvers[0].identities = identities.into_iter().map(str::to_owned).collect();

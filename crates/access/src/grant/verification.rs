@@ -132,11 +132,10 @@ pub enum GrantError {
 }
 
 impl Approver {
-    /// Whether a name is theirs, in whatever letter case.
+    /// Whether a name is theirs, in whatever letter case and of whatever alphabet: subjects of identity providers have all of them.
     pub fn is(&self, identity: &str) -> bool {
-        let mut others = self.identities.iter();
-        self.name.eq_ignore_ascii_case(identity)
-            || others.any(|other| other.eq_ignore_ascii_case(identity))
+        let mut own = std::iter::once(&self.name).chain(&self.identities);
+        own.any(|name| name.to_lowercase() == identity.to_lowercase())
     }
 }
 

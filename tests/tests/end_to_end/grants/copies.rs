@@ -34,7 +34,7 @@ identities = ["copier"]
 async fn no_copy_takes_to_a_grant_or_to_a_role_what_its_maker_may_not_read() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let more = configuration(directory.path(), COPIERS)?;
-    with_rig_of(&more, LIMIT, async |rig: &mut Rig| {
+    with_tls_rig_of(&more, LIMIT, async |rig: &mut Rig| {
         let (admin, _) = rig.clients(BUCKET).await?;
         put(&admin, BUCKET, "case-8/report", b"of case 8").await?;
         let endpoint = &rig.gateway.endpoint;

@@ -6,7 +6,7 @@ use super::*;
 async fn a_grant_of_one_version_counts_for_the_other_and_so_does_its_end() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let more = configuration(directory.path(), "")?;
-    with_rig_of(&more, LIMIT, async |rig: &mut Rig| {
+    with_tls_rig_of(&more, LIMIT, async |rig: &mut Rig| {
         prepared(rig, &more).await?;
         let other = rig.gateway_of_other_version(&more)?;
         let both = [&rig.gateway, &other];

@@ -19,9 +19,10 @@ use sealgate_tests::{
     content::pattern,
     environment, process,
     python::aws,
-    rig::{Rig, get, put, state_bucket, with_rig_of},
+    rig::{Rig, get, put, state_bucket, with_tls_rig_of},
     servers::Gateway,
     session::SessionCredentials,
+    tls_client,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -324,7 +325,7 @@ async fn a_grant_lets_in_where_it_says_until_it_is_revoked_on_every_replica() ->
     let directory = tempfile::tempdir()?;
     let of_audit = |name| audit(directory.path(), name);
     let more = |name| configuration(directory.path(), &of_audit(name)?);
-    with_rig_of(&more("first")?, LIMIT, async |rig: &mut Rig| {
+    with_tls_rig_of(&more("first")?, LIMIT, async |rig: &mut Rig| {
         let second = prepared(rig, &more("second")?).await?;
         let gateways = [&rig.gateway, &second];
         let desk = Desk::new(&rig.gateway, directory.path());
@@ -490,7 +491,7 @@ async fn a_grant_lets_in_where_it_says_until_it_is_revoked_on_every_replica() ->
 async fn a_download_ends_when_its_grant_is_revoked() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let more = configuration(directory.path(), "")?;
-    with_rig_of(&more, LIMIT, async |rig: &mut Rig| {
+    with_tls_rig_of(&more, LIMIT, async |rig: &mut Rig| {
         let second = prepared(rig, &more).await?;
         let admin = rig.gateway.endpoint.s3()?;
         let content = pattern(7, 48 << 20);
@@ -502,7 +503,8 @@ async fn a_download_ends_when_its_grant_is_revoked() -> Result<()> {
 
         let target = format!("/{BUCKET}/case-7/large");
         let request = credentials.request(&second, "GET", &target)?;
-        let mut stream = tokio::net::TcpStream::connect(second.endpoint.authority()).await?;
+        let ca_file = second.endpoint.ca_file.as_ref().context("no TLS")?;
+        let mut stream = tls_client::connect(second.endpoint.authority(), ca_file).await?;
         stream
             .write_all(&request.to_bytes(&second.endpoint))
             .await?;
@@ -528,7 +530,7 @@ async fn records_and_lists_that_the_storage_changes_let_nobody_in() -> Result<()
     let directory = tempfile::tempdir()?;
     let of_audit = |name| audit(directory.path(), name);
     let more = |name| configuration(directory.path(), &of_audit(name)?);
-    with_rig_of(&more("first")?, LIMIT, async |rig: &mut Rig| {
+    with_tls_rig_of(&more("first")?, LIMIT, async |rig: &mut Rig| {
         let second = prepared(rig, &more("second")?).await?;
         let desk = Desk::new(&rig.gateway, directory.path());
         let revoker = desk.first_list()?;

@@ -1,13 +1,15 @@
 //! Files of keys and signatures on the machine of whoever signs.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use sealgate_access::PrivateKey;
 use zeroize::Zeroizing;
+
+use crate::cli::output;
 
 /// The longest file of a key or a signature, in bytes.
 const FILE_LIMIT: u64 = 64 * 1024;
@@ -57,14 +59,36 @@ pub(super) fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
     write().with_context(|| format!("{} can't be made", path.display()))
 }
 
-/// Waits until nobody else on this machine writes a file. The lock ends with what is returned.
-pub(super) fn lock(path: &Path) -> anyhow::Result<File> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let mut options = File::options();
-    let file = options.create(true).truncate(false).write(true).open(&name);
-    let file = file.and_then(|file| file.lock().map(|()| file));
-    file.with_context(|| format!("{} can't be locked", Path::new(&name).display()))
+/// Waits until nobody else on this machine writes any of these files, and says so. The locks end with what is returned.
+pub(super) fn lock(paths: &[&Path]) -> anyhow::Result<Vec<File>> {
+    let mut files = Vec::new();
+    for path in paths {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let name = PathBuf::from(name);
+        let mut options = File::options();
+        let file = options.create(true).truncate(false).write(true).open(&name);
+        let file = file.and_then(|file| Ok((file.metadata()?, file)));
+        let (metadata, file) = file.with_context(|| unlockable(&name))?;
+        files.push(((metadata.dev(), metadata.ino()), name, file));
+    }
+    // One file by two names is locked once, or this would wait for itself. All in one order, or two could wait for each other.
+    files.sort_by_key(|(identity, ..)| *identity);
+    files.dedup_by_key(|(identity, ..)| *identity);
+    for (_, name, file) in &files {
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            output::warning(&format!(
+                "somebody else holds {}: waiting until they are done",
+                name.display()
+            ));
+        }
+        file.lock().with_context(|| unlockable(name))?;
+    }
+    Ok(files.into_iter().map(|(.., file)| file).collect())
+}
+
+fn unlockable(name: &Path) -> String {
+    format!("{} can't be locked", name.display())
 }
 
 /// Replaces a file at once, so that whoever reads it sees the one or the other.
@@ -83,4 +107,25 @@ pub(super) fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
         Ok(())
     };
     write().with_context(|| format!("{} can't be written", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_file_by_two_names_is_locked_once_and_released_at_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("list");
+        let by_other_name = directory.path().join(".").join("list");
+        std::os::unix::fs::symlink(directory.path(), directory.path().join("link")).unwrap();
+        let by_link = directory.path().join("link/list");
+        let other = directory.path().join("memory");
+        for _ in 0..2 {
+            let locks = lock(&[&path, &by_other_name, &other, &by_link]).unwrap();
+            assert_eq!(locks.len(), 2);
+            let held = File::open(directory.path().join("list.lock")).unwrap();
+            assert!(matches!(held.try_lock(), Err(TryLockError::WouldBlock)));
+        }
+    }
 }

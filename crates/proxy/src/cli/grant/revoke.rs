@@ -181,11 +181,12 @@ async fn revoke(arguments: &RevokeArguments) -> anyhow::Result<()> {
     arguments.require_memory(memory.as_deref())?;
     let written = {
         // Two who write at once: the second one waits, and goes on from what the first one wrote and remembers.
-        let of_memory = memory.as_deref().map(keys::lock).transpose()?;
         let of_place = match &place {
-            Place::File(path) if memory.as_ref() != Some(path) => Some(keys::lock(path)?),
-            _ => None,
+            Place::File(path) => Some(path.as_path()),
+            Place::State => None,
         };
+        let both: Vec<_> = memory.as_deref().into_iter().chain(of_place).collect();
+        let locks = keys::lock(&both)?;
         let written = write(
             &office,
             arguments,
@@ -195,7 +196,7 @@ async fn revoke(arguments: &RevokeArguments) -> anyhow::Result<()> {
             valid_for,
         )
         .await?;
-        drop((of_memory, of_place));
+        drop(locks);
         written
     };
     let is_signed = !matches!(signer, Signer::Nobody(_));
@@ -321,7 +322,11 @@ async fn write(
             let is_next = [found.as_ref(), before.as_ref()]
                 .into_iter()
                 .flatten()
-                .all(|other| other.number < list.number && other.revoked.is_subset(&list.revoked));
+                // The same one: it was signed and remembered, and the storage did not take it.
+                .all(|other| {
+                    other == list
+                        || other.number < list.number && other.revoked.is_subset(&list.revoked)
+                });
             ensure!(
                 is_next,
                 "another list was written since this one was prepared: prepare it again"
@@ -367,6 +372,8 @@ async fn write(
             Place::File(path) => keys::replace(path, &text).map(|()| true)?,
         };
         if is_written {
+            // Remembered by an attempt that the storage did not take: nobody was told of its news yet.
+            let before = before.filter(|list| *list != next);
             return Ok(Written::new(next, &signed.list, &[found, before]));
         }
     }
