@@ -9,7 +9,9 @@ use tempfile::TempDir;
 
 use crate::{
     certificates, environment,
-    servers::{Gateway, GatewaySettings, KeyServer, Minio, gateway::TlsFiles, minio::MinioSettings},
+    servers::{
+        Gateway, GatewaySettings, KeyServer, Minio, gateway::TlsFiles, minio::MinioSettings,
+    },
 };
 
 /// MinIO, a key server and one gateway. More gateways may join.

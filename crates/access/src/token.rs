@@ -41,6 +41,9 @@ pub const TOKEN_ENTROPY: usize = SALT_LENGTH + ID_LENGTH;
 /// The most bytes of claims: a grant with all its approvals, and the rest.
 const CLAIMS_LIMIT: usize = 5 * 1024;
 
+/// The most bytes of a grant in claims, so that names and times find room beside it.
+pub(crate) const CARRIED_LIMIT: usize = 4 * 1024;
+
 /// The most characters of a token. A header section has 8 KiB in all.
 const TOKEN_LIMIT: usize = (HEAD_LENGTH + CLAIMS_LIMIT + TAG_LENGTH).div_ceil(3) * 4;
 

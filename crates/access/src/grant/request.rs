@@ -8,6 +8,7 @@ use crate::{
     action::Action,
     canonical::{self, CanonicalError},
     signature::{PrivateKey, PublicKey, Signature, SignatureError},
+    token::CARRIED_LIMIT,
 };
 
 use super::verification::GrantError;
@@ -44,6 +45,10 @@ const ACTIONS_LIMIT: usize = 24;
 
 /// The most bytes of one approval by itself.
 const APPROVAL_LIMIT: usize = 1024;
+
+/// The characters of a public key of Ed25519 in a `.pub` file, and of a signature in base64url.
+const KEY_TEXT_LENGTH: usize = 80;
+const SIGNATURE_TEXT_LENGTH: usize = 86;
 
 /// The most bytes of a grant.
 const GRANT_LIMIT: usize = 4 * 1024;
@@ -182,6 +187,31 @@ impl GrantRequest {
             });
         }
         Ok(text)
+    }
+
+    /// Whether credentials could be made of it when so many have approved it. The grant travels in the token of a session, which has a limit, and
+    /// is text within text there: JSON writes a quotation mark of a reason as two bytes, and at the next layer as four.
+    ///
+    /// # Errors
+    ///
+    /// [`CanonicalError::TooLong`].
+    pub fn fits_a_token(&self, approvals: usize) -> Result<(), CanonicalError> {
+        let approval = Approval {
+            key: "A".repeat(KEY_TEXT_LENGTH),
+            signature: "A".repeat(SIGNATURE_TEXT_LENGTH),
+        };
+        let grant = Grant {
+            request: self.to_text()?,
+            approvals: vec![approval; approvals],
+        };
+        let length = canonical::write(&grant.to_text()?)?.len();
+        if length > CARRIED_LIMIT {
+            return Err(CanonicalError::TooLong {
+                length,
+                limit: CARRIED_LIMIT,
+            });
+        }
+        Ok(())
     }
 
     /// Whether its id is its own and its texts are what they may be. Approvers read them on terminals, which obey some characters and turn the order

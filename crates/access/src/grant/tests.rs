@@ -1,6 +1,9 @@
 //! Every way to cheat with a grant.
 
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::token::{NewSession, TOKEN_ENTROPY, TokenKeys};
 use crate::{Action, PrivateKey, PublicKey, Signature};
 
 const NOW: u64 = 1_800_000_000;
@@ -19,7 +22,7 @@ const STRANGER: u8 = 6;
 fn rules() -> Rules {
     let approver = |name: &str, seed| Approver {
         name: name.to_owned(),
-        identities: std::collections::BTreeSet::new(),
+        identities: BTreeSet::new(),
         key: key(seed).public_key(),
     };
     Rules {
@@ -201,6 +204,37 @@ fn a_grant_in_use_ends_by_its_time_and_by_revocation() {
 }
 
 #[test]
+fn of_what_fits_a_token_with_its_approvals_a_token_can_be_made() {
+    let keys = TokenKeys::new("d", &[&[7; 32]]).unwrap();
+    let mut outcomes = BTreeSet::new();
+    // Each mark is one byte in the reason, two in the request, four in the grant and eight in the token.
+    for count in (0..=800).step_by(50) {
+        let request = GrantRequest {
+            reason: "\"".repeat(count),
+            ..request()
+        }
+        .identified()
+        .unwrap();
+        let fits = request.fits_a_token(2).is_ok();
+        outcomes.insert(fits);
+        if !fits {
+            continue;
+        }
+        let names = "n".repeat(200);
+        let new = NewSession {
+            identity: &names,
+            session: &names,
+            source: &names,
+            signed_by: "SGAAAAAAAAAAAAAAAAAA",
+            lifetime: 3_600,
+            grant: &grant_of(&request, &[ALICE, BOB]).to_text().unwrap(),
+        };
+        keys.issue(&new, NOW, &[0; TOKEN_ENTROPY]).unwrap();
+    }
+    assert_eq!(outcomes, BTreeSet::from([false, true]));
+}
+
+#[test]
 fn an_identity_of_another_name_or_letter_case_is_still_the_approver() {
     let known = ["alice-laptop", "provider/ÄLIÇE@EXAMPLE.COM"];
     for (requester, identities) in [
@@ -355,7 +389,7 @@ fn nobody_approves_for_themselves() {
         let mut rules = rules();
         let disguised = Approver {
             name: "olga".to_owned(),
-            identities: std::collections::BTreeSet::new(),
+            identities: BTreeSet::new(),
             key: key(REQUESTER).public_key(),
         };
         rules

@@ -196,10 +196,7 @@ mod tests {
     async fn a_provider_that_hangs_keeps_nobody_waiting_while_its_keys_are_known() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/keys", listener.local_addr().unwrap());
-        let (asked, answers) = (
-            Arc::new(AtomicUsize::new(0)),
-            Arc::new(Semaphore::new(1)),
-        );
+        let (asked, answers) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(1)));
         let (of_server, allowed) = (Arc::clone(&asked), Arc::clone(&answers));
         tokio::spawn(async move {
             loop {

@@ -104,6 +104,10 @@ async fn ask(arguments: &RequestArguments) -> anyhow::Result<()> {
     let text = request
         .to_text()
         .map_err(|error| anyhow::anyhow!("the request {error}: say less in reason and ticket"))?;
+    let quorum = office.grants.rules.quorum;
+    request.fits_a_token(quorum).map_err(|error| {
+        anyhow::anyhow!("with {quorum} approvals, what credentials carry of the request {error}: say less in reason and ticket, or with fewer quotation marks")
+    })?;
     let record = GrantRecord::new(text);
     let what = format!("for {:?} in {:?}", request.requester, request.scope.bucket);
     note(&office, "GrantRequested", &request.id, what).await?;
@@ -119,7 +123,6 @@ async fn ask(arguments: &RequestArguments) -> anyhow::Result<()> {
     }
     let by = &request.requester;
     let is_told = notify_or_warn(&office.grants.notify, "requested", by, &request).await;
-    let quorum = office.grants.rules.quorum;
     output::line(&if arguments.common.json {
         let mut value = describe::request_json(&request);
         if let Some(members) = value.as_object_mut() {
