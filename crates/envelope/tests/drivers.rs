@@ -6,8 +6,10 @@
     reason = "a test stops where something is wrong, and its numbers are small"
 )]
 
+use std::cell::RefCell;
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::pin::Pin;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -32,7 +34,7 @@ fn key() -> WorkingKey {
     WorkingKey::from_bytes([4; 32])
 }
 
-fn seal(plaintext: &[u8], known: bool, chunk: usize) -> std::io::Result<Vec<u8>> {
+fn start<W: Write>(writer: W, promised: Option<u64>) -> std::io::Result<SealWriter<W>> {
     let domain = Domain::file();
     let wraps = [Wrap::new(
         Provider::Local,
@@ -48,7 +50,11 @@ fn seal(plaintext: &[u8], known: bool, chunk: usize) -> std::io::Result<Vec<u8>>
     let mut metadata = Metadata::new();
     metadata.insert("file-name", "name.txt").unwrap();
     let header = HeaderBuilder::new(Place::file(&domain), header_key, 1).metadata(metadata);
-    let mut writer = SealWriter::new(Vec::new(), header, known.then_some(plaintext.len() as u64))?;
+    SealWriter::new(writer, header, promised)
+}
+
+fn seal(plaintext: &[u8], known: bool, chunk: usize) -> std::io::Result<Vec<u8>> {
+    let mut writer = start(Vec::new(), known.then_some(plaintext.len() as u64))?;
     for piece in plaintext.chunks(chunk) {
         writer.write_all(piece)?;
     }
@@ -153,16 +159,8 @@ fn whatever_is_cut_off_does_not_open() {
 
 #[test]
 fn the_promised_length_is_kept() {
-    let domain = Domain::file();
-    let wraps = [Wrap::new(Provider::Local, KeyReference::from_bytes([1; 8]), vec![1]).unwrap()];
     for (promised, allowed) in [(9, false), (10, true), (11, false)] {
-        let header_key = HeaderKey {
-            id: WorkingKeyId::from_bytes([5; 16]),
-            key: &key(),
-            wraps: &wraps,
-        };
-        let header = HeaderBuilder::new(Place::file(&domain), header_key, 1);
-        let mut writer = SealWriter::new(Vec::new(), header, Some(promised)).unwrap();
+        let mut writer = start(Vec::new(), Some(promised)).unwrap();
         let written = writer.write_all(&[1; 10]);
         assert_eq!(
             written.and_then(|()| writer.finish()).is_ok(),
@@ -170,6 +168,50 @@ fn the_promised_length_is_kept() {
             "{promised}"
         );
     }
+}
+
+#[test]
+fn a_writer_counts_what_was_written_to_it() {
+    let mut writer = start(Vec::new(), None).unwrap();
+    assert_eq!(writer.plaintext_length(), 0);
+    writer.write_all(&[1; 10]).unwrap();
+    assert_eq!(writer.plaintext_length(), 10);
+    writer.write_all(&plaintext(70_000)).unwrap();
+    assert_eq!(writer.plaintext_length(), 70_010);
+}
+
+#[test]
+fn sealed_bytes_are_written_on_in_long_runs_and_not_kept() {
+    /// The lengths of what was written.
+    #[derive(Clone, Default)]
+    struct Runs(Rc<RefCell<Vec<usize>>>);
+    impl Write for Runs {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.borrow_mut().push(bytes.len());
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let runs = Runs::default();
+    let mut writer = start(runs.clone(), None).unwrap();
+    runs.0.borrow_mut().clear();
+    let mut given = 0;
+    for piece in plaintext(5_000_000).chunks(100_000) {
+        writer.write_all(piece).unwrap();
+        given += piece.len();
+        let written: usize = runs.0.borrow().iter().sum();
+        assert!(
+            written + (1 << 20) + (1 << 17) > given,
+            "{written} of {given}"
+        );
+    }
+    assert!(
+        runs.0.borrow().iter().all(|run| *run >= 1 << 20),
+        "{:?}",
+        runs.0
+    );
 }
 
 #[test]
@@ -187,21 +229,17 @@ fn a_failing_writer_fails_for_ever() {
             Ok(())
         }
     }
-    let domain = Domain::file();
-    let wraps = [Wrap::new(Provider::Local, KeyReference::from_bytes([1; 8]), vec![1]).unwrap()];
-    let header_key = HeaderKey {
-        id: WorkingKeyId::from_bytes([5; 16]),
-        key: &key(),
-        wraps: &wraps,
-    };
-    let header = HeaderBuilder::new(Place::file(&domain), header_key, 1);
-    let mut writer = SealWriter::new(Full(10_000), header, None).unwrap();
+    let mut writer = start(Full(10_000), None).unwrap();
     assert_eq!(
         writer.write_all(&plaintext(3_000_000)).unwrap_err().kind(),
         std::io::ErrorKind::StorageFull
     );
     assert_eq!(
         writer.write(&[1]).unwrap_err().kind(),
+        std::io::ErrorKind::InvalidInput
+    );
+    assert_eq!(
+        writer.flush().unwrap_err().kind(),
         std::io::ErrorKind::InvalidInput
     );
     assert!(writer.finish().is_err());
@@ -228,7 +266,10 @@ async fn collect<E>(
     let mut bytes = Vec::new();
     while let Some(piece) = stream.next().await {
         match piece {
-            Ok(piece) => bytes.extend_from_slice(&piece),
+            Ok(piece) => {
+                assert!(!piece.is_empty(), "a piece has bytes");
+                bytes.extend_from_slice(&piece);
+            }
             Err(error) => {
                 assert!(stream.next().await.is_none(), "nothing follows an error");
                 return (bytes, Some(error));
