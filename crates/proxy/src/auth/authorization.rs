@@ -116,6 +116,7 @@ pub(super) fn signature_version_4a() -> AuthError {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::limits::MAX_SIGNED_HEADERS;
     use super::*;
 
     const SIGNATURE: &str = "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41";
@@ -139,6 +140,18 @@ mod tests {
             assert_eq!(parsed.signed_headers.as_str(), "host;range");
             assert_eq!(parsed.signature.to_hex(), SIGNATURE);
         }
+    }
+
+    #[test]
+    fn as_many_headers_as_may_be_signed_fit() {
+        let names: Vec<_> = (1..MAX_SIGNED_HEADERS)
+            .map(|number| format!("x-amz-meta-{number:0>32}"))
+            .collect();
+        let text = format!(
+            "AWS4-HMAC-SHA256 Credential={CREDENTIAL},SignedHeaders=host;{},Signature={SIGNATURE}",
+            names.join(";")
+        );
+        assert!(parse_authorization(&text).is_ok());
     }
 
     #[test]
@@ -175,6 +188,10 @@ mod tests {
             Err(AuthError::InvalidArgument { .. })
         ));
         malformed(&"A".repeat(MAX_AUTHORIZATION_LENGTH + 1), "longer");
+        let start = format!("AWS4-HMAC-SHA256 Credential={CREDENTIAL},SignedHeaders=host,");
+        let end = format!("Signature={SIGNATURE}");
+        let blanks = " ".repeat(MAX_AUTHORIZATION_LENGTH - start.len() - end.len());
+        assert!(parse_authorization(&[start, blanks, end].concat()).is_ok());
         let text =
             format!("AWS4-HMAC-SHA256 Credential={CREDENTIAL},SignedHeaders=host,Signature=00");
         assert_eq!(

@@ -152,18 +152,28 @@ mod tests {
             ("AKIA/20130524/us-east-1/s3/aws4", "aws4_request"),
             ("AKIA/20130524/us-east-1/kms/aws4_request", "service"),
             ("AKIA/2013-5-24/us-east-1/s3/aws4_request", "yyyyMMdd"),
+            ("AKIA/2013-524/us-east-1/s3/aws4_request", "yyyyMMdd"),
+            ("AKIA/2013524/us-east-1/s3/aws4_request", "yyyyMMdd"),
             ("A/B/20130524/us-east-1/s3/aws4", "mal-formed"),
             ("AKIA/20130524//s3/aws4_request", "region"),
+            ("AKIA/20130524/us east/s3/aws4_request", "region"),
             ("/20130524/us-east-1/s3/aws4_request", "access key id"),
         ] {
             let error = ClaimedCredential::parse(text).unwrap_err();
             assert!(error.contains(fault), "{text}: {error}");
         }
-        let long = format!(
-            "{}/20130524/us-east-1/s3/aws4_request",
-            "A".repeat(MAX_ACCESS_KEY_ID_LENGTH + 1)
-        );
-        assert!(ClaimedCredential::parse(&long).is_err());
+    }
+
+    #[test]
+    fn credentials_may_be_as_long_as_their_limits() {
+        let is_read = |id: usize, region: usize| {
+            let (id, region) = ("A".repeat(id), "r".repeat(region));
+            let text = format!("{id}/20130524/{region}/s3/aws4_request");
+            ClaimedCredential::parse(&text).is_ok()
+        };
+        assert!(is_read(MAX_ACCESS_KEY_ID_LENGTH, MAX_REGION_LENGTH));
+        assert!(!is_read(MAX_ACCESS_KEY_ID_LENGTH + 1, 1));
+        assert!(!is_read(1, MAX_REGION_LENGTH + 1));
     }
 
     #[test]
@@ -181,6 +191,9 @@ mod tests {
         ] {
             assert!(SignedHeaders::parse(text.into()).is_err(), "{text}");
         }
+        let names: Vec<_> = (1..MAX_SIGNED_HEADERS).map(|n| format!("a{n}")).collect();
+        let most = format!("host;{}", names.join(";"));
+        assert!(SignedHeaders::parse(most.into()).is_ok());
         let many = vec!["a"; MAX_SIGNED_HEADERS + 1].join(";");
         assert!(
             SignedHeaders::parse(many.into())

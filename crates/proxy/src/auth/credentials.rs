@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(who("SGAK4", 0), None);
         // The configuration comes first.
         assert_eq!(who("AKIA", 0).as_deref(), Some("alice"));
-        stored.set(HashMap::new(), false, true);
+        store.stored().set(HashMap::new(), false, true);
         assert_eq!(who("SGAK1", 0), None);
     }
 
@@ -365,6 +365,14 @@ mod tests {
     }
 
     #[test]
+    fn whether_keys_are_lacking_is_known() {
+        let stored = StoredKeys::default();
+        assert!(!stored.is_lacking());
+        stored.set(HashMap::new(), true, true);
+        assert!(stored.is_lacking());
+    }
+
+    #[test]
     fn debug_output_has_no_secret() {
         let store = CredentialStore::new(vec![credential("AKIA", "hidden-value")]).unwrap();
         let printed = format!("{store:?} {:?}", credential("AKIA", "hidden-value"));
@@ -386,5 +394,38 @@ mod tests {
             }
         }
         assert_eq!(entry.recent.lock().unwrap().len(), MAX_CACHED_SIGNING_KEYS);
+    }
+
+    #[test]
+    fn keys_of_verified_requests_are_remembered_by_day_and_for_s3_alone() {
+        let store = CredentialStore::new(vec![credential("AKIA", "s")]).unwrap();
+        let entry = store.find("AKIA").unwrap();
+        let holder = store.holder("AKIA", None, 0).unwrap();
+        let secret = SecretAccessKey::new("s");
+        let right =
+            |service, day: &str| SigningKey::derive_for(service, &secret, day, "r").sign(&[b"x"]);
+        let given = |service, day: &str| holder.signing_key(service, day, "r").sign(&[b"x"]);
+        for (service, day, remembered) in [
+            (Service::Sts, "20130524", 0),
+            (Service::S3, "20130524", 1),
+            (Service::S3, "20130524", 1),
+            (Service::S3, "20130525", 2),
+        ] {
+            let key = holder.signing_key(service, day, "r");
+            assert_eq!(key.sign(&[b"x"]), right(service, day));
+            holder.verified(service, day, "r", &key).unwrap();
+            assert_eq!(entry.recent.lock().unwrap().len(), remembered, "{day}");
+        }
+        // A mark shows that what is remembered is used, and for what.
+        let mark = SigningKey::derive(&SecretAccessKey::new("mark"), "20130526", "r");
+        entry.remember("20130526", "r", &mark);
+        assert_eq!(given(Service::S3, "20130526"), mark.sign(&[b"x"]));
+        for (service, day) in [
+            (Service::Sts, "20130526"),
+            (Service::S3, "20130525"),
+            (Service::S3, "20130527"),
+        ] {
+            assert_eq!(given(service, day), right(service, day), "{day}");
+        }
     }
 }

@@ -186,3 +186,53 @@ fn spaced_digits(text: &str) -> String {
     let digits: Vec<String> = text.bytes().map(|byte| format!("{byte:02x}")).collect();
     digits.join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_what_they_are_about() {
+        for (error, expected) in [
+            (
+                AuthError::InvalidAccessKeyId {
+                    access_key_id: "AKIA".to_owned(),
+                },
+                &[("AWSAccessKeyId", "AKIA")][..],
+            ),
+            (
+                AuthError::invalid_argument("x-amz-content-sha256", "none", "It may not."),
+                &[
+                    ("ArgumentName", "x-amz-content-sha256"),
+                    ("ArgumentValue", "none"),
+                ],
+            ),
+            (
+                AuthError::RequestTimeTooSkewed {
+                    request_time: "20130524T000000Z".to_owned(),
+                    server_time: "2013-05-24T00:15:01Z".to_owned(),
+                },
+                &[
+                    ("RequestTime", "20130524T000000Z"),
+                    ("ServerTime", "2013-05-24T00:15:01Z"),
+                    ("MaxAllowedSkewMilliseconds", "900000"),
+                ],
+            ),
+            (
+                AuthError::AuthorizationHeaderMalformed {
+                    reason: "another region".into(),
+                    region: Some("eu-west-1".to_owned()),
+                },
+                &[("Region", "eu-west-1")],
+            ),
+            (AuthError::header_malformed("no region"), &[]),
+        ] {
+            let elements = error.elements();
+            let elements: Vec<_> = elements
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect();
+            assert_eq!(elements, expected, "{error:?}");
+        }
+    }
+}

@@ -149,6 +149,11 @@ mod tests {
     }
 
     #[test]
+    fn rule_25_the_clock_of_who_signed_may_be_fifteen_minutes_ahead() {
+        assert!(verify(&published(&date("20151229T001500Z")), SECRET).is_ok());
+    }
+
+    #[test]
     fn rule_25_whatever_is_altered_is_refused() {
         let refused = |claim: PolicyClaim<'_>| verify(&claim, SECRET).unwrap_err();
         let (now, later) = (date("20151229T000000Z"), date("20151229T001501Z"));

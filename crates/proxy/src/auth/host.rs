@@ -175,6 +175,18 @@ mod tests {
                 "{uri} {hosts:?}"
             );
         }
+        assert!(forms("/", &["a".repeat(MAX_HOST_LENGTH).as_str()], &settings).is_ok());
         assert!(forms("/", &["a".repeat(MAX_HOST_LENGTH + 1).as_str()], &settings).is_err());
+    }
+
+    #[test]
+    fn the_received_host_is_known_where_there_is_one() {
+        let parts = |host: &str| {
+            let request = Request::builder().header(HOST, host).body(());
+            request.unwrap().into_parts().0
+        };
+        let received = |host| super::super::received_host(&parts(host)).map(str::to_owned);
+        assert_eq!(received("a.example").as_deref(), Some("a.example"));
+        assert_eq!(received(""), None);
     }
 }

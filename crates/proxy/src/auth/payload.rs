@@ -127,3 +127,29 @@ impl DeclaredPayload {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys::SecretAccessKey;
+    use super::*;
+
+    #[test]
+    fn the_mode_says_how_the_body_is_framed() {
+        let signed = |trailer| {
+            let key = SigningKey::derive(&SecretAccessKey::new("s"), "20130524", "r");
+            let date = AmzDate::parse("20130524T000000Z").unwrap();
+            let signer = ChunkSigner::new(key.sign(&[b"x"]), key, &date, String::new());
+            PayloadMode::StreamingSigned { signer, trailer }
+        };
+        for (mode, is_streaming, has_trailer) in [
+            (PayloadMode::Unsigned, false, false),
+            (PayloadMode::SignedSha256([1; DIGEST_LENGTH]), false, false),
+            (signed(false), true, false),
+            (signed(true), true, true),
+            (PayloadMode::StreamingUnsignedTrailer, true, true),
+        ] {
+            assert_eq!(mode.is_streaming(), is_streaming, "{mode:?}");
+            assert_eq!(mode.has_trailer(), has_trailer, "{mode:?}");
+        }
+    }
+}

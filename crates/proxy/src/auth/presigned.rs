@@ -293,13 +293,26 @@ mod tests {
     }
 
     #[test]
+    fn a_token_of_some_kilobytes_fits() {
+        let token = "t".repeat(3 * 1024);
+        let parsed =
+            parse_presigned_query(&format!("{}&X-Amz-Security-Token={token}", query("60")));
+        assert_eq!(parsed.unwrap().security_token.unwrap().as_str(), token);
+    }
+
+    #[test]
     fn sizes_are_bounded() {
         let long = format!("{}&a={}", query("60"), "b".repeat(MAX_QUERY_LENGTH));
         assert!(matches!(
             parse_presigned_query(&long),
             Err(AuthError::InvalidRequest { .. })
         ));
-        let many = format!("{}{}", query("60"), "&a".repeat(MAX_QUERY_PARAMETERS));
+        let start = format!("{}&a=", query("60"));
+        let longest = format!("{start}{}", "b".repeat(MAX_QUERY_LENGTH - start.len()));
+        assert!(parse_presigned_query(&longest).is_ok());
+        let most = format!("{}{}", query("60"), "&a".repeat(MAX_QUERY_PARAMETERS - 6));
+        assert!(parse_presigned_query(&most).is_ok());
+        let many = format!("{}{}", query("60"), "&a".repeat(MAX_QUERY_PARAMETERS - 5));
         assert!(matches!(
             parse_presigned_query(&many),
             Err(AuthError::InvalidRequest { .. })

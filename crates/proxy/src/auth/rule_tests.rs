@@ -241,6 +241,13 @@ fn rule_05_clocks_may_differ_by_fifteen_minutes() {
 }
 
 #[test]
+fn clocks_agree_before_1970_too() {
+    let clock = SystemTime::UNIX_EPOCH - Duration::from_hours(1);
+    let parts = signed_by(&upstream_credentials(), clock);
+    assert!(authenticate(&parts, &example_store(), &AuthSettings::default(), clock).is_ok());
+}
+
+#[test]
 fn an_unknown_key_is_named_as_such() {
     let store = CredentialStore::new(Vec::new()).unwrap();
     let parts = signed("UNSIGNED-PAYLOAD", |_| {});
@@ -316,6 +323,13 @@ fn a_session_signs_with_its_token_and_nothing_else() {
     assert_eq!(&*caller.identity, "app");
     assert_eq!(*caller.access_key_id, *session.claims.access_key_id);
     assert_eq!(caller.session.as_deref(), Some(&session.claims));
+    // People read its name beside that of the identity, where it has one.
+    assert_eq!(&*caller.label(), "app");
+    let mut named = caller.into_inner();
+    let mut claims = session.claims.clone();
+    claims.session = "nightly".to_owned();
+    named.session = Some(Arc::new(claims));
+    assert_eq!(&*named.label(), "app/nightly");
 
     // Its time is over, by our clock.
     let late = now() + Duration::from_hours(1);

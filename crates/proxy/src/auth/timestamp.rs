@@ -128,6 +128,13 @@ mod tests {
     }
 
     #[test]
+    fn writes_clocks_before_1970() {
+        let clock = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        let date = AmzDate::from_system_time(clock).unwrap();
+        assert_eq!(date.as_str(), "19691231T235959Z");
+    }
+
+    #[test]
     fn refuses_every_other_shape() {
         for text in [
             "",
@@ -137,6 +144,7 @@ mod tests {
             "20131324T000000Z",
             "20130524T006000Z",
             "+0130524T000000Z",
+            "+20130524T000000Z",
             "2013-05-24T00:00",
             "20130524T000000+",
             "２0130524T00000Z",
