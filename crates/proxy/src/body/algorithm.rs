@@ -184,6 +184,7 @@ mod tests {
                 Algorithm::from_header_name(&algorithm.header_name().to_uppercase()),
                 Some(algorithm)
             );
+            assert_eq!(algorithm.to_string(), algorithm.name());
             assert!(algorithm.supports(algorithm.default_multipart_type()));
         }
         assert_eq!(Algorithm::from_name("MD4"), None);
@@ -196,6 +197,7 @@ mod tests {
             Some(ChecksumType::Composite)
         );
         assert_eq!(ChecksumType::from_name("FULL-OBJECT"), None);
+        assert_eq!(ChecksumType::FullObject.to_string(), "FULL_OBJECT");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::aws_chunked::{Decoder, Trailer, strip_content_encoding};
 use super::error::BodyError;
+use super::limits::MAX_TRAILER_LINE_LENGTH;
 use crate::auth::published_tests::streaming_example;
 use crate::auth::{ChunkSigner, PayloadMode};
 
@@ -251,6 +252,11 @@ fn rule_08_unsigned_bodies_as_sdks_send_them() {
         (plaintext.as_slice(), trailers),
         (b"helloworld".as_slice(), Vec::new())
     );
+    let sixteen_digits = "0000000000000005\r\nhello\r\n0\r\n\r\n";
+    assert_eq!(unsigned(sixteen_digits).unwrap().0, b"hello");
+    let longest = format!("a:{}\r\n", "b".repeat(MAX_TRAILER_LINE_LENGTH - 4));
+    let (_, trailers) = unsigned(&format!("0\r\n{longest}\r\n")).unwrap();
+    assert_eq!(trailers[0].value.len(), MAX_TRAILER_LINE_LENGTH - 4);
 }
 
 #[test]
@@ -272,8 +278,7 @@ fn only_the_last_chunk_may_be_short() {
 
 #[test]
 fn broken_framing_is_an_incomplete_body() {
-    let digits = "0".repeat(17);
-    let long = format!("{digits}1\r\n");
+    let long = format!("{}5\r\nhello\r\n0\r\n\r\n", "0".repeat(16));
     let extension = format!("5;{}\r\n", "x".repeat(300));
     for body in [
         "",
@@ -283,6 +288,7 @@ fn broken_framing_is_an_incomplete_body() {
         "5\r\nhello\r\n",
         "5\r\nhello\r\n0",
         "5\r\nhello\r\n0\r\n",
+        "5\r\nhello\r\n0\r\n\r\n\r",
         "5\r\nhello!\r\n0\r\n\r\n",
         "5\r\nhello\n0\r\n\r\n",
         "5\nhello\r\n0\r\n\r\n",
@@ -318,7 +324,7 @@ fn broken_framing_is_an_incomplete_body() {
 
 #[test]
 fn broken_trailers_are_named_as_such() {
-    let long = format!("a:{}\r\n\r\n", "b".repeat(600));
+    let long = format!("a:{}\r\n\r\n", "b".repeat(MAX_TRAILER_LINE_LENGTH - 3));
     let many = "a:1\r\nb:1\r\nc:1\r\nd:1\r\ne:1\r\nf:1\r\ng:1\r\nh:1\r\ni:1\r\n";
     for trailer in [
         "novalue\r\n\r\n",
@@ -362,6 +368,14 @@ fn a_failure_is_for_ever() {
     );
     assert!(decoder.decode(&mut Bytes::new()).is_err());
     assert!(decoder.finish().is_err());
+
+    let mut decoder = Decoder::unsigned_trailer();
+    let bad_trailer = &mut Bytes::from_static(b"0\r\nnovalue\r\n\r\n");
+    assert!(decoder.decode(bad_trailer).is_err());
+    assert!(matches!(
+        decoder.finish(),
+        Err(BodyError::MalformedTrailerError { .. })
+    ));
 }
 
 /// Frames chunks as an SDK does, signed ones with the chain that continues `signer`'s seed.

@@ -127,3 +127,21 @@ impl BodyError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_text_leaves_open_is_known() {
+        let reason = "this one";
+        for error in [
+            BodyError::IncompleteBody { reason },
+            BodyError::OtherLength { reason },
+            BodyError::MalformedTrailerError { reason },
+        ] {
+            assert_eq!(error.reason(), Some(reason), "{error:?}");
+        }
+        assert_eq!(BodyError::MissingContentLength.reason(), None);
+    }
+}

@@ -22,3 +22,20 @@ pub const MIN_BODY_PROGRESS: usize = 64 * 1024;
 
 /// The same of a document, all of whose memory is set aside from the beginning, so that the longest one keeps it for minutes and not for hours.
 pub const MIN_DOCUMENT_PROGRESS: usize = 512 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operators_read_how_much_has_to_come() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
+        let text = std::fs::read_to_string(file).unwrap();
+        let row = format!(
+            "| a trickling body | {} KiB, of a document {} KiB, within",
+            MIN_BODY_PROGRESS >> 10,
+            MIN_DOCUMENT_PROGRESS >> 10
+        );
+        assert!(text.contains(&row), "docs/operations.md lacks: {row}");
+    }
+}

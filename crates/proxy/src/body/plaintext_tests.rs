@@ -158,6 +158,17 @@ fn rule_10_a_length_is_required() {
             "{bad:?}"
         );
     }
+    // As S3 has it, a length of the plaintext that cannot be read is none.
+    assert!(matches!(
+        refused(
+            &[
+                ("content-length", "5"),
+                ("x-amz-decoded-content-length", "five")
+            ],
+            &unsigned
+        ),
+        BodyError::MissingContentLength
+    ));
     assert!(matches!(
         refused(
             &[("content-length", "5"), ("content-length", "5")],
@@ -175,6 +186,18 @@ fn rule_10_a_length_is_required() {
         ),
         BodyError::InvalidRequest { .. }
     ));
+    let twice = [
+        ("content-length", "5"),
+        ("x-amz-decoded-content-length", "5"),
+    ];
+    assert_eq!(read(HELLO, &twice, &unsigned).unwrap().0, HELLO);
+    let framed = [
+        ("content-length", "50"),
+        ("x-amz-decoded-content-length", "5"),
+        ("x-amz-trailer", "x-amz-checksum-crc32"),
+    ];
+    let mode = PayloadMode::StreamingUnsignedTrailer;
+    assert_eq!(read(FRAMED_HELLO, &framed, &mode).unwrap().0, HELLO);
     let chunked = [
         ("transfer-encoding", "chunked"),
         ("x-amz-decoded-content-length", "5"),
@@ -369,6 +392,10 @@ fn unsigned_trailers_as_boto3_sends_them() {
     let mode = PayloadMode::StreamingUnsignedTrailer;
     let (bytes, verified) = read(FRAMED_HELLO, &BOTO3, &mode).unwrap();
     assert_eq!(bytes, HELLO);
+    let algorithm = open(FRAMED_HELLO, &BOTO3, &mode)
+        .unwrap()
+        .checksum_algorithm();
+    assert_eq!(algorithm, Some(Algorithm::Crc32));
     assert_eq!(verified.client_checksum.unwrap().to_base64(), "NhCmhg==");
     let with = |trailer: &str| {
         read(
@@ -397,6 +424,8 @@ fn unsigned_trailers_as_boto3_sends_them() {
             matches!(error, BodyError::MalformedTrailerError { .. }),
             "{malformed:?} {error:?}"
         );
+        let missing = error.reason().unwrap().contains("is missing");
+        assert_eq!(missing, malformed.is_empty(), "{error:?}");
     }
 }
 
@@ -411,16 +440,16 @@ fn a_trailer_must_be_announced() {
     );
     // S3 takes an upload that announces nothing and brings nothing.
     assert!(read(b"5\r\nhello\r\n0\r\n\r\n", &[length], &mode).is_ok());
-    for trailer in [
-        "content-md5",
-        "x-amz-checksum-md4",
-        "x-amz-checksum-crc32,x-amz-checksum-sha1",
-        "",
+    for (trailer, fault) in [
+        ("content-md5", "the x-amz-trailer header is not supported"),
+        ("x-amz-checksum-md4", "The algorithm type"),
+        ("x-amz-checksum-crc32,x-amz-checksum-sha1", "a single"),
+        ("", "the x-amz-trailer header is not supported"),
     ] {
         let error = open(FRAMED_HELLO, &[length, ("x-amz-trailer", trailer)], &mode).unwrap_err();
         assert!(
-            matches!(error, BodyError::InvalidRequest { .. }),
-            "{trailer}"
+            matches!(&error, BodyError::InvalidRequest { reason } if reason.contains(fault)),
+            "{trailer} {error:?}"
         );
     }
     let both = [
