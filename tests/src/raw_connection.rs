@@ -31,10 +31,15 @@ impl RawConnection {
     pub async fn open(endpoint: &Endpoint) -> Result<Self> {
         let stream = TcpStream::connect(endpoint.authority()).await?;
         stream.set_nodelay(true)?;
-        Ok(Self {
+        Ok(Self::over(stream))
+    }
+
+    /// Goes on with a connection that is there.
+    pub fn over(stream: TcpStream) -> Self {
+        Self {
             stream,
             received: Vec::new(),
-        })
+        }
     }
 
     /// Sends bytes.

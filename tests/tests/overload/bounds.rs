@@ -19,6 +19,8 @@ const OTHER_DESCRIPTORS: u64 = 256;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) connections: u64,
+    /// What one address keeps of them; none where it is left to the gateway.
+    pub(crate) of_an_address: Option<u64>,
     pub(crate) requests: u64,
     /// Of each kind without a signature.
     pub(crate) unsigned: u64,
@@ -37,6 +39,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             connections: 512,
+            of_an_address: None,
             requests: 16,
             unsigned: 4,
             crowd: 12,
@@ -75,6 +78,9 @@ impl Bounds {
             self.header_timeout,
             self.idle_timeout
         )?;
+        if let Some(share) = self.of_an_address {
+            writeln!(text, "connections_per_address = {share}")?;
+        }
         Ok(text)
     }
 

@@ -1,19 +1,25 @@
 //! XML that is made to cost: bombs, lists of 10,000 parts, and listings that are as long as listings get.
 
-use std::{fmt::Write as _, sync::Arc, time::SystemTime};
+use std::{
+    fmt::Write as _,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Result, ensure};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealgate_tests::{
     endpoint::Endpoint,
     multipart::{begin, upload_part},
+    raw_connection::RawConnection,
     raw_http::RawRequest,
-    rig::put,
+    rig::{bounded, put},
 };
 use tokio::task::JoinSet;
 
 use crate::{
     bounds::Bounds,
+    judgement::named,
     load::{IMPATIENCE, Load, lasting, press},
     scene::{BUCKET, Scene, Storage, UNSIGNED, on_scene},
     sizes::ended,
@@ -33,6 +39,9 @@ const KEYS: usize = 300;
 
 /// The longest key.
 const KEY: usize = 1_024;
+
+/// Within what time a load is as heavy as it will be.
+const WAIT: Duration = Duration::from_mins(1);
 
 /// Requests with documents.
 const TARGETS: [(&str, &str); 4] = [
@@ -134,22 +143,27 @@ fn complete_document() -> String {
     document
 }
 
+/// An upload of the object `parts` whose parts are all too small to be completed, and all have records that a Complete looks at.
+async fn upload_of_parts(scene: &Scene) -> Result<String> {
+    let through = scene.gateway.endpoint.s3()?;
+    let id = begin(&through, (BUCKET, "parts")).await?;
+    let (_, is_long) = lasting()?;
+    let numbers: Vec<i32> = (1..=if is_long { PARTS } else { 200 }).collect();
+    stream::iter(numbers.into_iter().map(|number| {
+        let (through, id) = (&through, &id);
+        async move { upload_part(through, (BUCKET, "parts"), id, number, b"part").await }
+    }))
+    .buffer_unordered(16)
+    .try_collect::<Vec<_>>()
+    .await?;
+    Ok(id)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn completes_of_ten_thousand_parts() -> Result<()> {
     on_scene(Storage::Devstore, Bounds::default(), async |scene| {
         let through = scene.gateway.endpoint.s3()?;
-        let id = begin(&through, (BUCKET, "parts")).await?;
-        let (_, is_long) = lasting()?;
-        // They are all too small to be completed, and all have records that a Complete looks at.
-        let parts = if is_long { PARTS } else { 200 };
-        let numbers: Vec<i32> = (1..=parts).collect();
-        stream::iter(numbers.into_iter().map(|number| {
-            let (through, id) = (&through, &id);
-            async move { upload_part(through, (BUCKET, "parts"), id, number, b"part").await }
-        }))
-        .buffer_unordered(16)
-        .try_collect::<Vec<_>>()
-        .await?;
+        let id = upload_of_parts(scene).await?;
         let document = complete_document();
         press(
             scene,
@@ -242,4 +256,90 @@ async fn deep_listings() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// The length of a small document of many, and how many clients have one: three times as many as the memory of documents holds.
+const SMALL: usize = 3 * (83 << 10);
+const SMALL_ONES: u64 = 200;
+
+/// For how long a small one is there, at least; a little longer by its number.
+const HELD: u64 = 400;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_document_has_its_turn_among_small_ones() -> Result<()> {
+    let bounds = Bounds {
+        requests: SMALL_ONES + 16,
+        crowd: SMALL_ONES,
+        ..Bounds::default()
+    };
+    on_scene(Storage::Devstore, bounds, async |scene| {
+        let id = upload_of_parts(scene).await?;
+        let document = complete_document();
+        let large = RawRequest::new("POST", &format!("/{BUCKET}/parts?uploadId={id}"))
+            .header("content-length", &document.len().to_string())
+            .body(document.as_bytes());
+        let wanted = ["400 MalformedXML", "a large one: 400 InvalidPart"];
+        let kind = "a large document among small ones";
+        press(scene, kind, &wanted, async |load| {
+            let mut clients = JoinSet::new();
+            let small: Arc<[u8]> = "<a>".repeat(SMALL / 3).into_bytes().into();
+            for number in 0..SMALL_ONES {
+                let (crowd, small) = (scene.crowd.clone(), Arc::clone(&small));
+                let held = Duration::from_millis(HELD + number);
+                clients.spawn(send_small(crowd, small, held, Arc::clone(load)));
+            }
+            // Until they have all of the memory.
+            bounded(WAIT, async {
+                while load.counted("400 MalformedXML") < SMALL_ONES {
+                    tokio::time::sleep(IMPATIENCE).await;
+                }
+                Ok(())
+            })
+            .await?;
+            let (gateway, load) = (scene.gateway.endpoint.clone(), Arc::clone(load));
+            load.is_pressing();
+            clients.spawn(async move {
+                while !load.is_over() {
+                    let request = large.clone().sign(&gateway, UNSIGNED, SystemTime::now())?;
+                    let answer = request.send(&gateway).await?;
+                    load.count(&format!("a large one: {}", named(&answer)?));
+                    tokio::time::sleep(IMPATIENCE).await;
+                }
+                Ok(())
+            });
+            ended(&mut clients).await
+        })
+        .await
+    })
+    .await
+}
+
+/// Sends a document that is none, its body after a moment, again and again.
+async fn send_small(
+    crowd: Endpoint,
+    document: Arc<[u8]>,
+    held: Duration,
+    load: Arc<Load>,
+) -> Result<()> {
+    let request = with_document("POST", &format!("/{BUCKET}?delete"), &document);
+    while !load.is_over() {
+        let request = request.clone().sign(&crowd, UNSIGNED, SystemTime::now())?;
+        let bytes = request.to_bytes(&crowd);
+        let (head, body) = bytes.split_at(bytes.len() - SMALL);
+        let mut connection = RawConnection::open(&crowd).await?;
+        connection.write(head).await?;
+        // Whoever is refused learns it at once.
+        let early = tokio::time::timeout(held, connection.answer(false)).await;
+        let answer = if let Ok(answer) = early {
+            answer?
+        } else {
+            connection.write(body).await?;
+            connection.answer(false).await?
+        };
+        ensure!(load.answered(&answer)?, "{}", answer.text());
+        if answer.status == 503 {
+            tokio::time::sleep(IMPATIENCE).await;
+        }
+    }
+    Ok(())
 }

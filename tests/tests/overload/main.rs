@@ -13,5 +13,6 @@ mod judgement;
 mod load;
 mod scene;
 mod secure;
+mod shares;
 mod sizes;
 mod slow;

@@ -3,6 +3,7 @@
 use std::{
     any::Any,
     fmt::Write as _,
+    net::{Ipv4Addr, SocketAddr},
     ops::AsyncFnOnce,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant, SystemTime},
@@ -10,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use sealgate_tests::{
+    admin::AdminEndpoint,
     certificates,
     content::pattern,
     endpoint::Endpoint,
@@ -19,7 +21,11 @@ use sealgate_tests::{
     servers::{Devstore, Gateway, GatewaySettings, KeyServer, Minio},
 };
 use tempfile::TempDir;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpSocket, TcpStream},
+    sync::{Mutex, MutexGuard},
+};
 
 use crate::{bounds::Bounds, load::lasting};
 
@@ -31,6 +37,9 @@ pub(crate) const UNSIGNED: Payload<'_> = Payload::Named("UNSIGNED-PAYLOAD");
 
 /// Within what time a client that does nothing wrong has its object stored and read again, whatever others do.
 const ROUND_TRIP: Duration = Duration::from_mins(1);
+
+/// What stands for a load balancer: it names its clients in a PROXY protocol header. Connections from this machine itself belong to no address.
+const BALANCER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// The length of its objects.
 const OBJECT: usize = 64 << 10;
@@ -63,6 +72,7 @@ pub(crate) struct Scene {
     pub(crate) bounds: Bounds,
     /// The gateway as the crowd sees it.
     pub(crate) crowd: Endpoint,
+    pub(crate) admin: AdminEndpoint,
     trips: AtomicU64,
     _storage: Box<dyn Any>,
     _key_server: KeyServer,
@@ -92,9 +102,11 @@ impl Scene {
             Transport::Http1 => None,
             Transport::Http2 => Some(certificates::make(directory.path())?),
         };
+        let admin = AdminEndpoint::new(None)?;
         let settings = GatewaySettings {
             tls,
-            more: bounds.tables()?,
+            listener: format!("proxy_protocol = [\"{BALANCER}\"]"),
+            more: format!("{}{}", bounds.tables()?, admin.table()),
             environment: vec![("CROWD_SECRET".to_owned(), secret.to_owned())],
             ..GatewaySettings::new(&endpoint, &key_server.endpoint)
         };
@@ -106,6 +118,7 @@ impl Scene {
             gateway,
             bounds,
             crowd,
+            admin,
             trips: AtomicU64::new(0),
             _storage: storage,
             _key_server: key_server,
@@ -147,6 +160,34 @@ impl Scene {
         http_2::send(&mut connection, endpoint, &request).await
     }
 
+    /// A connection of the client at this address.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub(crate) async fn connect_from(&self, client: Ipv4Addr) -> Result<TcpStream> {
+        connect_from(self.crowd.authority(), client).await
+    }
+
+    /// How many connections had to end because there was no room, for this reason.
+    ///
+    /// # Errors
+    /// If the gateway does not tell.
+    pub(crate) async fn closed_for_room(&self, reason: &str) -> Result<u64> {
+        let name = "sealgate_connections_closed_for_room_total";
+        self.metric(&format!("{name}{{reason=\"{reason}\"}}")).await
+    }
+
+    /// A figure among the gateway's metrics.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub(crate) async fn metric(&self, name: &str) -> Result<u64> {
+        let text = self.admin.get("/metrics").await?.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let value = line.with_context(|| format!("no {name}"))?.trim();
+        Ok(value.parse()?)
+    }
+
     /// A request of the crowd, signed.
     ///
     /// # Errors
@@ -154,6 +195,21 @@ impl Scene {
     pub(crate) fn signed(&self, request: RawRequest) -> Result<RawRequest> {
         request.sign(&self.crowd, UNSIGNED, SystemTime::now())
     }
+}
+
+/// A connection to a gateway of the client at this address.
+///
+/// # Errors
+/// If it is refused.
+pub(crate) async fn connect_from(gateway: &str, client: Ipv4Addr) -> Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((BALANCER, 0).into())?;
+    let gateway: SocketAddr = gateway.parse()?;
+    let mut stream = socket.connect(gateway).await?;
+    stream.set_nodelay(true)?;
+    let header = format!("PROXY TCP4 {client} 192.0.2.250 40000 443\r\n");
+    stream.write_all(header.as_bytes()).await?;
+    Ok(stream)
 }
 
 fn succeeded(answer: &RawAnswer) -> Result<()> {

@@ -151,13 +151,11 @@ impl Server {
         let stream = WriteStallLimit::new(stream, self.idle_timeout).telling(seat.activity());
         let mut stream = LingeringClose::new(stream);
         let own = peer.ip().to_canonical();
-        let client = if forwarded::contains(&self.proxy_protocol, own) {
+        let client = if self.is_named_later(peer) {
             // The proxy's own connections are its own affair.
             let named = self.read_client(&mut stream, peer).await?;
-            if let Some(client) = named
-                && !room.belongs_to(seat, self.counted(client))
-            {
-                tracing::debug!(%peer, %client, "a connection is closed: there is no room, and its client has its share of places");
+            if !room.belongs_to(seat, named.and_then(|client| self.counted(client))) {
+                tracing::debug!(%peer, client = ?named, "a connection is closed: there is no room, and its client has its share of places");
                 return None;
             }
             named.unwrap_or(own)
@@ -204,8 +202,14 @@ impl Server {
     /// The address whose share a connection is counted to before anything of it is read; none as well for those that a proxy has yet to name.
     pub(super) fn counted_at_once(&self, peer: SocketAddr) -> Option<IpAddr> {
         let own = peer.ip().to_canonical();
-        let is_named_later = forwarded::contains(&self.proxy_protocol, own);
-        (!is_named_later).then(|| self.counted(own)).flatten()
+        (!self.is_named_later(peer))
+            .then(|| self.counted(own))
+            .flatten()
+    }
+
+    /// Whether a proxy has yet to say whose connection it is.
+    pub(super) fn is_named_later(&self, peer: SocketAddr) -> bool {
+        forwarded::contains(&self.proxy_protocol, peer.ip().to_canonical())
     }
 
     /// The address whose share a connection is counted to; none for those that many clients may be behind: proxies that are named as such, and this machine,

@@ -308,8 +308,13 @@ async fn seat_of(
     server: &Server,
     arrived: Option<&(TcpStream, SocketAddr)>,
 ) -> Option<Seat> {
-    let address = arrived.and_then(|(_, peer)| server.counted_at_once(*peer));
-    room.seat(address).await
+    let peer = arrived.map(|(_, peer)| *peer);
+    let address = peer.and_then(|peer| server.counted_at_once(peer));
+    let seat = room.seat(address).await?;
+    if peer.is_some_and(|peer| server.is_named_later(peer)) {
+        seat.is_unnamed();
+    }
+    Some(seat)
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@
 //! Anybody can also ask for something again and again, and be refused each time, which is no waiting. So while there is no room, an address keeps no
 //! more than its share, `limits.connections_per_address`: what it has beyond makes room first, and it is given no further place but for one of its own.
 //! While there is room, shares mean nothing: many clients may be behind one address.
+//!
+//! Behind a load balancer that names its clients, a newcomer has a place before anybody knows whose it is. One address could fill all places with such
+//! newcomers, and have those make room that are within their shares. So these stay while there are enough that may turn out to be beyond one.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -47,6 +50,8 @@ struct Connection {
 struct State {
     /// Whose it is; none where many clients may be behind it, or nobody knows yet.
     address: Option<IpAddr>,
+    /// Whether a proxy has yet to name the client.
+    is_unnamed: bool,
     /// Requests whose answers hyper has not taken over whole yet.
     running: usize,
     /// Those of them whose answers wait for the client to take more.
@@ -147,6 +152,7 @@ impl Room {
             let mut state = lock(&seat.connection.state);
             present.leave(state.address.take());
             state.address = address;
+            state.is_unnamed = false;
             present.enter(address)
         };
         let is_full = self.places.available_permits() == 0;
@@ -169,6 +175,7 @@ impl Room {
             .share
             .is_some_and(|share| present.of(newcomer) >= share);
         let mut leaving = 0;
+        let mut unnamed = 0;
         let mut eligible = Vec::new();
         for connection in present.connections.iter().filter_map(Weak::upgrade) {
             let state = lock(&connection.state);
@@ -177,6 +184,8 @@ impl Room {
                 continue;
             }
             let (occupation, since, address) = (state.occupation(), state.since, state.address);
+            let is_disturbed = since.elapsed() >= UNDISTURBED;
+            unnamed += usize::from(state.is_unnamed && !is_disturbed);
             if state.leaving.is_some() {
                 leaving += usize::from(occupation != Occupation::Busy);
                 continue;
@@ -184,7 +193,6 @@ impl Room {
             drop(state);
             let is_beyond =
                 !has_share && self.share.is_some_and(|share| present.of(address) > share);
-            let is_disturbed = since.elapsed() >= UNDISTURBED;
             let may_go = match occupation {
                 Occupation::Idle => is_beyond || is_disturbed,
                 Occupation::Untaken => (is_beyond || has_share) && is_disturbed,
@@ -204,7 +212,8 @@ impl Room {
         let mut surplus: HashMap<IpAddr, usize> = HashMap::new();
         let mut dismissed = 0;
         for (is_within, _, _, connection) in eligible {
-            if leaving + dismissed >= LEAVING_AT_ONCE {
+            let awaited = if is_within { unnamed } else { 0 };
+            if leaving + dismissed + awaited >= LEAVING_AT_ONCE {
                 break;
             }
             let address = lock(&connection.state).address;
@@ -261,6 +270,7 @@ impl Room {
         let connection = Arc::new(Connection {
             state: Mutex::new(State {
                 address,
+                is_unnamed: false,
                 running: 0,
                 untaken: 0,
                 stalled: false,
@@ -322,6 +332,11 @@ impl Seat {
     /// What tells of this connection's requests.
     pub(super) fn activity(&self) -> Activity {
         Activity(Arc::clone(&self.connection))
+    }
+
+    /// A proxy has yet to name its client.
+    pub(super) fn is_unnamed(&self) {
+        lock(&self.connection.state).is_unnamed = true;
     }
 
     /// From now on its client can be told before the connection ends.

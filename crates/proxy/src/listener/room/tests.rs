@@ -140,6 +140,40 @@ async fn a_client_that_a_proxy_names_is_counted_from_then_on() {
 }
 
 #[tokio::test]
+async fn newcomers_that_may_be_beyond_a_share_go_before_those_within_theirs() {
+    let room = Room::new(LEAVING_AT_ONCE + 1, 2);
+    let within = seat_of(&room, 1).await;
+    std::thread::sleep(UNDISTURBED);
+    let mut newcomers = Vec::new();
+    for _ in 0..LEAVING_AT_ONCE {
+        let newcomer = seat(&room).await;
+        newcomer.is_unnamed();
+        newcomers.push(newcomer);
+    }
+    room.make_room(None);
+    assert_eq!(must_leave(&within), None);
+    // All of them are of one address, which keeps two.
+    let address = Some([192, 0, 2, 2].into());
+    let stay: Vec<_> = newcomers
+        .iter()
+        .map(|newcomer| room.belongs_to(newcomer, address))
+        .collect();
+    assert_eq!(stay.iter().filter(|stays| **stays).count(), 2);
+    newcomers.truncate(2);
+    // Those that are of many addresses have to be taken for what they are.
+    let mut named = Vec::new();
+    for number in 0..LEAVING_AT_ONCE - 2 {
+        let newcomer = seat(&room).await;
+        newcomer.is_unnamed();
+        let address = [198, 51, 100, u8::try_from(number).unwrap()];
+        assert!(room.belongs_to(&newcomer, Some(address.into())));
+        named.push(newcomer);
+    }
+    room.make_room(None);
+    assert_eq!(must_leave(&within), Some(Leaving::AtOnce));
+}
+
+#[tokio::test]
 async fn answers_that_are_not_taken_keep_no_place_beyond_a_share() {
     let room = Room::new(2, 1);
     let (first, second) = (seat_of(&room, 1).await, seat_of(&room, 1).await);
