@@ -15,7 +15,7 @@ use super::{Exchange, ResponseBody, document};
 use crate::{
     error::S3Error,
     gateway,
-    upstream::BodyFailure,
+    upstream::{BodyFailure, of_one_request},
     xml::{Document, XML_DECLARATION, answers::ErrorAnswer},
 };
 
@@ -66,7 +66,7 @@ pub(super) async fn answer(
     subject: Subject,
     job: impl Future<Output = Result<Finished, S3Error>> + Send + 'static,
 ) -> Result<Response<ResponseBody>, S3Error> {
-    let mut job = tokio::spawn(job);
+    let mut job = tokio::spawn(of_one_request(job));
     match tokio::time::timeout(PATIENCE, &mut job).await {
         Ok(joined) => {
             let finished = joined.map_err(S3Error::internal)??;

@@ -99,7 +99,7 @@ pub struct Exchange {
 pub async fn run(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
     let intent = exchange.begin_intent().await?;
     // Beside what waits for the intent, it would make the future of every request too large for the stack.
-    let answer = Box::pin(perform(exchange)).await;
+    let answer = Box::pin(upstream::of_one_request(perform(exchange))).await;
     intent.release(answer).await
 }
 
@@ -320,6 +320,7 @@ impl Exchange {
         // All of it at once: the length is declared, and that much is set aside.
         share
             .grow_to(usize::try_from(body.length()).unwrap_or(usize::MAX))
+            .await
             .map_err(S3Error::slow_down)?;
         let bytes = body.collect(MAX_REQUEST_DOCUMENT).await?;
         Ok(HeldDocument::new(bytes, share))

@@ -351,6 +351,7 @@ impl StateBucket {
             if let Some(share) = share {
                 share
                     .grow_to(entries.len().saturating_mul(ENTRY_MEMORY))
+                    .await
                     .map_err(S3Error::slow_down)?;
             }
             token = match next_page(token.as_deref(), page.next_continuation_token, empty_pages)? {

@@ -103,7 +103,7 @@ impl Answer {
             if length > limit {
                 return Err(UpstreamError::TooLong(limit));
             }
-            share.grow_to(length)?;
+            share.grow_to(length).await?;
             whole.extend_from_slice(&piece);
         }
         Ok(HeldDocument::new(whole.freeze(), share))

@@ -24,6 +24,7 @@ pub use client::{Upstream, UpstreamRequest, UpstreamSettings};
 pub use credentials::CredentialSource;
 pub use limits::{MAX_DOCUMENT_LENGTH, Timeouts};
 pub use local::{LocalBody, LocalRequest, LocalStorage};
+pub(crate) use memory::of_one_request;
 pub use memory::{DocumentMemory, DocumentMemoryExhausted, DocumentShare, HeldDocument};
 pub use target::{Addressing, Target};
 pub(crate) use tls::client_config;
