@@ -91,7 +91,10 @@ async fn an_address_that_presses_its_share_makes_room_and_nobody_else_does() -> 
             scene.closed_for_room("share").await?,
             scene.closed_for_room("idle").await?,
         );
-        ensure!(share > 0 && idle == 0, "{share} beyond a share, {idle} idle");
+        ensure!(
+            share > 0 && idle == 0,
+            "{share} beyond a share, {idle} idle"
+        );
         Ok(())
     })
     .await
@@ -209,7 +212,9 @@ async fn upload_slowly(
 
 fn sign(request: RawRequest, gateway: &Endpoint) -> Result<Vec<u8>> {
     let now = std::time::SystemTime::now();
-    Ok(request.sign(gateway, crate::scene::UNSIGNED, now)?.bytes(gateway))
+    Ok(request
+        .sign(gateway, crate::scene::UNSIGNED, now)?
+        .bytes(gateway))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -141,9 +141,8 @@ impl Turns {
             *self.held.entry(turn.request).or_default() += wish.wanted;
             wish.settle(Decision::Granted);
         }
-        let undecided = |(turn, wish): &(&Turn, &Waiting)| {
-            wish.decision.is_none() && !turn.holds_nothing
-        };
+        let undecided =
+            |(turn, wish): &(&Turn, &Waiting)| wish.decision.is_none() && !turn.holds_nothing;
         let waiting = self.waiting.iter().filter(undecided);
         let requests: HashSet<RequestNumber> = waiting.map(|(turn, _)| turn.request).collect();
         if requests.is_empty() || self.held.keys().any(|holder| !requests.contains(holder)) {
@@ -168,11 +167,7 @@ mod tests {
     use super::*;
 
     /// Asks, and tells what was decided at once.
-    fn ask(
-        turns: &mut Turns,
-        request: RequestNumber,
-        wanted: usize,
-    ) -> (Turn, Option<Decision>) {
+    fn ask(turns: &mut Turns, request: RequestNumber, wanted: usize) -> (Turn, Option<Decision>) {
         let (turn, _) = turns.ask(request, wanted).unwrap();
         (turn, turns.decision(turn))
     }
