@@ -2,6 +2,10 @@
 //!
 //! To wake a task of another thread is a system call, and all callers that share a sync are told at once. So those of one thread share a bell:
 //! the log wakes one of them, and that one wakes the others, which their own thread does without a system call.
+//!
+//! **Whoever is woken has to be polled, or dropped**: until then the others sleep, and so do those of later syncs. A task that waits for several
+//! things polls its [`Wait`] whenever it is woken, whatever woke it (`select!` and `join!` do, an iterator over futures that it comes back to later
+//! may not), and forgets none (`mem::forget`).
 
 use std::{
     collections::HashMap,
@@ -67,8 +71,8 @@ impl Callers {
     }
 }
 
-/// A caller and whoever answers it.
-pub(super) fn pair() -> (Answering, Answered) {
+/// A caller with so many events, and whoever answers it.
+pub(super) fn pair(count: u64) -> (Answering, Answered) {
     let bell = BELL.with(Arc::clone);
     let number = {
         let mut callers = lock_of(&bell.0);
@@ -80,6 +84,7 @@ pub(super) fn pair() -> (Answering, Answered) {
     let answering = Answering {
         bell: Arc::clone(&bell),
         number,
+        count,
         is_answered: false,
     };
     (answering, Answered { bell, number })
@@ -90,26 +95,23 @@ pub(super) fn pair() -> (Answering, Answered) {
 pub(super) struct Answering {
     bell: Arc<Bell>,
     number: u64,
+    count: u64,
     is_answered: bool,
 }
 
 impl Answering {
-    /// Whether the caller has not given up.
-    pub(super) fn is_awaited(&self) -> bool {
-        lock_of(&self.bell.0).known.contains_key(&self.number)
-    }
-
-    /// Lays down the answer; the bell is to be rung afterwards.
-    fn lay_down(&mut self, answer: Answer) {
+    /// Lays down the answer; the bell is to be rung afterwards. Tells whether somebody may come for it: not where the caller has given up.
+    fn lay_down(&mut self, answer: Answer) -> bool {
         self.is_answered = true;
         let mut callers = lock_of(&self.bell.0);
-        // Nobody waits where the caller gave up.
-        if let Some(caller) = callers.known.get_mut(&self.number) {
-            caller.answer = Some(answer);
-            if caller.waker.is_some() {
-                callers.asleep.push(self.number);
-            }
+        let Some(caller) = callers.known.get_mut(&self.number) else {
+            return false;
+        };
+        caller.answer = Some(answer);
+        if caller.waker.is_some() {
+            callers.asleep.push(self.number);
         }
+        true
     }
 }
 
@@ -122,11 +124,14 @@ impl Drop for Answering {
     }
 }
 
-/// Answers callers, and wakes each thread of theirs once.
-pub(super) fn answer(answers: impl IntoIterator<Item = (Answering, Answer)>) {
+/// Answers callers, and wakes each thread of theirs once. Returns how many events are of callers that had given up: they learn nothing any more.
+pub(super) fn answer(answers: impl IntoIterator<Item = (Answering, Answer)>) -> u64 {
     let mut bells: Vec<Arc<Bell>> = Vec::new();
+    let mut unheard = 0;
     for (mut answering, answer) in answers {
-        answering.lay_down(answer);
+        if !answering.lay_down(answer) {
+            unheard += answering.count;
+        }
         if !bells.iter().any(|bell| Arc::ptr_eq(bell, &answering.bell)) {
             bells.push(Arc::clone(&answering.bell));
         }
@@ -134,6 +139,7 @@ pub(super) fn answer(answers: impl IntoIterator<Item = (Answering, Answer)>) {
     for bell in &bells {
         ring(bell);
     }
+    unheard
 }
 
 fn ring(bell: &Bell) {
@@ -155,15 +161,20 @@ impl Answered {
     pub(super) fn wait(&mut self) -> Wait<'_> {
         Wait(self)
     }
+
+    /// Waits no more. Returns an answer that was there, and that nobody has heard.
+    pub(super) fn give_up(&mut self) -> Option<Answer> {
+        lock_of(&self.bell.0).known.remove(&self.number)?.answer
+    }
 }
 
 impl Drop for Answered {
     fn drop(&mut self) {
-        lock_of(&self.bell.0).known.remove(&self.number);
+        self.give_up();
     }
 }
 
-/// A caller that waits.
+/// A caller that waits. Once woken it has to be polled, or dropped.
 #[derive(Debug)]
 pub(super) struct Wait<'a>(&'a mut Answered);
 
@@ -253,7 +264,7 @@ mod tests {
 
     fn waiting(count: u64) -> (Vec<(Answering, Answer)>, Vec<Waiting>) {
         let pairs = (0..count).map(|number| {
-            let (answering, answered) = pair();
+            let (answering, answered) = pair(1);
             let mut waiting = Waiting::new(answered);
             assert_eq!(waiting.poll(), Poll::Pending);
             ((answering, Ok(number..number + 1)), waiting)
@@ -305,8 +316,23 @@ mod tests {
     }
 
     #[test]
+    fn the_events_of_those_who_gave_up_are_counted() {
+        let mut pairs: Vec<_> = (1..4).map(pair).collect();
+        let (_, mut heard) = pairs.pop().unwrap();
+        assert_eq!(heard.give_up(), Some(Err(RecordError::Closed)));
+        let (answers, mut answered): (Vec<_>, Vec<_>) = pairs
+            .into_iter()
+            .map(|(answering, answered)| ((answering, Err(RecordError::Slow)), answered))
+            .unzip();
+        answered.pop();
+        assert_eq!(answer(answers), 2);
+        assert_eq!(answered[0].give_up(), Some(Err(RecordError::Slow)));
+        assert_eq!(answered[0].give_up(), None);
+    }
+
+    #[test]
     fn who_is_answered_before_they_wait_is_not_woken() {
-        let (answering, answered) = pair();
+        let (answering, answered) = pair(1);
         answer([(answering, Ok(0..1))]);
         let mut waiting = Waiting::new(answered);
         assert_eq!(waiting.poll(), Poll::Ready(Ok(0..1)));

@@ -16,6 +16,7 @@ mod bell;
 mod core;
 mod disk;
 mod journal;
+mod progress;
 mod queue;
 mod recovery;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use self::recovery::{OpenError, inspect};
 pub(crate) use self::recovery::{first_line, recover};
 use self::{
     core::{Core, Settings},
+    progress::{Followed, Progress},
     queue::{Job, Queue},
 };
 use crate::{
@@ -138,8 +140,7 @@ struct Shared {
     /// Events that were not recorded since the start.
     lost_ever: AtomicU64,
     failure: Mutex<Option<String>>,
-    /// Since when the thread is at the disk, while it is.
-    writing_since: Mutex<Option<Instant>>,
+    progress: Progress,
     position: watch::Sender<Position>,
 }
 
@@ -154,6 +155,29 @@ struct Thread {
     handle: JoinHandle<()>,
     /// Says by its end that the thread is about to end.
     ends: mpsc::Receiver<()>,
+    /// It was waited for in vain.
+    is_left: bool,
+}
+
+impl Thread {
+    /// Waits for its end as long as the disk gets something done. Once it was waited for in vain, it is only looked at.
+    fn has_ended(&mut self, shared: &Shared) -> bool {
+        let from = Instant::now();
+        loop {
+            // Between two batches nothing is asked of the disk.
+            let since = shared.progress.since();
+            let since = since.map_or_else(Instant::now, |since| since.max(from));
+            let left = shared.patience.saturating_sub(since.elapsed());
+            let left = if self.is_left { Duration::ZERO } else { left };
+            // Nothing is ever sent.
+            if self.ends.recv_timeout(left) != Err(mpsc::RecvTimeoutError::Timeout) {
+                return true;
+            }
+            if left.is_zero() {
+                return false;
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for Log {
@@ -185,6 +209,7 @@ impl Log {
         };
         directory.create().map_err(failed)?;
         let lock = lock(&directory)?;
+        let progress = Progress::default();
         let core = Core::open(
             Settings {
                 directory: options.directory,
@@ -193,7 +218,7 @@ impl Log {
                 checkpoint_interval: options.checkpoint_interval,
                 software: options.software,
             },
-            disk,
+            Box::new(Followed::new(disk, progress.clone())),
         )?;
         let shared = Arc::new(Shared {
             queue: Queue::default(),
@@ -204,7 +229,7 @@ impl Log {
             lost: AtomicU64::new(0),
             lost_ever: AtomicU64::new(0),
             failure: Mutex::new(None),
-            writing_since: Mutex::new(None),
+            progress,
             position: watch::Sender::new(core.position()),
         });
         let (end, ends) = mpsc::channel();
@@ -224,7 +249,11 @@ impl Log {
             })?;
         Ok(Self {
             shared,
-            thread: Mutex::new(Some(Thread { handle, ends })),
+            thread: Mutex::new(Some(Thread {
+                handle,
+                ends,
+                is_left: false,
+            })),
         })
     }
 
@@ -258,14 +287,20 @@ impl Log {
             .await
             .map_err(|_| RecordError::Slow)?
             .map_err(|_| RecordError::Closed)?;
-        let (answer, answered) = bell::pair();
+        let count = u64::from(count);
+        let (answer, answered) = bell::pair(count);
         self.shared.queue.push(Job {
             events,
-            count: u64::from(count),
+            count,
             answer: Some(answer),
             _places: Some(places),
         })?;
-        Ok(Pending { answered, until })
+        Ok(Pending {
+            answered,
+            until,
+            count,
+            shared: Arc::clone(&self.shared),
+        })
     }
 
     /// A request has begun that will want to record something; it has ended when what is returned is dropped.
@@ -309,7 +344,7 @@ impl Log {
     pub fn failure(&self) -> Option<String> {
         let failure = lock_of(&self.shared.failure).clone();
         failure.or_else(|| {
-            let writing = lock_of(&self.shared.writing_since).map(|since| since.elapsed())?;
+            let writing = self.shared.progress.since()?.elapsed();
             (writing > self.shared.patience)
                 .then(|| format!("the disk has not answered for {} s", writing.as_secs()))
         })
@@ -335,23 +370,27 @@ impl Log {
         &self.shared.names
     }
 
-    /// Records everything that waits, signs a last checkpoint, and ends. Blocks until the disk has it, but no longer than callers wait for a
-    /// record: a disk that does not answer must not keep a process from ending. Tells whether the log has ended; where it has not, its thread is
-    /// left alone, and goes on if the disk does.
+    /// Records everything that waits, signs a last checkpoint, and ends. Blocks until the disk has it, but not where the disk gets nothing done for
+    /// as long as callers wait for a record: one that does not answer must not keep a process from ending. Tells whether the log has ended; where it
+    /// has not, its thread is left alone, goes on if the disk does, and is only looked at when this is called again.
     pub fn close(&self) -> bool {
         self.shared.queue.close();
-        let Some(thread) = lock_of(&self.thread).take() else {
+        let mut held = lock_of(&self.thread);
+        let Some(thread) = held.as_mut() else {
             return true;
         };
-        // Nothing is ever sent.
-        if thread.ends.recv_timeout(self.shared.patience) == Err(mpsc::RecvTimeoutError::Timeout) {
-            tracing::error!(
-                "the disk does not answer, so the audit log was not closed in order; what it did not take is not recorded"
-            );
+        if !thread.has_ended(&self.shared) {
+            if !std::mem::replace(&mut thread.is_left, true) {
+                tracing::error!(
+                    "the disk does not answer, so the audit log was not closed in order; what it did not take is not recorded"
+                );
+            }
             return false;
         }
-        // A panic was reported by the thread itself.
-        let _ = thread.handle.join();
+        if let Some(thread) = held.take() {
+            // A panic was reported by the thread itself.
+            let _ = thread.handle.join();
+        }
         true
     }
 
@@ -364,18 +403,35 @@ impl Log {
     }
 }
 
-/// Events that wait to be durable. Dropping it takes none of them back; those that fail then are counted as lost.
+/// Events that wait to be durable. Dropping it takes none of them back; those that fail without anybody having been told are counted as lost.
 #[must_use = "nothing that depends on the events may be done before they are durable"]
-#[derive(Debug)]
 pub struct Pending {
     answered: bell::Answered,
     until: tokio::time::Instant,
+    count: u64,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Pending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pending").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        // What fails later, the thread counts.
+        if let Some(Err(_)) = self.answered.give_up() {
+            self.shared.lose(self.count);
+        }
+    }
 }
 
 impl Pending {
     /// Returns the sequences of the events once they are durable, which it tells once.
     ///
-    /// Cancel safety: when the future is dropped, another call goes on waiting.
+    /// Cancel safety: when the future is dropped, another call goes on waiting. While there is one that was woken, it has to be polled: others of
+    /// its thread wait for that.
     ///
     /// # Errors
     /// As [`Log::record`]; its patience counts from when the events were handed over.
@@ -473,7 +529,7 @@ impl Writer {
         loop {
             let wake = failed_at.map_or(self.core.due(), |at| Some(at + REOPEN_AFTER));
             let (jobs, is_closed) = self.shared.queue.take(wake);
-            *lock_of(&self.shared.writing_since) = Some(Instant::now());
+            self.shared.progress.begin();
             if let Some(at) = failed_at
                 && (at.elapsed() >= REOPEN_AFTER || is_closed)
             {
@@ -484,7 +540,7 @@ impl Writer {
             } else {
                 self.refuse(jobs);
             }
-            *lock_of(&self.shared.writing_since) = None;
+            self.shared.progress.end();
             self.shared.tell(self.core.position());
             if is_closed {
                 break;
@@ -556,17 +612,15 @@ impl Writer {
 
     fn refuse(&self, jobs: Vec<Job>) {
         let failure = lock_of(&self.shared.failure).clone().unwrap_or_default();
+        // Where nobody learns of it, the log says that there was something.
+        let mut unheard = 0;
         let answers = jobs.into_iter().filter_map(|job| {
-            // Where nobody learns of it, the log says that there was something.
-            if job
-                .answer
-                .as_ref()
-                .is_none_or(|answer| !answer.is_awaited())
-            {
-                self.shared.lose(job.count);
+            if job.answer.is_none() {
+                unheard += job.count;
             }
             Some((job.answer?, Err(RecordError::Disk(failure.clone()))))
         });
-        bell::answer(answers);
+        let given_up = bell::answer(answers);
+        self.shared.lose(unheard + given_up);
     }
 }

@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn a_thread_that_sleeps_is_woken_by_what_is_due_earlier() {
         let queue = Queue::default();
-        let (answer, _answered) = super::super::bell::pair();
+        let (answer, _answered) = super::super::bell::pair(1);
         std::thread::scope(|scope| {
             let taken = scope.spawn(|| queue.take(None).0.len());
             while lock_of(&queue.state).asleep_until.is_none() {

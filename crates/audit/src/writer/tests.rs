@@ -1,13 +1,14 @@
 //! The writer on good and on failing disks.
 
 mod lost_pages;
+mod patience;
 
 use std::{
     fs,
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -28,6 +29,8 @@ struct Failing {
     stalls: Arc<AtomicBool>,
     /// While it is on, syncs panic.
     panics: Arc<AtomicBool>,
+    /// Milliseconds that each sync takes at least.
+    takes: Arc<AtomicU64>,
 }
 
 struct FailingFile {
@@ -65,6 +68,9 @@ impl Output for FailingFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        thread::sleep(Duration::from_millis(
+            self.disk.takes.load(Ordering::SeqCst),
+        ));
         until(|| !self.disk.stalls.load(Ordering::SeqCst));
         assert!(!self.disk.panics.load(Ordering::SeqCst), "a fault");
         if self.disk.syncs.load(Ordering::SeqCst) {
@@ -385,27 +391,6 @@ async fn a_queue_that_is_full_makes_callers_wait_and_then_refuses() {
 }
 
 #[tokio::test]
-async fn a_disk_that_does_not_answer_does_not_keep_a_log_open() {
-    let place = tempfile::tempdir().unwrap();
-    let disk = Failing::default();
-    let options = LogOptions {
-        patience: Duration::from_millis(50),
-        ..options(place.path())
-    };
-    let log = Log::open_on(options, Box::new(disk.clone())).unwrap();
-    disk.stalls.store(true, Ordering::SeqCst);
-    log.submit(intent("a"));
-    assert!(!log.close());
-    drop(log);
-    // The files are the thread's as long as it may write.
-    let again = || Log::open_on(self::options(place.path()), Box::new(Failing::default()));
-    assert!(matches!(again(), Err(OpenError::Locked(_))));
-    disk.stalls.store(false, Ordering::SeqCst);
-    until(|| again().is_ok_and(|log| log.close()));
-    assert!(kinds(&checked(place.path())).contains(&Kind::Intent));
-}
-
-#[tokio::test]
 async fn a_fault_of_the_thread_refuses_at_once() {
     let place = tempfile::tempdir().unwrap();
     let disk = Failing::default();
@@ -416,46 +401,6 @@ async fn a_fault_of_the_thread_refuses_at_once() {
     until(|| log.failure().is_some());
     let error = log.record(vec![intent("b")]).await.unwrap_err();
     assert!(error.to_string().contains("by a fault"), "{error}");
-}
-
-#[tokio::test]
-async fn what_fails_after_its_caller_gave_up_is_counted_as_lost() {
-    let place = tempfile::tempdir().unwrap();
-    let disk = Failing::default();
-    let log = Log::open_on(options(place.path()), Box::new(disk.clone())).unwrap();
-    disk.stalls.store(true, Ordering::SeqCst);
-    let mut first = log.begin(vec![intent("a")]).await.unwrap();
-    drop(log.begin(vec![intent("b")]).await.unwrap());
-    disk.syncs.store(true, Ordering::SeqCst);
-    disk.stalls.store(false, Ordering::SeqCst);
-    let error = first.durable().await.unwrap_err();
-    assert!(matches!(error, RecordError::Disk(_)), "{error}");
-    until(|| log.lost() == 1);
-    disk.syncs.store(false, Ordering::SeqCst);
-}
-
-#[tokio::test]
-async fn a_disk_that_does_not_answer_refuses_at_once_until_it_does() {
-    let place = tempfile::tempdir().unwrap();
-    let disk = Failing::default();
-    let options = LogOptions {
-        patience: Duration::from_millis(50),
-        checkpoint_interval: Duration::from_hours(1),
-        ..options(place.path())
-    };
-    let log = Log::open_on(options, Box::new(disk.clone())).unwrap();
-    disk.stalls.store(true, Ordering::SeqCst);
-    assert_eq!(log.record(vec![intent("a")]).await, Err(RecordError::Slow));
-    until(|| log.failure().is_some());
-    let error = log.record(vec![intent("b")]).await.unwrap_err();
-    assert!(error.to_string().contains("has not answered"), "{error}");
-    disk.stalls.store(false, Ordering::SeqCst);
-    until(|| log.failure().is_none());
-    // What its caller gave up on is in the log all the same, and what was refused is not.
-    log.close();
-    let events = checked(place.path());
-    let named = |name: &str| events.iter().any(|e| e.request.as_deref() == Some(name));
-    assert!(named("a") && !named("b"));
 }
 
 #[test]

@@ -227,7 +227,7 @@ impl Audit {
         Ok(())
     }
 
-    /// As [`Self::close`], and nothing is sent any more when it returns: another process may write the log then.
+    /// As [`Self::close`], and nothing is sent any more when it returns: another process may write the log then, if it was closed.
     pub async fn finish(&self) {
         self.close().await;
         let pusher = self
@@ -242,9 +242,13 @@ impl Audit {
         }
     }
 
-    /// Ends the log in order, and gives the receiver a moment to get the rest.
+    /// Ends the log in order, and gives the receiver a moment to get the rest. A disk that does not answer is not waited for.
     pub async fn close(&self) {
-        tokio::task::block_in_place(|| self.log.close());
+        if !tokio::task::block_in_place(|| self.log.close()) {
+            tracing::warn!(
+                "the process ends without having closed the audit log: its last records may be missing, and the next start goes on as after a power failure"
+            );
+        }
         let deadline = Instant::now() + LAST_PUSH;
         while self.has_receiver && self.waiting_bytes() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
