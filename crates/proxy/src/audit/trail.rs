@@ -78,7 +78,8 @@ enum Promise {
 #[derive(Debug, Default)]
 struct State {
     facts: Facts,
-    recorded: Vec<Subject>,
+    /// What is recorded, or counted as lost: neither happens twice.
+    settled: Vec<Subject>,
     has_intents: bool,
     is_admitted: bool,
     key_ids: Vec<WorkingKeyId>,
@@ -86,6 +87,14 @@ struct State {
     error: Option<String>,
     bytes: u64,
     is_complete: bool,
+}
+
+impl State {
+    fn settle(&mut self, subject: Subject) {
+        if self.settled.len() < REMEMBERED {
+            self.settled.push(subject);
+        }
+    }
 }
 
 /// Collects what is to be recorded of one request. With the last owner that drops it, the outcome is recorded.
@@ -220,12 +229,15 @@ impl Trail {
         };
         let event = self.decision(&self.state().facts, Verdict::Allow, action, bucket, key);
         let mut promise = self.promise.lock().await;
-        if let Some(pending) = audit.begin(vec![event]).await? {
-            let subject = (action, bucket.to_owned(), key.to_owned());
-            *promise = Promise::Begun(subject, pending);
-            // Its record precedes that of the outcome, even where the request is given up meanwhile.
-            self.state().has_intents = true;
-        }
+        let begun = audit.begin(vec![event]).await?;
+        let subject = (action, bucket.to_owned(), key.to_owned());
+        let Some(pending) = begun else {
+            self.state().settle(subject);
+            return Ok(());
+        };
+        *promise = Promise::Begun(subject, pending);
+        // Its record precedes that of the outcome, even where the request is given up meanwhile.
+        self.state().has_intents = true;
         Ok(())
     }
 
@@ -247,14 +259,12 @@ impl Trail {
         };
         let begun = std::mem::take(&mut *promise);
         match recorded {
-            Ok(true) => {
+            Ok(is_recorded) => {
+                let mut state = self.state();
+                state.has_intents = is_recorded;
                 if let Promise::Begun(subject, _) = begun {
-                    self.state().recorded.push(subject);
+                    state.settle(subject);
                 }
-                Ok(())
-            }
-            Ok(false) => {
-                self.state().has_intents = false;
                 Ok(())
             }
             Err(error) => {
@@ -266,7 +276,7 @@ impl Trail {
     }
 
     /// Records that something is about to be done to an object, and returns once that is durable. What this request recorded already is not
-    /// recorded again.
+    /// recorded again, nor what was counted as lost where the configuration lets requests go on.
     ///
     /// # Errors
     /// `ServiceUnavailable` where it can't be recorded, unless the configuration lets requests go on.
@@ -284,21 +294,16 @@ impl Trail {
             let state = self.state();
             let is_same =
                 |(known, of, name): &Subject| *known == action && of == bucket && name == key;
-            if state.recorded.iter().any(is_same) {
+            if state.settled.iter().any(is_same) {
                 return Ok(());
             }
             self.decision(&state.facts, Verdict::Allow, action, bucket, key)
         };
-        if !audit.record(vec![event]).await? {
-            return Ok(());
-        }
-        // Not before it is durable: what was not recorded must not pass for recorded the next time.
+        let is_recorded = audit.record(vec![event]).await?;
+        // Not before: a request that may not go on unrecorded must not do so the next time that it asks.
         let mut state = self.state();
-        if state.recorded.len() < REMEMBERED {
-            let subject = (action, bucket.to_owned(), key.to_owned());
-            state.recorded.push(subject);
-        }
-        state.has_intents = true;
+        state.has_intents |= is_recorded;
+        state.settle((action, bucket.to_owned(), key.to_owned()));
         Ok(())
     }
 

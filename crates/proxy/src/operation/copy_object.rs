@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, Response, header};
 use sealgate_envelope::{
     domain::{Domain, Place},
     header::{Header, HeaderBuilder},
+    key_service::UnwrapPermit,
     layout,
     metadata::Metadata,
     random::OsRandom,
@@ -42,10 +43,24 @@ use crate::{
 };
 
 pub(super) async fn copy_object(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
-    keep_alive::answer(Subject::of(&exchange), async move { copy(&exchange).await }).await
+    let asked = asked(&exchange)?;
+    // Not when the source is opened: by then the answer may have begun.
+    let permit = policy::permit_open(&source_intent(&exchange, &asked.source)).await?;
+    keep_alive::answer(Subject::of(&exchange), async move {
+        copy(&exchange, asked, permit).await
+    })
+    .await
 }
 
-async fn copy(exchange: &Exchange) -> Result<Finished, S3Error> {
+/// What the request asks for.
+struct Asked {
+    source: CopySource,
+    replaces_metadata: bool,
+    /// The checksum that the copy is to have.
+    algorithm: Option<Algorithm>,
+}
+
+fn asked(exchange: &Exchange) -> Result<Asked, S3Error> {
     let source = exchange
         .header("x-amz-copy-source")
         .ok_or_else(|| S3Error::invalid_argument("x-amz-copy-source is not text."))?;
@@ -53,7 +68,7 @@ async fn copy(exchange: &Exchange) -> Result<Finished, S3Error> {
     policy::guard_bucket(source.bucket.as_str(), exchange.gateway.state.name())?;
     let replaces_metadata = replaces(exchange, "x-amz-metadata-directive")?;
     replaces(exchange, "x-amz-tagging-directive")?;
-    let asked_for = checksums::algorithm_asked_for(exchange)?;
+    let algorithm = checksums::algorithm_asked_for(exchange)?;
     let onto_itself = source.bucket.as_str() == exchange.bucket()
         && source.key.as_str() == exchange.key()
         && source.version_id.is_none();
@@ -73,10 +88,27 @@ async fn copy(exchange: &Exchange) -> Result<Finished, S3Error> {
     }
     // Refused also where it is not used.
     metadata::of_request(exchange)?;
+    Ok(Asked {
+        source,
+        replaces_metadata,
+        algorithm,
+    })
+}
+
+async fn copy(
+    exchange: &Exchange,
+    asked: Asked,
+    permit: UnwrapPermit,
+) -> Result<Finished, S3Error> {
+    let Asked {
+        source,
+        replaces_metadata,
+        algorithm: asked_for,
+    } = asked;
     if let Some(clear) = clear::source(exchange, &source).await? {
         return copy_clear(exchange, &clear, replaces_metadata).await;
     }
-    let (object, head) = open_source(exchange, &source).await?;
+    let (object, head) = open_source(exchange, &source, &permit).await?;
     let target = target_of(exchange, &source);
     require_tags(exchange, &target, source.version_id.as_deref(), &head).await?;
     let rule = exchange.domain();
@@ -97,6 +129,7 @@ async fn copy(exchange: &Exchange) -> Result<Finished, S3Error> {
             (&object, &head),
             replaces_metadata,
             algorithm,
+            permit,
         )
         .await?
     };
@@ -277,6 +310,7 @@ fn replaces(exchange: &Exchange, name: &'static str) -> Result<bool, S3Error> {
 async fn open_source(
     exchange: &Exchange,
     source: &CopySource,
+    permit: &UnwrapPermit,
 ) -> Result<(SealedObject, HeaderMap), S3Error> {
     let gateway = &exchange.gateway;
     let mut query = String::new();
@@ -292,12 +326,11 @@ async fn open_source(
     conditions
         .hold(head.headers())
         .map_err(multipart::copy_failure)?;
-    let permit = policy::permit_open(&source_intent(exchange, source)).await?;
     let rule = gateway
         .config
         .domain_for(source.bucket.as_str(), source.key.as_str());
     let object = sealed
-        .open(gateway, &permit, &rule, source.key.as_str())
+        .open(gateway, permit, &rule, source.key.as_str())
         .await?;
     exchange.opened(&object);
     Ok((object, head.headers().clone()))
@@ -463,6 +496,7 @@ async fn reseal(
     (object, head): (&SealedObject, &HeaderMap),
     replaces: bool,
     algorithm: Option<Algorithm>,
+    permit: UnwrapPermit,
 ) -> Result<Copy, S3Error> {
     let (mut pinned, conditions) = multipart::copy_conditions(exchange)?;
     headers::insert_text(&mut pinned, header::IF_MATCH, &object.identity.entity_tag);
@@ -482,9 +516,7 @@ async fn reseal(
             .gateway
             .config
             .domain_for(source.bucket.as_str(), source.key.as_str()),
-        permission: Permission::Issued(
-            policy::permit_open(&source_intent(exchange, source)).await?,
-        ),
+        permission: Permission::Issued(permit),
         headers: pinned,
         conditions,
         wanted: Wanted::Whole,

@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{Method, Response, StatusCode};
+use sealgate_envelope::key_service::UnwrapPermit;
 use time::OffsetDateTime;
 
 use self::page::Page;
@@ -144,8 +145,10 @@ async fn fill<'a>(
         if next.is_empty() {
             break;
         }
+        // One decision for all of them: those that look at the same time would each record it.
+        let permit = &policy::permit_seal(&intent(exchange)).await?;
         let found: Vec<Option<ListedUpload>> = stream::iter(next)
-            .map(|claim| async move { look(exchange, &claim).await })
+            .map(|claim| async move { look(exchange, permit, &claim).await })
             .buffered(CONCURRENT_READS)
             .try_collect()
             .await?;
@@ -164,13 +167,16 @@ async fn fill<'a>(
 }
 
 /// An upload as it is listed, if its record verifies and the storage knows it too.
-async fn look(exchange: &Exchange, claim: &Claim) -> Result<Option<ListedUpload>, S3Error> {
+async fn look(
+    exchange: &Exchange,
+    permit: &UnwrapPermit,
+    claim: &Claim,
+) -> Result<Option<ListedUpload>, S3Error> {
     let gateway = &exchange.gateway;
-    let permit = policy::permit_seal(&intent(exchange)).await?;
     let rule = gateway.config.domain_for(&claim.bucket, &claim.key);
     let upload = gateway
         .uploads
-        .open_claimed(gateway, &permit, claim, &rule)
+        .open_claimed(gateway, permit, claim, &rule)
         .await?;
     let Some(upload) = upload else {
         return Ok(None);

@@ -35,7 +35,9 @@ use std::{convert::Infallible, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use futures_util::future;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http_body::Body as _;
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 use md5::{Digest, Md5};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -99,7 +101,7 @@ pub struct Exchange {
 pub async fn run(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
     let intent = exchange.begin_intent().await?;
     // Beside what waits for the intent, it would make the future of every request too large for the stack.
-    let answer = Box::pin(upstream::of_one_request(perform(exchange))).await;
+    let answer = Box::pin(upstream::of_one_request(perform(exchange)));
     intent.release(answer).await
 }
 
@@ -147,9 +149,14 @@ async fn perform(exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> 
 struct Begun(Arc<Trail>);
 
 impl Begun {
-    /// Hands on an answer, or an error, once the intent is durable. Where it can't be recorded, the answer is dropped.
-    async fn release<T>(self, answer: Result<T, S3Error>) -> Result<T, S3Error> {
-        self.0.durable().await?;
+    /// Waits for an answer, or an error, and hands it on once the intent is durable. Where it can't be recorded, that is told at once: what was
+    /// asked for is dropped, whether the storage has answered or not. Of what changes something nothing is dropped, because its intent is durable.
+    async fn release<T>(
+        self,
+        answer: impl Future<Output = Result<T, S3Error>>,
+    ) -> Result<T, S3Error> {
+        let answer = async { Ok(answer.await) };
+        let ((), answer) = future::try_join(self.0.durable(), answer).await?;
         answer
     }
 }
@@ -304,6 +311,10 @@ impl Exchange {
     /// Reads a document whose checksum may be in these headers.
     async fn read_document(&mut self, headers: &HeaderMap) -> Result<HeldDocument, S3Error> {
         let body = self.take_body()?;
+        if !body.is_end_stream() {
+            // To read it is to tell a client to send it (`Expect: 100-continue`).
+            self.trail.durable().await?;
+        }
         let payload = &self.caller.payload;
         if payload.is_streaming() {
             // S3 takes chunks for the bytes of objects only.

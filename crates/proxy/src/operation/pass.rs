@@ -18,7 +18,7 @@ use crate::{
 
 /// Passes the request on.
 ///
-/// A body is read and verified before anything is sent; it gets a Content-MD5, which several bucket operations demand.
+/// A body is read and verified, once the intent is durable, before anything is sent; it gets a Content-MD5, which several bucket operations demand.
 pub(super) async fn pass(mut exchange: Exchange) -> Result<Response<ResponseBody>, S3Error> {
     let body = exchange.document().await?;
     refuse_select(&exchange, &body)?;

@@ -232,13 +232,41 @@ async fn where_the_configuration_says_so_requests_go_on_and_the_loss_is_recorded
     let audit = rig.gateway.audit.get().unwrap();
     audit.fill(Some("the spool is full".to_owned()));
     assert_eq!(rig.get("a").await, "content");
+    let copy = with(
+        request(Method::PUT, "copy"),
+        "x-amz-copy-source",
+        &format!("/{BUCKET}/a"),
+    );
+    rig.call(copy).await.unwrap();
+    // Of the read its decision, which is asked for before it begins and before a key is opened, and its outcome. Of the copy the decisions about
+    // what it writes, about its source and about reading back what was written, and its outcome.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(audit.lost(), 2 + 4);
     audit.fill(None);
     rig.put("b", "content").await.unwrap();
     let events = recorded(&rig, 3).await;
     let lost: u64 = events.iter().filter_map(|event| event.lost).sum();
-    // The decision, counted where it is tried: before the operation, and once more before a key is opened; and its outcome, where that came before
-    // the log took records again.
-    assert!((1..=3).contains(&lost), "{lost}");
+    assert_eq!(lost, audit.lost());
+}
+
+#[tokio::test]
+async fn a_listing_of_uploads_opens_their_keys_by_one_decision() {
+    let rig = rig("").await;
+    for number in 0..20 {
+        let begun = request(Method::POST, &number.to_string()).query("uploads=");
+        rig.call(begun).await.unwrap();
+    }
+    let listing = UpstreamRequest::new(Method::GET, Target::bucket(BUCKET)).query("uploads=");
+    let listed = rig.text(listing).await;
+    assert_eq!(listed.matches("<Upload>").count(), 20);
+    let found = intents(&recorded(&rig, 22).await);
+    let is_listing = |of: &&(String, String, String)| of.0 == "ListMultipartUploads";
+    let found: Vec<_> = found.iter().filter(is_listing).cloned().collect();
+    let expected = [
+        ("ListMultipartUploads", "", ""),
+        ("ListMultipartUploads", "encrypt", ""),
+    ];
+    assert_eq!(found, named(&expected));
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use std::{
     convert::Infallible,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -123,8 +123,28 @@ pub(super) struct Behaviour {
     pub(super) charges: AtomicBool,
     /// Takes this long for a completion.
     pub(super) completes_after: Mutex<Duration>,
+    /// Answers nothing that comes while it is on.
+    pub(super) withholds: AtomicBool,
+    /// Requests that it withholds the answer of, and that nobody has given up.
+    pub(super) withheld: Arc<AtomicUsize>,
     /// The next listing of the bucket `scripted`, piece by piece.
     pub(super) listing: Mutex<Option<mpsc::Receiver<Result<Bytes, BodyFailure>>>>,
+}
+
+/// Counted until it is dropped.
+struct Withheld(Arc<AtomicUsize>);
+
+impl Withheld {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Withheld {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Storage {
@@ -246,6 +266,10 @@ impl Storage {
         };
         let body = body.to_bytes();
         let received = body.len() as u64;
+        if self.behaviour.withholds.load(Ordering::SeqCst) {
+            let _withheld = Withheld::new(&self.behaviour.withheld);
+            std::future::pending::<()>().await;
+        }
         let completes = parts.method == Method::POST && query.contains("uploadId=");
         if completes {
             let delay = *self.behaviour.completes_after.lock().unwrap();

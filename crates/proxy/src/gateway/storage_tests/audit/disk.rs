@@ -5,26 +5,32 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
 };
 
+use bytes::Bytes;
+use futures_util::stream;
 use http::{Method, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
 use sealgate_audit::{Disk, FileSystem, Output, Purpose, SigningKey, event::Kind};
 
 use super::super::{BUCKET, Rig, request, storage::Storage};
 use crate::{
     audit::Audit,
     config::{AuditConfig, OnFailure, Secret},
-    upstream::{Target, UpstreamRequest},
+    upstream::{BodyFailure, Target, UpstreamRequest},
 };
 
 /// A disk whose syncs do not return while one switch is on, and fail while the other is.
 #[derive(Clone, Debug, Default)]
 struct Switched {
     hangs: Arc<AtomicBool>,
+    /// So many return before it hangs.
+    spared: Arc<AtomicUsize>,
     fails: Arc<AtomicBool>,
 }
 
@@ -52,7 +58,14 @@ impl Output for SwitchedFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        while self.1.hangs.load(Ordering::SeqCst) {
+        let is_spared = || {
+            let less = |spared: usize| spared.checked_sub(1);
+            let spared = &self.1.spared;
+            spared
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
+                .is_ok()
+        };
+        while self.1.hangs.load(Ordering::SeqCst) && !is_spared() {
             thread::sleep(Duration::from_millis(1));
         }
         if self.1.fails.load(Ordering::SeqCst) {
@@ -202,4 +215,104 @@ async fn a_write_does_not_begin_before_the_disk_has_written() {
     assert_eq!(rig.storage.take_seen().len(), 0, "the storage was asked");
     disk.hangs.store(false, Ordering::SeqCst);
     reached(&rig).await;
+}
+
+#[tokio::test]
+async fn a_copy_begins_when_the_intents_of_both_objects_are_durable() {
+    let (rig, disk) = start().await;
+    // The outcome of the upload has had its sync.
+    super::recorded(&rig, 1).await;
+    disk.spared.store(1, Ordering::SeqCst);
+    disk.hangs.store(true, Ordering::SeqCst);
+    let copy = super::with(
+        request(Method::PUT, "copy"),
+        "x-amz-copy-source",
+        &format!("/{BUCKET}/a"),
+    );
+    let asking = tokio::spawn(status(Arc::clone(&rig), copy));
+    for _ in 0..500 {
+        if disk.spared.load(Ordering::SeqCst) == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(disk.spared.load(Ordering::SeqCst), 0);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    // What may keep the answer alive with white space begins with the storage.
+    assert_eq!(rig.storage.take_seen().len(), 0, "the storage was asked");
+    assert!(!asking.is_finished(), "it was answered");
+    disk.hangs.store(false, Ordering::SeqCst);
+    assert_eq!(asking.await.unwrap(), 200);
+}
+
+#[tokio::test]
+async fn a_read_that_cannot_be_recorded_is_refused_while_the_storage_has_not_answered() {
+    for (asked, _) in reads() {
+        let (rig, disk) = start().await;
+        let withheld = || rig.storage.behaviour.withheld.load(Ordering::SeqCst);
+        let until = async |count| {
+            for _ in 0..500 {
+                if withheld() == count {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            panic!("not {count} but {} at the storage", withheld());
+        };
+        disk.fails.store(true, Ordering::SeqCst);
+        disk.hangs.store(true, Ordering::SeqCst);
+        let withholds = &rig.storage.behaviour.withholds;
+        withholds.store(true, Ordering::SeqCst);
+        let asking = tokio::spawn(status(Arc::clone(&rig), asked));
+        until(1).await;
+        disk.hangs.store(false, Ordering::SeqCst);
+        let told = tokio::time::timeout(Duration::from_secs(10), asking).await;
+        let told = told.expect("it waits for the storage").unwrap();
+        assert_eq!(told, StatusCode::SERVICE_UNAVAILABLE);
+        // Nor does the storage's request go on.
+        until(0).await;
+    }
+}
+
+#[tokio::test]
+async fn no_client_is_told_to_send_its_body_before_the_disk_has_written() {
+    for (method, query) in [(Method::HEAD, ""), (Method::GET, "location=")] {
+        let (rig, disk) = start().await;
+        disk.hangs.store(true, Ordering::SeqCst);
+        let is_sent = Arc::new(AtomicBool::new(false));
+        let sent = Arc::clone(&is_sent);
+        // It is sent when the gateway says so, or after a second.
+        let body = StreamBody::new(stream::once(async move {
+            sent.store(true, Ordering::SeqCst);
+            Ok::<_, BodyFailure>(Frame::data(Bytes::from_static(b"body")))
+        }));
+        let asked = UpstreamRequest::new(method, Target::bucket(BUCKET))
+            .query(query)
+            .stream(body.boxed_unsync(), 4);
+        let asking = tokio::spawn(status(Arc::clone(&rig), asked));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(!is_sent.load(Ordering::SeqCst), "it was told to send it");
+        assert!(!asking.is_finished(), "it was answered");
+        disk.hangs.store(false, Ordering::SeqCst);
+        assert_eq!(asking.await.unwrap(), 200);
+        assert!(is_sent.load(Ordering::SeqCst));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_ends_on_a_disk_that_hangs_says_that_the_log_was_not_closed() {
+    let (rig, disk) = start().await;
+    disk.hangs.store(true, Ordering::SeqCst);
+    let path = rig.directory.path().join("lines");
+    let lines = tracing_subscriber::fmt()
+        .with_writer(std::fs::File::create(&path).unwrap())
+        .finish();
+    let closing = rig.gateway.close_audit();
+    tracing::instrument::WithSubscriber::with_subscriber(closing, lines).await;
+    let said = std::fs::read_to_string(path).unwrap();
+    assert!(
+        said.contains("WARN") && said.contains("without having closed"),
+        "{said}"
+    );
+    disk.hangs.store(false, Ordering::SeqCst);
 }
