@@ -87,7 +87,7 @@ fn silence_ends_and_cancelling_loses_nothing() {
         for _ in 0..2 {
             let error = body.next().await.unwrap_err();
             assert!(
-                matches!(error, BodyError::RequestTimeout { .. }),
+                matches!(error, BodyError::RequestTimeout { idle } if idle == settings.idle_timeout),
                 "{error:?}"
             );
         }
