@@ -18,7 +18,7 @@ KEYS = {
     "query and fragment": "q?m=1&n#h",
     "dot segments": "dot/../x",
     "single dot": "./y",
-    "only dots": "..",
+    "only dots": "...",
     "punctuation": "tilde~*'()!$,:;=@[]{}|^`\"\\<>",
     "200 bytes in one segment": "k" * 200,
     "201 segments": "l/" * 100 + "e",

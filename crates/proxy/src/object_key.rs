@@ -2,6 +2,7 @@
 //!
 //! A key is the wire path percent-decoded exactly once and never normalised: `//`, `.` and `..` are ordinary parts of a key (FORMAT.md, "Keys").
 //! The seal of an object is bound to this form, so there must be only one way to get it. The wire form is kept beside it: signatures cover it.
+//! A key that would lead out of its bucket, where somebody resolves its `..`, is refused.
 
 use std::fmt;
 
@@ -41,6 +42,10 @@ pub enum ObjectPathError {
     /// The key is empty: answer 400 `InvalidArgument`.
     #[error("the key is empty")]
     EmptyKey,
+    /// Where somebody resolves its `..`, it leads out of the bucket: answer 400 `InvalidURI`, as AWS S3 does (S3 user guide, "Naming Amazon S3
+    /// objects").
+    #[error("the segments \"..\" of the key lead out of the bucket")]
+    LeavesBucket,
     /// A broken percent escape, or bytes that are not UTF-8: answer 400 `InvalidURI`.
     #[error("the path cannot be read: {reason}")]
     InvalidUri {
@@ -120,9 +125,13 @@ impl ObjectKey {
     /// Decodes a key from its wire form, exactly once; `+` stays `+`.
     ///
     /// # Errors
-    /// Those of [`ObjectKey::new`], and [`ObjectPathError::InvalidUri`].
+    /// Those of [`ObjectKey::new`], [`ObjectPathError::InvalidUri`], and [`ObjectPathError::LeavesBucket`].
     pub fn from_wire(wire: &str) -> Result<Self, ObjectPathError> {
-        Self::new(percent_decode(wire)?)
+        let key = Self::new(percent_decode(wire)?)?;
+        if leaves_bucket(&key.0) {
+            return Err(ObjectPathError::LeavesBucket);
+        }
+        Ok(key)
     }
 
     /// The decoded key.
@@ -134,6 +143,21 @@ impl ObjectKey {
     pub fn to_wire(&self) -> String {
         utf8_percent_encode(&self.0, PATH_ENCODED).to_string()
     }
+}
+
+/// Whether a key has, read from its beginning, more segments `..` than others: with a storage that resolves them it is an object of another bucket,
+/// or of the gateway's own.
+pub fn leaves_bucket(key: &str) -> bool {
+    let mut depth = 0_usize;
+    for segment in key.split('/') {
+        depth = match segment {
+            "" | "." => depth,
+            ".." if depth == 0 => return true,
+            ".." => depth - 1,
+            _ => depth + 1,
+        };
+    }
+    false
 }
 
 impl fmt::Display for ObjectKey {
@@ -333,14 +357,12 @@ mod tests {
     #[test]
     fn rule_07_keys_are_decoded_once_and_never_normalised() {
         assert_eq!(key("/photos/a//./../b"), "a//./../b");
-        assert_eq!(key("/photos/%2E%2e/%252F+%2b"), "../%2F++");
+        assert_eq!(key("/photos/a/%2E%2e/%252F+%2b"), "a/../%2F++");
         assert_eq!(key("/photos/%00"), "\0");
         assert_eq!(key("/photos/gr%C3%BC%C3%9Fe"), "grüße");
-        assert_eq!(parse("/photos/%2E%2e").unwrap().wire_key(), "%2E%2e");
-        assert_eq!(
-            parse("/photos/%2E%2e").unwrap().wire_path(),
-            "/photos/%2E%2e"
-        );
+        let escaped = parse("/photos/a/%2E%2e").unwrap();
+        assert_eq!(escaped.wire_key(), "a/%2E%2e");
+        assert_eq!(escaped.wire_path(), "/photos/a/%2E%2e");
     }
 
     #[test]
@@ -461,10 +483,37 @@ mod tests {
         );
     }
 
+    #[test]
+    fn no_key_leads_out_of_its_bucket() {
+        for key in [
+            "..",
+            "../other/x",
+            "a/../../other/x",
+            "./../x",
+            "/..",
+            "%2E%2e/x",
+            "a//../../x",
+        ] {
+            let outside = Err(ObjectPathError::LeavesBucket);
+            assert_eq!(ObjectKey::from_wire(key), outside, "{key}");
+        }
+        for key in [
+            "a/..",
+            "a/../x",
+            "a/b/../../x",
+            ".../x",
+            "..a",
+            "%252e%252e/x",
+        ] {
+            assert!(ObjectKey::from_wire(key).is_ok(), "{key}");
+        }
+    }
+
     proptest! {
         #[test]
         fn the_canonical_wire_form_is_read_back(text in "\\PC{1,60}|[ -~]{1,60}|[\\x00-\\x1f%+./]{1,60}") {
             let key = ObjectKey::new(text).unwrap();
+            prop_assume!(!leaves_bucket(key.as_str()));
             prop_assert_eq!(ObjectKey::from_wire(&key.to_wire()), Ok(key.clone()));
             let path = parse(&format!("/photos/{}", key.to_wire())).unwrap();
             prop_assert_eq!(path.key(), Some(&key));

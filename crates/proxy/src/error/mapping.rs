@@ -160,7 +160,7 @@ impl From<ObjectPathError> for S3Error {
                     .with_element("MaxSizeAllowed", MAX_KEY_BYTES.to_string())
             }
             ObjectPathError::EmptyKey => Self::invalid_argument(error.to_string()),
-            ObjectPathError::InvalidUri { .. } => bad_request(
+            ObjectPathError::InvalidUri { .. } | ObjectPathError::LeavesBucket => bad_request(
                 "InvalidURI",
                 "The specified URI couldn't be parsed.",
                 &error,
@@ -179,7 +179,8 @@ impl From<CopySourceError> for S3Error {
             CopySourceError::Path(ObjectPathError::InvalidUri { .. }) => {
                 bad_argument(COPY_SOURCE, "Invalid copy source encoding", &error)
             }
-            CopySourceError::Path(ObjectPathError::EmptyKey) | CopySourceError::NotBucketAndKey => {
+            CopySourceError::Path(ObjectPathError::EmptyKey | ObjectPathError::LeavesBucket)
+            | CopySourceError::NotBucketAndKey => {
                 bad_argument(COPY_SOURCE, "Invalid copy source object key", &error)
             }
             CopySourceError::Path(error) => error.into(),

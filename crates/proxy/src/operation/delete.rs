@@ -11,7 +11,7 @@ use crate::{
     audit::Decided,
     entity_tag::TagCondition,
     error::S3Error,
-    object_key::{MAX_KEY_BYTES, ObjectPathError},
+    object_key::{MAX_KEY_BYTES, ObjectPathError, leaves_bucket},
     policy::Refusal,
     upstream::{MAX_DOCUMENT_LENGTH, UpstreamRequest},
     xml::{
@@ -185,9 +185,14 @@ async fn decide(exchange: &Exchange, objects: Vec<ObjectToDelete>) -> (Vec<Allow
             tokio::task::yield_now().await;
         }
         // Before it is decided about: a policy's patterns are held against all of it.
-        if object.key.len() > MAX_KEY_BYTES {
-            let length = object.key.len();
-            let error = ObjectPathError::KeyTooLong { length }.into();
+        let length = object.key.len();
+        let unfit = if length > MAX_KEY_BYTES {
+            Some(ObjectPathError::KeyTooLong { length })
+        } else {
+            leaves_bucket(&object.key).then_some(ObjectPathError::LeavesBucket)
+        };
+        if let Some(error) = unfit {
+            let error = error.into();
             refused.push(Refused {
                 object,
                 error,

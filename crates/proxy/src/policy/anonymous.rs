@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName};
 
+use super::aliases::aliases;
 use crate::{
     config::{AnonymousAction, AnonymousConfig},
     error::S3Error,
@@ -106,7 +107,8 @@ fn allows(
     place: &str,
 ) -> bool {
     let bucket = path.bucket().map(BucketName::as_str).unwrap_or_default();
-    rules.iter().any(|rule| rule.allows(action, bucket, place))
+    let allowed = |place: &str| rules.iter().any(|rule| rule.allows(action, bucket, place));
+    allowed(place) && aliases(place).iter().all(|alias| allowed(alias))
 }
 
 #[cfg(test)]

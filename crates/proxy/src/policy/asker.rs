@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sealgate_access::{Action, Circumstances, Decision, Engine, Principal, Question, Resource};
 
+use super::aliases::aliases;
 use super::needs::Source;
 use crate::{error::S3Error, grants::Granted};
 
@@ -68,7 +69,37 @@ impl Asker {
         self.decide_in(action, place, &self.circumstances)
     }
 
+    /// Decides about a place, and about what else a storage may take it for: all of it has to be allowed.
     pub(super) fn decide_in(
+        &self,
+        action: Action,
+        place: Place<'_>,
+        circumstances: &Circumstances,
+    ) -> Decision {
+        let decision = self.decide_of_one(action, place, circumstances);
+        let named = place.key.or(circumstances.prefix.as_deref());
+        for alias in aliases(named.unwrap_or_default()) {
+            let other = if place.key.is_some() {
+                let place = Place {
+                    key: Some(&alias),
+                    ..place
+                };
+                self.decide_of_one(action, place, circumstances)
+            } else {
+                let circumstances = Circumstances {
+                    prefix: Some(alias),
+                    ..circumstances.clone()
+                };
+                self.decide_of_one(action, place, &circumstances)
+            };
+            if decision.is_allowed() && !other.is_allowed() {
+                return other;
+            }
+        }
+        decision
+    }
+
+    fn decide_of_one(
         &self,
         action: Action,
         place: Place<'_>,
@@ -192,8 +223,16 @@ impl Asker {
         if decision.is_allowed() {
             return Ok(policies);
         }
+        let others = aliases(place.key.unwrap_or_default());
+        let why = if others.is_empty() {
+            decision.to_string()
+        } else {
+            format!(
+                "{decision}; a storage may take the key for one of {others:?}, about which the same is decided"
+            )
+        };
         Err(Refusal {
-            error: self.refusal(action, place).with_detail(decision),
+            error: self.refusal(action, place).with_detail(why),
             policies,
         })
     }

@@ -5,6 +5,7 @@
 //! without an [`UnwrapPermit`], and [`permit_open`] and [`permit_seal`] are the only places of the gateway that issue one, after the intent is
 //! durable in the audit log, where there is one, and else is a log line.
 
+mod aliases;
 mod anonymous;
 mod asker;
 mod needs;

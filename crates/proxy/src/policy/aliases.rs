@@ -1,0 +1,98 @@
+//! Which other object a storage may take a key for: where objects are files, as with MinIO and versitygw, `/a`, `b/../a` and `.//a` are all `a`.
+//!
+//! Content is safe from that, because an object's seal is bound to its key. But who may write `mine/` and nothing else would, by a key such as
+//! `mine/../yours/x` or `/yours/x`, replace or delete what is somebody else's. So what is decided about a key is decided about its aliases as well.
+
+/// The other keys that a key may be taken for: without slashes in front, without empty segments, and with `.` and `..` resolved.
+///
+/// Empty for nearly every key there is.
+pub(super) fn aliases(key: &str) -> Vec<String> {
+    if !may_have_any(key) {
+        return Vec::new();
+    }
+    let mut resolved = Vec::new();
+    for segment in key.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                resolved.pop();
+            }
+            name => resolved.push(name),
+        }
+    }
+    let end = if key.ends_with('/') { "/" } else { "" };
+    let without_empty: Vec<_> = key.split('/').filter(|name| !name.is_empty()).collect();
+    let mut aliases = vec![
+        key.trim_start_matches('/').to_owned(),
+        without_empty.join("/") + end,
+        resolved.join("/") + end,
+    ];
+    aliases.sort_unstable();
+    aliases.dedup();
+    aliases.retain(|alias| alias != key && !alias.trim_matches('/').is_empty());
+    aliases
+}
+
+fn may_have_any(key: &str) -> bool {
+    let mut segments = key.split('/');
+    // Behind a slash at the end, which makes a name of its own, is one that is empty.
+    let last = segments.next_back().unwrap_or_default();
+    is_special(last) && !last.is_empty() || segments.any(|name| name.is_empty() || is_special(name))
+}
+
+fn is_special(segment: &str) -> bool {
+    matches!(segment, "." | "..")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_a_file_system_takes_for_one_is_known() {
+        for (key, expected) in [
+            ("/yours/x", &["yours/x"][..]),
+            ("mine/../yours/x", &["yours/x"]),
+            ("mine//x", &["mine/x"]),
+            ("mine/./x", &["mine/x"]),
+            ("./x", &["x"]),
+            ("x/.", &["x"]),
+            ("//mine//../x/", &["mine/../x/", "mine//../x/", "x/"]),
+            ("mine/..", &[]),
+            ("/", &[]),
+        ] {
+            assert_eq!(aliases(key), expected, "{key}");
+        }
+        for key in ["a", "a/b", "a/b/", "...", "a/..b/.c/d..", "a.b"] {
+            assert_eq!(aliases(key), Vec::<String>::new(), "{key}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_without_special_segments_is_nothing_else(key in "([a-z.]{3,5}/){0,4}[a-z]{1,3}/?") {
+            prop_assert_eq!(aliases(&key), Vec::<String>::new());
+        }
+
+        #[test]
+        fn the_file_that_a_path_names_is_among_its_aliases(key in "(/|\\.|\\.\\.|[a-c]){1,12}") {
+            let root = std::path::Path::new("/");
+            let mut file = root.to_owned();
+            for component in std::path::Path::new(&key).components() {
+                match component {
+                    std::path::Component::ParentDir => { file.pop(); }
+                    std::path::Component::Normal(name) => file.push(name),
+                    _ => {}
+                }
+            }
+            let file = file.strip_prefix(root).unwrap().to_str().unwrap();
+            let names = [aliases(&key), vec![key.clone()]].concat();
+            prop_assert!(
+                file.is_empty() || names.iter().any(|name| name.trim_end_matches('/') == file),
+                "{file} is not among {names:?}"
+            );
+        }
+    }
+}
