@@ -5,7 +5,8 @@
 Starts an embedded store, a key server, an audit receiver, and two gateways of one deployment in a directory of its own: one as `sealgate init`
 leaves it, one with [audit], a receiver over TLS, and policies where this version has them. Rounds alternate between the two, so that whatever
 else the machine does meets both. Requests are presigned URLs over connections that stay open, the cheapest that a gateway is ever asked: beside
-anything that an SDK sends, the share of the audit log is smaller. CPU is the process's own clock (user and system, all threads).
+anything that an SDK sends, the share of the audit log is smaller. --tls: as SDKs ask, signed in headers with the SHA-256 of the body, over TLS
+1.3 from the client and to the storage. CPU is the process's own clock (user and system, all threads).
 
 "Kernel" is the share of that CPU which the kernel took: synchronous writes, wake-ups, sockets.
 
@@ -15,10 +16,12 @@ standard errors and more than a hundredth. Needs boto3, openssl, Linux, and 2 GB
 
 import argparse
 import contextlib
+import hashlib
 import os
 import pathlib
 import secrets
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -28,7 +31,10 @@ import time
 import urllib.parse
 
 import boto3
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from servers import Servers
@@ -86,12 +92,15 @@ def has_policies(program):
 
 
 def configuration(store, key_server, more):
+    is_tls = store.startswith("https:")
     return f"""deployment = "measurement"
 [listener]
 address = "127.0.0.1:0"
+{'tls = { certificate = "certificate.pem", key = "key.pem" }' if is_tls else ""}
 [upstream]
 endpoint = "{store}"
 region = "us-east-1"
+{'ca_file = "ca.pem"' if is_tls else ""}
 credentials = {{ access_key_id = "{STORE['AWS_ACCESS_KEY_ID']}", secret_access_key = "env:STORE_SECRET" }}
 [[key_service]]
 type = "aws-kms"
@@ -125,13 +134,17 @@ allow = ["admin"]
 """
 
 
-def deployment(servers, policy, is_same):
+def deployment(servers, policy, is_same, is_tls):
     """Starts everything. Returns the two gateways. `is_same`: neither has an audit log."""
     servers.certificates()
     program = servers.programs / "sealgate"
     log = servers.run(program, "audit", "keygen", "measurement/gateway", "--output", "audit.key").strip()
     public_key = servers.run(program, "audit", "keygen", "measurement/receiver", "--receiver", "--output", "receiver.key").strip()
-    (store,) = servers.start("devstore", [servers.programs / "sealgate-devstore", "--dir", "store"], environment=STORE).urls
+    if is_tls:
+        command = [servers.programs / "side-by-side-store", "--certificate", "certificate.pem", "--certificate-key", "key.pem"]
+        _, store = servers.start("store", command).urls
+    else:
+        (store,) = servers.start("devstore", [servers.programs / "sealgate-devstore", "--dir", "store"], environment=STORE).urls
     command = [
         servers.programs / "sealgate-kms-mock", "--listen", "127.0.0.1:0", "--state-dir", "kms",
         "--principal", f"name=gateway,access-key-id={KEYS[0]},secret=env:KEY_SECRET,operations=*", "--create-alias", "alias/measurement",
@@ -162,26 +175,37 @@ public_key = "{public_key}"
 
 
 class Load:
-    """Presigned requests to one gateway, over connections that stay open."""
+    """Requests to one gateway, over connections that stay open: presigned, or over TLS and signed in headers."""
 
-    def __init__(self, url):
-        self.address = urllib.parse.urlsplit(url).netloc.split(":")
+    def __init__(self, url, authority):
+        self.url = urllib.parse.urlsplit(url)
+        self.tls = ssl.create_default_context(cafile=authority) if self.url.scheme == "https" else None
         self.client = boto3.client(
-            "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id=CLIENT[0], aws_secret_access_key=CLIENT[1],
+            "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id=CLIENT[0], aws_secret_access_key=CLIENT[1], verify=str(authority),
             config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, request_checksum_calculation="when_required"),
         )
         self.sockets = []
 
     def message(self, method, key, body=b""):
-        operation = {"GET": "get_object", "PUT": "put_object"}[method]
-        url = urllib.parse.urlsplit(self.client.generate_presigned_url(operation, Params={"Bucket": BUCKET, "Key": key}, ExpiresIn=86_400))
         length = f"content-length: {len(body)}\r\n" if method == "PUT" else ""
-        return f"{method} {url.path}?{url.query} HTTP/1.1\r\nhost: {url.netloc}\r\n{length}\r\n".encode() + body
+        if self.tls:
+            request = AWSRequest(method, f"{self.url.geturl()}/{BUCKET}/{urllib.parse.quote(key)}", data=body)
+            request.headers["x-amz-content-sha256"] = hashlib.sha256(body).hexdigest()
+            S3SigV4Auth(Credentials(*CLIENT), "s3", "us-east-1").add_auth(request)
+            target = urllib.parse.urlsplit(request.url).path
+            headers = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+        else:
+            operation = {"GET": "get_object", "PUT": "put_object"}[method]
+            url = urllib.parse.urlsplit(self.client.generate_presigned_url(operation, Params={"Bucket": BUCKET, "Key": key}, ExpiresIn=86_400))
+            target, headers = f"{url.path}?{url.query}", ""
+        return f"{method} {target} HTTP/1.1\r\nhost: {self.url.netloc}\r\n{headers}{length}\r\n".encode() + body
 
     def connect(self, count):
         while len(self.sockets) < count:
-            connection = socket.create_connection((self.address[0], int(self.address[1])))
+            connection = socket.create_connection((self.url.hostname, self.url.port))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.tls:
+                connection = self.tls.wrap_socket(connection, server_hostname=self.url.hostname)
             self.sockets.append(connection)
         return self.sockets[:count]
 
@@ -281,6 +305,7 @@ def main():
     parser.add_argument("--large-rounds", type=int, default=6)
     parser.add_argument("--large-requests", type=int, default=6, help="of 64 MiB in each round; 0: none")
     parser.add_argument("--without-policy", action="store_true", help="measure the audit log alone")
+    parser.add_argument("--tls", action="store_true", help="as SDKs ask: over TLS, and signed in headers")
     parser.add_argument("--same", action="store_true", help="compare two gateways without audit log: what is found is no difference")
     parser.add_argument("--share", type=float, default=0.10)
     arguments = parser.parse_args()
@@ -290,8 +315,8 @@ def main():
         Servers(pathlib.Path(place), arguments.programs.resolve()) as servers,
     ):
         policy = has_policies(servers.programs / "sealgate") and not arguments.without_policy
-        gateways = deployment(servers, policy, arguments.same)
-        loads = {name: Load(*gateway.urls) for name, gateway in gateways.items()}
+        gateways = deployment(servers, policy, arguments.same, arguments.tls)
+        loads = {name: Load(*gateway.urls, servers.place / "ca.pem") for name, gateway in gateways.items()}
         loads["off"].client.create_bucket(Bucket=BUCKET)
         bodies = {SMALL: os.urandom(SMALL), LARGE: os.urandom(LARGE)}
         kind = "audit log and policy" if policy else "audit log alone"
