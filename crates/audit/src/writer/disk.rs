@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use super::journal::Journal;
+use super::journal;
 use crate::directory::{open_appending, sync_directory};
 
 /// A file that is appended to.
@@ -80,7 +80,7 @@ impl Disk for FileSystem {
     }
 
     fn open_journal(&self, path: &Path) -> io::Result<Box<dyn Output>> {
-        Ok(Box::new(Journal::open(path)?))
+        Ok(Box::new(journal::open(path)?))
     }
 }
 
