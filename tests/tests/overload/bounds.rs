@@ -9,8 +9,8 @@ use sealgate_tests::process_resources::{hard_limit, limit};
 /// is many of.
 const PROGRAM: u64 = 80;
 const EACH_CONNECTION: u64 = 80;
-const EACH_CONNECTION_OVER_TLS: u64 = 320;
-const EACH_REQUEST: u64 = 2 << 10;
+pub(crate) const EACH_CONNECTION_OVER_TLS: u64 = 320;
+pub(crate) const EACH_REQUEST: u64 = 2 << 10;
 
 /// Files and connections that neither clients nor their requests need.
 const OTHER_DESCRIPTORS: u64 = 256;

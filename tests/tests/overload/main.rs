@@ -6,8 +6,10 @@
 //! docs/reliability.md has what came of that.
 
 mod bounds;
+mod buffers;
 mod documents;
 mod endless;
+mod http_2_frames;
 mod idle;
 mod judgement;
 mod load;

@@ -6,12 +6,15 @@
 //! - What is handed over to hyper is out of sight: it waits in memory for the window, while the answer's place among the requests is free
 //!   again. So answers are handed over in pieces, and the last byte alone, which hyper takes only when the window has let everything before it through.
 //! - A piece that waits for longer than `limits.idle_timeout` ends its stream, by ending its task.
+//!
+//! A client may also send heads faster than they are looked at: each is small on the wire, and up to a hundred times as large in memory. So each is looked at
+//! before the next one is read, and only what then waits for something gets a task.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use http_body::{Body, Frame, SizeHint};
@@ -104,7 +107,12 @@ where
     fn execute(&self, stream: F) {
         let delivery = Arc::<Delivery>::default();
         let run = self.clone().run(stream, Arc::clone(&delivery));
-        tokio::spawn(DELIVERY.scope(delivery, run));
+        let mut running = Box::pin(DELIVERY.scope(delivery, run));
+        // A task is polled once whatever happens, so nothing is lost by nobody being woken here.
+        let mut context = Context::from_waker(Waker::noop());
+        if running.as_mut().poll(&mut context).is_pending() {
+            tokio::spawn(running);
+        }
     }
 }
 
