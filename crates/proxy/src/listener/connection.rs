@@ -307,12 +307,15 @@ async fn serve_http<S, H, F, B>(
         let response = handler(request, info);
         // In a box, because hyper sets its length aside for every connection, and most of them wait for a request.
         Box::pin(async move {
+            let delivery = Delivery::current();
             if running.is_none() {
                 // The connection is being closed, and nothing begins on it any more.
                 std::future::pending::<()>().await;
             }
+            if delivery.is_none() {
+                take_turn().await;
+            }
             let response = unread::close_after_refusal(has_body, response.await);
-            let delivery = Delivery::current();
             Ok::<_, Infallible>(
                 response.map(|body| HeldBody::new(Delivered::new(body, delivery), running)),
             )
@@ -340,6 +343,13 @@ async fn serve_http<S, H, F, B>(
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, error, "the connection ended early");
+    }
+}
+
+/// Until it is the turn of one more request over HTTP/1. Of a client that does not wait for answers many would otherwise be served in one go, while others wait.
+async fn take_turn() {
+    for _ in 0..limits::TURN_OF_A_REQUEST {
+        tokio::task::coop::consume_budget().await;
     }
 }
 

@@ -37,6 +37,10 @@ pub const SEND_BUFFER_LIMIT: usize = BUFFER_LIMIT;
 /// `limits.idle_timeout` over any line worth having, and so much that few pieces make a segment.
 pub const PIECE_LIMIT: usize = 32 * 1024;
 
+/// What one request takes of what its connection may do before others have their turn: tokio gives a task 128 steps (`tokio::task::coop`), of which each read and
+/// each write takes one. So a request goes through in one turn, and the next one, if it is there already, waits for another.
+pub const TURN_OF_A_REQUEST: u32 = 100;
+
 /// How long an idle HTTP/2 connection has to say goodbye when its place is needed: a client across the world answers within it.
 pub const FAREWELL: Duration = Duration::from_millis(500);
 

@@ -108,9 +108,11 @@ where
         let delivery = Arc::<Delivery>::default();
         let run = self.clone().run(stream, Arc::clone(&delivery));
         let mut running = Box::pin(DELIVERY.scope(delivery, run));
-        // A task is polled once whatever happens, so nothing is lost by nobody being woken here.
+        // A task is polled once whatever happens, so nothing is lost by nobody being woken here. Unconstrained, because a connection that has had its turn
+        // would otherwise leave all that it has read to tasks.
         let mut context = Context::from_waker(Waker::noop());
-        if running.as_mut().poll(&mut context).is_pending() {
+        let first = tokio::task::unconstrained(running.as_mut());
+        if std::pin::pin!(first).poll(&mut context).is_pending() {
             tokio::spawn(running);
         }
     }
@@ -195,6 +197,7 @@ mod tests {
     use http_body_util::{BodyExt as _, Full, StreamBody};
 
     use super::*;
+    use crate::listener::room::Room;
 
     async fn lengths<B: Body<Data = Bytes> + Unpin>(body: B, delivery: bool) -> Vec<usize>
     where
@@ -207,6 +210,24 @@ mod tests {
             lengths.push(frame.unwrap().into_data().unwrap().len());
         }
         lengths
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_waits_for_nothing_is_done_at_once_and_any_other_in_its_time() {
+        let room = Room::new(1, 0);
+        let seat = room.seat(None).await.unwrap();
+        let executor = StreamExecutor::new(Duration::from_secs(1), seat.activity());
+        let (at_once, mut is_done) = tokio::sync::oneshot::channel();
+        executor.execute(async { at_once.send(()).unwrap() });
+        assert!(is_done.try_recv().is_ok());
+        let (start, started) = tokio::sync::oneshot::channel();
+        let (later, is_done) = tokio::sync::oneshot::channel();
+        executor.execute(async {
+            started.await.unwrap();
+            later.send(Delivery::current().is_some()).unwrap();
+        });
+        start.send(()).unwrap();
+        assert!(is_done.await.unwrap());
     }
 
     fn frames(length: usize) -> impl Body<Data = Bytes, Error = std::io::Error> + Unpin {
