@@ -151,7 +151,7 @@ impl Push {
 
 /// A message of a handshake that is told to be nearly 64 KiB long, but for its last bytes, in records of TLS, which hold 16 KiB.
 fn long_hello() -> Vec<u8> {
-    let message = [&[1, 0, 0xff, 0xf0][..], &[3; 0xffe0]].concat();
+    let message = [vec![1, 0, 0xff, 0xf0], vec![3; 0xffe0]].concat();
     let records = message.chunks(16 << 10).map(|part| {
         let length = u16::try_from(part.len()).unwrap_or_default();
         [&[22, 3, 1][..], &length.to_be_bytes(), part].concat()

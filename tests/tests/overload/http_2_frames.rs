@@ -10,6 +10,11 @@ const ACKNOWLEDGED: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
+/// How a field begins that the other side is to remember, and one that it remembers, with its number.
+const REMEMBERED: u8 = 0x40;
+const INDEXED: u8 = 0x80;
+const FIRST_OWN: u8 = 0x3e;
+
 /// What stands before what a frame holds: its length, kind, flags and stream.
 const HEAD: usize = 9;
 
@@ -39,11 +44,11 @@ fn with_window(bytes: u32) -> Vec<u8> {
 
 /// Whether the other side has let more through than everybody may send at first, with frames that begin with the connection.
 pub(crate) fn has_wide_window(mut received: &[u8]) -> bool {
-    while let Some((head, rest)) = received.split_at_checked(HEAD) {
-        if head[3] == WINDOW_UPDATE {
+    while let Some(([high, middle, low, kind, ..], rest)) = received.split_first_chunk::<HEAD>() {
+        if *kind == WINDOW_UPDATE {
             return true;
         }
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let length = u32::from_be_bytes([0, *high, *middle, *low]);
         received = rest.get(length as usize..).unwrap_or_default();
     }
     false
@@ -102,10 +107,12 @@ pub(crate) fn field(name: &str, value: &str) -> Vec<u8> {
 /// A field so many times, each but the first in one byte: the other side remembers it (RFC 7541, sections 6.1 and 6.2.1). As the first that it has to
 /// remember, and 61 are known to everybody.
 pub(crate) fn repeated(name: &str, value: &str, times: usize) -> Vec<u8> {
-    let mut bytes = field(name, value);
-    bytes[0] = 0x40;
-    bytes.resize(bytes.len() + times - 1, 0x80 | 62);
-    bytes
+    let first = field(name, value).into_iter().skip(1);
+    let others = std::iter::repeat_n(INDEXED | FIRST_OWN, times - 1);
+    std::iter::once(REMEMBERED)
+        .chain(first)
+        .chain(others)
+        .collect()
 }
 
 /// The length of a text (RFC 7541, section 5.1, with a prefix of 7 bits).
@@ -126,10 +133,8 @@ fn length(length: usize) -> Vec<u8> {
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len())
-        .unwrap_or_default()
-        .to_be_bytes();
-    let mut bytes = length[1..].to_vec();
+    let length = u32::try_from(payload.len()).unwrap_or_default();
+    let mut bytes: Vec<u8> = length.to_be_bytes().into_iter().skip(1).collect();
     bytes.extend([kind, flags]);
     bytes.extend(stream.to_be_bytes());
     bytes.extend_from_slice(payload);
