@@ -42,10 +42,17 @@ pub enum ObjectPathError {
     /// The key is empty: answer 400 `InvalidArgument`.
     #[error("the key is empty")]
     EmptyKey,
-    /// Where somebody resolves its `..`, it leads out of the bucket: answer 400 `InvalidURI`, as AWS S3 does (S3 user guide, "Naming Amazon S3
-    /// objects").
-    #[error("the segments \"..\" of the key lead out of the bucket")]
+    /// Where somebody resolves its `.` and `..`, it leads out of the bucket, or is the bucket itself: answer 400 `InvalidURI`, as AWS S3 does (S3 user
+    /// guide, "Naming Amazon S3 objects").
+    #[error(
+        "the segments \".\" and \"..\" of the key lead out of the bucket, or to the bucket itself"
+    )]
     LeavesBucket,
+    /// Some storages keep files of their own there: answer 403 `AccessDenied`.
+    #[error(
+        "some storages keep files of their own below \"{OF_STORAGE}/\", so no such key is served to clients; use another name"
+    )]
+    OfStorage,
     /// A broken percent escape, or bytes that are not UTF-8: answer 400 `InvalidURI`.
     #[error("the path cannot be read: {reason}")]
     InvalidUri {
@@ -125,12 +132,10 @@ impl ObjectKey {
     /// Decodes a key from its wire form, exactly once; `+` stays `+`.
     ///
     /// # Errors
-    /// Those of [`ObjectKey::new`], [`ObjectPathError::InvalidUri`], and [`ObjectPathError::LeavesBucket`].
+    /// Those of [`ObjectKey::new`] and [`check_meaning`], and [`ObjectPathError::InvalidUri`].
     pub fn from_wire(wire: &str) -> Result<Self, ObjectPathError> {
         let key = Self::new(percent_decode(wire)?)?;
-        if leaves_bucket(&key.0) {
-            return Err(ObjectPathError::LeavesBucket);
-        }
+        check_meaning(&key.0)?;
         Ok(key)
     }
 
@@ -145,19 +150,32 @@ impl ObjectKey {
     }
 }
 
-/// Whether a key has, read from its beginning, more segments `..` than others: with a storage that resolves them it is an object of another bucket,
-/// or of the gateway's own.
-pub fn leaves_bucket(key: &str) -> bool {
-    let mut depth = 0_usize;
+/// Where versitygw keeps the parts of open uploads, in each bucket: who could write there would spoil the uploads of others.
+const OF_STORAGE: &str = ".sgwtmp";
+
+/// Refuses a key that is an object of another bucket, of the gateway's own, the bucket itself, or a storage's own file, where a storage resolves the
+/// segments `.` and `..`.
+///
+/// # Errors
+/// [`ObjectPathError::LeavesBucket`] and [`ObjectPathError::OfStorage`].
+pub fn check_meaning(key: &str) -> Result<(), ObjectPathError> {
+    let mut resolved = Vec::new();
+    let mut is_resolved = false;
     for segment in key.split('/') {
-        depth = match segment {
-            "" | "." => depth,
-            ".." if depth == 0 => return true,
-            ".." => depth - 1,
-            _ => depth + 1,
-        };
+        is_resolved |= matches!(segment, "." | "..");
+        match segment {
+            "" | "." => {}
+            ".." => {
+                resolved.pop().ok_or(ObjectPathError::LeavesBucket)?;
+            }
+            name => resolved.push(name),
+        }
     }
-    false
+    match resolved.first() {
+        None if is_resolved => Err(ObjectPathError::LeavesBucket),
+        Some(&OF_STORAGE) => Err(ObjectPathError::OfStorage),
+        _ => Ok(()),
+    }
 }
 
 impl fmt::Display for ObjectKey {
@@ -360,9 +378,9 @@ mod tests {
         assert_eq!(key("/photos/a/%2E%2e/%252F+%2b"), "a/../%2F++");
         assert_eq!(key("/photos/%00"), "\0");
         assert_eq!(key("/photos/gr%C3%BC%C3%9Fe"), "grüße");
-        let escaped = parse("/photos/a/%2E%2e").unwrap();
-        assert_eq!(escaped.wire_key(), "a/%2E%2e");
-        assert_eq!(escaped.wire_path(), "/photos/a/%2E%2e");
+        let escaped = parse("/photos/a/b/%2E%2e").unwrap();
+        assert_eq!(escaped.wire_key(), "a/b/%2E%2e");
+        assert_eq!(escaped.wire_path(), "/photos/a/b/%2E%2e");
     }
 
     #[test]
@@ -484,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn no_key_leads_out_of_its_bucket() {
+    fn no_key_leads_out_of_its_bucket_or_to_what_a_storage_keeps_there() {
         for key in [
             "..",
             "../other/x",
@@ -493,12 +511,28 @@ mod tests {
             "/..",
             "%2E%2e/x",
             "a//../../x",
+            ".",
+            "./",
+            "a/..",
+            "a/b/../../",
         ] {
             let outside = Err(ObjectPathError::LeavesBucket);
             assert_eq!(ObjectKey::from_wire(key), outside, "{key}");
         }
         for key in [
-            "a/..",
+            ".sgwtmp",
+            ".sgwtmp/multipart/x",
+            "/.sgwtmp/x",
+            "a/../.sgwtmp",
+        ] {
+            let of_storage = Err(ObjectPathError::OfStorage);
+            assert_eq!(ObjectKey::from_wire(key), of_storage, "{key}");
+        }
+        for key in [
+            "/",
+            "a/.",
+            "a/.sgwtmp",
+            ".sgwtmp2/x",
             "a/../x",
             "a/b/../../x",
             ".../x",
@@ -513,7 +547,7 @@ mod tests {
         #[test]
         fn the_canonical_wire_form_is_read_back(text in "\\PC{1,60}|[ -~]{1,60}|[\\x00-\\x1f%+./]{1,60}") {
             let key = ObjectKey::new(text).unwrap();
-            prop_assume!(!leaves_bucket(key.as_str()));
+            prop_assume!(check_meaning(key.as_str()).is_ok());
             prop_assert_eq!(ObjectKey::from_wire(&key.to_wire()), Ok(key.clone()));
             let path = parse(&format!("/photos/{}", key.to_wire())).unwrap();
             prop_assert_eq!(path.key(), Some(&key));

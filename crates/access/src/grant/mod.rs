@@ -24,4 +24,4 @@ pub use revocation::{
     REVOCATIONS_NAMESPACE, RevocationError, RevocationList, Revocations, SIGNED_LIST_LIMIT,
     SignedRevocationList,
 };
-pub use verification::{APPROVALS_LIMIT, Approver, GrantError, Rules, User, VerifiedGrant};
+pub use verification::{APPROVALS_LIMIT, Approver, GrantError, Rules, User, VerifiedGrant, folded};

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::{
     request::{Approval, DENIAL_NAMESPACE, Denial, GRANT_NAMESPACE, Grant, GrantRequest},
-    verification::{APPROVALS_LIMIT, GrantError, Rules},
+    verification::{APPROVALS_LIMIT, GrantError, Rules, folded},
 };
 use crate::canonical::{self, CanonicalError};
 
@@ -236,15 +236,13 @@ fn approver_of(
             requester: requester.to_owned(),
         });
     }
-    Ok(signer.name.to_ascii_lowercase())
+    Ok(folded(&signer.name))
 }
 
 fn denier_of(request: &str, denial: &Denial, rules: &Rules) -> Result<String, GrantError> {
     let signed = (denial.key.as_str(), denial.signature.as_str());
-    Ok(rules
-        .signer(DENIAL_NAMESPACE, request, signed)?
-        .name
-        .to_ascii_lowercase())
+    let signer = rules.signer(DENIAL_NAMESPACE, request, signed)?;
+    Ok(folded(&signer.name))
 }
 
 #[cfg(test)]

@@ -256,7 +256,8 @@ fn an_identity_of_another_name_or_letter_case_is_still_the_approver() {
     }
     // Two spellings of one name are one of the quorum.
     let mut rules = rules();
-    rules.approvers[2].name = "Bob".to_owned();
+    rules.approvers[1].name = "BÖB".to_owned();
+    rules.approvers[2].name = "böb".to_owned();
     let error = grant_of(&request(), &[BOB, BOBS_OTHER])
         .verify("oscar", &rules, &none_revoked(), NOW)
         .unwrap_err();

@@ -131,11 +131,16 @@ pub enum GrantError {
     },
 }
 
+/// The form of a person's name that all its spellings share, in whatever letter case and of whatever alphabet.
+pub fn folded(name: &str) -> String {
+    name.to_lowercase()
+}
+
 impl Approver {
     /// Whether a name is theirs, in whatever letter case and of whatever alphabet: subjects of identity providers have all of them.
     pub fn is(&self, identity: &str) -> bool {
         let mut own = std::iter::once(&self.name).chain(&self.identities);
-        own.any(|name| name.to_lowercase() == identity.to_lowercase())
+        own.any(|name| folded(name) == folded(identity))
     }
 }
 
@@ -302,7 +307,7 @@ impl Grant {
                 }
             }
             if keys.insert(approver.key) {
-                names.insert(approver.name.to_ascii_lowercase());
+                names.insert(folded(&approver.name));
             }
         }
         Ok(names)

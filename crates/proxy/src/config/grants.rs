@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sealgate_access::PublicKey;
-use sealgate_access::grant::{Approver, Rules};
+use sealgate_access::grant::{Approver, Rules, folded};
 
 use super::identity::{IdentityConfig, checked_name};
 use super::secret::Surroundings;
@@ -240,7 +240,7 @@ fn read_approver(
         .require_text("name", "name = \"NAME\"")
         .and_then(|value| {
             let name = checked_name(&value, value.text()?)?;
-            if names.insert(name.to_ascii_lowercase()) {
+            if names.insert(folded(&name)) {
                 return Some(name);
             }
             value.problem(

@@ -160,6 +160,7 @@ impl From<ObjectPathError> for S3Error {
                     .with_element("MaxSizeAllowed", MAX_KEY_BYTES.to_string())
             }
             ObjectPathError::EmptyKey => Self::invalid_argument(error.to_string()),
+            ObjectPathError::OfStorage => Self::access_denied(error.to_string()),
             ObjectPathError::InvalidUri { .. } | ObjectPathError::LeavesBucket => bad_request(
                 "InvalidURI",
                 "The specified URI couldn't be parsed.",

@@ -8,7 +8,7 @@ use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::Fields;
-use crate::error::S3Error;
+use crate::{error::S3Error, policy::aliases};
 
 /// Most conditions of a policy. A form has at most 20 KB, so more could not be about different fields.
 const MAXIMUM_CONDITIONS: usize = 256;
@@ -239,6 +239,15 @@ impl Condition {
                         .split(',')
                         .all(|kind| kind.trim_start().starts_with(prefix))
                 }),
+            // Also by what a storage may take it for: who may send keys below one prefix does not get out of it by `..`.
+            Self::StartsWith { field, prefix } if field == "key" => {
+                let key = found(field).unwrap_or_default();
+                let mut prefixes = aliases(prefix);
+                prefixes.retain(|prefix| !prefix.is_empty());
+                prefixes.push(prefix.clone());
+                let is_below = |key: &str| prefixes.iter().any(|prefix| key.starts_with(prefix));
+                key.starts_with(prefix) && aliases(key).iter().all(|alias| is_below(alias))
+            }
             // Without a value there is nothing that could begin otherwise, and "" allows any value, also none.
             Self::StartsWith { field, prefix } => {
                 found(field).unwrap_or_default().starts_with(prefix)
@@ -347,6 +356,22 @@ mod tests {
             assert_eq!(error.code, "AccessDenied", "{bad}");
             assert!(error.message.contains("Policy Condition failed"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_key_that_a_storage_takes_for_another_is_held_against_conditions_by_both_names() {
+        let below = r#"["starts-with","$key","user/"]"#;
+        for bad in ["user/../admin/x", "user/./../admin/x", "user/.."] {
+            assert!(check(below, &[("key", bad)]).is_err(), "{bad}");
+        }
+        for good in ["user/../user/x", "user//x", "user/./x"] {
+            check(below, &[("key", good)]).unwrap();
+        }
+        let slash = r#"["starts-with","$key","/user/"]"#;
+        check(slash, &[("key", "/user/x")]).unwrap();
+        assert!(check(slash, &[("key", "/user/../admin/x")]).is_err());
+        // Whoever signed it wanted it so.
+        check(r#"["eq","$key","user/../x"]"#, &[("key", "user/../x")]).unwrap();
     }
 
     #[test]

@@ -16,6 +16,13 @@ use crate::web_client::WebClient;
 /// How long keys are used before they are asked for again.
 const FRESH: Duration = Duration::from_mins(5);
 
+/// From this age on a request waits for newer keys, if not for long: on a gateway that is seldom asked, keys that were withdrawn meanwhile would else
+/// be good once more.
+const OLD: Duration = Duration::from_mins(10);
+
+/// How long it waits.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long keys are used where the provider cannot be reached. Providers publish new keys long before they use them, and withdraw them late.
 const KEPT: Duration = Duration::from_hours(24);
 
@@ -105,20 +112,25 @@ impl KeySet {
 }
 
 impl Remote {
-    /// The keys. Where they are old, they are asked for again behind the back of whoever wants them: a provider that hangs keeps nobody waiting
-    /// before they are too old.
+    /// The keys. Where they are no longer fresh, they are asked for again behind the back of whoever wants them, who waits for a moment at most: a
+    /// provider that hangs keeps nobody waiting before they are too old.
     async fn keys(self: &Arc<Self>) -> Result<Arc<Provider>, Disbelief> {
         let Some(known) = self.known() else {
             return self.newer(FRESH).await;
         };
-        if known.since.elapsed() >= FRESH
+        let age = known.since.elapsed();
+        if age >= FRESH
             && let Ok(mut tried) = Arc::clone(&self.tried).try_lock_owned()
             && !is_paused(*tried)
         {
             let remote = Arc::clone(self);
             tokio::spawn(async move { remote.ask(&mut tried).await.ok() });
         }
-        Ok(Arc::clone(&known.provider))
+        if age >= OLD {
+            // Whoever asks holds it until the answer is there.
+            drop(tokio::time::timeout(PATIENCE, self.tried.lock()).await);
+        }
+        Ok(Arc::clone(&self.known().unwrap_or(known).provider))
     }
 
     /// The keys, asked for again where they are older than that. One request asks, and the others wait for it.
@@ -239,7 +251,25 @@ mod tests {
                 .expect("it waits for the provider")
                 .unwrap();
         }
+        // Very old, and it still hangs: some moments.
+        let provider = Arc::clone(&remote.known().unwrap().provider);
+        let old = Instant::now().checked_sub(OLD).unwrap();
+        remote.known.store(Some(Arc::new(Known {
+            provider,
+            since: old,
+        })));
+        let started = Instant::now();
+        remote.keys().await.unwrap();
+        assert!(started.elapsed() >= PATIENCE);
+        // It answers while one waits, who gets the new ones.
+        let waiting = tokio::spawn({
+            let remote = Arc::clone(remote);
+            async move { remote.keys().await.unwrap() }
+        });
+        tokio::time::sleep(Duration::from_millis(50)).await;
         answers.add_permits(1);
+        let told = waiting.await.unwrap();
+        assert!(Arc::ptr_eq(&told, &remote.known().unwrap().provider));
         let renewed = async {
             while remote.known().unwrap().since == old {
                 tokio::time::sleep(Duration::from_millis(5)).await;

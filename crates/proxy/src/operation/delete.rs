@@ -11,7 +11,7 @@ use crate::{
     audit::Decided,
     entity_tag::TagCondition,
     error::S3Error,
-    object_key::{MAX_KEY_BYTES, ObjectPathError, leaves_bucket},
+    object_key::{MAX_KEY_BYTES, ObjectPathError, check_meaning},
     policy::Refusal,
     upstream::{MAX_DOCUMENT_LENGTH, UpstreamRequest},
     xml::{
@@ -186,12 +186,12 @@ async fn decide(exchange: &Exchange, objects: Vec<ObjectToDelete>) -> (Vec<Allow
         }
         // Before it is decided about: a policy's patterns are held against all of it.
         let length = object.key.len();
-        let unfit = if length > MAX_KEY_BYTES {
-            Some(ObjectPathError::KeyTooLong { length })
+        let fit = if length > MAX_KEY_BYTES {
+            Err(ObjectPathError::KeyTooLong { length })
         } else {
-            leaves_bucket(&object.key).then_some(ObjectPathError::LeavesBucket)
+            check_meaning(&object.key)
         };
-        if let Some(error) = unfit {
+        if let Err(error) = fit {
             let error = error.into();
             refused.push(Refused {
                 object,

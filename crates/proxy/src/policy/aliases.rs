@@ -3,10 +3,14 @@
 //! Content is safe from that, because an object's seal is bound to its key. But who may write `mine/` and nothing else would, by a key such as
 //! `mine/../yours/x` or `/yours/x`, replace or delete what is somebody else's. So what is decided about a key is decided about its aliases as well.
 
-/// The other keys that a key may be taken for: without slashes in front, without empty segments, and with `.` and `..` resolved.
+/// How MinIO's files are named of objects whose keys end with a slash: `a/` is `a__XLDIR__`.
+const MINIO_DIRECTORY: &str = "__XLDIR__";
+
+/// The other keys that a key may be taken for: without slashes in front, without empty segments, with `.` and `..` resolved, and with the slash that
+/// MinIO writes as something else. Of what is nothing but such segments, the bucket itself: the empty one.
 ///
-/// Empty for nearly every key there is.
-pub(super) fn aliases(key: &str) -> Vec<String> {
+/// None for nearly every key there is.
+pub(crate) fn aliases(key: &str) -> Vec<String> {
     if !may_have_any(key) {
         return Vec::new();
     }
@@ -20,16 +24,25 @@ pub(super) fn aliases(key: &str) -> Vec<String> {
             name => resolved.push(name),
         }
     }
-    let end = if key.ends_with('/') { "/" } else { "" };
     let without_empty: Vec<_> = key.split('/').filter(|name| !name.is_empty()).collect();
+    let joined = |names: &[&str]| {
+        let is_directory = key.ends_with('/') && !names.is_empty();
+        names.join("/") + if is_directory { "/" } else { "" }
+    };
     let mut aliases = vec![
         key.trim_start_matches('/').to_owned(),
-        without_empty.join("/") + end,
-        resolved.join("/") + end,
+        joined(&without_empty),
+        joined(&resolved),
     ];
+    for index in 0..aliases.len() {
+        let directory = aliases
+            .get(index)
+            .and_then(|name| name.strip_suffix(MINIO_DIRECTORY));
+        aliases.extend(directory.map(|name| format!("{name}/")));
+    }
     aliases.sort_unstable();
     aliases.dedup();
-    aliases.retain(|alias| alias != key && !alias.trim_matches('/').is_empty());
+    aliases.retain(|alias| alias != key);
     aliases
 }
 
@@ -37,7 +50,9 @@ fn may_have_any(key: &str) -> bool {
     let mut segments = key.split('/');
     // Behind a slash at the end, which makes a name of its own, is one that is empty.
     let last = segments.next_back().unwrap_or_default();
-    is_special(last) && !last.is_empty() || segments.any(|name| name.is_empty() || is_special(name))
+    is_special(last)
+        || last.ends_with(MINIO_DIRECTORY)
+        || segments.any(|name| name.is_empty() || is_special(name))
 }
 
 fn is_special(segment: &str) -> bool {
@@ -60,12 +75,23 @@ mod tests {
             ("./x", &["x"]),
             ("x/.", &["x"]),
             ("//mine//../x/", &["mine/../x/", "mine//../x/", "x/"]),
-            ("mine/..", &[]),
-            ("/", &[]),
+            ("mine/..", &[""]),
+            ("mine/../", &[""]),
+            ("/", &[""]),
+            ("mine/x__XLDIR__", &["mine/x/"]),
+            ("/x__XLDIR__", &["x/", "x__XLDIR__"]),
         ] {
             assert_eq!(aliases(key), expected, "{key}");
         }
-        for key in ["a", "a/b", "a/b/", "...", "a/..b/.c/d..", "a.b"] {
+        for key in [
+            "a",
+            "a/b",
+            "a/b/",
+            "...",
+            "a/..b/.c/d..",
+            "a.b",
+            "a__XLDIR__/b",
+        ] {
             assert_eq!(aliases(key), Vec::<String>::new(), "{key}");
         }
     }

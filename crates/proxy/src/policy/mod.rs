@@ -11,6 +11,7 @@ mod asker;
 mod needs;
 mod rights;
 
+pub(crate) use aliases::aliases;
 pub use anonymous::{conceal_absence, is_public, permit_anonymous, refusal, strip_anonymous};
 pub(crate) use asker::Audience;
 pub use asker::Refusal;

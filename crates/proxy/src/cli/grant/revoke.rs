@@ -372,9 +372,9 @@ async fn write(
             Place::File(path) => keys::replace(path, &text).map(|()| true)?,
         };
         if is_written {
-            // Remembered by an attempt that the storage did not take: nobody was told of its news yet.
-            let before = before.filter(|list| *list != next);
-            return Ok(Written::new(next, &signed.list, &[found, before]));
+            // Of an attempt that was cut off, it may be remembered or lie there, and nobody was told of its news yet.
+            let others = [found, before].map(|list| list.filter(|list| *list != next));
+            return Ok(Written::new(next, &signed.list, &others));
         }
     }
     bail!("others write the list all the time; try again")
