@@ -14,9 +14,6 @@ use tokio::sync::Notify;
 
 use super::DocumentMemoryExhausted;
 
-/// So many requests that hold nothing wait, each in a place among all that are served; more are refused at once.
-const WAITING_LIMIT: usize = 64;
-
 /// One request; of two, the older one has the smaller number.
 pub(super) type RequestNumber = u64;
 
@@ -66,7 +63,7 @@ impl Turns {
     ///
     /// # Errors
     ///
-    /// Where the request would then hold more than there is, and where too many wait already.
+    /// Where the request would then hold more than there is.
     pub(super) fn ask(
         &mut self,
         request: RequestNumber,
@@ -92,12 +89,6 @@ impl Turns {
             },
         );
         self.decide();
-        let has_to_wait = self.decision(turn).is_none();
-        let undecided = self.waiting.values().filter(|wish| wish.decision.is_none());
-        if has_to_wait && turn.holds_nothing && undecided.count() > WAITING_LIMIT {
-            self.take(turn);
-            return Err(DocumentMemoryExhausted);
-        }
         Ok((turn, decided))
     }
 
@@ -244,20 +235,6 @@ mod tests {
         turns.give_back(3, 3);
         assert_eq!(turns.decision(first), Some(Decision::Granted));
         assert_eq!(turns.decision(second), None);
-    }
-
-    #[test]
-    fn no_more_than_some_wait_at_the_same_time() {
-        let mut turns = holding(10, &[(1, 9)]);
-        let limit = WAITING_LIMIT as u64;
-        for request in 2..2 + limit {
-            assert_eq!(ask(&mut turns, request, 5).1, None);
-        }
-        assert!(turns.ask(2 + limit, 5).is_err());
-        // Who holds some is one of those for whom the others wait.
-        assert_eq!(ask(&mut turns, 1, 1).1, Some(Decision::Granted));
-        turns.give_back(1, 10);
-        assert!(turns.ask(3 + limit, 5).is_ok());
     }
 
     #[test]
