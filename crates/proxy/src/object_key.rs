@@ -153,26 +153,35 @@ impl ObjectKey {
 /// Where versitygw keeps the parts of open uploads, in each bucket: who could write there would spoil the uploads of others.
 const OF_STORAGE: &str = ".sgwtmp";
 
+/// The segments of a key without empty ones and with `.` and `..` resolved, as where objects are files; `None` where that leads out of the bucket.
+pub(crate) fn resolved(key: &str) -> Option<Vec<&str>> {
+    let mut names = Vec::new();
+    for segment in key.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                names.pop()?;
+            }
+            name => names.push(name),
+        }
+    }
+    Some(names)
+}
+
+/// Whether a file system resolves this segment.
+pub(crate) fn is_special(segment: &str) -> bool {
+    matches!(segment, "." | "..")
+}
+
 /// Refuses a key that is an object of another bucket, of the gateway's own, the bucket itself, or a storage's own file, where a storage resolves the
 /// segments `.` and `..`.
 ///
 /// # Errors
 /// [`ObjectPathError::LeavesBucket`] and [`ObjectPathError::OfStorage`].
 pub fn check_meaning(key: &str) -> Result<(), ObjectPathError> {
-    let mut resolved = Vec::new();
-    let mut is_resolved = false;
-    for segment in key.split('/') {
-        is_resolved |= matches!(segment, "." | "..");
-        match segment {
-            "" | "." => {}
-            ".." => {
-                resolved.pop().ok_or(ObjectPathError::LeavesBucket)?;
-            }
-            name => resolved.push(name),
-        }
-    }
-    match resolved.first() {
-        None if is_resolved => Err(ObjectPathError::LeavesBucket),
+    let names = resolved(key).ok_or(ObjectPathError::LeavesBucket)?;
+    match names.first() {
+        None if key.split('/').any(is_special) => Err(ObjectPathError::LeavesBucket),
         Some(&OF_STORAGE) => Err(ObjectPathError::OfStorage),
         _ => Ok(()),
     }

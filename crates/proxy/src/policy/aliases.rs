@@ -3,6 +3,8 @@
 //! Content is safe from that, because an object's seal is bound to its key. But who may write `mine/` and nothing else would, by a key such as
 //! `mine/../yours/x` or `/yours/x`, replace or delete what is somebody else's. So what is decided about a key is decided about its aliases as well.
 
+use crate::object_key::{is_special, resolved};
+
 /// How MinIO's files are named of objects whose keys end with a slash: `a/` is `a__XLDIR__`.
 const MINIO_DIRECTORY: &str = "__XLDIR__";
 
@@ -14,16 +16,8 @@ pub(crate) fn aliases(key: &str) -> Vec<String> {
     if !may_have_any(key) {
         return Vec::new();
     }
-    let mut resolved = Vec::new();
-    for segment in key.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => {
-                resolved.pop();
-            }
-            name => resolved.push(name),
-        }
-    }
+    // Of keys none leads out of the bucket. A prefix that does is taken for all of it.
+    let resolved = resolved(key).unwrap_or_default();
     let without_empty: Vec<_> = key.split('/').filter(|name| !name.is_empty()).collect();
     let joined = |names: &[&str]| {
         let is_directory = key.ends_with('/') && !names.is_empty();
@@ -53,10 +47,6 @@ fn may_have_any(key: &str) -> bool {
     is_special(last)
         || last.ends_with(MINIO_DIRECTORY)
         || segments.any(|name| name.is_empty() || is_special(name))
-}
-
-fn is_special(segment: &str) -> bool {
-    matches!(segment, "." | "..")
 }
 
 #[cfg(test)]
@@ -113,6 +103,7 @@ mod tests {
                     _ => {}
                 }
             }
+            prop_assume!(resolved(&key).is_some());
             let file = file.strip_prefix(root).unwrap().to_str().unwrap();
             let names = [aliases(&key), vec![key.clone()]].concat();
             prop_assert!(
