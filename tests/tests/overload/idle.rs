@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use sealgate_tests::{
     endpoint::Endpoint, process_resources::Resources, raw_connection::RawConnection,
+    raw_http::RawRequest,
 };
 use tokio::{io::AsyncReadExt as _, net::TcpStream, sync::Semaphore, task::JoinSet};
 
@@ -87,22 +88,25 @@ async fn open(crowd: &Endpoint, number: u64) -> Result<RawConnection> {
             connection.write(head.as_bytes()).await?;
         }
         _ => {
-            let request = format!(
-                "GET /{BUCKET}/key HTTP/1.1\r\nhost: {}\r\n\r\n",
-                crowd.authority()
-            );
-            connection.write(request.as_bytes()).await?;
-            let answer = connection.answer(false).await?;
-            let code = answer.error_code().unwrap_or_default();
-            // Many ask at once, for what nobody may have.
-            ensure!(
-                matches!(code.as_str(), "AccessDenied" | "SlowDown"),
-                "{}",
-                answer.text()
-            );
+            ask_in_vain(&mut connection, crowd).await?;
         }
     }
     Ok(connection)
+}
+
+/// Asks for what nobody may have, and is told so over the same connection.
+pub(crate) async fn ask_in_vain(connection: &mut RawConnection, endpoint: &Endpoint) -> Result<()> {
+    let request = RawRequest::new("GET", &format!("/{BUCKET}/key")).bytes(endpoint);
+    connection.write(&request).await?;
+    let answer = connection.answer(false).await?;
+    let code = answer.error_code().unwrap_or_default();
+    // Many ask at once.
+    ensure!(
+        matches!(code.as_str(), "AccessDenied" | "SlowDown"),
+        "{}",
+        answer.text()
+    );
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

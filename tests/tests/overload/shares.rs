@@ -10,8 +10,9 @@ use tokio::task::JoinSet;
 
 use crate::{
     bounds::{Bounds, allow_connections},
+    idle::ask_in_vain,
     load::{IMPATIENCE, Load, lasting, press},
-    scene::{BUCKET, Scene, Storage, connect_from, download, on_scene, upload},
+    scene::{Scene, Storage, connect_from, download, on_scene, upload},
     sizes::ended,
 };
 
@@ -58,7 +59,7 @@ async fn an_address_that_presses_its_share_makes_room_and_nobody_else_does() -> 
         let kind = "one address, five connections for each place";
         press(scene, kind, &wanted, async |load| {
             let mut idle = RawConnection::over(scene.connect_from(OTHERS[1]).await?);
-            asked(&mut idle, &scene.gateway.endpoint).await?;
+            ask_in_vain(&mut idle, &scene.gateway.endpoint).await?;
             let mut others = JoinSet::new();
             let long = scene.connect_from(OTHERS[0]).await?;
             others.spawn(upload_slowly(
@@ -79,7 +80,7 @@ async fn an_address_that_presses_its_share_makes_room_and_nobody_else_does() -> 
             load.is_pressing();
             // So that the one that is idle has been so for long enough to go.
             tokio::time::sleep(LONG_IDLE).await;
-            asked(&mut idle, &scene.gateway.endpoint)
+            ask_in_vain(&mut idle, &scene.gateway.endpoint)
                 .await
                 .context("an idle connection of an address within its share")?;
             load.count("idle connections kept");
@@ -124,7 +125,7 @@ async fn come_back(number: u64, gateway: Endpoint, load: Arc<Load>) -> Result<()
             }
             1 => closed(&mut connection).await,
             _ => {
-                while asked(&mut connection, &gateway).await.is_ok() {
+                while ask_in_vain(&mut connection, &gateway).await.is_ok() {
                     tokio::time::sleep(RESTLESS).await;
                 }
                 Ok(())
@@ -150,21 +151,6 @@ async fn closed(connection: &mut RawConnection) -> Result<()> {
             return Ok(());
         }
     }
-}
-
-/// Asks for what nobody may have, and is told so over the same connection.
-async fn asked(connection: &mut RawConnection, gateway: &Endpoint) -> Result<()> {
-    let request = RawRequest::new("GET", &format!("/{BUCKET}/key")).bytes(gateway);
-    connection.write(&request).await?;
-    let answer = connection.answer(false).await?;
-    let code = answer.error_code().unwrap_or_default();
-    // Many ask at once.
-    ensure!(
-        matches!(code.as_str(), "AccessDenied" | "SlowDown"),
-        "{}",
-        answer.text()
-    );
-    Ok(())
 }
 
 /// Stores an object and reads it, each over a connection of its own, again and again.
@@ -227,7 +213,7 @@ async fn while_places_are_free_an_address_has_as_many_as_it_likes() -> Result<()
         }
         tokio::time::sleep(LONG_IDLE).await;
         for connection in &mut open {
-            asked(connection, &scene.crowd).await?;
+            ask_in_vain(connection, &scene.crowd).await?;
         }
         for reason in ["idle", "share", "refused"] {
             let count = scene.closed_for_room(reason).await?;

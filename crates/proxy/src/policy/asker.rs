@@ -77,6 +77,9 @@ impl Asker {
         circumstances: &Circumstances,
     ) -> Decision {
         let decision = self.decide_of_one(action, place, circumstances);
+        if !decision.is_allowed() {
+            return decision;
+        }
         let named = place.key.or(circumstances.prefix.as_deref());
         for alias in aliases(named.unwrap_or_default()) {
             let other = if place.key.is_some() {
@@ -92,7 +95,7 @@ impl Asker {
                 };
                 self.decide_of_one(action, place, &circumstances)
             };
-            if decision.is_allowed() && !other.is_allowed() {
+            if !other.is_allowed() {
                 return other;
             }
         }

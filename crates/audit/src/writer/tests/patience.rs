@@ -2,15 +2,24 @@
 
 use super::*;
 
+/// A log on a disk that can be made to fail.
+fn on_failing(options: LogOptions) -> (Log, Failing) {
+    let disk = Failing::default();
+    let log = Log::open_on(options, Box::new(disk.clone())).unwrap();
+    (log, disk)
+}
+
+fn impatient(place: &Path) -> LogOptions {
+    LogOptions {
+        patience: Duration::from_millis(50),
+        ..options(place)
+    }
+}
+
 #[tokio::test]
 async fn a_disk_that_does_not_answer_does_not_keep_a_log_open() {
     let place = tempfile::tempdir().unwrap();
-    let disk = Failing::default();
-    let options = LogOptions {
-        patience: Duration::from_millis(50),
-        ..options(place.path())
-    };
-    let log = Log::open_on(options, Box::new(disk.clone())).unwrap();
+    let (log, disk) = on_failing(impatient(place.path()));
     disk.stalls.store(true, Ordering::SeqCst);
     log.submit(intent("a"));
     assert!(!log.close());
@@ -20,7 +29,7 @@ async fn a_disk_that_does_not_answer_does_not_keep_a_log_open() {
     assert!(asked.elapsed() < Duration::from_secs(3));
     drop(log);
     // The files are the thread's as long as it may write.
-    let again = || Log::open_on(self::options(place.path()), Box::new(Failing::default()));
+    let again = || Log::open_on(options(place.path()), Box::new(Failing::default()));
     assert!(matches!(again(), Err(OpenError::Locked(_))));
     disk.stalls.store(false, Ordering::SeqCst);
     until(|| again().is_ok_and(|log| log.close()));
@@ -30,12 +39,7 @@ async fn a_disk_that_does_not_answer_does_not_keep_a_log_open() {
 #[tokio::test]
 async fn a_log_that_was_not_closed_in_time_is_closed_once_the_disk_answers() {
     let place = tempfile::tempdir().unwrap();
-    let disk = Failing::default();
-    let options = LogOptions {
-        patience: Duration::from_millis(50),
-        ..options(place.path())
-    };
-    let log = Log::open_on(options, Box::new(disk.clone())).unwrap();
+    let (log, disk) = on_failing(impatient(place.path()));
     disk.stalls.store(true, Ordering::SeqCst);
     log.submit(intent("a"));
     assert!(!log.close());
@@ -47,13 +51,11 @@ async fn a_log_that_was_not_closed_in_time_is_closed_once_the_disk_answers() {
 #[tokio::test]
 async fn a_disk_that_is_slow_is_waited_for_as_long_as_it_gets_something_done() {
     let place = tempfile::tempdir().unwrap();
-    let disk = Failing::default();
-    let options = LogOptions {
+    let (log, disk) = on_failing(LogOptions {
         patience: Duration::from_secs(1),
         checkpoint_interval: Duration::from_hours(1),
         ..options(place.path())
-    };
-    let log = Log::open_on(options, Box::new(disk.clone())).unwrap();
+    });
     disk.takes.store(300, Ordering::SeqCst);
     log.submit(intent("a"));
     let closing = Instant::now();
@@ -67,8 +69,7 @@ async fn a_disk_that_is_slow_is_waited_for_as_long_as_it_gets_something_done() {
 #[tokio::test]
 async fn what_fails_after_its_caller_gave_up_is_counted_as_lost() {
     let place = tempfile::tempdir().unwrap();
-    let disk = Failing::default();
-    let log = Log::open_on(options(place.path()), Box::new(disk.clone())).unwrap();
+    let (log, disk) = on_failing(options(place.path()));
     disk.stalls.store(true, Ordering::SeqCst);
     let mut first = log.begin(vec![intent("a")]).await.unwrap();
     drop(log.begin(vec![intent("b")]).await.unwrap());
@@ -83,8 +84,7 @@ async fn what_fails_after_its_caller_gave_up_is_counted_as_lost() {
 #[tokio::test]
 async fn what_failed_before_its_caller_gave_up_unheard_is_counted_as_lost() {
     let place = tempfile::tempdir().unwrap();
-    let disk = Failing::default();
-    let log = Log::open_on(options(place.path()), Box::new(disk.clone())).unwrap();
+    let (log, disk) = on_failing(options(place.path()));
     disk.syncs.store(true, Ordering::SeqCst);
     let unheard = log.begin(vec![intent("a"), intent("b")]).await.unwrap();
     until(|| log.failure().is_some());
@@ -105,12 +105,7 @@ async fn what_failed_before_its_caller_gave_up_unheard_is_counted_as_lost() {
 #[tokio::test]
 async fn what_fails_between_the_end_of_the_patience_and_giving_up_is_counted_as_lost() {
     let place = tempfile::tempdir().unwrap();
-    let disk = Failing::default();
-    let options = LogOptions {
-        patience: Duration::from_millis(50),
-        ..options(place.path())
-    };
-    let log = Log::open_on(options, Box::new(disk.clone())).unwrap();
+    let (log, disk) = on_failing(impatient(place.path()));
     disk.stalls.store(true, Ordering::SeqCst);
     let mut pending = log.begin(vec![intent("a")]).await.unwrap();
     assert_eq!(pending.durable().await, Err(RecordError::Slow));
@@ -126,13 +121,10 @@ async fn what_fails_between_the_end_of_the_patience_and_giving_up_is_counted_as_
 #[tokio::test]
 async fn a_disk_that_does_not_answer_refuses_at_once_until_it_does() {
     let place = tempfile::tempdir().unwrap();
-    let disk = Failing::default();
-    let options = LogOptions {
-        patience: Duration::from_millis(50),
+    let (log, disk) = on_failing(LogOptions {
         checkpoint_interval: Duration::from_hours(1),
-        ..options(place.path())
-    };
-    let log = Log::open_on(options, Box::new(disk.clone())).unwrap();
+        ..impatient(place.path())
+    });
     disk.stalls.store(true, Ordering::SeqCst);
     assert_eq!(log.record(vec![intent("a")]).await, Err(RecordError::Slow));
     until(|| log.failure().is_some());
