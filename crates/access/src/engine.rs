@@ -222,6 +222,11 @@ impl Engine {
         &self.warnings
     }
 
+    /// Adds a warning of whoever asks: what they hold against policies before they ask, this engine does not know.
+    pub fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
+
     /// How many Cedar policies are in force.
     pub fn policy_count(&self) -> usize {
         self.policies.num_of_policies()

@@ -146,6 +146,8 @@ pub struct Query {
     pub key: Option<String>,
     /// What the object's key begins with.
     pub prefix: Option<String>,
+    /// What else a storage may take a key for: a record whose key has such a name that fits, fits as well.
+    pub other_names: Option<fn(&str) -> Vec<String>>,
     /// The hash that is recorded instead of a key.
     pub key_hash: Option<String>,
     /// What was decided.
@@ -161,9 +163,15 @@ impl Query {
     pub fn fits(&self, event: &Event) -> bool {
         let is =
             |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
-        let by_prefix = |prefix: &String| {
-            let found = event.key.as_deref();
-            found.is_some_and(|key| key.starts_with(prefix.as_str()))
+        let names_fit = |name: &str| {
+            let is_wanted = |wanted: &String| wanted == name;
+            let is_below = |prefix: &String| name.starts_with(prefix.as_str());
+            self.key.as_ref().is_none_or(is_wanted) && self.prefix.as_ref().is_none_or(is_below)
+        };
+        let by_key = |key: &str| {
+            let other_names =
+                |of: fn(&str) -> Vec<String>| of(key).iter().any(|name| names_fit(name));
+            names_fit(key) || self.other_names.is_some_and(other_names)
         };
         // Of a role, the record has the session's name and who got it behind the access key id.
         let in_session = |wanted: &String| {
@@ -178,8 +186,8 @@ impl Query {
             && is(&self.source, &event.source)
             && (is(&self.action, &event.action) || is(&self.action, &event.operation))
             && is(&self.bucket, &event.bucket)
-            && is(&self.key, &event.key)
-            && self.prefix.as_ref().is_none_or(by_prefix)
+            && (self.key.is_none() && self.prefix.is_none()
+                || event.key.as_deref().is_some_and(by_key))
             && is(&self.key_hash, &event.key_hash)
             && (self.decision.is_none() || self.decision == event.decision)
             && self.since.as_ref().is_none_or(|since| event.time >= *since)
@@ -266,6 +274,28 @@ mod tests {
             ..Query::default()
         };
         assert!(!query.fits(&event));
+    }
+
+    #[test]
+    fn a_key_is_found_by_whatever_it_may_be_taken_for() {
+        let event = intent("1", "mallory", "/photos/a");
+        let fits = |key: Option<&str>, prefix: Option<&str>| {
+            let query = |other_names| Query {
+                key: key.map(str::to_owned),
+                prefix: prefix.map(str::to_owned),
+                other_names,
+                ..Query::default()
+            };
+            let trimmed: fn(&str) -> Vec<String> =
+                |key| vec![key.trim_start_matches('/').to_owned()];
+            (query(None).fits(&event), query(Some(trimmed)).fits(&event))
+        };
+        assert_eq!(fits(Some("/photos/a"), None), (true, true));
+        assert_eq!(fits(Some("photos/a"), None), (false, true));
+        assert_eq!(fits(None, Some("photos/")), (false, true));
+        assert_eq!(fits(Some("photos/a"), Some("photos/")), (false, true));
+        assert_eq!(fits(Some("photos/a"), Some("/")), (false, false));
+        assert_eq!(fits(None, Some("videos/")), (false, false));
     }
 
     #[tokio::test]

@@ -9,6 +9,9 @@ use std::fmt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use thiserror::Error;
 
+mod aliases;
+pub(crate) use aliases::{aliases, places_elsewhere};
+
 /// Longest object key in bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
 pub const MAX_KEY_BYTES: usize = 1_024;
 
@@ -154,7 +157,7 @@ impl ObjectKey {
 const OF_STORAGE: &str = ".sgwtmp";
 
 /// The segments of a key without empty ones and with `.` and `..` resolved, as where objects are files; `None` where that leads out of the bucket.
-pub(crate) fn resolved(key: &str) -> Option<Vec<&str>> {
+fn resolved(key: &str) -> Option<Vec<&str>> {
     let mut names = Vec::new();
     for segment in key.split('/') {
         match segment {
@@ -169,7 +172,7 @@ pub(crate) fn resolved(key: &str) -> Option<Vec<&str>> {
 }
 
 /// Whether a file system resolves this segment.
-pub(crate) fn is_special(segment: &str) -> bool {
+fn is_special(segment: &str) -> bool {
     matches!(segment, "." | "..")
 }
 

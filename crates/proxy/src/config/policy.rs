@@ -14,6 +14,7 @@ use super::identity::IdentityConfig;
 use super::secret::Surroundings;
 use super::sessions::RoleConfig;
 use super::table::{Table, Value, read_each};
+use crate::object_key::places_elsewhere;
 
 /// The most bytes of one file of policies.
 const POLICY_FILE_LIMIT: u64 = 1024 * 1024;
@@ -79,12 +80,33 @@ pub(super) fn read(
     }
     rules.shrink_to_fit();
     match Engine::compile(&principals, &rules, &files) {
-        Ok(engine) => Some(Arc::new(engine)),
+        Ok(mut engine) => {
+            for warning in rules.iter().flat_map(names_of_other_places) {
+                engine.warn(warning);
+            }
+            Some(Arc::new(engine))
+        }
         Err(error) => value.problem(
             error.to_string(),
             "correct it; `sealgate policy schema` and `sealgate policy actions` print what there is",
         ),
     }
+}
+
+/// Of a rule that allows something: the prefixes that allow nothing by themselves, because whatever is below them may be taken for what is elsewhere.
+fn names_of_other_places(rule: &Rule) -> Vec<String> {
+    let is_named = |place: &String| rule.prefixes.iter().any(|prefix| place.starts_with(prefix));
+    let warning = |prefix: &String| {
+        let elsewhere = places_elsewhere(prefix).into_iter();
+        let place = elsewhere
+            .filter(|_| !rule.allow.is_empty())
+            .find(|place| !is_named(place))?;
+        Some(format!(
+            "the rule {:?} allows nothing below {prefix:?} by itself: storages may take what is there for what is below {place:?}, which has to be allowed as well; write {place:?}, or both",
+            rule.id
+        ))
+    };
+    rule.prefixes.iter().filter_map(warning).collect()
 }
 
 /// What `[[anonymous]]` allows has been decided when policies are asked; they may only forbid it.
@@ -345,6 +367,31 @@ mod tests {
         assert!(reads(&config, "a") && !reads(&config, "secret/a"));
         assert!(config.policy.unwrap().warnings().is_empty());
         assert!(parse("", directory.path()).unwrap().policy.is_none());
+    }
+
+    #[test]
+    fn a_prefix_that_storages_take_for_another_is_warned_of() {
+        let directory = tempfile::tempdir().unwrap();
+        let warnings = |rest: &str| {
+            let policy = format!(
+                "[policy]\n[[policy.rule]]\nid = \"r\"\nidentities = [\"app\"]\nbuckets = [\"data\"]\n{rest}"
+            );
+            let config = parse(&policy, directory.path()).unwrap();
+            config.policy.unwrap().warnings().join("\n")
+        };
+        let told = warnings("allow = [\"reader\"]\nprefixes = [\"a/\", \"/lead/\"]");
+        assert!(
+            told.contains("\"r\" allows nothing below \"/lead/\"")
+                && told.contains("write \"lead/\""),
+            "{told}"
+        );
+        for silent in [
+            "allow = [\"reader\"]\nprefixes = [\"lead/\", \"/lead/\"]",
+            "allow = [\"reader\"]\nprefixes = [\"lead/.\"]",
+            "deny = [\"decrypt\"]\nprefixes = [\"/lead/\"]",
+        ] {
+            assert_eq!(warnings(silent), "", "{silent}");
+        }
     }
 
     #[test]

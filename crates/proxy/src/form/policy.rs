@@ -8,7 +8,7 @@ use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::Fields;
-use crate::{error::S3Error, policy::aliases};
+use crate::{error::S3Error, object_key::aliases};
 
 /// Most conditions of a policy. A form has at most 20 KB, so more could not be about different fields.
 const MAXIMUM_CONDITIONS: usize = 256;

@@ -312,7 +312,7 @@ async fn seat_of(
     let address = peer.and_then(|peer| server.counted_at_once(peer));
     let seat = room.seat(address).await?;
     if peer.is_some_and(|peer| server.is_named_later(peer)) {
-        seat.is_unnamed();
+        seat.will_be_named();
     }
     Some(seat)
 }

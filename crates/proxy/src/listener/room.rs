@@ -334,8 +334,8 @@ impl Seat {
         Activity(Arc::clone(&self.connection))
     }
 
-    /// A proxy has yet to name its client.
-    pub(super) fn is_unnamed(&self) {
+    /// A proxy has yet to name its client: until then it may be anybody's.
+    pub(super) fn will_be_named(&self) {
         lock(&self.connection.state).is_unnamed = true;
     }
 

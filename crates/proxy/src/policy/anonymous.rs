@@ -2,11 +2,10 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::aliases::aliases;
 use crate::{
     config::{AnonymousAction, AnonymousConfig},
     error::S3Error,
-    object_key::{BucketName, ObjectKey, ObjectPath},
+    object_key::{BucketName, ObjectKey, ObjectPath, aliases},
     query_string::QueryString,
     route::Operation,
 };

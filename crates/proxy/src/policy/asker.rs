@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use sealgate_access::{Action, Circumstances, Decision, Engine, Principal, Question, Resource};
 
-use super::aliases::aliases;
 use super::needs::Source;
-use crate::{error::S3Error, grants::Granted};
+use crate::{error::S3Error, grants::Granted, object_key::aliases};
 
 /// A decision against, with the names of the policies that forbade it: for the audit log, and never for the answer.
 #[derive(Debug)]

@@ -5,13 +5,11 @@
 //! without an [`UnwrapPermit`], and [`permit_open`] and [`permit_seal`] are the only places of the gateway that issue one, after the intent is
 //! durable in the audit log, where there is one, and else is a log line.
 
-mod aliases;
 mod anonymous;
 mod asker;
 mod needs;
 mod rights;
 
-pub(crate) use aliases::aliases;
 pub use anonymous::{conceal_absence, is_public, permit_anonymous, refusal, strip_anonymous};
 pub(crate) use asker::Audience;
 pub use asker::Refusal;

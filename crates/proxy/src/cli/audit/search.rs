@@ -11,7 +11,7 @@ use sealgate_audit::{
 use zeroize::Zeroizing;
 
 use super::{super::output, places};
-use crate::config::secret_of_reference;
+use crate::{config::secret_of_reference, object_key::aliases};
 
 /// Show the records that fit, and what came of their requests
 ///
@@ -57,11 +57,11 @@ pub(super) struct SearchArguments {
     #[arg(long)]
     bucket: Option<String>,
 
-    /// The object's key
+    /// The object's key; also found by what else a storage may take it for, as `/a` for `a`, unless names are hashed
     #[arg(long)]
     key: Option<String>,
 
-    /// What the object's key begins with
+    /// What the object's key begins with, or what else a storage may take it for
     #[arg(long)]
     prefix: Option<String>,
 
@@ -108,6 +108,7 @@ pub(super) fn run(arguments: SearchArguments) -> anyhow::Result<()> {
         bucket: arguments.bucket,
         key: arguments.key,
         prefix: arguments.prefix,
+        other_names: Some(aliases),
         key_hash: None,
         decision: arguments.decision.map(|decision| match decision {
             DecisionArgument::Allow => Verdict::Allow,

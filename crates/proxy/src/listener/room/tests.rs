@@ -147,7 +147,7 @@ async fn newcomers_that_may_be_beyond_a_share_go_before_those_within_theirs() {
     let mut newcomers = Vec::new();
     for _ in 0..LEAVING_AT_ONCE {
         let newcomer = seat(&room).await;
-        newcomer.is_unnamed();
+        newcomer.will_be_named();
         newcomers.push(newcomer);
     }
     room.make_room(None);
@@ -164,7 +164,7 @@ async fn newcomers_that_may_be_beyond_a_share_go_before_those_within_theirs() {
     let mut named = Vec::new();
     for number in 0..LEAVING_AT_ONCE - 2 {
         let newcomer = seat(&room).await;
-        newcomer.is_unnamed();
+        newcomer.will_be_named();
         let address = [198, 51, 100, u8::try_from(number).unwrap()];
         assert!(room.belongs_to(&newcomer, Some(address.into())));
         named.push(newcomer);

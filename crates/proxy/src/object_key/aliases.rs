@@ -3,7 +3,7 @@
 //! Content is safe from that, because an object's seal is bound to its key. But who may write `mine/` and nothing else would, by a key such as
 //! `mine/../yours/x` or `/yours/x`, replace or delete what is somebody else's. So what is decided about a key is decided about its aliases as well.
 
-use crate::object_key::{is_special, resolved};
+use super::{is_special, resolved};
 
 /// How MinIO's files are named of objects whose keys end with a slash: `a/` is `a__XLDIR__`.
 const MINIO_DIRECTORY: &str = "__XLDIR__";
@@ -38,6 +38,12 @@ pub(crate) fn aliases(key: &str) -> Vec<String> {
     aliases.dedup();
     aliases.retain(|alias| alias != key);
     aliases
+}
+
+/// Where else everything below a prefix may be: of `/a/b`, below `a/`. None for nearly every prefix there is.
+pub(crate) fn places_elsewhere(prefix: &str) -> Vec<String> {
+    let directory = prefix.rfind('/').and_then(|end| prefix.get(..=end));
+    directory.map(aliases).unwrap_or_default()
 }
 
 fn may_have_any(key: &str) -> bool {
@@ -83,6 +89,24 @@ mod tests {
             "a__XLDIR__/b",
         ] {
             assert_eq!(aliases(key), Vec::<String>::new(), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_is_below_a_prefix_may_be_elsewhere() {
+        for (prefix, expected) in [
+            ("/yours/", &["yours/"][..]),
+            ("/yours/x", &["yours/"]),
+            ("a//", &["a/"]),
+            ("a/../", &[""]),
+            // What begins with a dot, and what begins with a letter.
+            ("a/.", &[]),
+            ("a/b", &[]),
+            ("a/b/", &[]),
+            (".", &[]),
+            ("", &[]),
+        ] {
+            assert_eq!(places_elsewhere(prefix), expected, "{prefix}");
         }
     }
 
