@@ -1,5 +1,6 @@
 //! `sealgate verify`: whether everything that is stored is well.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::ensure;
@@ -48,6 +49,8 @@ struct Report {
     bytes: u64,
     clear: u64,
     gone: u64,
+    /// Records in state buckets of others, by bucket.
+    of_others: BTreeMap<String, u64>,
     registry_records: u64,
     open_uploads: u64,
     findings: Findings,
@@ -98,20 +101,29 @@ async fn verify(
     };
     let walk = arguments.of.walk(arguments.versions);
     let walked = walk
-        .run(&gateway, &pace, signals.received(), visit, |_, checked| {
-            report.objects += 1;
-            progress.advance(1);
-            match checked {
-                Checked::Well(bytes) => report.bytes += bytes,
-                Checked::Clear => report.clear += 1,
-                Checked::Gone => report.gone += 1,
-                Checked::Faulty(findings) => {
-                    for finding in findings {
-                        add(&mut report, finding);
+        .run(
+            &gateway,
+            &pace,
+            signals.received(),
+            visit,
+            |item, checked| {
+                report.objects += 1;
+                progress.advance(1);
+                match checked {
+                    Checked::Well(bytes) => report.bytes += bytes,
+                    Checked::Clear => report.clear += 1,
+                    Checked::Gone => report.gone += 1,
+                    Checked::OtherState => {
+                        *report.of_others.entry(item.bucket.clone()).or_default() += 1;
+                    }
+                    Checked::Faulty(findings) => {
+                        for finding in findings {
+                            add(&mut report, finding);
+                        }
                     }
                 }
-            }
-        })
+            },
+        )
         .await?;
     progress.finish();
     report.key_services_away = verification.key_services_away();
@@ -165,6 +177,7 @@ fn as_json(walked: &Walked, report: &Report) -> serde_json::Value {
         "bytes": report.bytes,
         "in_the_clear_where_migrating": report.clear,
         "deleted_meanwhile": report.gone,
+        "records_of_other_deployments": report.of_others,
         "registry_records": report.registry_records,
         "open_uploads": report.open_uploads,
         "key_services_away": away.collect::<Vec<_>>(),
@@ -203,6 +216,11 @@ fn as_text(walked: &Walked, report: &Report) -> String {
     }
     if report.gone > 0 {
         lines.push(format!("{} were deleted meanwhile", report.gone));
+    }
+    for (bucket, count) in &report.of_others {
+        lines.push(format!(
+            "{bucket} is the state bucket of another deployment: leave its {count} records alone; if there is no other deployment, `deployment` in this configuration is not what it was"
+        ));
     }
     for (name, cause) in &report.key_services_away {
         lines.push(format!(

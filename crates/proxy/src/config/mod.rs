@@ -70,6 +70,7 @@ pub(crate) use secret::secret_of_reference;
 pub use secret::{Secret, Surroundings};
 pub(crate) use sessions::SHORTEST;
 pub use sessions::{RoleConfig, SessionsConfig, ShortLivedConfig};
+pub(crate) use upstream::is_default_state_bucket;
 pub use upstream::{
     Addressing, ChecksumTrailer, CredentialSource, DEFAULT_LARGEST_COPY, StateConfig,
     StaticCredentials, UpstreamConfig, default_state_bucket,

@@ -95,14 +95,28 @@ pub struct StateConfig {
 /// The start of the default state bucket's name.
 const STATE_BUCKET_PREFIX: &str = "sealgate-state-";
 
+/// The digits behind it.
+const STATE_BUCKET_DIGITS: usize = 16;
+
 /// The state bucket of a deployment that names none. The id is hashed, because not every id is a legal bucket name.
 pub fn default_state_bucket(deployment: &str) -> String {
     let digest = Sha256::digest(deployment.as_bytes());
-    let (suffix, _) = digest.split_at(8);
+    let (suffix, _) = digest.split_at(STATE_BUCKET_DIGITS / 2);
     format!(
         "{STATE_BUCKET_PREFIX}{}",
         data_encoding::HEXLOWER.encode(suffix)
     )
+}
+
+/// Whether a bucket has the name that a deployment's state bucket gets by default: that of any deployment, not only this one.
+pub(crate) fn is_default_state_bucket(name: &str) -> bool {
+    let suffix = name.strip_prefix(STATE_BUCKET_PREFIX);
+    suffix.is_some_and(|suffix| {
+        suffix.len() == STATE_BUCKET_DIGITS
+            && suffix
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    })
 }
 
 /// Reads `[upstream]` or `[state.upstream]`.
@@ -298,6 +312,16 @@ mod tests {
         let name = default_state_bucket("Production_1");
         assert!(is_bucket_name(&name), "{name}");
         assert_ne!(name, default_state_bucket("production_1"));
+        assert!(is_default_state_bucket(&name));
+        let long = format!("{name}0");
+        for other in [
+            "sealgate-state-",
+            "sealgate-state-photos-of-2025",
+            "photos",
+            &long,
+        ] {
+            assert!(!is_default_state_bucket(other), "{other}");
+        }
     }
 
     #[test]

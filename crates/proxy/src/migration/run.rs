@@ -12,7 +12,7 @@ use super::{
     staged_copies::StagedCopies,
     store::Parts,
 };
-use crate::{error::S3Error, gateway::Gateway};
+use crate::{error::S3Error, gateway::Gateway, state::recognition::refuse_state_bucket};
 
 /// How far a command goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +78,7 @@ impl Migration {
         let versioning = preflight::versioning(&gateway.upstream, bucket)
             .await
             .with_context(|| format!("the bucket {bucket} cannot be looked at"))?;
+        refuse_state_bucket(&gateway.upstream, bucket).await?;
         let staged = StagedCopies::of_bucket(bucket);
         let mut completes_on_condition = false;
         // A dry run says so as well.

@@ -10,6 +10,8 @@ const MAXIMUM_KEPT: usize = 100_000;
 pub enum Class {
     /// An object has no sealed header, and its place is not marked migrating.
     InTheClear,
+    /// The same, in a bucket that holds registry records: another deployment's state bucket, or so somebody makes it look.
+    OtherState,
     /// What stands in the place of a sealed header is none of a known version.
     Header,
     /// The object has not the length that its header demands, or one that no sealed object has.
@@ -43,6 +45,7 @@ impl Class {
     pub fn name(self) -> &'static str {
         match self {
             Self::InTheClear => "in-the-clear",
+            Self::OtherState => "other-state",
             Self::Header => "header",
             Self::Length => "length",
             Self::CommitRegion => "commit-region",
@@ -64,6 +67,9 @@ impl Class {
         match self {
             Self::InTheClear => {
                 "seal it with `sealgate migrate`, with its place marked [[migrating]] meanwhile; delete it if nobody knows where it comes from"
+            }
+            Self::OtherState => {
+                "if the bucket is another deployment's state bucket, leave it alone and name the buckets of data with --bucket; if there is no other deployment, `deployment` in the configuration is not what it was. If the bucket holds data, somebody has put registry records there: find out who"
             }
             Self::Header | Self::Length | Self::CommitRegion | Self::Damaged | Self::Checksum => {
                 "restore the object from a backup, or make an older version of it the current one; it was altered at the storage, or never written whole"

@@ -6,6 +6,7 @@ use std::{
 };
 
 use http::StatusCode;
+use quick_cache::sync::Cache;
 use sealgate_envelope::header::Header;
 
 use super::{
@@ -22,11 +23,15 @@ use crate::{
     gateway::Gateway,
     migration::{Home, Located, Opened, Pace, PermitIssuer, open_sealed},
     object::version_query,
+    state::recognition::{Sign, sign_of_state},
     upstream::UpstreamRequest,
 };
 
 /// How long keys that could not be had are not waited for again.
 const KEYS_AWAY_MEMORY: Duration = Duration::from_secs(30);
+
+/// Buckets of which it is remembered whether they are state buckets. They are gone through one after the other.
+const REMEMBERED_BUCKETS: usize = 100;
 
 /// A verification under way.
 pub struct Verification {
@@ -38,6 +43,8 @@ pub struct Verification {
     pace: Arc<Pace>,
     /// Until when keys that cannot be had are not waited for.
     keys_away_until: Mutex<Option<Instant>>,
+    /// Which buckets with something in the clear are state buckets.
+    signs_of_state: Cache<String, Option<Sign>>,
 }
 
 /// What became of one version.
@@ -49,6 +56,8 @@ pub enum Checked {
     Clear,
     /// It was deleted meanwhile.
     Gone,
+    /// It is a record in the state bucket of another deployment.
+    OtherState,
     /// What is wrong with it.
     Faulty(Vec<Finding>),
 }
@@ -67,6 +76,7 @@ impl Verification {
             permit,
             pace,
             keys_away_until: Mutex::default(),
+            signs_of_state: Cache::new(REMEMBERED_BUCKETS),
         })
     }
 
@@ -88,6 +98,12 @@ impl Verification {
     fn keys_away_until(&self) -> MutexGuard<'_, Option<Instant>> {
         let until = self.keys_away_until.lock();
         until.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a bucket is another deployment's state bucket.
+    async fn sign_of_state(&self, bucket: &str) -> Result<Option<Sign>, S3Error> {
+        let ask = sign_of_state(&self.gateway.upstream, bucket);
+        self.signs_of_state.get_or_insert_async(bucket, ask).await
     }
 
     /// Looks at one version of an object.
@@ -129,6 +145,13 @@ impl Verification {
         let (header, mut faults) = match look(&self.gateway, item).await? {
             Looked::Gone => return Ok(Ok(Checked::Gone)),
             Looked::Clear => return Ok(Ok(Checked::Clear)),
+            Looked::Broken((Class::InTheClear, cause)) => {
+                return Ok(match self.sign_of_state(&item.bucket).await? {
+                    Some(Sign::Name) => Ok(Checked::OtherState),
+                    Some(Sign::Record) => Err(vec![(Class::OtherState, cause)]),
+                    None => Err(vec![(Class::InTheClear, cause)]),
+                });
+            }
             Looked::Broken(fault) => return Ok(Err(vec![fault])),
             Looked::Sealed(header, faults) => (header, faults),
         };

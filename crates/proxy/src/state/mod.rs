@@ -3,6 +3,7 @@
 mod bucket;
 pub(crate) mod control;
 pub(crate) mod grants;
+pub(crate) mod recognition;
 mod registry;
 mod upload_memory;
 mod uploads;

@@ -11,6 +11,7 @@ mod pages;
 mod passed;
 mod scale;
 mod scan;
+mod state_buckets;
 mod storage;
 mod unsigned;
 mod uploads;

@@ -31,7 +31,10 @@ use super::{
     preflight::{self, Versioning},
     store::Parts,
 };
-use crate::{error::S3Error, gateway::Gateway};
+use crate::{
+    config::is_default_state_bucket, error::S3Error, gateway::Gateway,
+    state::recognition::refuse_state_bucket,
+};
 
 pub use self::bucket::Bucket;
 pub(super) use self::{manifest::Manifest, path::OWN_PREFIX, source::describes};
@@ -134,6 +137,11 @@ impl Export {
         permit: PermitIssuer,
     ) -> anyhow::Result<Arc<Self>> {
         let bucket = settings.bucket.as_str();
+        ensure!(
+            settings.as_stored
+                || bucket != gateway.state.name() && !is_default_state_bucket(bucket),
+            "{bucket} is a state bucket: what lies there are records of gateways, which are no objects to export. Copy it as it is, with the storage's own tools (docs/keys.md, \"Restoring\")"
+        );
         let versioning = preflight::versioning(&gateway.upstream, bucket)
             .await
             .with_context(|| format!("the bucket {bucket} cannot be looked at"))?;
@@ -384,6 +392,7 @@ async fn check_target(
     preflight::versioning(&target.upstream, name)
         .await
         .with_context(|| format!("the target bucket {name} cannot be looked at"))?;
+    refuse_state_bucket(&target.upstream, name).await?;
     if settings.dry_run {
         return Ok(true);
     }

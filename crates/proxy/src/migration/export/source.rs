@@ -27,6 +27,7 @@ use crate::{
     object::{ClearHead, tags, version_query},
     object_key::ObjectKey,
     operation::{metadata_of_headers, metadata_to_answer},
+    state::recognition::sign_of_state,
     transfer::{Plaintext, VerifiedPlaintext},
     upstream::{Answer, BodyFailure, RequestBody, Target, UpstreamRequest, empty_body},
     xml::labels::Tag,
@@ -101,6 +102,12 @@ impl Export {
             )
         } else if let Some(head) = ClearHead::read(&answer, version_id)? {
             if !gateway.config.is_migrating(bucket, &entry.key) {
+                if sign_of_state(&gateway.upstream, bucket).await?.is_some() {
+                    return Err(Failure::new(
+                        "it is not sealed, and lies in a bucket with records of working keys, which is the state bucket of another deployment",
+                        "leave it alone, and export the buckets that hold data",
+                    ));
+                }
                 return Err(Failure::new(
                     "it is not sealed, so nothing vouches for it",
                     "seal it with `sealgate migrate`, or mark it as [[migrating]] to export it as it is",

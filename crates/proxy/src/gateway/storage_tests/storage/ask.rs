@@ -49,6 +49,8 @@ impl Ask<'_> {
                 }
                 error(StatusCode::NOT_FOUND, "NoSuchBucket")
             }
+            "GET" if self.bucket.is_empty() => self.list_buckets(),
+            "GET" if has("versioning") => xml("<VersioningConfiguration/>"),
             "GET" if self.key.is_empty() => self.list(),
             "POST" if has("delete") => self.delete_objects(),
             "POST" if has("uploads") => self.begin(),
@@ -183,6 +185,17 @@ impl Ask<'_> {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         }
         response
+    }
+
+    fn list_buckets(&self) -> Response<ResponseBody> {
+        let held = self.storage.held();
+        let buckets = held.buckets.iter().map(|name| {
+            format!("<Bucket><Name>{name}</Name><CreationDate>{TIME}</CreationDate></Bucket>")
+        });
+        let buckets: String = buckets.collect();
+        xml(&format!(
+            "<ListAllMyBucketsResult><Buckets>{buckets}</Buckets></ListAllMyBucketsResult>"
+        ))
     }
 
     fn list(&self) -> Response<ResponseBody> {
