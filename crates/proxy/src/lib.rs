@@ -20,6 +20,7 @@ pub mod audit;
 pub mod auth;
 pub mod body;
 pub mod byte_range;
+mod certificate_validity;
 pub mod cli;
 pub mod conditions;
 pub mod config;

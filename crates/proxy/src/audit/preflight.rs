@@ -3,13 +3,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use sealgate_audit::{Directory, VerifyingKey, writer};
 
 use super::{
     pusher::{Link, Unpublished, bytes_from},
     signing_key,
 };
+use crate::certificate_validity::CertificateValidity;
 use crate::config::{AuditConfig, OnFailure};
 use crate::gateway::probe::Finding;
 
@@ -58,7 +59,7 @@ pub fn local_findings(config: &AuditConfig) -> Vec<Finding> {
             findings.push(finding(
                 "audit.receiver: certificate, key and authorities can be used",
                 true,
-                Ok(()),
+                good_now(&receiver.client_certificate.certificate),
             ));
             findings.push(finding(
                 "audit.receiver: what waits is within the spool",
@@ -157,6 +158,12 @@ fn finding(property: &str, required: bool, outcome: anyhow::Result<()>) -> Findi
 
 fn public_key(config: &AuditConfig) -> anyhow::Result<VerifyingKey> {
     Ok(signing_key(config.key.expose())?.public().clone())
+}
+
+/// The receiver refuses a certificate that is not.
+fn good_now(certificate: &Path) -> anyhow::Result<()> {
+    let fault = CertificateValidity::of_file(certificate)?.fault();
+    fault.map_or(Ok(()), |fault| bail!("{}: {fault}", certificate.display()))
 }
 
 /// A file without a name leaves nothing behind, whatever happens.
@@ -267,6 +274,29 @@ mod tests {
             .filter(fails)
             .map(|finding| (finding.property, finding.detail))
             .collect()
+    }
+
+    #[test]
+    fn a_certificate_for_the_receiver_that_ended_is_found() {
+        use crate::certificate_validity::tests::ending_in_days;
+
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path();
+        key(place, "audit.key", Purpose::Log);
+        let receiver = SigningKey::generate("example.com/receiver", Purpose::Cosigner).unwrap();
+        let more = format!(
+            "[audit.receiver]\nendpoint = \"https://127.0.0.1:9\"\npublic_key = \"{}\"\nca_file = \"c.pem\"\nclient_certificate = {{ certificate = \"c.pem\", key = \"c-key.pem\" }}\n",
+            receiver.public()
+        );
+        let found = |days| {
+            let (certificate, key) = ending_in_days(days);
+            std::fs::write(place.join("c.pem"), certificate).unwrap();
+            std::fs::write(place.join("c-key.pem"), key).unwrap();
+            failures(place, &more)
+        };
+        assert_eq!(found(20), []);
+        let ended = found(-1);
+        assert!(ended[0].1.contains("ended at"), "{ended:?}");
     }
 
     #[test]

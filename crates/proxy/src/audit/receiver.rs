@@ -11,7 +11,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -36,6 +37,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::wire::{self, Answer, path_name};
+use crate::certificate_validity::CertificateValidity;
 
 /// Connections at once; gateways need one each.
 const CONNECTIONS: usize = 256;
@@ -76,8 +78,48 @@ pub struct ReceiverSettings {
 /// A receiver that is bound and does not accept yet.
 pub struct Receiver {
     listener: TcpListener,
-    acceptor: TlsAcceptor,
+    files: CertificateFiles,
+    tls: Arc<ArcSwap<ServerConfig>>,
     shared: Arc<Shared>,
+}
+
+/// The files of a receiver's certificate, and of those that it takes.
+#[derive(Clone, Debug)]
+struct CertificateFiles {
+    certificate: PathBuf,
+    key: PathBuf,
+    client_ca: PathBuf,
+}
+
+impl CertificateFiles {
+    /// Reads them.
+    fn read(&self) -> anyhow::Result<Arc<ServerConfig>> {
+        let shown = self.certificate.display();
+        let validity = CertificateValidity::of_file(&self.certificate)?;
+        // Gateways take no other.
+        if let Some(fault) = validity.fault() {
+            bail!("{shown}: {fault}");
+        }
+        if let Some(hours) = validity.hours_left() {
+            tracing::warn!(
+                certificate = %shown,
+                hours,
+                "the certificate ends soon: put a new one into its file, and send SIGHUP"
+            );
+        }
+        let clients = Arc::new(wire::authorities(&self.client_ca)?);
+        let verifier = WebPkiClientVerifier::builder_with_provider(clients, wire::provider());
+        let mut tls = ServerConfig::builder_with_provider(wire::provider())
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(verifier.build().context("the authorities of clients")?)
+            .with_single_cert(
+                wire::certificates(&self.certificate)?,
+                wire::private_key(&self.key)?,
+            )
+            .context("certificate and key can't be used together")?;
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Arc::new(tls))
+    }
 }
 
 struct Shared {
@@ -101,23 +143,19 @@ impl Receiver {
             let repeated = logs.insert(name.clone(), Arc::new(Mutex::new(mirror)));
             ensure!(repeated.is_none(), "{name} is given twice");
         }
-        let clients = Arc::new(wire::authorities(&settings.client_ca)?);
-        let verifier = WebPkiClientVerifier::builder_with_provider(clients, wire::provider());
-        let mut tls = ServerConfig::builder_with_provider(wire::provider())
-            .with_safe_default_protocol_versions()?
-            .with_client_cert_verifier(verifier.build().context("the authorities of clients")?)
-            .with_single_cert(
-                wire::certificates(&settings.certificate)?,
-                wire::private_key(&settings.certificate_key)?,
-            )
-            .context("certificate and key can't be used together")?;
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let files = CertificateFiles {
+            certificate: settings.certificate,
+            key: settings.certificate_key,
+            client_ca: settings.client_ca,
+        };
+        let tls = Arc::new(ArcSwap::new(files.read()?));
         let listener = TcpListener::bind(settings.address)
             .await
             .with_context(|| format!("can't listen on {}", settings.address))?;
         Ok(Self {
             listener,
-            acceptor: TlsAcceptor::from(Arc::new(tls)),
+            files,
+            tls,
             shared: Arc::new(Shared {
                 key: settings.key,
                 logs,
@@ -135,6 +173,15 @@ impl Receiver {
         Ok(format!("https://{}", self.listener.local_addr()?))
     }
 
+    /// What reads the certificate, its key and the authorities of gateways' certificates again, for connections that come from then on.
+    pub fn reload(&self) -> impl Fn() -> anyhow::Result<()> + use<> {
+        let (files, tls) = (self.files.clone(), Arc::clone(&self.tls));
+        move || {
+            tls.store(files.read()?);
+            Ok(())
+        }
+    }
+
     /// Serves until the future is dropped.
     pub async fn serve(self) {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
@@ -150,7 +197,8 @@ impl Receiver {
                     continue;
                 }
             };
-            let (acceptor, shared) = (self.acceptor.clone(), Arc::clone(&self.shared));
+            let acceptor = TlsAcceptor::from(self.tls.load_full());
+            let shared = Arc::clone(&self.shared);
             tokio::spawn(async move {
                 if let Err(error) = connection(stream, acceptor, shared).await {
                     if is_usual(&*error) {

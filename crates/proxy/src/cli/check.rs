@@ -10,6 +10,7 @@ use serde_json::json;
 use super::service::runtime;
 use super::{grant, output};
 use crate::audit::preflight;
+use crate::certificate_validity::CertificateValidity;
 use crate::config::{Config, ConfigError, KeyServiceConfig, Problem};
 use crate::credentials::Directory;
 use crate::gateway::probe::Finding;
@@ -76,11 +77,15 @@ fn check(arguments: &CheckArguments, config: Config) -> anyhow::Result<bool> {
 /// What can be found out without asking anybody: whether the files that the configuration only names are of use.
 fn local_findings(config: &Arc<Config>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Some(files) = &config.listener.tls {
-        findings.push(finding(
-            "listener: certificate and key",
-            tls::server_config(files).err(),
-        ));
+    let admin = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
+    for (listener, files) in [("listener", config.listener.tls.as_ref()), ("admin", admin)] {
+        if let Some(files) = files {
+            let property = format!("{listener}: certificate and key");
+            match tls::server_config(files).and_then(|_| tls::validity(files)) {
+                Err(error) => findings.push(finding(property, Some(error))),
+                Ok(validity) => findings.extend(certificate(&property, validity)),
+            }
+        }
     }
     for (service, name) in config.key_services.iter().zip(&config.key_service_names) {
         if let KeyServiceConfig::Local { file, passphrase } = service {
@@ -106,6 +111,21 @@ fn local_findings(config: &Arc<Config>) -> Vec<Finding> {
             supported: false,
             required: false,
             detail: "it is marked [[migrating]]: objects without a sealed header are served in the clear, and whoever can write to the storage can plant some; run `sealgate migrate`, and remove the mark when nothing is left to seal".to_owned(),
+        });
+    }
+    findings
+}
+
+/// Whether a certificate is good now, and for some time.
+fn certificate(property: &str, validity: CertificateValidity) -> Vec<Finding> {
+    let mut findings = vec![finding(property, validity.fault())];
+    if let Some(hours) = validity.hours_left().filter(|hours| *hours >= 0) {
+        findings.push(Finding {
+            required: false,
+            ..finding(
+                format!("{property}: good for more than two weeks"),
+                Some(format!("{hours} hours are left")),
+            )
         });
     }
     findings
@@ -225,6 +245,23 @@ mod tests {
             as_text("gate.toml", &findings()),
             "ok       gate.toml\nok       a\nmissing  b: is not honoured\nFAILED   c: does not answer"
         );
+    }
+
+    #[test]
+    fn a_certificate_that_ended_is_none() {
+        use crate::certificate_validity::tests::ending_in_days;
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("c.pem");
+        let of = |days| {
+            std::fs::write(&path, ending_in_days(days).0).unwrap();
+            let findings = certificate("listener", CertificateValidity::of_file(&path).unwrap());
+            let fails = |finding: &Finding| (finding.supported, finding.required);
+            findings.iter().map(fails).collect::<Vec<_>>()
+        };
+        assert_eq!(of(-1), [(false, true)]);
+        assert_eq!(of(3), [(true, true), (false, false)]);
+        assert_eq!(of(20), [(true, true)]);
     }
 
     #[test]

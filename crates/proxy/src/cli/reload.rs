@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::{Need, Obstacle, Reporter};
+use crate::certificate_validity::CertificateValidity;
 use crate::config::{Config, Fingerprint, TlsFiles, differing_keys, is_live};
 use crate::gateway::Gateway;
 use crate::listener::tls::{self, TlsHandle};
@@ -24,14 +25,13 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// How often the end of a certificate is told in the log, when it is near.
 const REMINDER: Duration = Duration::from_hours(24);
 
-/// A certificate that ends within this time is worth a warning.
-const NEAR: i64 = 14 * 24 * 3600;
-
 /// What takes new settings.
 pub(super) struct Targets {
     pub(super) gateway: Arc<Gateway>,
     pub(super) client_tls: Option<TlsHandle>,
     pub(super) admin_tls: Option<TlsHandle>,
+    /// The certificate that is shown to the receiver of the audit log, since the start.
+    pub(super) receiver_certificate: Option<CertificateValidity>,
     pub(super) level: LevelControl,
 }
 
@@ -202,12 +202,19 @@ impl Reloader {
             config.listener.tls.as_ref(),
         )?;
         let admin = prepared(self.targets.admin_tls.as_ref(), admin_tls_of(&config))?;
+        let prepared = [("client", client), ("admin", admin)];
+        for (listener, prepared) in &prepared {
+            if let Some((handle, _, validity)) = prepared {
+                keep_what_is_good(handle.validity(), *validity)
+                    .with_context(|| format!("the certificate of the {listener} listener"))?;
+            }
+        }
         let gateway = &self.targets.gateway;
         gateway.adopt(&config)?;
-        for (listener, prepared) in [("client", client), ("admin", admin)] {
-            if let Some((handle, settings, expiry)) = prepared {
-                handle.set(settings, expiry);
-                gateway.metrics.certificates.set(listener, expiry);
+        for (listener, prepared) in prepared {
+            if let Some((handle, settings, validity)) = prepared {
+                handle.set(settings, validity);
+                gateway.metrics.certificates.set(listener, validity.ends());
             }
         }
         self.targets.level.set(config.log.level);
@@ -241,28 +248,43 @@ impl Reloader {
         Ok(Changes { live, waiting })
     }
 
-    /// Says which certificates end soon.
+    /// Says which certificates end soon, or are good for nothing.
     fn remind(&self) {
-        let listeners = [
-            ("client", &self.targets.client_tls),
-            ("admin", &self.targets.admin_tls),
-        ];
-        for (listener, handle) in listeners {
-            let Some(handle) = handle else {
+        let targets = &self.targets;
+        let of_listener = |handle: &Option<TlsHandle>| handle.as_ref().map(TlsHandle::validity);
+        let by_themselves = "its files are read again by themselves";
+        let with_a_restart = "then restart this gateway";
+        for (of, validity, how) in [
+            ("client", of_listener(&targets.client_tls), by_themselves),
+            ("admin", of_listener(&targets.admin_tls), by_themselves),
+            (
+                "audit-receiver",
+                targets.receiver_certificate,
+                with_a_restart,
+            ),
+        ] {
+            let Some(validity) = validity else {
                 continue;
             };
-            let now = std::time::SystemTime::UNIX_EPOCH
-                .elapsed()
-                .unwrap_or_default();
-            let left = handle.expiry() - i64::try_from(now.as_secs()).unwrap_or_default();
-            if left < NEAR {
+            if let Some(cause) = validity.fault() {
+                tracing::error!(of, cause, how, "the other side refuses this certificate");
+            } else if let Some(hours) = validity.hours_left() {
                 tracing::warn!(
-                    listener,
-                    hours = left / 3600,
-                    "the certificate ends soon: put a new one into its files, which are read again by themselves"
+                    of,
+                    hours,
+                    how,
+                    "the certificate ends soon: put a new one into its file"
                 );
             }
         }
+    }
+}
+
+/// Refuses to exchange a certificate that is good for one that is not.
+fn keep_what_is_good(old: CertificateValidity, new: CertificateValidity) -> anyhow::Result<()> {
+    match new.fault() {
+        Some(cause) if old.fault().is_none() => bail!("{cause}"),
+        _ => Ok(()),
     }
 }
 
@@ -281,7 +303,11 @@ fn admin_tls_of(config: &Config) -> Option<&TlsFiles> {
     config.admin.as_ref().and_then(|admin| admin.tls.as_ref())
 }
 
-type Prepared<'a> = Option<(&'a TlsHandle, Arc<rustls::ServerConfig>, i64)>;
+type Prepared<'a> = Option<(
+    &'a TlsHandle,
+    Arc<rustls::ServerConfig>,
+    CertificateValidity,
+)>;
 
 /// The settings of a listener's TLS, read anew; none where it has none now or then.
 fn prepared<'a>(
@@ -294,6 +320,28 @@ fn prepared<'a>(
     Ok(Some((
         handle,
         tls::server_config(files)?,
-        tls::expiry(files)?,
+        tls::validity(files)?,
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate_validity::tests::ending_in_days;
+
+    #[test]
+    fn an_expired_certificate_does_not_take_the_place_of_a_good_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("c.pem");
+        let read = |days| {
+            std::fs::write(&path, ending_in_days(days).0).unwrap();
+            CertificateValidity::of_file(&path).unwrap()
+        };
+        let (good, ended, also_ended) = (read(20), read(-2), read(-1));
+        let error = keep_what_is_good(good, ended).unwrap_err();
+        assert!(error.to_string().contains("ended at"), "{error}");
+        keep_what_is_good(good, good).unwrap();
+        keep_what_is_good(ended, good).unwrap();
+        keep_what_is_good(ended, also_ended).unwrap();
+    }
 }

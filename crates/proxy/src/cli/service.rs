@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::admin::{Admin, Health};
+use crate::certificate_validity::CertificateValidity;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::listener::{Listener, tls::TlsHandle};
@@ -20,6 +21,22 @@ use super::reload::Targets;
 /// How long the first look at storage and key services may take before it is said that the gateway is not ready.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
 
+/// What the certificate that is shown to the receiver of the audit log is called in metrics, beside those of the listeners.
+const AUDIT_RECEIVER: &str = "audit-receiver";
+
+/// For how long that certificate is good, where there is a receiver.
+fn receiver_certificate(config: &Config) -> anyhow::Result<Option<CertificateValidity>> {
+    let receiver = config
+        .audit
+        .as_ref()
+        .and_then(|audit| audit.receiver.as_ref());
+    let validity = receiver
+        .map(|receiver| CertificateValidity::of_file(&receiver.client_certificate.certificate));
+    validity
+        .transpose()
+        .context("audit.receiver.client_certificate")
+}
+
 /// A gateway that answers requests.
 pub(super) struct Service {
     url: String,
@@ -28,6 +45,8 @@ pub(super) struct Service {
     admin: Option<JoinHandle<()>>,
     admin_tls: Option<TlsHandle>,
     client_tls: Option<TlsHandle>,
+    /// Of the certificate that is shown to the receiver of the audit log, as it was read at the start.
+    receiver_certificate: Option<CertificateValidity>,
     gateway: Arc<Gateway>,
     watch: JoinHandle<()>,
     /// To the very end: writes go on when their client is gone.
@@ -54,13 +73,21 @@ impl Service {
             let health = Arc::clone(&gateway.health);
             let metrics = Arc::clone(&gateway.metrics);
             if let Some(tls) = &admin_tls {
-                metrics.certificates.set("admin", tls.expiry());
+                metrics.certificates.set("admin", tls.validity().ends());
             }
             // It answers until the process ends: that a gateway drains is said here.
             tokio::spawn(admin.serve(health, metrics, std::future::pending()))
         });
         if let Some(tls) = &client_tls {
-            gateway.metrics.certificates.set("client", tls.expiry());
+            gateway
+                .metrics
+                .certificates
+                .set("client", tls.validity().ends());
+        }
+        let receiver_certificate = receiver_certificate(&gateway.config)?;
+        if let Some(validity) = receiver_certificate {
+            let metrics = &gateway.metrics.certificates;
+            metrics.set(AUDIT_RECEIVER, validity.ends());
         }
         gateway.watch_storage();
         gateway.watch_credentials();
@@ -86,6 +113,7 @@ impl Service {
             admin,
             admin_tls,
             client_tls,
+            receiver_certificate,
             gateway,
             watch,
             _workers: workers,
@@ -103,6 +131,7 @@ impl Service {
             gateway: Arc::clone(&self.gateway),
             client_tls: self.client_tls.clone(),
             admin_tls: self.admin_tls.clone(),
+            receiver_certificate: self.receiver_certificate,
             level,
         }
     }

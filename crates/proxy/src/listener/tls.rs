@@ -11,6 +11,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
+use crate::certificate_validity::CertificateValidity;
 use crate::config::{ClientAuthorities, TlsFiles};
 
 /// Why a listener can't offer TLS.
@@ -54,7 +55,7 @@ pub struct TlsHandle(Arc<ArcSwap<Settings>>);
 #[derive(Debug)]
 struct Settings {
     server: Arc<ServerConfig>,
-    expiry: i64,
+    validity: CertificateValidity,
 }
 
 impl TlsHandle {
@@ -65,14 +66,14 @@ impl TlsHandle {
     pub fn new(files: &TlsFiles) -> Result<Self, TlsError> {
         let settings = Settings {
             server: server_config(files)?,
-            expiry: expiry(files)?,
+            validity: validity(files)?,
         };
         Ok(Self(Arc::new(ArcSwap::from_pointee(settings))))
     }
 
     /// For connections that come from now on.
-    pub fn set(&self, server: Arc<ServerConfig>, expiry: i64) {
-        self.0.store(Arc::new(Settings { server, expiry }));
+    pub(crate) fn set(&self, server: Arc<ServerConfig>, validity: CertificateValidity) {
+        self.0.store(Arc::new(Settings { server, validity }));
     }
 
     /// For one new connection.
@@ -80,9 +81,9 @@ impl TlsHandle {
         Arc::clone(&self.0.load().server)
     }
 
-    /// When the certificate ends, in seconds since 1970.
-    pub fn expiry(&self) -> i64 {
-        self.0.load().expiry
+    /// For how long the certificate is good.
+    pub(crate) fn validity(&self) -> CertificateValidity {
+        self.0.load().validity
     }
 }
 
@@ -108,11 +109,11 @@ pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     Ok(Arc::new(config))
 }
 
-/// When the first certificate of a chain ends, in seconds since 1970.
+/// For how long the first certificate of a chain is good.
 ///
 /// # Errors
 /// [`TlsError`], where there is none that can be read.
-pub fn expiry(files: &TlsFiles) -> Result<i64, TlsError> {
+pub(crate) fn validity(files: &TlsFiles) -> Result<CertificateValidity, TlsError> {
     let failed = |cause: String| TlsError::Certificate {
         path: files.certificate.clone(),
         cause,
@@ -121,9 +122,7 @@ pub fn expiry(files: &TlsFiles) -> Result<i64, TlsError> {
     let first = chain
         .first()
         .ok_or_else(|| failed("there is no certificate in it".to_owned()))?;
-    let (_, certificate) =
-        x509_parser::parse_x509_certificate(first).map_err(|error| failed(error.to_string()))?;
-    Ok(certificate.validity().not_after.timestamp())
+    CertificateValidity::of(first).map_err(|error| failed(error.to_string()))
 }
 
 /// Takes certificates of these authorities alone.

@@ -13,7 +13,7 @@ impl CertificateMetrics {
         let expiry = IntGaugeVec::new(
             Opts::new(
                 "sealgate_tls_certificate_expiry_timestamp_seconds",
-                "When a listener's certificate ends, in seconds since 1970.",
+                "When the certificate of a listener, or the one that is shown to the receiver of the audit log, ends, in seconds since 1970.",
             ),
             &["listener"],
         )?;

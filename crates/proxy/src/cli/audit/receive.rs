@@ -2,9 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use sealgate_audit::{Purpose, SigningKey};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     super::{
@@ -23,7 +24,7 @@ use crate::{
 ///
 /// Each checkpoint has to extend the last one; what does not is refused, with an alarm in the log and the evidence in
 /// alarms.jsonl. The copies are the gateways' files, byte for byte. When it takes connections, standard output gets one
-/// line: `ready` and the URL.
+/// line: `ready` and the URL. SIGHUP reads the certificate, its key and the authorities again.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  sealgate audit receive --listen 0.0.0.0:8443 --directory logs --key receiver.key --log replica-1.pub --log replica-2.pub --certificate server.pem --certificate-key server-key.pem --client-ca gateways-ca.pem --publish /srv/www/checkpoints"
@@ -96,11 +97,22 @@ pub(super) fn run(arguments: ReceiveArguments) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let mut signals = StopSignals::catch()?;
         let receiver = Receiver::bind(settings).await?;
+        let mut hangup = signal(SignalKind::hangup()).context("signals can't be caught")?;
+        let reload = receiver.reload();
         output::line(&format!("ready {}", receiver.url()?))?;
-        tokio::select! {
-            () = receiver.serve() => {}
-            () = signals.received() => {}
+        let mut serving = std::pin::pin!(receiver.serve());
+        loop {
+            tokio::select! {
+                () = &mut serving => return Ok(()),
+                () = signals.received() => return Ok(()),
+                _ = hangup.recv() => match reload() {
+                    Ok(()) => tracing::info!("certificate, key and authorities were read again, for new connections"),
+                    Err(error) => tracing::error!(
+                        error = format!("{error:#}"),
+                        "certificate, key or authorities can't be used: what was in effect stays in effect"
+                    ),
+                },
+            }
         }
-        Ok(())
     })
 }

@@ -153,9 +153,8 @@ async fn what_export_cannot_take_of_a_state_bucket_is_not_to_be_migrated() {
     let gateway = Arc::clone(&rig.gateway);
     let export = Export::prepare(gateway, settings, destination, pace(), permit).await;
     let mut failures = Vec::new();
-    let report = export
-        .unwrap()
-        .run(|_, failure| failures.push(failure.clone()));
+    let export = export.unwrap();
+    let report = export.run(|_, failure| failures.push(failure.clone()));
     assert!(report.await.unwrap().failed > 0);
     for failure in failures {
         assert!(failure.fix.starts_with("leave it alone"), "{failure:?}");
