@@ -7,12 +7,19 @@ use clap::Args;
 use sealgate_envelope::Domain;
 
 use super::files::{self, Destination, Input, KeySource, Progress, SEALED_EXTENSION};
-use super::permit;
+use super::recorded::Deed;
+use crate::audit::DECRYPT;
+use crate::config::Config;
+use crate::logging;
+use crate::migration::PermitIssuer;
+
+/// As it is recorded.
+const COMMAND: &str = "sealgate open";
 
 /// Open a sealed file: verified and decrypted
 ///
 /// A file appears whole and verified, or not at all. To standard output go verified bytes only, but an error may still
-/// follow them: check the exit status before you rely on them.
+/// follow them: check the exit status before you rely on them. With --config and [audit] in it, the command is recorded.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -38,10 +45,26 @@ pub(super) struct OpenArguments {
 }
 
 pub(super) fn run(arguments: OpenArguments) -> anyhow::Result<()> {
-    files::run(open(arguments))
+    let config = arguments.keys.load()?;
+    if let Some(config) = &config {
+        logging::start_for_command(config.log)?;
+    }
+    open(arguments, config)
 }
 
-async fn open(arguments: OpenArguments) -> anyhow::Result<()> {
+/// Opens it by the key services of the configuration, or else by the key that is named.
+pub(super) fn open(arguments: OpenArguments, config: Option<Config>) -> anyhow::Result<()> {
+    let deed = Deed::of_file(COMMAND, &arguments.input, DECRYPT);
+    files::run(config, &deed, |config, permit| {
+        open_file(arguments, config, permit)
+    })
+}
+
+async fn open_file(
+    arguments: OpenArguments,
+    config: Option<Config>,
+    permit: PermitIssuer,
+) -> anyhow::Result<()> {
     let output = match arguments.output {
         Some(output) => output,
         None => default_output(&arguments.input)?,
@@ -51,10 +74,10 @@ async fn open(arguments: OpenArguments) -> anyhow::Result<()> {
     let name = input.name();
     let domain = Domain::new(arguments.domain)?;
     let sealed = files::blocking(move || input.into_sealed_file()).await?;
-    let keyring = arguments.keys.keyring().await?;
+    let keyring = arguments.keys.keyring(config).await?;
     let header = sealed.header();
     let working_key = keyring
-        .opening_key(&permit::for_own_file(), header.working_key_id(), header.wraps(), &domain)
+        .opening_key(&permit(COMMAND), header.working_key_id(), header.wraps(), &domain)
         .await
         .with_context(|| format!("the key of {name} can't be had; check that key and --domain are those it was sealed with"))?;
     let mut reader = files::blocking({

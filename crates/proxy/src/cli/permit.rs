@@ -1,5 +1,5 @@
-//! Permits of commands that are not recorded: `sealgate open`, which has no configuration and therefore no audit log, and `recovery copy`, which
-//! opens nothing.
+//! Permits of commands that are not recorded: `sealgate open` without a configuration, and therefore without an audit log, and `recovery copy`,
+//! which opens nothing.
 
 use sealgate_envelope::key_service::UnwrapPermit;
 
@@ -10,9 +10,9 @@ use sealgate_envelope::key_service::UnwrapPermit;
     clippy::disallowed_methods,
     reason = "for files of the user's own, outside of any deployment"
 )]
-pub(super) fn for_own_file() -> UnwrapPermit {
+pub(super) fn for_own_file(command: &str) -> UnwrapPermit {
     tracing::debug!(target: "sealgate::audit", "intent");
-    UnwrapPermit::issue("sealgate open")
+    UnwrapPermit::issue(command)
 }
 
 /// A permit for a reader without keys, which copies what is stored as it is: there is nothing that it could open.

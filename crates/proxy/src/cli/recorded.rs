@@ -8,6 +8,7 @@
 //! could write it anew: so nothing is opened before the receiver has the record, where there is a receiver.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -86,6 +87,17 @@ impl Deed {
             buckets: vec![bucket.to_owned()],
             keys: key.to_owned(),
             action: Some(DECRYPT),
+            access_key: None,
+        }
+    }
+
+    /// Of a file outside of any bucket, by the keys of a deployment.
+    pub(super) fn of_file(command: &'static str, file: &Path, action: &'static str) -> Self {
+        Self {
+            command,
+            buckets: Vec::new(),
+            keys: file.display().to_string(),
+            action: Some(action),
             access_key: None,
         }
     }

@@ -10,14 +10,19 @@ use sealgate_envelope::metadata::Metadata;
 use sealgate_envelope::{Domain, Place, Suite};
 
 use super::files::{self, Destination, Input, KeySource, Progress, SEALED_EXTENSION};
+use super::recorded::Deed;
+use crate::audit::ENCRYPT;
+use crate::config::Config;
 use crate::gateway::now_in_milliseconds;
+use crate::logging;
 
 /// The metadata entry of a file's original name (FORMAT.md section 3).
 pub(super) const FILE_NAME_ENTRY: &str = "file-name";
 
 /// Seal a file: encrypted, and every change to it will be noticed
 ///
-/// The sealed file appears whole or not at all, readable by you alone. The original stays as it is.
+/// The sealed file appears whole or not at all, readable by you alone. The original stays as it is. With --config and
+/// [audit] in it, the command is recorded.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -66,10 +71,20 @@ impl From<SuiteChoice> for Suite {
 }
 
 pub(super) fn run(arguments: SealArguments) -> anyhow::Result<()> {
-    files::run(seal(arguments))
+    let config = arguments.keys.load()?;
+    if let Some(config) = &config {
+        logging::start_for_command(config.log)?;
+    }
+    seal(arguments, config)
 }
 
-async fn seal(arguments: SealArguments) -> anyhow::Result<()> {
+/// Seals it by the key services of the configuration, or else by the key that is named.
+pub(super) fn seal(arguments: SealArguments, config: Option<Config>) -> anyhow::Result<()> {
+    let deed = Deed::of_file("sealgate seal", &arguments.input, ENCRYPT);
+    files::run(config, &deed, |config, _| seal_file(arguments, config))
+}
+
+async fn seal_file(arguments: SealArguments, config: Option<Config>) -> anyhow::Result<()> {
     let output = arguments
         .output
         .clone()
@@ -79,7 +94,7 @@ async fn seal(arguments: SealArguments) -> anyhow::Result<()> {
     let domain = Domain::new(arguments.domain)?;
     let metadata = metadata(&arguments.input)?;
     let suite = Suite::from(arguments.suite);
-    let (keyring, policy) = arguments.keys.sealing_keyring(&domain).await?;
+    let (keyring, policy) = arguments.keys.sealing_keyring(config, &domain).await?;
     let sealing_key = match &policy {
         Some(policy) => keyring.sealing_key_under(policy, &domain).await,
         None => keyring.sealing_key(&domain).await,

@@ -46,13 +46,30 @@ pub(in crate::cli) struct KeySource {
 }
 
 impl KeySource {
-    /// A keyring over these key services, which opens. Nothing is asked of them yet.
+    /// The configuration that has the keys; none where they are named by themselves.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be used.
+    pub(in crate::cli) fn load(&self) -> anyhow::Result<Option<Config>> {
+        let config = self.config.as_ref().map(|path| Config::load(path));
+        Ok(config.transpose()?)
+    }
+
+    /// A keyring over the key services of the configuration, or else over the key that is named, which opens. Nothing is asked of them yet.
     ///
     /// # Errors
     ///
     /// Also for a configuration that is write-only.
-    pub(in crate::cli) async fn keyring(&self) -> anyhow::Result<Keyring> {
-        keyring_over(self.key_services()?, Mode::ReadWrite).await
+    pub(in crate::cli) async fn keyring(&self, config: Option<Config>) -> anyhow::Result<Keyring> {
+        let services = match config {
+            Some(config) => {
+                config.require_decryption()?;
+                config.key_services
+            }
+            None => self.key_services()?,
+        };
+        keyring_over(services, Mode::ReadWrite).await
     }
 
     /// As [`keyring`](Self::keyring), with what a configuration says of the domain's working keys.
@@ -62,12 +79,12 @@ impl KeySource {
     /// Also for a domain that requires more wraps than a sealed file carries: there is no registry behind a file.
     pub(in crate::cli) async fn sealing_keyring(
         &self,
+        config: Option<Config>,
         domain: &Domain,
     ) -> anyhow::Result<(Keyring, Option<Arc<SealingPolicy>>)> {
-        let Some(path) = &self.config else {
-            return Ok((self.keyring().await?, None));
+        let Some(config) = config else {
+            return Ok((self.keyring(None).await?, None));
         };
-        let config = Config::load(path)?;
         let policy = config
             .sealing_of_domain(domain.as_str())
             .unwrap_or_else(|| Arc::clone(&config.sealing));
@@ -94,16 +111,7 @@ impl KeySource {
             let config = kms::config(key, self.kms_endpoint.as_deref(), &kms::process_environment)?;
             return Ok(vec![KeyServiceConfig::AwsKms(config)]);
         }
-        match &self.config {
-            Some(path) => {
-                let config = Config::load(path)?;
-                config
-                    .require_decryption()
-                    .with_context(|| path.display().to_string())?;
-                Ok(config.key_services)
-            }
-            None => Ok(Vec::new()),
-        }
+        Ok(Vec::new())
     }
 }
 

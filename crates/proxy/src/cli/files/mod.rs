@@ -16,7 +16,11 @@ pub(super) use self::destination::Destination;
 pub(super) use self::input::Input;
 pub(super) use self::key_source::{KeySource, MAXIMUM_INLINE_WRAPS, keyring_over};
 pub(super) use self::progress::Progress;
+use super::permit;
+use super::recorded::{Deed, run_recorded};
 use super::service::{StopSignals, runtime};
+use crate::config::Config;
+use crate::migration::PermitIssuer;
 
 /// The name that stands for standard input or standard output.
 pub(super) const STREAM: &str = "-";
@@ -32,13 +36,29 @@ pub(super) fn is_stream(path: &Path) -> bool {
     path.as_os_str() == STREAM
 }
 
-/// Runs a command to its end, or until a signal asks for it. What the command holds is then dropped, temporary files with
-/// it; a read that blocks is not waited for.
-pub(super) fn run(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    run_until_stopped(command, "interrupted before the end; no file was written")
+/// What a signal leaves of a command that writes one file.
+const INTERRUPTED: &str = "interrupted before the end; no file was written";
+
+/// Runs a command with the configuration that has its keys, if there is one: then it is recorded, as every command is that uses the keys of a
+/// deployment.
+pub(super) fn run<F>(
+    config: Option<Config>,
+    deed: &Deed,
+    command: impl FnOnce(Option<Config>, PermitIssuer) -> F,
+) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    match config {
+        Some(config) => run_recorded(config, deed, INTERRUPTED, |config, permit| {
+            command(Some(config), permit)
+        }),
+        None => run_until_stopped(command(None, permit::for_own_file), INTERRUPTED),
+    }
 }
 
-/// As [`run`], for a command that says itself what a signal leaves behind.
+/// Runs a command to its end, or until a signal asks for it, of which `interrupted` says what it leaves behind. What the command holds is then
+/// dropped, temporary files with it; a read that blocks is not waited for.
 pub(super) fn run_until_stopped(
     command: impl Future<Output = anyhow::Result<()>>,
     interrupted: &'static str,
@@ -82,3 +102,6 @@ pub(super) fn copy(
         progress.advance(count);
     }
 }
+
+#[cfg(test)]
+mod tests;
