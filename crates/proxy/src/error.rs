@@ -34,6 +34,8 @@ pub struct ErrorDetails {
     pub detail: Option<String>,
     /// For reports of commands only: no key that is configured has wrapped the data's key. Clients cannot tell that from damage.
     pub lacks_key: bool,
+    /// For reports of commands only: the key service refuses the wrap in this place. Clients cannot tell that from damage either.
+    pub is_refused_wrap: bool,
     /// Whether what the storage has or sent is not what it should be, which is counted apart.
     pub is_about_stored_data: bool,
 }
@@ -67,6 +69,7 @@ impl S3Error {
             headers: HeaderMap::new(),
             detail: None,
             lacks_key: false,
+            is_refused_wrap: false,
             is_about_stored_data: false,
         }))
     }
@@ -178,6 +181,13 @@ impl S3Error {
     pub(crate) fn key_not_configured(detail: impl std::fmt::Display) -> Self {
         let mut error = Self::stored_data(detail);
         error.lacks_key = true;
+        error
+    }
+
+    /// As [`stored_data`](Self::stored_data), of data whose key the key service refuses to open.
+    pub(crate) fn refused_wrap(detail: impl std::fmt::Display) -> Self {
+        let mut error = Self::stored_data(detail);
+        error.is_refused_wrap = true;
         error
     }
 

@@ -48,7 +48,11 @@ pub(super) fn run(arguments: &GcArguments) -> anyhow::Result<()> {
 }
 
 async fn collect(config: Config, dry_run: bool) -> anyhow::Result<Vec<Examined>> {
-    let gateway = Gateway::start(Arc::new(config)).await?;
+    let gateway = if dry_run {
+        Gateway::observer(config).await?
+    } else {
+        Gateway::start(Arc::new(config)).await?
+    };
     let mut all = Vec::new();
     let outcome = gateway
         .collect_garbage(dry_run, |examined| all.push(examined.clone()))

@@ -78,7 +78,10 @@ async fn migrate(
         keep_versions: arguments.keep_versions,
         delete_clear_versions: arguments.delete_clear_versions,
     };
-    let gateway = Gateway::start(Arc::new(config)).await?;
+    let gateway = match mode {
+        Mode::Seal => Gateway::start(Arc::new(config)).await?,
+        Mode::DryRun | Mode::Check => Gateway::rehearsal(config).await?,
+    };
     let (pace, progress) = arguments.of.pace.start(&arguments.of.bucket);
     let migration = Migration::prepare(gateway, settings, pace, permit).await?;
     let report = migration.run(|entry, outcome| {

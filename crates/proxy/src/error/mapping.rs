@@ -306,9 +306,10 @@ impl From<EnvelopeError> for S3Error {
             .with_element("Size", length.to_string())
             .with_element("MaxSizeAllowed", limit.to_string()),
             // A wrap that the key service refuses was altered, or is not of this place: the stored data's fault.
-            EnvelopeError::KeyService { failure: KeyServiceFailure::Refused, .. } | EnvelopeError::Stored(_) => {
-                Self::stored_data(error.detail())
+            EnvelopeError::KeyService { failure: KeyServiceFailure::Refused, .. } => {
+                Self::refused_wrap(error.detail())
             }
+            EnvelopeError::Stored(_) => Self::stored_data(error.detail()),
             EnvelopeError::KeyService { failure: KeyServiceFailure::NotConfigured, .. } => {
                 Self::key_not_configured(error.detail())
             }

@@ -11,7 +11,7 @@ use aws_credential_types::Credentials;
 use sealgate_envelope::{
     Suite,
     key_service::KeyService,
-    keyring::{Keyring, KeyringBuilder, KeyringLimits, RecordWrapper},
+    keyring::{Keyring, KeyringBuilder, KeyringLimits, RecordWrapper, registry::RegistryStore},
 };
 use tokio::sync::Semaphore;
 
@@ -27,7 +27,10 @@ use crate::{
     grants::{Authority, Clock, last_written},
     metrics::Metrics,
     object::CommitCache,
-    state::{S3Registry, StateBucket, Uploads},
+    state::{
+        ReadOnlyRegistry, S3Registry, StateBucket, Uploads,
+        recognition::{other_states_beside, which_deployment},
+    },
     upstream::{
         Addressing, CredentialSource, DocumentMemory, LocalStorage, Timeouts, Upstream,
         UpstreamSettings,
@@ -55,6 +58,9 @@ impl Gateway {
         if let Err(error) = &reached {
             tracing::error!(bucket = storage.state.name(), %error, "the state bucket cannot be reached: objects can be read, and not be written");
         }
+        if reached.is_ok() {
+            warn_of_other_states(&storage.state).await;
+        }
         verification::learn(&config, &storage.upstream, &storage.state, reached.is_ok()).await;
         let key_services = key_services(&config).await?;
         let keys = quorum::configured_keys(&config, &key_services).await?;
@@ -77,16 +83,30 @@ impl Gateway {
     ///
     /// When the configuration names files or keys that cannot be used, or there is no state bucket.
     pub(crate) async fn observer(config: Config) -> anyhow::Result<Arc<Self>> {
+        Self::looking(config, true).await
+    }
+
+    /// As [`observer`](Self::observer), for a command that tries out what gateways would do here, which may never have run.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration names files or keys that cannot be used.
+    pub(crate) async fn rehearsal(config: Config) -> anyhow::Result<Arc<Self>> {
+        Self::looking(config, false).await
+    }
+
+    async fn looking(config: Config, needs_state: bool) -> anyhow::Result<Arc<Self>> {
         // In boxes: commands hold the future of all of this on their stack.
         let storage = Box::pin(Storage::of(&config)).await?;
         // A storage that is away shows itself where it is asked for more.
         ensure!(
-            Box::pin(storage.state.exists()).await.unwrap_or(true),
+            !needs_state || Box::pin(storage.state.exists()).await.unwrap_or(true),
             "there is no state bucket {}: `deployment`, or `bucket` of [state], is another one than the gateways', or it is lost (docs/keys.md, \"The state bucket is lost\")",
             storage.state.name()
         );
         let key_services = Box::pin(key_services(&config)).await?;
-        Self::assemble(Arc::new(config), storage, key_services)
+        let registry = Arc::new(ReadOnlyRegistry::new(storage.state.clone()));
+        Self::assemble_on(Arc::new(config), storage, key_services, registry)
     }
 
     /// As [`start`](Self::start), for a command that reads by other key services than the configuration's: nothing is made or tried out at the
@@ -131,6 +151,16 @@ impl Gateway {
         storage: Storage,
         key_services: Vec<Arc<dyn KeyService>>,
     ) -> anyhow::Result<Arc<Self>> {
+        let registry = Arc::new(S3Registry::new(storage.state.clone()));
+        Self::assemble_on(config, storage, key_services, registry)
+    }
+
+    fn assemble_on(
+        config: Arc<Config>,
+        storage: Storage,
+        key_services: Vec<Arc<dyn KeyService>>,
+        registry: Arc<dyn RegistryStore>,
+    ) -> anyhow::Result<Arc<Self>> {
         let Storage {
             upstream,
             state,
@@ -150,7 +180,7 @@ impl Gateway {
                 metrics.measured(name, service)
             });
         let key_services: Vec<_> = measured.collect();
-        let keyring = Arc::new(keyring(&config, &state, &key_services, &recovery)?);
+        let keyring = Arc::new(keyring(&config, registry, &key_services, &recovery)?);
         let host_id = host_id()?;
         let health = Arc::new(Health::default());
         let stored_credentials = StoredCredentials::of(&config, &health)?;
@@ -194,6 +224,16 @@ impl Gateway {
             state,
             config,
         }))
+    }
+}
+
+/// Says that the state may be that of another deployment than was meant.
+async fn warn_of_other_states(state: &StateBucket) {
+    match other_states_beside(state).await {
+        Ok(others) if others.is_empty() => {}
+        Ok(others) => tracing::warn!("{}", which_deployment(state.name(), &others)),
+        // Not every account may list buckets.
+        Err(error) => tracing::debug!(%error, "whether there are other state buckets is not known"),
     }
 }
 
@@ -354,7 +394,7 @@ async fn key_services(config: &Config) -> anyhow::Result<Vec<Arc<dyn KeyService>
 
 fn keyring(
     config: &Config,
-    state: &StateBucket,
+    registry: Arc<dyn RegistryStore>,
     services: &[Arc<dyn KeyService>],
     recovery: &Arc<RecoverySenders>,
 ) -> anyhow::Result<Keyring> {
@@ -372,7 +412,7 @@ fn keyring(
     };
     let recovery: Arc<dyn RecordWrapper> = Arc::<RecoverySenders>::clone(recovery);
     let builder = Keyring::builder(first)
-        .registry(Arc::new(S3Registry::new(state.clone())))
+        .registry(registry)
         .record_wrapper(recovery)
         .limits(limits);
     let mut builder = services.fold(builder, KeyringBuilder::key_service);

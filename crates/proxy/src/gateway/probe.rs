@@ -11,6 +11,7 @@ use crate::{
     entity_tag::EntityTag,
     error::S3Error,
     operation::append_query,
+    state::recognition::{other_states_beside, which_deployment},
     upstream::{Answer, MAX_DOCUMENT_LENGTH, Target, UpstreamRequest, Verification},
     xml::{
         requests::{CompleteMultipartUpload, CompletedPart},
@@ -85,6 +86,16 @@ impl Gateway {
         )];
         if findings.iter().any(|finding| !finding.supported) {
             return findings;
+        }
+        // Not every account may list buckets.
+        let others = other_states_beside(&self.state).await.unwrap_or_default();
+        if !others.is_empty() {
+            findings.push(Finding::new(
+                "the state bucket is that of the deployment that was meant",
+                false,
+                Ok(false),
+                &which_deployment(self.state.name(), &others),
+            ));
         }
         let probe = Probe {
             gateway: self,

@@ -48,8 +48,24 @@ pub(super) const RUN_AGAIN: &str =
 /// What there is to know where no key of the command has wrapped an object's key: running it again changes nothing.
 const NO_KEY: &str = "no key of this command has wrapped it, as its header says: with a recovery key, its domain may have none (`recovery = false`) or another one, or its registry record is missing; with key services, name the one that wrapped it. If its domain was destroyed with `keys shred`, it stays closed";
 
+/// What there is to do where a key service refuses a key.
+const REFUSED: &str = "compare `deployment` and the name of the [[domain]] in the configuration with those that it was sealed under; if they are right, its header or record was altered where it is stored: restore it from a backup";
+
+/// What there is to do about what does not verify, whether it lies at a storage or in files.
+const DAMAGED: &str = "it was altered, cut or lost where it is stored: restore it from a backup or another copy, or take an older version of it, and run the command again";
+
 impl From<S3Error> for Failure {
     fn from(error: S3Error) -> Self {
+        // What clients are told of it says nothing to operators.
+        if error.is_about_stored_data && !error.lacks_key {
+            let fix = if error.is_refused_wrap {
+                REFUSED
+            } else {
+                DAMAGED
+            };
+            let cause = error.detail.clone();
+            return Self::new(cause.unwrap_or_else(|| error.to_string()), fix);
+        }
         if error.lacks_key {
             let cause = error.detail.clone();
             return Self::new(cause.unwrap_or_else(|| error.to_string()), NO_KEY);

@@ -32,6 +32,8 @@ pub enum Class {
     UploadRecord,
     /// The storage lists it and does not have it.
     Missing,
+    /// The key service refuses the wrap of the working key here: another deployment or domain sealed it, or it was altered.
+    KeyRefused,
     /// Something does not verify under its key: header, commit record or segments.
     Damaged,
     /// The bytes verify, and do not have the checksum that is kept with them.
@@ -56,6 +58,7 @@ impl Class {
             Self::RegistryDamaged => "registry-damaged",
             Self::UploadRecord => "upload-record",
             Self::Missing => "missing",
+            Self::KeyRefused => "key-refused",
             Self::Damaged => "damaged",
             Self::Checksum => "checksum",
             Self::NotChecked => "not-checked",
@@ -74,6 +77,9 @@ impl Class {
             Self::Header | Self::Length | Self::CommitRegion | Self::Damaged | Self::Checksum => {
                 "restore the object from a backup, or make an older version of it the current one; it was altered at the storage, or never written whole"
             }
+            Self::KeyRefused => {
+                "compare `deployment` and the name of the [[domain]] in the configuration with those that it was sealed under: with another one, all objects look like this, and none is damaged. If they are right, its header or record was altered at the storage: restore it from a backup"
+            }
             Self::Missing => {
                 "restore the object from a backup; the storage names it in listings and answers that it is not there"
             }
@@ -87,7 +93,7 @@ impl Class {
                 "configure the key service that has the key, and run `sealgate keys rewrap`; without it, only the recovery key opens the object, if there is one. Only if its domain was destroyed with `keys shred`, and its record in the registry is missing, too, remove what is left of its objects; else its header may have been altered: compare it with a backup"
             }
             Self::RegistryMissing => {
-                "if its domain was destroyed with `keys shred`, remove what is left of its objects; else restore the record from a backup of the state bucket: until then its objects open by the wraps in their headers alone, and no rotation of keys reaches them"
+                "if it is so of every object, `deployment` or [state] in the configuration is not what it was; if its domain was destroyed with `keys shred`, remove what is left of its objects; else restore the record from a backup of the state bucket: until then its objects open by the wraps in their headers alone, and no rotation of keys reaches them"
             }
             Self::RegistryDamaged => {
                 "restore the record from a backup, or an older version, of the state bucket"
@@ -131,6 +137,8 @@ pub(super) fn fault(class: Class, error: &S3Error) -> Fault {
     // Nothing says that it was altered.
     let class = if error.lacks_key {
         Class::UnknownKey
+    } else if error.is_refused_wrap {
+        Class::KeyRefused
     } else {
         class
     };
@@ -169,6 +177,10 @@ mod tests {
         let lacking = S3Error::key_not_configured("no configured key service has the key");
         assert_eq!(fault(Class::Damaged, &lacking).0, Class::UnknownKey);
         assert_eq!(lacking.message, S3Error::stored_data("x").message);
+        let refused = S3Error::refused_wrap("InvalidCiphertextException");
+        assert_eq!(fault(Class::Damaged, &refused).0, Class::KeyRefused);
+        assert!(Class::KeyRefused.fix().starts_with("compare `deployment`"));
+        assert_eq!(refused.message, S3Error::stored_data("x").message);
         let damaged = S3Error::stored_data("a segment does not verify");
         assert_eq!(
             fault(Class::Damaged, &damaged),

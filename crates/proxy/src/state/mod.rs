@@ -9,6 +9,6 @@ mod upload_memory;
 mod uploads;
 
 pub use bucket::{Entry, RecordVersion, StateBucket};
-pub use registry::S3Registry;
+pub use registry::{ReadOnlyRegistry, S3Registry};
 pub use upload_memory::UploadMemory;
 pub use uploads::{Claim, OpenUpload, StoredPart, UploadId, UploadReference, UploadState, Uploads};

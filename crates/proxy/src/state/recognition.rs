@@ -1,13 +1,19 @@
 //! Telling state buckets of any deployment from buckets of data. What lies there is in the clear, and lost once something seals or deletes it.
 
 use anyhow::{Context as _, bail};
+use http::Method;
 use sealgate_envelope::{
     WorkingKeyId,
     records::{MAXIMUM_RECORD_LENGTH, RegistryRecord, registry_prefix},
 };
 
 use super::StateBucket;
-use crate::{config::is_default_state_bucket, error::S3Error, upstream::Upstream};
+use crate::{
+    config::is_default_state_bucket,
+    error::S3Error,
+    upstream::{MAX_DOCUMENT_LENGTH, Target, Upstream, UpstreamRequest},
+    xml::upstream_listings::parse_buckets,
+};
 
 /// Names below `registry/` among which one of a working key is looked for.
 const MAXIMUM_NAMES: usize = 100;
@@ -66,5 +72,30 @@ pub(crate) async fn refuse_state_bucket(upstream: &Upstream, bucket: &str) -> an
     };
     bail!(
         "{bucket} is a state bucket, {shown}, and not that of this configuration: it belongs to another deployment, or `deployment` is not what it was. Without its records nothing of that deployment can be read. Name another bucket; if these are copies of records among data, give them a bucket of their own"
+    )
+}
+
+/// The state buckets of other deployments, by their default names, beside one that has no working key yet; none beside one that has: then it is
+/// known where what was stored belongs.
+///
+/// # Errors
+///
+/// The storage's.
+pub(crate) async fn other_states_beside(state: &StateBucket) -> Result<Vec<String>, S3Error> {
+    if !state.list_first(registry_prefix(), 1).await?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let request = UpstreamRequest::new(Method::GET, Target::service());
+    let answer = state.upstream().call(request).await?;
+    let mut others = parse_buckets(&answer.document(MAX_DOCUMENT_LENGTH).await?)?;
+    others.retain(|name| name != state.name() && is_default_state_bucket(name));
+    Ok(others)
+}
+
+/// What to say of them.
+pub(crate) fn which_deployment(state: &str, others: &[String]) -> String {
+    format!(
+        "the state bucket {state} is new or empty, and there is {} on the same storage: if objects were stored before, `deployment` in the configuration is not the one that they were stored under, and none of them opens; correct it, and delete {state}",
+        others.join(", ")
     )
 }

@@ -73,3 +73,29 @@ impl RegistryStore for S3Registry {
         Ok(ids)
     }
 }
+
+/// The registry for commands that write nothing, and seal nothing that stays: a record that is put here is dropped with the working key.
+#[derive(Debug, Clone)]
+pub struct ReadOnlyRegistry(S3Registry);
+
+impl ReadOnlyRegistry {
+    /// The registry in this bucket.
+    pub fn new(state: StateBucket) -> Self {
+        Self(S3Registry::new(state))
+    }
+}
+
+#[async_trait]
+impl RegistryStore for ReadOnlyRegistry {
+    async fn put_if_absent(&self, _id: WorkingKeyId, _record: &[u8]) -> Result<PutOutcome> {
+        Ok(PutOutcome::Created)
+    }
+
+    async fn get(&self, id: WorkingKeyId) -> Result<Option<Vec<u8>>> {
+        self.0.get(id).await
+    }
+
+    async fn list(&self, after: Option<WorkingKeyId>, limit: usize) -> Result<Vec<WorkingKeyId>> {
+        self.0.list(after, limit).await
+    }
+}

@@ -6,7 +6,8 @@ use sealgate_envelope::key_service::UnwrapPermit;
 
 use super::{BUCKET, Rig, content};
 use crate::{
-    config::default_state_bucket,
+    config::{Config, default_state_bucket},
+    gateway::{Gateway, probe::Finding},
     migration::{
         Entry, Migration, Mode, Pace, Settings,
         export::{Bucket, Destination, Export, ExportSettings},
@@ -197,4 +198,87 @@ async fn verify_tells_the_records_of_other_deployments_from_objects_in_the_clear
         assert_eq!(found, Err(vec![Class::OtherState]), "{name}");
     }
     assert_eq!(check(BUCKET, "planted").await, Err(vec![Class::InTheClear]));
+}
+
+/// With the same configuration, but for the deployment.
+fn of_deployment(rig: &Rig, deployment: &str) -> Config {
+    let path = rig.directory.path().join("sealgate.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let text = text.replace(
+        "deployment = 'test'",
+        &format!("deployment = '{deployment}'"),
+    );
+    std::fs::write(&path, text).unwrap();
+    Config::load(&path).unwrap()
+}
+
+#[tokio::test]
+async fn check_asks_whether_the_deployment_is_the_right_one_where_it_has_no_key_and_another_has() {
+    let rig = Rig::start("").await;
+    let asks = async |gateway: &Gateway| {
+        let findings = gateway.probe_storage().await;
+        let is_about_it = |finding: &Finding| finding.property.contains("that was meant");
+        findings.into_iter().find(is_about_it)
+    };
+    // Alone, and with keys beside others.
+    assert!(asks(&rig.gateway).await.is_none());
+    rig.put("a", content(100)).await.unwrap();
+    let mistaken = Gateway::start(Arc::new(of_deployment(&rig, "typo")))
+        .await
+        .unwrap();
+    assert!(asks(&rig.gateway).await.is_none());
+    let finding = asks(&mistaken).await.expect("it is told");
+    assert!(!finding.supported && !finding.required);
+    assert!(
+        finding.detail.contains(rig.gateway.state.name()),
+        "{finding:?}"
+    );
+    assert!(finding.detail.contains("`deployment`"), "{finding:?}");
+}
+
+#[tokio::test]
+async fn a_dry_run_of_migrate_writes_nothing_anywhere() {
+    let rig = Rig::start("").await;
+    rig.storage.plant(BUCKET, "clear".to_owned());
+    let config = of_deployment(&rig, "another");
+    rig.storage.take_seen();
+    let gateway = Gateway::rehearsal(config).await.unwrap();
+    let settings = settings(BUCKET, Mode::DryRun);
+    let migration = Migration::prepare(gateway, settings, pace(), permit).await;
+    let report = migration.unwrap().run(|_, _| {}).await.unwrap();
+    assert_eq!((report.sealed, report.failed), (1, 0), "{report:?}");
+    for seen in rig.storage.take_seen() {
+        assert!(matches!(seen.method.as_str(), "GET" | "HEAD"), "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_another_deployment_sealed_is_not_called_damaged() {
+    let rig = Rig::start("").await;
+    rig.put("a", content(100)).await.unwrap();
+    let mistaken = Gateway::start(Arc::new(of_deployment(&rig, "typo")))
+        .await
+        .unwrap();
+    let verification = Verification::prepare(mistaken, Some(permit), Arc::new(pace()));
+    let item = Item {
+        bucket: BUCKET.to_owned(),
+        entry: Entry {
+            key: "a".to_owned(),
+            version_id: None,
+            is_current: true,
+            size: rig.storage.length(BUCKET, "a") as u64,
+            entity_tag: None,
+            modified: None,
+            newer: None,
+        },
+    };
+    let Checked::Faulty(findings) = verification.check(&item).await else {
+        panic!("it opens");
+    };
+    let classes: Vec<_> = findings.iter().map(|finding| finding.class).collect();
+    assert!(classes.contains(&Class::KeyRefused), "{findings:?}");
+    assert!(!classes.contains(&Class::Damaged), "{findings:?}");
+    for class in classes {
+        assert!(class.fix().contains("`deployment`"), "{class:?}");
+    }
 }

@@ -37,6 +37,9 @@ use crate::{
 
 const TIME: &str = "2026-01-01T00:00:00.000Z";
 
+/// The same, as headers have it.
+const DATE: &str = "Thu, 01 Jan 2026 00:00:00 GMT";
+
 /// Keys or parts in one page of a listing.
 const PAGE: usize = 1_000;
 

@@ -174,6 +174,7 @@ impl Ask<'_> {
             tagging::count(&object.tagging, headers);
         }
         headers.insert(header::ETAG, object.tag.parse().unwrap());
+        headers.insert(header::LAST_MODIFIED, HeaderValue::from_static(DATE));
         headers.insert(header::CONTENT_LENGTH, content.len().into());
         if let Some(range) = range {
             let value = format!(
