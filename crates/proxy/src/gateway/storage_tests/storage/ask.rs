@@ -59,6 +59,7 @@ impl Ask<'_> {
             "PUT" => self.put(),
             "GET" if has("uploadId") => self.list_parts(),
             "GET" if has("tagging") => self.list_tags(),
+            "GET" if has("acl") => error(StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
             "GET" | "HEAD" => self.get(),
             "DELETE" => {
                 match self.parameter("uploadId") {
