@@ -74,7 +74,7 @@ async fn open_file(
     let name = input.name();
     let domain = Domain::new(arguments.domain)?;
     let sealed = files::blocking(move || input.into_sealed_file()).await?;
-    let keyring = arguments.keys.keyring(config).await?;
+    let keyring = Box::pin(arguments.keys.keyring(config)).await?;
     let header = sealed.header();
     let working_key = keyring
         .opening_key(&permit(COMMAND), header.working_key_id(), header.wraps(), &domain)

@@ -94,7 +94,7 @@ async fn seal_file(arguments: SealArguments, config: Option<Config>) -> anyhow::
     let domain = Domain::new(arguments.domain)?;
     let metadata = metadata(&arguments.input)?;
     let suite = Suite::from(arguments.suite);
-    let (keyring, policy) = arguments.keys.sealing_keyring(config, &domain).await?;
+    let (keyring, policy) = Box::pin(arguments.keys.sealing_keyring(config, &domain)).await?;
     let sealing_key = match &policy {
         Some(policy) => keyring.sealing_key_under(policy, &domain).await,
         None => keyring.sealing_key(&domain).await,

@@ -83,7 +83,7 @@ impl KeySource {
         domain: &Domain,
     ) -> anyhow::Result<(Keyring, Option<Arc<SealingPolicy>>)> {
         let Some(config) = config else {
-            return Ok((self.keyring(None).await?, None));
+            return Ok((Box::pin(self.keyring(None)).await?, None));
         };
         let policy = config
             .sealing_of_domain(domain.as_str())
