@@ -74,6 +74,14 @@ impl Conditions {
         *self == Self::default()
     }
 
+    /// Whether the client wants the very object that it knows by its tag or its date, to go on with it perhaps.
+    pub fn want_a_known_object(&self) -> bool {
+        match &self.matching {
+            Some(condition) => *condition != TagCondition::Any,
+            None => self.unmodified_since.is_some(),
+        }
+    }
+
     /// Decides for an existing object with this client-visible tag and modification time.
     ///
     /// A tag condition takes precedence over the date condition of its pair (RFC 9110, section 13.2.2): where `If-Match` is present
@@ -416,6 +424,24 @@ mod tests {
             }),
             Err(EntityTagError::Unterminated)
         );
+    }
+
+    #[test]
+    fn who_names_a_tag_or_a_date_wants_a_known_object() {
+        let of = |if_match, if_none_match, if_unmodified_since| {
+            let headers = ConditionHeaders {
+                if_match,
+                if_none_match,
+                if_unmodified_since,
+                ..ConditionHeaders::default()
+            };
+            Conditions::parse(headers).unwrap().want_a_known_object()
+        };
+        let date = Some("Fri, 27 Nov 2026 12:00:00 GMT");
+        assert!(of(Some("\"a\""), None, None) && of(None, None, date));
+        assert!(!of(Some("*"), None, None) && !of(None, Some("\"a\""), None));
+        // Beside If-Match the date is not looked at.
+        assert!(!of(Some("*"), None, date));
     }
 
     proptest! {

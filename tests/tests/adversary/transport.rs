@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use sealgate_tests::servers::{Action, Asked, Ending, Planted, Reply, meddler::pass};
+use sealgate_tests::{
+    content::pattern,
+    servers::{Action, Asked, Ending, Planted, Reply, meddler::pass},
+};
 use tokio::net::TcpListener;
 
 use crate::{
     judgement::Outcome,
-    material::{Kind, Material},
+    material::{Kind, Material, store},
     scene::{PART, SUITES, Scene, with_scene},
 };
 
@@ -223,6 +226,71 @@ async fn a_version_that_changes_between_two_requests_is_noticed() -> Result<()> 
                         );
                     }
                 }
+            }
+            scene.adversary.behave(&of.path());
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_versions_under_one_entity_tag_are_never_put_together() -> Result<()> {
+    with_scene("", LIMIT, async |scene| {
+        for kind in [
+            Kind::Single(300_000),
+            Kind::Single((1 << 20) + 1),
+            Kind::Parts(vec![PART, 70_000]),
+        ] {
+            let of = Material::make(scene, "aes", "pieces", kind.clone()).await?;
+            let newer = pattern(98, kind.length());
+            store(scene, "aes", &of.key, &kind, &newer).await?;
+            let mut second = Planted::fetch(&scene.rig.minio.endpoint, &of.path()).await?;
+            second.entity_tag.clone_from(&of.object.entity_tag);
+
+            scene.adversary.plant(&of.path(), of.object.clone());
+            let range = [("range", "bytes=0-99999")];
+            let answer = scene.ask("GET", &of.path(), &range).await?;
+            ensure!(Outcome::of(&answer, &of.plaintext[..100_000])? == Outcome::Right);
+            let tag = answer.header("etag").context("an entity tag")?.to_owned();
+            let rest = ("range", "bytes=100000-199999");
+            let go_on = [rest, ("if-match", tag.as_str())];
+            let answer = scene.ask("GET", &of.path(), &go_on).await?;
+            let due = &of.plaintext[100_000..200_000];
+            ensure!(
+                Outcome::of(&answer, due)? == Outcome::Right,
+                "the same version"
+            );
+
+            for planted in [second, of.object.clone()] {
+                scene.adversary.plant(&of.path(), planted.clone());
+                let due = if planted.body == of.object.body {
+                    &of.plaintext
+                } else {
+                    &newer
+                };
+                for (method, headers) in [
+                    ("GET", go_on.as_slice()),
+                    ("GET", &go_on[1..]),
+                    ("HEAD", &go_on[1..]),
+                ] {
+                    let answer = scene.ask(method, &of.path(), headers).await?;
+                    ensure!(
+                        answer.status == 500,
+                        "{method} {headers:?}: {}",
+                        answer.status
+                    );
+                }
+                // Who wants a piece only of what they have gets all of it.
+                let whole = [rest, ("if-range", tag.as_str())];
+                for headers in [whole.as_slice(), &[]] {
+                    let answer = scene.ask("GET", &of.path(), headers).await?;
+                    ensure!(answer.status == 200, "{headers:?}: {}", answer.status);
+                    ensure!(Outcome::of(&answer, due)? == Outcome::Right, "{headers:?}");
+                }
+                // Without a condition, each piece is the storage's word.
+                let answer = scene.ask("GET", &of.path(), &[rest]).await?;
+                ensure!(Outcome::of(&answer, &due[100_000..200_000])? == Outcome::Right);
             }
             scene.adversary.behave(&of.path());
         }

@@ -20,6 +20,7 @@ mod key_life;
 mod key_server_down;
 mod key_services;
 mod links;
+mod logs;
 mod main_job;
 mod metrics;
 mod migration;

@@ -26,7 +26,7 @@ use crate::{
     config::{self, CipherSuite, Config, LimitsConfig, Mode, UpstreamConfig},
     grants::{Authority, Clock, last_written},
     metrics::Metrics,
-    object::CommitCache,
+    object::{CommitCache, ServedTags},
     state::{
         ReadOnlyRegistry, S3Registry, StateBucket, Uploads,
         recognition::{other_states_beside, which_deployment},
@@ -216,6 +216,7 @@ impl Gateway {
             document_memory: memory,
             uploads: Uploads::new(state.clone(), cache_age(&config)),
             commits: CommitCache::default(),
+            served_tags: ServedTags::default(),
             keyring,
             metrics: Arc::new(metrics),
             key_services,

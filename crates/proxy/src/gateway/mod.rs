@@ -67,7 +67,7 @@ use crate::{
     grants::{Authority, watched_answer},
     listener::{ConnectionInfo, Malformed},
     metrics::{Counted, Measured, Metrics},
-    object::CommitCache,
+    object::{CommitCache, ServedTags},
     object_key::{BucketName, ObjectKey, ObjectPath},
     operation::{self, Exchange, empty, named},
     policy::{self, Rights},
@@ -100,6 +100,7 @@ pub struct Gateway {
     /// What wraps working keys for offline recovery keys.
     pub(crate) recovery: Arc<RecoverySenders>,
     pub(crate) commits: CommitCache,
+    pub(crate) served_tags: ServedTags,
     /// Bytes that small objects may hold in memory, all together.
     pub(crate) small_object_memory: Arc<Semaphore>,
     /// What tells this replica from others: `x-amz-id-2`.

@@ -167,6 +167,14 @@ async fn fetch_once(
     let object = head
         .open(gateway, permit, &request.rule, request.key)
         .await?;
+    if !gateway.served_tags.stands_for(&request.target, &object) {
+        if matches!(wanted, Wanted::Range(_)) && request.headers.contains_key(header::IF_RANGE) {
+            return Err(Interrupted::RangeIsOfAnother);
+        }
+        if request.conditions.want_a_known_object() {
+            return Err(ambiguous_tag(&object).into());
+        }
+    }
     let layout = object
         .layout(&gateway.commits, &gateway.upstream, &request.target)
         .await
@@ -215,6 +223,14 @@ async fn fetch_once(
         plaintext,
         headers,
     })
+}
+
+/// What a condition on the tag is answered that has stood for two objects.
+pub(crate) fn ambiguous_tag(object: &SealedObject) -> S3Error {
+    S3Error::stored_data(format!(
+        "the upstream has given two objects of this key the entity tag {}, so a condition on it says nothing",
+        object.identity.entity_tag
+    ))
 }
 
 /// The first request: the client's conditions, and a guess where the wanted bytes lie.

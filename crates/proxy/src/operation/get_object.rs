@@ -11,7 +11,7 @@ use super::{
 use crate::{
     byte_range::{ByteRange, ByteRangeSpec},
     error::S3Error,
-    object::{self, ObjectRequest, SealedHead, SealedObject, Wanted, fetch},
+    object::{self, ObjectRequest, SealedHead, SealedObject, Wanted, ambiguous_tag, fetch},
     policy::{self, Intent, Permission},
     upstream::UpstreamRequest,
 };
@@ -95,6 +95,10 @@ pub(super) async fn head_object(exchange: Exchange) -> Result<Response<ResponseB
     let object = sealed
         .open(gateway, &permit, &exchange.domain(), exchange.key())
         .await?;
+    let is_one = gateway.served_tags.stands_for(&exchange.target(), &object);
+    if !is_one && conditions.want_a_known_object() {
+        return Err(ambiguous_tag(&object));
+    }
     exchange.opened(&object);
     let mut answer = object_headers(&exchange, &object, head.headers());
     // Sizes are the header's, or what the length at the upstream means; the commit record is asked for only where more is wanted.

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use sealgate_tests::{
     admin::{AdminEndpoint, check},
-    process,
+    certificates, process,
     rig::{bounded, get, put},
     servers::Gateway,
 };
@@ -123,6 +123,42 @@ fn found(findings: &[Value], property: &str) -> (bool, String) {
         let detail = finding["detail"].as_str().unwrap_or_default();
         (finding["supported"] == true, detail.to_owned())
     })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_stands_in_the_receivers_place_gets_no_record() -> Result<()> {
+    bounded(LIMIT, async {
+        let mut place = Place::new()?;
+        let trusted = place.files.clone();
+        // A receiver of its own address and name, by another authority.
+        let elsewhere = place.path("elsewhere");
+        fs::create_dir(&elsewhere)?;
+        place.files = certificates::make(&elsewhere)?;
+        let receiver = place.receiver()?;
+        place.files = trusted;
+        let admin = AdminEndpoint::new(None)?;
+        let gateway = place.gateway(&admin.table())?;
+        let client = gateway.endpoint.s3()?;
+        client.create_bucket().bucket(BUCKET).send().await?;
+        put(&client, BUCKET, "a", b"content").await?;
+        let start = Instant::now();
+        let document = loop {
+            let (_, document) = admin.readiness().await?;
+            if check(&document, "audit_receiver")["ok"] == false {
+                break document;
+            }
+            ensure!(start.elapsed() < CHANGE, "{document:#}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        let told = check(&document, "audit_receiver").to_string();
+        ensure!(told.contains("certificate"), "{told}");
+        drop(receiver);
+        for entry in fs::read_dir(place.copy().join("segments"))? {
+            ensure!(entry?.metadata()?.len() == 0, "the receiver has something");
+        }
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
