@@ -7,7 +7,8 @@ use sealgate_audit::{Note, Purpose, SigningKey, cef, checkpoint::Checkpoint, his
 use zeroize::Zeroizing;
 
 fuzz_target!(|bytes: &[u8]| {
-    let key = SigningKey::of_seed("log.example", Purpose::Log, Zeroizing::new([5; 32])).expect("a name");
+    let key =
+        SigningKey::of_seed("log.example", Purpose::Log, Zeroizing::new([5; 32])).expect("a name");
     assert!(history::read(bytes, key.public()).is_err());
     if let Ok((header, event)) = line::read(bytes) {
         assert_eq!(line::read_header(bytes), Ok(header.clone()));

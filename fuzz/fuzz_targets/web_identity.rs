@@ -5,7 +5,8 @@ use libfuzzer_sys::fuzz_target;
 use sealgate_access::web_identity::Provider;
 
 /// The public key of RFC 8037, appendix A.2; its private key signs nothing here.
-const KEYS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+const KEYS: &str =
+    r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
 fuzz_target!(|input: (&str, &str)| {
     let (keys, token) = input;
