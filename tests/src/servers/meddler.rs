@@ -106,8 +106,13 @@ pub enum Ending {
     Broken,
     /// Never: zeros follow.
     Endless,
-    /// Each byte comes this long after the one before.
-    Dripping(Duration),
+    /// Each byte behind the first so many comes this long after the one before.
+    Dripping {
+        /// Bytes that come at once.
+        after: usize,
+        /// How long each of the others takes.
+        pause: Duration,
+    },
 }
 
 /// The most zeros in one piece of an endless body.
@@ -138,15 +143,17 @@ impl Reply {
             Ending::Endless => stream::iter([Ok(whole)])
                 .chain(stream::repeat_with(|| Ok(Bytes::from(vec![0; ZEROS]))))
                 .boxed(),
-            Ending::Dripping(pause) => stream::iter(0..whole.len())
-                .then(move |place| {
+            Ending::Dripping { after, pause } => {
+                let first = whole.slice(..after.min(whole.len()));
+                let drops = stream::iter(first.len()..whole.len()).then(move |place| {
                     let byte = whole.slice(place..=place);
                     async move {
                         tokio::time::sleep(pause).await;
                         Ok(byte)
                     }
-                })
-                .boxed(),
+                });
+                stream::iter([Ok(first)]).chain(drops).boxed()
+            }
         };
         let frames = pieces.map(|piece| piece.map(Frame::data));
         Ok(response.body(BodyExt::boxed_unsync(StreamBody::new(frames)))?)

@@ -8,6 +8,7 @@
 
 mod alterations;
 mod bodies;
+mod dripping;
 mod headers;
 mod judgement;
 mod keys;

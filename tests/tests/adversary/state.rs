@@ -20,7 +20,11 @@ const LIMIT: Duration = Duration::from_mins(4);
 const BUCKET: &str = "aes";
 
 /// What lies in the state bucket under a prefix: names and contents.
-async fn records(scene: &Scene, state: &str, prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {
+pub(crate) async fn records(
+    scene: &Scene,
+    state: &str,
+    prefix: &str,
+) -> Result<Vec<(String, Vec<u8>)>> {
     let listed = scene
         .bare
         .list_objects_v2()

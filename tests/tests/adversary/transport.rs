@@ -349,7 +349,10 @@ async fn a_storage_that_answers_a_byte_a_second_is_given_up_and_others_are_serve
         let slow = Material::make(scene, "aes", "slow", Kind::Single(300_000)).await?;
         let quick = Material::make(scene, "chacha", "quick", Kind::Single(100_000)).await?;
         scene.adversary.alter(&slow.path(), is_get, |reply| {
-            reply.ending = Ending::Dripping(Duration::from_secs(1));
+            reply.ending = Ending::Dripping {
+                after: 0,
+                pause: Duration::from_secs(1),
+            };
         });
         let started = Instant::now();
         let waiting = async {

@@ -10,7 +10,6 @@ mod declared;
 mod error;
 mod hasher;
 pub mod limits;
-mod patience;
 mod plaintext;
 
 #[cfg(test)]
@@ -25,7 +24,6 @@ pub use checksum::{Checksum, CombineError, CompositeChecksum};
 pub use declared::MissingLength;
 pub use error::BodyError;
 pub use hasher::Hasher;
-pub(crate) use patience::{Patience, RunOut};
 pub use plaintext::{BodySettings, PlaintextBody, Verified};
 
 /// The body of a client's request, or what stands for one: the file of a form.

@@ -18,8 +18,8 @@ use super::checksum::Checksum;
 use super::declared::{Declared, DeclaredChecksum, MD5_LENGTH, MissingLength};
 use super::error::{BodyError, CONTENT_MD5};
 use super::hasher::Hasher;
-use super::patience::{Patience, RunOut};
 use crate::auth::PayloadMode;
+use crate::patience::{Patience, RunOut};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

@@ -267,6 +267,8 @@ impl From<UpstreamError> for S3Error {
             UpstreamError::Busy(_) => Self::slow_down(error),
             UpstreamError::Connection(_)
             | UpstreamError::Timeout(_)
+            | UpstreamError::Stalled(_)
+            | UpstreamError::Unfinished(_)
             | UpstreamError::Credentials(_) => Self::unavailable(
                 "The storage behind the gateway cannot be reached. Please try again.",
                 error,

@@ -16,7 +16,8 @@ use super::{
     multipart::{Parser, Step},
 };
 use crate::{
-    body::{ClientBody, Patience, RunOut, limits::MIN_BODY_PROGRESS},
+    body::{ClientBody, limits::MIN_BODY_PROGRESS},
+    patience::{Patience, RunOut},
     upstream::BodyFailure,
 };
 

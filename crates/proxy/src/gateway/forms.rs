@@ -19,6 +19,7 @@ use crate::{
     audit::Trail,
     auth::{self, AmzDate, Authenticated, Caller, PolicyClaim},
     body::ClientBody,
+    detached::Detached,
     error::S3Error,
     form::{self, Fields, Form, FormError, Policy},
     listener::ConnectionInfo,
@@ -110,9 +111,9 @@ impl Gateway {
             body: Some(body),
             _place: Arc::clone(&place),
         };
-        let response = tokio::spawn(operation::post_object(exchange, success))
+        let request_id = exchange.request_id.clone();
+        let response = Detached::begin(&request_id, operation::post_object(exchange, success))
             .await
-            .map_err(|error| S3Error::internal(format!("the operation panicked: {error}")))?
             .map_err(|error| of_length(error, is_exact))?;
         Ok(guarded::hold(response, place, pace))
     }

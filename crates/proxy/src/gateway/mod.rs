@@ -63,6 +63,7 @@ use crate::{
     audit::{Audit, Trail},
     auth::{self, AuthSettings, Authenticated, Caller},
     config::Config,
+    detached::Detached,
     error::S3Error,
     grants::{Authority, watched_answer},
     listener::{ConnectionInfo, Malformed},
@@ -164,7 +165,7 @@ impl Gateway {
     /// Answers one request.
     ///
     /// Cancel safety: when the future is dropped because the client went away, reads end; writes go on to their own end, so that a part whose
-    /// last segment was released also gets its record.
+    /// last segment was released also gets its record; after a quarter of an hour they are given up, too.
     pub async fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
@@ -375,9 +376,7 @@ impl Gateway {
         };
         let outcome = if writes {
             // Not tied to the client's connection: see `handle` on cancel safety.
-            tokio::spawn(operation::run(exchange))
-                .await
-                .map_err(|error| S3Error::internal(format!("the operation panicked: {error}")))?
+            Detached::begin(trail.request(), operation::run(exchange)).await
         } else {
             operation::run(exchange).await
         };

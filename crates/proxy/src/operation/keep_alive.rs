@@ -9,10 +9,10 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use prometheus::IntCounter;
-use tokio::task::JoinHandle;
 
 use super::{Exchange, ResponseBody, document};
 use crate::{
+    detached::Detached,
     error::S3Error,
     gateway,
     upstream::{BodyFailure, of_one_request},
@@ -57,7 +57,7 @@ impl Subject {
     }
 }
 
-/// Runs `job`, which goes on to its end even if the client does not wait for it, and answers with its document.
+/// Runs `job`, which goes on even if the client does not wait for it, and answers with its document.
 ///
 /// # Errors
 ///
@@ -66,10 +66,10 @@ pub(super) async fn answer(
     subject: Subject,
     job: impl Future<Output = Result<Finished, S3Error>> + Send + 'static,
 ) -> Result<Response<ResponseBody>, S3Error> {
-    let mut job = tokio::spawn(of_one_request(job));
+    let mut job = Detached::begin(&subject.request_id, of_one_request(job));
     match tokio::time::timeout(PATIENCE, &mut job).await {
-        Ok(joined) => {
-            let finished = joined.map_err(S3Error::internal)??;
+        Ok(outcome) => {
+            let finished = outcome?;
             Ok(document(
                 StatusCode::OK,
                 finished.headers,
@@ -81,10 +81,7 @@ pub(super) async fn answer(
 }
 
 /// A 200 whose body is white space until the outcome is known.
-fn white_space(
-    subject: Subject,
-    job: JoinHandle<Result<Finished, S3Error>>,
-) -> Response<ResponseBody> {
+fn white_space(subject: Subject, job: Detached<Finished>) -> Response<ResponseBody> {
     enum Next {
         Declaration,
         Wait,
@@ -97,10 +94,7 @@ fn white_space(
                 Next::Declaration => (Bytes::from_static(XML_DECLARATION.as_bytes()), Next::Wait),
                 Next::Wait => match tokio::time::timeout(PATIENCE, &mut job).await {
                     Err(_) => (Bytes::from_static(b" "), Next::Wait),
-                    Ok(joined) => {
-                        let outcome = joined
-                            .map_err(S3Error::internal)
-                            .and_then(|outcome| outcome);
+                    Ok(outcome) => {
                         let document = late_document(&subject, outcome);
                         (document.into_root_bytes(), Next::End)
                     }

@@ -15,7 +15,7 @@ use sealgate_envelope::{
 use crate::{
     error::S3Error,
     operation::ResponseBody,
-    upstream::{AnswerBody, BodyFailure, UpstreamError},
+    upstream::{AnswerBody, BodyFailure},
 };
 
 /// The most that a commit region holds (FORMAT.md section 5).
@@ -98,11 +98,7 @@ impl OpeningStream {
             self.check_region().await?;
             return Ok(None);
         };
-        // A whole segment is progress, and a byte is not: an upstream that sends one now and then must not keep us for ever.
-        let limit = self.source.idle_limit();
-        tokio::time::timeout(limit, self.fill(needed))
-            .await
-            .map_err(|_| UpstreamError::Timeout(limit))??;
+        self.fill(needed).await?;
         let mut segment = self.buffer.split_to(needed);
         let released = self.opener.open_segment(&mut segment)?;
         let plaintext = segment.freeze().slice(released);

@@ -1,7 +1,5 @@
 //! What the upstream answered, and how much of it is read.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Either};
@@ -9,7 +7,7 @@ use hyper::body::Incoming;
 
 use super::{
     DocumentMemory, HeldDocument, LocalBody, UpstreamError, cause_chain, expectation::Expectation,
-    limits::MAX_ERROR_LENGTH,
+    limits::MAX_ERROR_LENGTH, waiting::Waiting,
 };
 use crate::{entity_tag::EntityTag, error::S3Error, operation, xml};
 
@@ -20,7 +18,7 @@ type Source = Either<Incoming, LocalBody>;
 #[derive(Debug)]
 pub struct Answer {
     response: Response<Source>,
-    idle: Duration,
+    waiting: Waiting,
     memory: DocumentMemory,
     repeated: bool,
     /// Keeps the connection until the answer was read, where it came instead of `100 Continue`.
@@ -30,13 +28,13 @@ pub struct Answer {
 impl Answer {
     pub(super) fn new(
         response: Response<Source>,
-        idle: Duration,
+        waiting: Waiting,
         memory: DocumentMemory,
         expectation: Option<Expectation>,
     ) -> Self {
         Self {
             response,
-            idle,
+            waiting,
             memory,
             repeated: false,
             expectation,
@@ -82,7 +80,7 @@ impl Answer {
             parts,
             AnswerBody {
                 source,
-                idle: self.idle,
+                waiting: self.waiting,
                 _expectation: self.expectation,
             },
         )
@@ -231,40 +229,35 @@ fn without_document(status: StatusCode) -> S3Error {
     }
 }
 
-/// The body of an answer, read piece by piece with a time-out between the pieces.
+/// The body of an answer, read piece by piece, of which enough has to come in the time that it is waited for.
 #[derive(Debug)]
 pub struct AnswerBody {
     source: Source,
-    idle: Duration,
+    waiting: Waiting,
     _expectation: Option<Expectation>,
 }
 
 impl AnswerBody {
-    /// How long the upstream may be silent.
-    pub fn idle_limit(&self) -> Duration {
-        self.idle
-    }
-
     /// The next piece, or none at the end.
     ///
     /// Cancel safe: a dropped call loses nothing.
     ///
     /// # Errors
     ///
-    /// [`UpstreamError::Timeout`] or [`UpstreamError::Connection`].
+    /// [`UpstreamError::Stalled`], [`UpstreamError::Unfinished`] or [`UpstreamError::Connection`].
     pub async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         loop {
-            let frame = tokio::time::timeout(self.idle, self.source.frame())
-                .await
-                .map_err(|_| UpstreamError::Timeout(self.idle))?;
-            match frame {
+            match self.waiting.wait(self.source.frame()).await? {
                 None => return Ok(None),
                 Some(Err(error)) => {
                     return Err(UpstreamError::Connection(cause_chain(error.as_ref())));
                 }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if data.is_empty() => {}
-                    Ok(data) => return Ok(Some(data)),
+                    Ok(data) => {
+                        self.waiting.count(&data);
+                        return Ok(Some(data));
+                    }
                     // Trailers mean nothing here.
                     Err(_) => {}
                 },

@@ -30,6 +30,7 @@ use super::{
     resolver::Resolver,
     target::{Addressing, Target, locate},
     tls,
+    waiting::Waiting,
 };
 use crate::{
     auth,
@@ -280,8 +281,9 @@ impl Upstream {
                     query,
                     headers,
                 };
+                let waiting = self.waiting_for(&request.method);
                 let response = storage.answer(request).await.map(Either::Right);
-                return Ok(self.answer_of(response, None));
+                return Ok(self.answer_of(response, waiting, None));
             }
         };
         let uri = self.uri(&target, &query)?;
@@ -387,6 +389,7 @@ impl Upstream {
         expectation: Option<Expectation>,
     ) -> Result<Answer, UpstreamError> {
         let PreparedRequest { request, progress } = prepared;
+        let waiting = self.waiting_for(request.method());
         let started = Instant::now();
         let response = self.await_answer(client, request, &progress).await;
         let status = response.as_ref().ok().map(Response::status);
@@ -409,20 +412,20 @@ impl Upstream {
                 ),
             });
         }
-        Ok(self.answer_of(response.map(Either::Left), expectation))
+        Ok(self.answer_of(response.map(Either::Left), waiting, expectation))
+    }
+
+    fn waiting_for(&self, method: &Method) -> Waiting {
+        Waiting::for_answer_to(method, self.settings.timeouts.idle)
     }
 
     fn answer_of(
         &self,
         response: Response<Either<Incoming, LocalBody>>,
+        waiting: Waiting,
         expectation: Option<Expectation>,
     ) -> Answer {
-        Answer::new(
-            response,
-            self.settings.timeouts.idle,
-            self.settings.memory.clone(),
-            expectation,
-        )
+        Answer::new(response, waiting, self.settings.memory.clone(), expectation)
     }
 
     /// What goes with a request's body so that the storage can tell whether it arrived whole: nothing unless it is an object or a part.

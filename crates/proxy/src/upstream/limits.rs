@@ -9,6 +9,14 @@ pub const MAX_DOCUMENT_LENGTH: usize = 16 << 20;
 /// The longest error document read from the upstream before it is cut.
 pub(super) const MAX_ERROR_LENGTH: usize = 64 << 10;
 
+/// Bytes of an answer's body that the storage has to send within `limits.idle_timeout` of waiting for it, again and again, unless it ends before: what
+/// clients have to send of theirs.
+pub(super) const MIN_ANSWER_PROGRESS: usize = 64 << 10;
+
+/// How long a storage may be at work on one request, with signs of it, after it has begun its answer. Clients that wait for a copy or a completion decide
+/// for themselves how long they do.
+pub(super) const MAX_WORK: Duration = Duration::from_hours(1);
+
 /// What hyper may hold of a connection to the upstream in each direction, in bytes: what one read takes of an object, or what is gathered of an
 /// upload before it is written. Less costs more system calls, and more costs memory and leaves the processor's caches.
 pub(super) const BUFFER_LIMIT: usize = 128 << 10;
@@ -43,7 +51,7 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From the last byte of the request to the head of the answer.
     pub answer: Duration,
-    /// Between two pieces of a body.
+    /// For some progress of a body.
     pub idle: Duration,
 }
 
@@ -54,5 +62,21 @@ impl Default for Timeouts {
             answer: Duration::from_mins(1),
             idle: Duration::from_mins(1),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operators_read_how_much_has_to_come() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
+        let text = std::fs::read_to_string(file).unwrap();
+        let row = format!(
+            "| a storage's trickling answer | {} KiB, or its end, within",
+            MIN_ANSWER_PROGRESS >> 10
+        );
+        assert!(text.contains(&row), "docs/operations.md lacks: {row}");
     }
 }

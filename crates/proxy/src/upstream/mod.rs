@@ -18,6 +18,7 @@ mod resolver;
 mod target;
 mod tls;
 mod trailer;
+mod waiting;
 
 pub use answer::{Answer, AnswerBody};
 pub use client::{Upstream, UpstreamRequest, UpstreamSettings};
@@ -62,8 +63,19 @@ pub enum UpstreamError {
     #[error("the upstream cannot be reached: {0}")]
     Connection(String),
     /// No answer in time.
-    #[error("the upstream did not answer within {0:?}")]
+    #[error("the upstream did not answer within {0:?} (limits.upstream_response_timeout)")]
     Timeout(std::time::Duration),
+    /// The body of an answer comes too slowly, or not at all.
+    #[error(
+        "the upstream sent less than {progress} KiB of its answer, and not its end, within {0:?} of waiting (limits.idle_timeout)",
+        progress = limits::MIN_ANSWER_PROGRESS >> 10
+    )]
+    Stalled(std::time::Duration),
+    /// The answer to what takes long has begun, and does not end.
+    #[error(
+        "the upstream has begun its answer, and not told within {0:?} of waiting what became of the request"
+    )]
+    Unfinished(std::time::Duration),
     /// There are no credentials to sign with.
     #[error("no credentials for the upstream: {0}")]
     Credentials(String),
