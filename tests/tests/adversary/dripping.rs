@@ -1,14 +1,19 @@
 //! Answers that come a byte at a time, wherever the gateway reads them: each is given up, and whoever left meanwhile keeps nobody's place.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::{join_all, try_join_all};
 use sealgate_tests::{
+    content::pattern,
     multipart::upload_part,
-    raw_http::RawAnswer,
+    raw_http::{Payload, RawAnswer, RawRequest},
     rig::state_bucket,
     servers::{Asked, Ending},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
 };
 
 use crate::{
@@ -194,6 +199,41 @@ async fn whoever_leaves_a_copy_that_drips_gives_back_the_place() -> Result<()> {
             );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_slowly_is_not_taken_for_a_storage_that_drips() -> Result<()> {
+    with_scene(IMPATIENT, LIMIT, async |scene| {
+        let large = Kind::Single(24 << 20);
+        let plaintext = pattern(3, large.length());
+        store(scene, "aes", "large", &large, &plaintext).await?;
+        let endpoint = &scene.gateway.endpoint;
+        let request = RawRequest::new("GET", "/aes/large").sign(
+            endpoint,
+            Payload::Signed(b""),
+            SystemTime::now(),
+        )?;
+        let mut stream = TcpStream::connect(endpoint.authority()).await?;
+        stream.write_all(&request.to_bytes(endpoint)).await?;
+        let (started, mut received) = (Instant::now(), Vec::new());
+        while (&mut stream)
+            .take(1 << 20)
+            .read_to_end(&mut received)
+            .await?
+            > 0
+        {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        ensure!(received.ends_with(&plaintext), "{} bytes", received.len());
+        // Several times what the storage is waited for.
+        ensure!(
+            started.elapsed() > Duration::from_secs(9),
+            "{:?}",
+            started.elapsed()
+        );
+        Ok(())
     })
     .await
 }
