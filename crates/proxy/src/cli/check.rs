@@ -1,17 +1,21 @@
 //! `sealgate check`: is the configuration right, and do storage and key services do what the gateway needs of them?
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
-use super::service::runtime;
+use super::service::{StopSignals, runtime};
 use super::{grant, output};
 use crate::audit::preflight;
 use crate::certificate_validity::CertificateValidity;
-use crate::config::{Config, ConfigError, KeyServiceConfig, Problem};
+use crate::config::{ChecksumTrailer, Config, ConfigError, KeyServiceConfig, Problem};
 use crate::credentials::Directory;
 use crate::gateway::probe::Finding;
 use crate::gateway::{Gateway, RecoverySenders, open_local};
@@ -22,7 +26,8 @@ use crate::state::grants::GrantRecords;
 ///
 /// Says which of the things that differ between S3 servers the storage supports, and whether each key service makes and
 /// opens keys. The probes store about 10 MiB below a prefix of their own in the state bucket and remove it again. The
-/// exit status is 0 if a gateway would work.
+/// exit status is 0 if a gateway would work. On SIGINT and SIGTERM the probes are removed, too; what a killed command left,
+/// `sealgate gc` removes when it is a day old.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  sealgate check --config sealgate.toml\n  sealgate check --offline\n  sealgate check --json | jq '.findings[] | select(.supported | not)'"
@@ -41,6 +46,14 @@ pub(super) struct CheckArguments {
     json: bool,
 }
 
+/// Whoever may do that with a secret has it, or can give the gateway another one.
+const OTHERS_READ: u32 = 0o004;
+const OTHERS_WRITE: u32 = 0o002;
+const GROUP_WRITES: u32 = 0o020;
+
+/// How long an answer is waited for before that is said, and said again.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
     let outcome = match Config::load(&arguments.config) {
         Ok(config) => check(arguments, config),
@@ -52,26 +65,50 @@ pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
 /// Whether a gateway would work.
 fn check(arguments: &CheckArguments, config: Config) -> anyhow::Result<bool> {
     let config = Arc::new(config);
-    let mut findings = local_findings(&config);
+    let mut told = Told::begin(arguments)?;
+    told.add(local_findings(&config))?;
     if !arguments.offline {
-        findings.extend(runtime()?.block_on(async {
-            let mut findings = match &config.audit {
-                Some(audit) => preflight::remote_findings(audit).await,
-                None => Vec::new(),
-            };
-            findings.extend(remote_findings(config).await);
-            findings
-        }));
+        runtime()?.block_on(Box::pin(ask(&config, &mut told)))?;
     }
-    let works = findings
-        .iter()
-        .all(|finding| finding.supported || !finding.required);
-    output::line(&if arguments.json {
-        as_json(works, &[], &findings)?
-    } else {
-        as_text(&arguments.config.display().to_string(), &findings)
-    })?;
-    Ok(works)
+    told.end()
+}
+
+/// What was found: told line by line as soon as it is known, or all of it at the end as one document.
+struct Told {
+    as_document: bool,
+    findings: Vec<Finding>,
+}
+
+impl Told {
+    fn begin(arguments: &CheckArguments) -> anyhow::Result<Self> {
+        if !arguments.json {
+            output::line(&format!("ok       {}", arguments.config.display()))?;
+        }
+        Ok(Self {
+            as_document: arguments.json,
+            findings: Vec::new(),
+        })
+    }
+
+    fn add(&mut self, findings: Vec<Finding>) -> anyhow::Result<()> {
+        if !self.as_document && !findings.is_empty() {
+            output::line(&as_text(&findings))?;
+        }
+        self.findings.extend(findings);
+        Ok(())
+    }
+
+    /// Whether a gateway would work.
+    fn end(self) -> anyhow::Result<bool> {
+        let works = self
+            .findings
+            .iter()
+            .all(|finding| finding.supported || !finding.required);
+        if self.as_document {
+            output::line(&as_json(works, &[], &self.findings)?)?;
+        }
+        Ok(works)
+    }
 }
 
 /// What can be found out without asking anybody: whether the files that the configuration only names are of use.
@@ -105,6 +142,13 @@ fn local_findings(config: &Arc<Config>) -> Vec<Finding> {
     if let Some(audit) = &config.audit {
         findings.extend(preflight::local_findings(audit));
     }
+    for warning in config.policy.iter().flat_map(|engine| engine.warnings()) {
+        findings.push(Finding {
+            required: false,
+            ..finding("policies: everything is probably meant", Some(warning))
+        });
+    }
+    findings.extend(open_secrets(config));
     for table in &config.migrating {
         findings.push(Finding {
             property: format!("every object is sealed in {table}"),
@@ -131,10 +175,43 @@ fn certificate(property: &str, validity: CertificateValidity) -> Vec<Finding> {
     findings
 }
 
+/// Secrets that others on this machine can read or replace. Volumes of Kubernetes are so by default, so that is no failure.
+fn open_secrets(config: &Config) -> Option<Finding> {
+    let mut open = config.files.iter().filter_map(|file| {
+        let mode = file.path.metadata().ok()?.permissions().mode() & 0o777;
+        (file.is_secret && mode & (OTHERS_READ | OTHERS_WRITE | GROUP_WRITES) != 0)
+            .then(|| format!("{} ({}, mode {mode:04o})", file.path.display(), file.key))
+    });
+    let first = open.next()?;
+    let shown: Vec<String> = std::iter::once(first).chain(open).collect();
+    Some(Finding {
+        required: false,
+        ..finding(
+            "secrets are kept from others on this machine",
+            Some(format!(
+                "others can read or replace {}; `chmod 600`, or 640 where the gateway reads them by its group",
+                shown.join(", ")
+            )),
+        )
+    })
+}
+
 /// Whether the directory of access keys and every file in it can be read. The secrets are for gateways to open.
 fn stored_credentials(config: &Config) -> Option<Finding> {
     let place = config.credentials.as_ref()?;
     let failure = match Directory::new(&place.directory).read_all() {
+        Ok(_) if !place.directory.is_dir() => {
+            let directory = place.directory.display();
+            return Some(Finding {
+                required: false,
+                ..finding(
+                    "access keys in credentials.directory",
+                    Some(format!(
+                        "there is no directory {directory}: `sealgate credentials add` makes it; until then only the access keys of the configuration are known"
+                    )),
+                )
+            });
+        }
         Ok(files) => files.into_iter().find_map(|(name, file)| {
             let cause = file.err()?;
             Some(format!("{name}: {cause}"))
@@ -145,26 +222,80 @@ fn stored_credentials(config: &Config) -> Option<Finding> {
 }
 
 /// What the servers do.
-async fn remote_findings(config: Arc<Config>) -> Vec<Finding> {
-    let gateway = match Gateway::start(config).await {
+async fn ask(config: &Arc<Config>, told: &mut Told) -> anyhow::Result<()> {
+    let mut signals = StopSignals::catch()?;
+    if let Some(audit) = &config.audit {
+        let found = patiently(
+            "the receiver of the audit log",
+            Box::pin(preflight::remote_findings(audit)),
+        );
+        told.add(unless_stopped(&mut signals, found).await?)?;
+    }
+    let storage = format!("the storage at {}", config.upstream.endpoint);
+    let started = patiently(&storage, Box::pin(Gateway::start(without_probes(config))));
+    let gateway = match unless_stopped(&mut signals, started).await? {
         Ok(gateway) => gateway,
-        Err(error) => return vec![finding("a gateway starts", Some(format!("{error:#}")))],
+        Err(error) => {
+            return told.add(vec![finding(
+                "a gateway starts",
+                Some(format!("{error:#}")),
+            )]);
+        }
     };
-    let mut findings = gateway.probe_storage().await;
-    findings.extend(gateway.probe_key_services().await);
+    let probed = Box::pin(gateway.probe_storage(signals.received()));
+    let Some(found) = patiently(&storage, probed).await else {
+        bail!("interrupted; what the probes wrote was removed");
+    };
+    told.add(found)?;
+    let found = patiently("the key services", Box::pin(gateway.probe_key_services()));
+    told.add(unless_stopped(&mut signals, found).await?)?;
     if let Some(grants) = &gateway.config.grants {
         let records = GrantRecords::new(gateway.state.clone());
         let known = grant::known(&gateway.config, grants, &records).await;
         // Everything else works meanwhile.
-        findings.push(Finding {
+        told.add(vec![Finding {
             required: false,
             ..finding(
                 "grants: the list of revocations is signed in time",
                 known.failure(),
             )
-        });
+        }])?;
     }
-    findings
+    Ok(())
+}
+
+/// As the configuration says, but that the start probes nothing: that is done afterwards, and then a signal leaves nothing behind.
+fn without_probes(config: &Config) -> Arc<Config> {
+    let mut config = config.clone();
+    if config.upstream.checksum_trailer == ChecksumTrailer::Auto {
+        config.upstream.checksum_trailer = ChecksumTrailer::Never;
+    }
+    Arc::new(config)
+}
+
+async fn unless_stopped<T>(
+    signals: &mut StopSignals,
+    question: impl Future<Output = T>,
+) -> anyhow::Result<T> {
+    tokio::select! {
+        answer = question => Ok(answer),
+        () = signals.received() => bail!("interrupted"),
+    }
+}
+
+/// Waits for an answer, and says now and then for whose.
+async fn patiently<T>(whose: &str, question: impl Future<Output = T>) -> T {
+    let mut question = std::pin::pin!(question);
+    let begun = Instant::now();
+    loop {
+        tokio::select! {
+            answer = &mut question => return answer,
+            () = tokio::time::sleep(PATIENCE) => output::note(&format!(
+                "still waiting for {whose}, {} s by now",
+                begun.elapsed().as_secs()
+            )),
+        }
+    }
 }
 
 fn finding(property: impl Into<String>, failure: Option<impl std::fmt::Display>) -> Finding {
@@ -205,8 +336,8 @@ fn as_json(works: bool, problems: &[Problem], findings: &[Finding]) -> anyhow::R
     }))?)
 }
 
-fn as_text(path: &str, findings: &[Finding]) -> String {
-    let mut lines = vec![format!("ok       {path}")];
+fn as_text(findings: &[Finding]) -> String {
+    let mut lines = Vec::new();
     for finding in findings {
         let word = match (finding.supported, finding.required) {
             (true, _) => "ok",
@@ -242,8 +373,8 @@ mod tests {
     #[test]
     fn findings_are_told_apart() {
         assert_eq!(
-            as_text("gate.toml", &findings()),
-            "ok       gate.toml\nok       a\nmissing  b: is not honoured\nFAILED   c: does not answer"
+            as_text(&findings()),
+            "ok       a\nmissing  b: is not honoured\nFAILED   c: does not answer"
         );
     }
 
@@ -262,6 +393,46 @@ mod tests {
         assert_eq!(of(-1), [(false, true)]);
         assert_eq!(of(3), [(true, true), (false, false)]);
         assert_eq!(of(20), [(true, true)]);
+    }
+
+    #[test]
+    fn secrets_that_others_can_read_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        for name in ["key", "secret"] {
+            std::fs::write(path(name), "a secret of the test").unwrap();
+        }
+        let text = "deployment = 'test'\n[listener]\naddress = '127.0.0.1:0'\n\
+             [upstream]\nendpoint = 'http://127.0.0.1:9'\nregion = 'r'\n\
+             [[key_service]]\ntype = 'local'\nfile = 'key'\n\
+             [[identity]]\nname = 'test'\n\
+             [[identity.credential]]\naccess_key_id = 'client'\nsecret_access_key = 'file:secret'\n\
+             [policy]\n[[policy.rule]]\nallow = ['tset']\nactions = ['read']\nbuckets = ['*']\n\
+             [credentials]\ndirectory = 'nowhere'\n";
+        std::fs::write(path("sealgate.toml"), text).unwrap();
+        let config = Arc::new(Config::load(&path("sealgate.toml")).unwrap());
+        let with_mode = |mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(path("secret"), mode).unwrap();
+            open_secrets(&config)
+        };
+        for mode in [0o600, 0o640, 0o400] {
+            assert!(with_mode(mode).is_none(), "{mode:o}");
+        }
+        for mode in [0o644, 0o666, 0o660, 0o602] {
+            let finding = with_mode(mode).unwrap();
+            assert!(
+                !finding.required && finding.detail.contains("secret_access_key"),
+                "{finding:?}"
+            );
+        }
+        // What else is odd, and keeps no gateway from working.
+        let findings = local_findings(&config);
+        for odd in ["tset", "nowhere"] {
+            let is_about_it = |finding: &&Finding| finding.detail.contains(odd);
+            let finding = findings.iter().find(is_about_it).expect(odd);
+            assert!(!finding.required && !finding.supported, "{finding:?}");
+        }
     }
 
     #[test]

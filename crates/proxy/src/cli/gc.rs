@@ -14,7 +14,7 @@ use crate::gateway::Gateway;
 use crate::gateway::gc::{Examined, Verdict};
 use crate::logging;
 
-/// Remove the records of uploads that were completed or aborted while nobody could remove them
+/// Remove the records of uploads that were completed or aborted while nobody could remove them, and what cut-off probes left
 ///
 /// Safe beside running gateways, as often as you like: what is younger than a day stays, and so does everything of
 /// uploads that the storage still knows.

@@ -63,6 +63,11 @@ pub(super) fn exit_code(outcome: anyhow::Result<bool>) -> ExitCode {
     }
 }
 
+/// Writes to standard error what goes on.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "sealgate: {text}");
+}
+
 /// Writes a warning to standard error.
 #[cfg(target_os = "linux")]
 pub(super) fn warning(text: &str) {

@@ -83,15 +83,13 @@ pub(super) fn read(
 }
 
 fn read_tls(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<TlsFiles> {
-    let mut file = |key, example| {
-        let value = table.require_text(key, example)?;
-        surroundings.file(
-            &value,
-            "name a PEM file; relative paths start from the configuration's directory",
-        )
-    };
-    let certificate = file("certificate", "certificate = \"FILE\"");
-    let key = file("key", "key = \"FILE\"");
+    let fix = "name a PEM file; relative paths start from the configuration's directory";
+    let certificate = table
+        .require_text("certificate", "certificate = \"FILE\"")
+        .and_then(|value| surroundings.file(&value, fix));
+    let key = table
+        .require_text("key", "key = \"FILE\"")
+        .and_then(|value| surroundings.secret_file(&value, fix));
     let authorities = table
         .take("client_ca")
         .map(|value| surroundings.file(&value, "name a PEM file of certificate authorities"));

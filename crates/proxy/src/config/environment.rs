@@ -86,7 +86,7 @@ fn variable(
         (Some(value), None) => Ok(Some(Secret::new(value))),
         (None, Some(path)) => {
             let path = surroundings.path(&path);
-            root.refers_to(KEY, &path);
+            root.refers_to_secret(KEY, &path);
             match super::secret::read_secret(&path) {
                 Ok(secret) => Ok(Some(secret)),
                 Err(cause) => Err(noted(

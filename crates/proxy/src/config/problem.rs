@@ -76,10 +76,11 @@ impl<'a> Report<'a> {
     }
 
     /// Notes that a key names a file.
-    pub(super) fn refer_to(&self, key: &str, path: &Path) {
+    pub(super) fn refer_to(&self, key: &str, path: &Path, is_secret: bool) {
         self.files.borrow_mut().push(ReferencedFile {
             key: key.to_owned(),
             path: path.to_owned(),
+            is_secret,
         });
     }
 

@@ -20,6 +20,8 @@ pub struct ReferencedFile {
     pub key: String,
     /// The file.
     pub path: PathBuf,
+    /// Whether nobody else may read it.
+    pub is_secret: bool,
 }
 
 /// What a file held when it was looked at. Links are followed, so one that points elsewhere now counts.

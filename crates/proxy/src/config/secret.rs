@@ -53,10 +53,14 @@ impl Surroundings<'_> {
     pub(super) fn file(&self, value: &Value<'_>, fix: &str) -> Option<PathBuf> {
         let path = self.path(value.text()?);
         value.refers_to(&path);
-        if path.is_file() {
-            return Some(path);
-        }
-        value.problem(format!("there is no file {}", path.display()), fix)
+        existing(value, path, fix)
+    }
+
+    /// As [`file`](Self::file), of a file with a private key.
+    pub(super) fn secret_file(&self, value: &Value<'_>, fix: &str) -> Option<PathBuf> {
+        let path = self.path(value.text()?);
+        value.refers_to_secret(&path);
+        existing(value, path, fix)
     }
 
     /// The secret that `value` names.
@@ -92,7 +96,7 @@ impl Surroundings<'_> {
             });
         }
         let path = self.path(text.strip_prefix("file:")?);
-        value.refers_to(&path);
+        value.refers_to_secret(&path);
         Some(match read_secret(&path) {
             Ok(secret) => Ok(secret),
             Err(cause) => value.noted(
@@ -101,6 +105,13 @@ impl Surroundings<'_> {
             ),
         })
     }
+}
+
+fn existing(value: &Value<'_>, path: PathBuf, fix: &str) -> Option<PathBuf> {
+    if path.is_file() {
+        return Some(path);
+    }
+    value.problem(format!("there is no file {}", path.display()), fix)
 }
 
 /// The secret that a command line names, as a configuration would: `env:NAME` or `file:PATH`.

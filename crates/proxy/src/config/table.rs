@@ -157,8 +157,8 @@ impl<'a> Table<'a> {
     }
 
     /// Notes that something beside the text names a file, whose changes are those of `key`.
-    pub(super) fn refers_to(&self, key: &str, path: &Path) {
-        self.report.refer_to(key, path);
+    pub(super) fn refers_to_secret(&self, key: &str, path: &Path) {
+        self.report.refer_to(key, path, true);
     }
 
     /// Notes a problem with the table as a whole.
@@ -221,7 +221,12 @@ pub(super) struct Value<'a> {
 impl<'a> Value<'a> {
     /// Notes that this value names a file.
     pub(super) fn refers_to(&self, path: &Path) {
-        self.report.refer_to(&self.path, path);
+        self.report.refer_to(&self.path, path, false);
+    }
+
+    /// As [`refers_to`](Self::refers_to), where nobody else may read the file.
+    pub(super) fn refers_to_secret(&self, path: &Path) {
+        self.report.refer_to(&self.path, path, true);
     }
 
     /// Notes a problem with this value.

@@ -205,13 +205,14 @@ pub(super) fn read_certificate_files(
     mut table: Table<'_>,
     surroundings: Surroundings<'_>,
 ) -> Option<ClientCertificateFiles> {
-    let mut file = |key, fix| {
-        table
-            .require_text(key, fix)
-            .and_then(|value| surroundings.file(&value, fix))
-    };
-    let certificate = file("certificate", "certificate = \"FILE\", PEM, the leaf first");
-    let key = file("key", "key = \"FILE\", PEM");
+    let fix = "certificate = \"FILE\", PEM, the leaf first";
+    let certificate = table
+        .require_text("certificate", fix)
+        .and_then(|value| surroundings.file(&value, fix));
+    let fix = "key = \"FILE\", PEM";
+    let key = table
+        .require_text("key", fix)
+        .and_then(|value| surroundings.secret_file(&value, fix));
     table.finish();
     Some(ClientCertificateFiles {
         certificate: certificate?,

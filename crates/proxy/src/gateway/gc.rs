@@ -8,12 +8,13 @@ use std::time::{Duration, SystemTime};
 use http::{Method, StatusCode};
 use sealgate_envelope::records::{MAXIMUM_RECORD_LENGTH, UploadRecord, upload_record_name};
 
-use super::Gateway;
+use super::{Gateway, probe::PROBES};
 use crate::{
     error::S3Error,
     object_key::ObjectKey,
     operation::append_query,
-    upstream::{Target, UpstreamRequest},
+    upstream::{MAX_DOCUMENT_LENGTH, Target, UpstreamRequest},
+    xml::{multipart_answers::ListedUpload, upstream_listings::parse_uploads},
 };
 
 /// State younger than this is never touched: its upload may be under way.
@@ -25,6 +26,12 @@ const MAXIMUM_UPLOADS: usize = 1_000_000;
 /// Objects of one upload that one run looks at: 10,000 parts, each uploaded several times, and what was stashed of them. Where a client has
 /// left more, the next run goes on.
 const MAXIMUM_NAMES: usize = 100_000;
+
+/// Whether nothing of that time can be under way.
+fn is_old(time: SystemTime) -> bool {
+    let age = SystemTime::now().duration_since(time);
+    age.is_ok_and(|age| age >= MINIMUM_AGE)
+}
 
 /// What became of the state of one upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +58,8 @@ pub struct Examined {
 }
 
 impl Gateway {
-    /// Examines the state of every upload, and removes what nobody needs any more unless `dry_run` is set. `report` hears of each upload.
+    /// Examines the state of every upload, and what probes have left that were cut off, and removes what nobody needs any more unless `dry_run` is
+    /// set. `report` hears of each upload, and of the probes at once.
     ///
     /// # Errors
     ///
@@ -72,11 +80,6 @@ impl Gateway {
                 continue;
             }
             let youngest = entries.iter().map(|entry| entry.modified).max();
-            let is_old = |time: SystemTime| {
-                SystemTime::now()
-                    .duration_since(time)
-                    .is_ok_and(|age| age >= MINIMUM_AGE)
-            };
             let verdict = if youngest.is_some_and(is_old) {
                 self.judge(&prefix).await?
             } else {
@@ -98,7 +101,52 @@ impl Gateway {
             }
             report(&examined);
         }
+        let objects = self.collect_probes(dry_run).await?;
+        if objects > 0 {
+            report(&Examined {
+                prefix: PROBES.to_owned(),
+                objects,
+                verdict: Verdict::Garbage,
+            });
+        }
         Ok(())
+    }
+
+    /// Removes what probes have written that could not clean up behind themselves; how much that is.
+    async fn collect_probes(&self, dry_run: bool) -> Result<usize, S3Error> {
+        let entries = self.state.list_first(PROBES, MAXIMUM_NAMES).await?;
+        let old = entries.into_iter().filter(|entry| is_old(entry.modified));
+        let names: Vec<String> = old.map(|entry| entry.name).collect();
+        // Not every storage lists uploads of which it was not told the whole name; those end them by themselves.
+        let uploads = self.open_probes().await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "open uploads of probes are not listed");
+            Vec::new()
+        });
+        if !dry_run {
+            if !names.is_empty() {
+                self.state.delete(&names).await?;
+            }
+            for upload in &uploads {
+                let mut query = String::new();
+                append_query(&mut query, "uploadId", &upload.upload_id);
+                let target = Target::object(self.state.name(), upload.key.as_str());
+                let abort = UpstreamRequest::new(Method::DELETE, target).query(query);
+                self.state.upstream().call(abort).await?;
+            }
+        }
+        Ok(names.len() + uploads.len())
+    }
+
+    async fn open_probes(&self) -> Result<Vec<ListedUpload>, S3Error> {
+        let mut query = String::from("uploads=");
+        append_query(&mut query, "prefix", PROBES);
+        let request =
+            UpstreamRequest::new(Method::GET, Target::bucket(self.state.name())).query(query);
+        let answer = self.state.upstream().call(request).await?;
+        let mut page = parse_uploads(&answer.document(MAX_DOCUMENT_LENGTH).await?)?;
+        page.uploads
+            .retain(|upload| upload.key.starts_with(PROBES) && is_old(upload.initiated.into()));
+        Ok(page.uploads)
     }
 
     async fn judge(&self, prefix: &str) -> Result<Verdict, S3Error> {

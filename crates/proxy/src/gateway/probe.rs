@@ -1,11 +1,20 @@
 //! `sealgate check`: asks the upstream and the key services what they really do, with objects and keys of its own.
 
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use sealgate_envelope::{header::HEADER_METADATA_NAME, layout::MINIMUM_PART_LENGTH};
 
-use super::{Gateway, key_services::key_service, quorum, self_check, verification};
+use super::{
+    Gateway, key_services::key_service, quorum, self_check, storage_watch::of_state_bucket,
+    verification,
+};
 use crate::{
+    admin::Obstacle,
     body::Algorithm,
     config::{KeyServiceConfig, Mode},
     entity_tag::EntityTag,
@@ -18,6 +27,15 @@ use crate::{
         upstream_answers::{Outcome, parse_completed, parse_initiated},
     },
 };
+
+/// Where probes write, in the state bucket.
+pub(super) const PROBES: &str = "probe/";
+
+/// How long what is under way may take when a probe is to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// For removing what a probe wrote.
+const CLEAN_LIMIT: Duration = Duration::from_secs(20);
 
 /// What the probe found about one property.
 #[derive(Debug, Clone)]
@@ -73,19 +91,25 @@ impl Finding {
 }
 
 impl Gateway {
-    /// Probes the storage that holds the state bucket, in that bucket: everything written is removed again.
+    /// Probes the storage that holds the state bucket, in that bucket: everything written is removed again, also when `stop` comes before the
+    /// end. Then nothing was found out.
     ///
     /// About 10 MiB are sent. Every property is reported, whether it is there or not.
-    pub async fn probe_storage(&self) -> Vec<Finding> {
-        let prefix = format!("probe/{}", super::new_request_id());
-        let mut findings = vec![Finding::new(
-            "state bucket can be used",
-            true,
-            self.state.ensure().await.map(|()| true),
-            "",
-        )];
+    pub async fn probe_storage(&self, stop: impl Future<Output = ()>) -> Option<Vec<Finding>> {
+        let stopping = AtomicBool::new(false);
+        let mut ended = std::pin::pin!(async {
+            stop.await;
+            stopping.store(true, Ordering::Relaxed);
+            // What is under way ends by itself, and nothing else begins.
+            tokio::time::sleep(GRACE).await;
+        });
+        let reached = tokio::select! {
+            reached = self.state.ensure() => reached,
+            () = &mut ended => return None,
+        };
+        let mut findings = vec![self.state_bucket_finding(reached.err())];
         if findings.iter().any(|finding| !finding.supported) {
-            return findings;
+            return Some(findings);
         }
         // Not every account may list buckets.
         let others = other_states_beside(&self.state).await.unwrap_or_default();
@@ -99,97 +123,39 @@ impl Gateway {
         }
         let probe = Probe {
             gateway: self,
-            prefix,
+            prefix: format!("{PROBES}{}", super::new_request_id()),
+            stopping: &stopping,
         };
-        findings.push(Finding::new(
-            "If-None-Match: * on PutObject",
-            true,
-            probe.creates_once().await,
-            "ignored: two gateways could overwrite each other's records; use another storage for [state]",
-        ));
-        findings.push(Finding::new(
-            "If-Match on PutObject",
-            false,
-            probe.put_if_match().await,
-            "ignored: conditional writes of clients are not safe",
-        ));
-        findings.push(Finding::new(
-            "listings show what was just written",
-            true,
-            probe.lists_after_put().await,
-            "not so: parts would be missing when an upload is completed",
-        ));
-        findings.push(Finding::new(
-            "2,000 bytes of metadata, for the sealed header",
-            true,
-            probe.keeps_metadata().await,
-            "not kept: sealed headers do not fit",
-        ));
-        findings.push(Finding::new(
-            "suffix ranges",
-            true,
-            probe.suffix_range().await,
-            "not served: commit records cannot be read",
-        ));
-        findings.push(Finding::new(
-            "tags, ACLs and locks leave the bytes of an object alone",
-            false,
-            probe.labels_leave_bytes().await,
-            "not so: the storage does not know ?tagging, ?acl, ?retention or ?legal-hold and takes such a request for a new object; whoever sends one loses the object",
-        ));
-        findings.push(Finding::new("x-amz-copy-source-if-match", false, probe.copy_condition().await, "ignored: a copy could be of another version than was checked; it is verified afterwards all the same"));
-        findings.push(Finding::new(
-            "If-None-Match: * on CopyObject",
-            false,
-            probe.copy_if_none_match().await,
-            "ignored: a conditional copy of a client replaces what is there",
-        ));
-        findings.push(Finding::new(
-            "If-Match on DeleteObject",
-            false,
-            probe.delete_if_match().await,
-            "ignored: a conditional deletion of a client deletes what is there",
-        ));
-        let (gaps, condition) = probe.multipart().await;
-        findings.push(Finding::new(
-            "gaps in part numbers",
-            true,
-            gaps,
-            "refused: uploads whose part numbers have gaps fail",
-        ));
-        findings.push(Finding::new(
-            "If-None-Match: * on CompleteMultipartUpload",
-            false,
-            condition,
-            "ignored: conditional completions of clients are not safe",
-        ));
+        tokio::select! {
+            found = probe.findings() => findings.extend(found),
+            () = &mut ended => {}
+        }
         probe.clean().await;
-        findings.extend(self.checksum_findings().await);
-        findings
+        if !stopping.load(Ordering::Relaxed) {
+            let found = verification::find_out_unless(&self.state, &stopping);
+            tokio::select! {
+                found = found => findings.extend(checksum_findings(&found)),
+                () = &mut ended => {}
+            }
+        }
+        (!stopping.load(Ordering::Relaxed)).then_some(findings)
     }
 
-    /// Which checksums of the ciphertext the storage verifies. Those of `upstream.checksum_trailer` go with every body.
-    async fn checksum_findings(&self) -> [Finding; 2] {
-        let found = verification::find_out(&self.state).await;
-        let finding = |what: &str, of: fn(&Verification) -> Option<Algorithm>| {
-            let found = found.as_ref().map(of);
-            let property = match found {
-                Ok(Some(algorithm)) => format!("{algorithm} trailer on {what}"),
-                _ => format!("CRC64NVME or CRC32C trailer on {what}"),
-            };
-            Finding::new(
-                property,
-                false,
-                found
-                    .map(|algorithm| algorithm.is_some())
-                    .map_err(Clone::clone),
-                "not verified: what is damaged on its way to the storage is found when it is read, and buckets with Object Lock refuse large uploads",
-            )
+    fn state_bucket_finding(&self, failure: Option<S3Error>) -> Finding {
+        let table = if self.config.state.upstream.is_some() {
+            "[state.upstream]"
+        } else {
+            "[upstream]"
         };
-        [
-            finding("PutObject", |found| found.objects),
-            finding("UploadPart", |found| found.parts),
-        ]
+        Finding {
+            property: format!("state bucket {} can be used", self.state.name()),
+            supported: failure.is_none(),
+            required: true,
+            detail: failure.map_or_else(String::new, |error| {
+                let Obstacle { cause, fix } = of_state_bucket(table, self.state.name(), &error);
+                format!("{cause}; {fix}")
+            }),
+        }
     }
 
     /// Probes every configured key service: a key is generated, its wrap opened again, and both compared. A write-only gateway only generates.
@@ -247,6 +213,29 @@ impl Gateway {
     }
 }
 
+/// Which checksums of the ciphertext the storage verifies. Those of `upstream.checksum_trailer` go with every body.
+fn checksum_findings(found: &Result<Verification, S3Error>) -> [Finding; 2] {
+    let finding = |what: &str, of: fn(&Verification) -> Option<Algorithm>| {
+        let found = found.as_ref().map(of);
+        let property = match found {
+            Ok(Some(algorithm)) => format!("{algorithm} trailer on {what}"),
+            _ => format!("CRC64NVME or CRC32C trailer on {what}"),
+        };
+        Finding::new(
+            property,
+            false,
+            found
+                .map(|algorithm| algorithm.is_some())
+                .map_err(Clone::clone),
+            "not verified: what is damaged on its way to the storage is found when it is read, and buckets with Object Lock refuse large uploads",
+        )
+    };
+    [
+        finding("PutObject", |found| found.objects),
+        finding("UploadPart", |found| found.parts),
+    ]
+}
+
 async fn probe_key_service(config: &KeyServiceConfig, mode: Mode) -> Result<bool, S3Error> {
     let service = key_service(config)
         .await
@@ -269,9 +258,79 @@ struct Probe<'a> {
     gateway: &'a Gateway,
     /// What the names of all probes begin with.
     prefix: String,
+    /// Whether nothing more is to be asked.
+    stopping: &'a AtomicBool,
 }
 
 impl Probe<'_> {
+    /// What the storage does of what differs between storages.
+    async fn findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        findings.push(Finding::new(
+            "If-None-Match: * on PutObject",
+            true,
+            self.creates_once().await,
+            "ignored: two gateways could overwrite each other's records; use another storage for [state]",
+        ));
+        findings.push(Finding::new(
+            "If-Match on PutObject",
+            false,
+            self.put_if_match().await,
+            "ignored: conditional writes of clients are not safe",
+        ));
+        findings.push(Finding::new(
+            "listings show what was just written",
+            true,
+            self.lists_after_put().await,
+            "not so: parts would be missing when an upload is completed",
+        ));
+        findings.push(Finding::new(
+            "2,000 bytes of metadata, for the sealed header",
+            true,
+            self.keeps_metadata().await,
+            "not kept: sealed headers do not fit",
+        ));
+        findings.push(Finding::new(
+            "suffix ranges",
+            true,
+            self.suffix_range().await,
+            "not served: commit records cannot be read",
+        ));
+        findings.push(Finding::new(
+            "tags, ACLs and locks leave the bytes of an object alone",
+            false,
+            self.labels_leave_bytes().await,
+            "not so: the storage does not know ?tagging, ?acl, ?retention or ?legal-hold and takes such a request for a new object; whoever sends one loses the object",
+        ));
+        findings.push(Finding::new("x-amz-copy-source-if-match", false, self.copy_condition().await, "ignored: a copy could be of another version than was checked; it is verified afterwards all the same"));
+        findings.push(Finding::new(
+            "If-None-Match: * on CopyObject",
+            false,
+            self.copy_if_none_match().await,
+            "ignored: a conditional copy of a client replaces what is there",
+        ));
+        findings.push(Finding::new(
+            "If-Match on DeleteObject",
+            false,
+            self.delete_if_match().await,
+            "ignored: a conditional deletion of a client deletes what is there",
+        ));
+        let (gaps, condition) = self.multipart().await;
+        findings.push(Finding::new(
+            "gaps in part numbers",
+            true,
+            gaps,
+            "refused: uploads whose part numbers have gaps fail",
+        ));
+        findings.push(Finding::new(
+            "If-None-Match: * on CompleteMultipartUpload",
+            false,
+            condition,
+            "ignored: conditional completions of clients are not safe",
+        ));
+        findings
+    }
+
     fn request(&self, method: Method, name: &str) -> UpstreamRequest {
         UpstreamRequest::new(
             method,
@@ -280,6 +339,9 @@ impl Probe<'_> {
     }
 
     async fn call(&self, request: UpstreamRequest) -> Result<Answer, S3Error> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(S3Error::internal("interrupted"));
+        }
         self.gateway.state.upstream().call(request).await
     }
 
@@ -432,9 +494,9 @@ impl Probe<'_> {
         append_query(&mut query, "uploadId", &upload_id);
         let outcome = self.complete_parts(name, &query, condition).await;
         if outcome.is_err() {
-            self.call(self.request(Method::DELETE, name).query(query))
-                .await
-                .ok();
+            let abort = self.request(Method::DELETE, name).query(query);
+            // Also when nothing more is asked.
+            self.gateway.state.upstream().call(abort).await.ok();
         }
         outcome
     }
@@ -493,8 +555,10 @@ impl Probe<'_> {
                 .collect();
             self.gateway.state.delete(&names).await
         };
-        if let Err(error) = removed.await {
-            tracing::warn!(prefix = %self.prefix, %error, "what the probe wrote could not be removed");
+        let removed = tokio::time::timeout(CLEAN_LIMIT, removed).await;
+        let removed = removed.map_err(|_| S3Error::internal("the storage takes too long"));
+        if let Err(error) = removed.flatten() {
+            tracing::warn!(prefix = %self.prefix, %error, "what the probe wrote could not be removed; `sealgate gc` removes it when it is a day old");
         }
     }
 }

@@ -103,16 +103,22 @@ async fn of_state(state: &StateBucket, table: &'static str) -> Option<Obstacle> 
     });
     match looked.await {
         Ok(Ok(())) => None,
-        Ok(Err(error)) if error.status == StatusCode::FORBIDDEN => Some(Obstacle::new(
-            format!(
-                "{table}: the storage's account may not use the state bucket {}: {error}",
-                state.name()
-            ),
-            "allow it s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload there, and s3:CreateBucket if the bucket is not there yet",
-        )),
-        Ok(Err(error)) => Some(described(table, &error)),
+        Ok(Err(error)) => Some(of_state_bucket(table, state.name(), &error)),
         Err(_) => Some(late(table)),
     }
+}
+
+/// What keeps a state bucket from being used, by the storage's error.
+pub(super) fn of_state_bucket(table: &'static str, bucket: &str, error: &S3Error) -> Obstacle {
+    if error.status == StatusCode::FORBIDDEN {
+        return Obstacle::new(
+            format!(
+                "{table}: the storage's account may not use the state bucket {bucket}: {error}"
+            ),
+            "allow it s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload there, and s3:CreateBucket if the bucket is not there yet",
+        );
+    }
+    described(table, error)
 }
 
 /// What is in the way of using a storage that has no bucket of ours: whether it knows us shows in any answer that is about the bucket.

@@ -3,11 +3,15 @@
 //!
 //! A storage that takes a wrong checksum without a word, stores the framing, or cannot complete an upload whose parts had one, gets none.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Method, header};
 
+use super::probe::PROBES;
 use crate::{
     body::{Algorithm, Checksum, Hasher},
     config::{ChecksumTrailer, Config},
@@ -95,9 +99,22 @@ async fn ask_again(upstream: Upstream, state: StateBucket) {
 ///
 /// When it cannot be reached. What was written is removed, as far as that is possible.
 pub(super) async fn find_out(state: &StateBucket) -> Result<Verification, S3Error> {
+    find_out_unless(state, &AtomicBool::new(false)).await
+}
+
+/// As [`find_out`], and asks nothing more once `stopping` is set.
+///
+/// # Errors
+///
+/// Also when it was set.
+pub(super) async fn find_out_unless(
+    state: &StateBucket,
+    stopping: &AtomicBool,
+) -> Result<Verification, S3Error> {
     let question = Question {
         state,
-        prefix: format!("probe/{}", super::new_request_id()),
+        prefix: format!("{PROBES}{}", super::new_request_id()),
+        stopping,
     };
     let found = question.ask().await;
     question.clean().await;
@@ -109,6 +126,7 @@ pub(super) async fn find_out(state: &StateBucket) -> Result<Verification, S3Erro
 struct Question<'a> {
     state: &'a StateBucket,
     prefix: String,
+    stopping: &'a AtomicBool,
 }
 
 impl Question<'_> {
@@ -137,6 +155,9 @@ impl Question<'_> {
         &self,
         request: UpstreamRequest,
     ) -> Result<Option<crate::upstream::Answer>, S3Error> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(S3Error::internal("interrupted"));
+        }
         let answer = self.state.upstream().send(request).await?;
         let status = answer.status();
         if status == http::StatusCode::FORBIDDEN || status == http::StatusCode::SERVICE_UNAVAILABLE
@@ -175,7 +196,8 @@ impl Question<'_> {
         let outcome = self.verifies_parts_of(algorithm, &query).await;
         if !matches!(outcome, Ok(true)) {
             let abort = self.request(Method::DELETE, "upload").query(query);
-            self.accepted(abort).await.ok();
+            // Also when nothing more is asked.
+            self.state.upstream().call(abort).await.ok();
         }
         outcome
     }

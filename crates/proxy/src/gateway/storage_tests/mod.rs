@@ -9,6 +9,7 @@ mod late_answers;
 mod listings;
 mod pages;
 mod passed;
+mod probes;
 mod scale;
 mod scan;
 mod state_buckets;
