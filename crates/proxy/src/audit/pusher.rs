@@ -71,7 +71,25 @@ pub(super) enum Unpublished {
 enum Trouble {
     /// The receiver says that the log is not what it was.
     Fork(String),
+    /// The log's own files can't be read or written.
+    Disk(anyhow::Error),
     Other(anyhow::Error),
+}
+
+impl Trouble {
+    /// For the log and the health checks: whose trouble it is.
+    fn told(&self) -> String {
+        match self {
+            Self::Fork(what) => format!("the receiver refuses the log: {what}"),
+            Self::Disk(error) => format!("the log's own files can't be read or written: {error:#}"),
+            Self::Other(error) => format!("the receiver is away: {error:#}"),
+        }
+    }
+
+    /// What fails here, and not at the receiver.
+    fn disk(error: impl Into<anyhow::Error>) -> Self {
+        Self::Disk(error.into())
+    }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Trouble {
@@ -126,13 +144,10 @@ impl Pusher {
                     audit.fork(what);
                     pause = BACK_OFF.1;
                 }
-                Err(Trouble::Other(error)) => {
-                    let error = format!("{error:#}");
+                Err(trouble @ (Trouble::Disk(_) | Trouble::Other(_))) => {
+                    let error = trouble.told();
                     if !is_away {
-                        tracing::warn!(
-                            error,
-                            "the receiver of the audit log is away; records wait for it"
-                        );
+                        tracing::warn!(error, "records of the audit log wait for the receiver");
                     }
                     is_away = true;
                     self.delivery.fail(error);
@@ -155,7 +170,8 @@ impl Pusher {
         let mut size = self.hello(signed).await?;
         let mut reader = tokio::task::block_in_place(|| {
             Reader::new(self.directory.clone(), self.link.key.clone(), size)
-        })?;
+        })
+        .map_err(Trouble::disk)?;
         loop {
             let signed = positions.borrow_and_update().signed;
             while let Some(push) = tokio::task::block_in_place(|| reader.next_push(signed))? {
@@ -185,7 +201,8 @@ impl Pusher {
     /// Says how far the log is, of which `signed` lines are durable, and learns how much of it the receiver has.
     async fn hello(&self, signed: u64) -> Result<u64, Trouble> {
         let path = self.directory.checkpoints();
-        let newest = tokio::task::block_in_place(|| history::newest(&path, signed))?;
+        let newest = tokio::task::block_in_place(|| history::newest(&path, signed));
+        let newest = newest.map_err(Trouble::disk)?;
         let newest = newest.map(|note| note.to_string()).unwrap_or_default();
         let text = self.link.exchange("hello", newest.into_bytes()).await?;
         let answer: Answer = serde_json::from_str(&text)?;
@@ -206,8 +223,8 @@ impl Pusher {
         tokio::task::block_in_place(|| {
             replace_file(&self.directory.countersigned(), text.as_bytes())?;
             prune(&self.directory, push.size, self.link.config.keep)
-        })?;
-        Ok(())
+        })
+        .map_err(Trouble::disk)
     }
 }
 
@@ -308,7 +325,11 @@ impl Link {
             .uri(uri.parse::<Uri>()?)
             .body(Full::new(Bytes::from(body)))?;
         let exchange = async {
-            let response = self.client.request(request).await?;
+            let response = self
+                .client
+                .request(request)
+                .await
+                .with_context(|| format!("the receiver at {endpoint}"))?;
             let status = response.status();
             let body = Limited::new(response.into_body(), wire::MAX_ANSWER).collect();
             let body = body.await.map_err(|error| anyhow::anyhow!("{error}"))?;

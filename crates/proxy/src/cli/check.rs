@@ -407,7 +407,7 @@ mod tests {
              [[key_service]]\ntype = 'local'\nfile = 'key'\n\
              [[identity]]\nname = 'test'\n\
              [[identity.credential]]\naccess_key_id = 'client'\nsecret_access_key = 'file:secret'\n\
-             [policy]\n[[policy.rule]]\nallow = ['tset']\nactions = ['read']\nbuckets = ['*']\n\
+             [[policy.rule]]\nid = 'odd'\nidentities = ['tset']\nallow = ['reader']\nbuckets = ['photos']\n\
              [credentials]\ndirectory = 'nowhere'\n";
         std::fs::write(path("sealgate.toml"), text).unwrap();
         let config = Arc::new(Config::load(&path("sealgate.toml")).unwrap());

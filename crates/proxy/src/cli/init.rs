@@ -1,12 +1,11 @@
 //! `sealgate init`: a configuration to start from, with a fresh deployment id.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 
+use super::new_file::{self, COMMON};
 use super::output;
 use super::random::random_hex;
 
@@ -51,16 +50,13 @@ fn render(deployment: &str, access_key_id: &str) -> String {
 }
 
 fn write_new(path: &Path, content: &str) -> anyhow::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(|error| match error.kind() {
+    new_file::write_new(path, COMMON, content.as_bytes()).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => anyhow!(
             "{} exists and is never overwritten: its deployment id may protect data; name another file with --output",
             path.display()
         ),
         _ => anyhow!("{}: {error}; name a file in a directory that you may write to with --output", path.display()),
-    })?;
-    file.write_all(content.as_bytes())
-        .and_then(|()| file.sync_all())
-        .with_context(|| format!("{} could not be written", path.display()))
+    })
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod key_file;
 mod keys;
 mod kms;
 mod migrate;
+mod new_file;
 mod open;
 mod open_files;
 mod operator;

@@ -136,7 +136,7 @@ async fn verify(
         report.findings.count
     );
     ensure!(walked.is_complete, "{}", walked.how_to_go_on());
-    Ok(())
+    arguments.of.require_some(report.objects)
 }
 
 fn as_line(finding: &Finding) -> String {
@@ -228,6 +228,7 @@ fn as_text(walked: &Walked, report: &Report) -> String {
         ));
     }
     lines.push(match report.findings.count {
+        0 if walked.is_complete && report.objects == 0 => "no object was looked at".to_owned(),
         0 if walked.is_complete => "everything is well".to_owned(),
         count => format!("{count} findings"),
     });

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use clap::Args;
 
 use super::files::Progress;
@@ -58,6 +58,16 @@ impl WalkArguments {
     pub(super) fn start(&self, message: &str) -> (Arc<Pace>, Progress) {
         let pace = self.pace.pace(Arc::new(|_| {}));
         (Arc::new(pace), Progress::uncounted(message))
+    }
+
+    /// Refuses to call well what is not there: who names a prefix expects something below it.
+    pub(super) fn require_some(&self, objects: u64) -> anyhow::Result<()> {
+        ensure!(
+            objects > 0 || self.prefix.is_empty() || self.resume_from.is_some(),
+            "no key begins with {:?}, so nothing was verified; is it spelt as keys are?",
+            self.prefix
+        );
+        Ok(())
     }
 
     fn deed(&self, name: &'static str) -> Deed {
@@ -127,6 +137,25 @@ fn position(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_below_a_prefix_is_not_well() {
+        #[derive(clap::Parser)]
+        struct CommandLine {
+            #[command(flatten)]
+            walk: WalkArguments,
+        }
+        let of = |words: &[&str]| {
+            let words = [&["verify"], words].concat();
+            <CommandLine as clap::Parser>::parse_from(words).walk
+        };
+        let error = of(&["--prefix", "typo/"]).require_some(0).unwrap_err();
+        assert!(error.to_string().contains("typo/"), "{error}");
+        of(&["--prefix", "photos/"]).require_some(1).unwrap();
+        of(&["--bucket", "empty"]).require_some(0).unwrap();
+        let rest = ["--prefix", "a", "--resume-from", "b/a/z"];
+        of(&rest).require_some(0).unwrap();
+    }
 
     #[test]
     fn a_position_is_a_bucket_and_a_key() {

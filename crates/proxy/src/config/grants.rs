@@ -72,8 +72,8 @@ pub struct NotifyConfig {
 
 /// Who there is in the rest of the configuration.
 pub(super) struct People<'a> {
-    /// The identities.
-    pub(super) identities: &'a [IdentityConfig],
+    /// The identities; none where something is wrong with one of them, which is the problem to tell then.
+    pub(super) identities: Option<&'a [IdentityConfig]>,
     /// What they, and web identities, may become.
     pub(super) roles: &'a [RoleConfig],
     /// Whose word is taken for web identities.
@@ -87,7 +87,8 @@ pub(super) struct People<'a> {
 impl People<'_> {
     /// Whether there is an identity or a role of this name.
     fn has(&self, name: &str) -> bool {
-        self.identities.iter().any(|one| one.name == name)
+        self.identities
+            .is_none_or(|known| known.iter().any(|one| one.name == name))
             || self.roles.iter().any(|role| role.name == name)
     }
 
@@ -167,7 +168,7 @@ pub(super) fn read(
 
 /// The identities that may ask: by their names, or by their groups.
 fn read_requesters(table: &mut Table<'_>, people: &People<'_>) -> Option<BTreeSet<String>> {
-    let identities = people.identities;
+    let identities = people.identities.unwrap_or_default();
     let names = table.take("requesters");
     let groups = table.take("requester_groups");
     if names.is_none() && groups.is_none() {
@@ -196,7 +197,7 @@ fn read_requesters(table: &mut Table<'_>, people: &People<'_>) -> Option<BTreeSe
             .iter()
             .filter(|identity| identity.groups.iter().any(|known| known == group))
             .peekable();
-        if members.peek().is_none() {
+        if members.peek().is_none() && people.identities.is_some() {
             return item.problem(
                 "nobody is in this group",
                 "name a group of an [[identity]], or remove it",
@@ -461,6 +462,22 @@ mod tests {
         let everybody = everybody.grants.unwrap();
         assert_eq!(everybody.rules.requesters.len(), 2);
         assert_eq!(everybody.revocations, RevocationSource::State);
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_read_makes_nobody_unknown() {
+        let text = grants(
+            "requesters = [\"oscar\"]\nrequester_groups = [\"operators\"]",
+            BOB,
+            "",
+            "",
+        );
+        parse(&text).unwrap();
+        let rest = REST.replacen("env:SECRET", "env:SEALGATE_UNSET", 1);
+        let text = format!("{WITHOUT_IDENTITIES}{rest}{text}");
+        let error = Config::parse(&text, surroundings()).unwrap_err();
+        assert_eq!(error.problems.len(), 1, "{error}");
+        assert!(error.to_string().contains("SEALGATE_UNSET"), "{error}");
     }
 
     #[test]

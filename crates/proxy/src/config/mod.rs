@@ -349,7 +349,7 @@ fn read(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
             .and_then(|table| {
                 let known = short_lived.as_ref();
                 let people = grants::People {
-                    identities: identities.as_deref().unwrap_or_default(),
+                    identities: identities.as_deref(),
                     roles: known.map_or(&[], |found| &found.roles),
                     providers: known.map_or(&[], |found| &found.providers),
                     // Where one of them is wrong, that is the problem to tell.

@@ -140,13 +140,23 @@ async fn watch(
                 Some(obstacle) => tracing::error!(
                     key_service = name,
                     obstacle,
-                    "the key service cannot be used: what the others have wrapped goes on, and new working keys have one wrap fewer"
+                    "the key service cannot be used: {}",
+                    what_goes_on(gateway.key_services.len())
                 ),
             }
         }
         gateway.key_checks.judge(&gateway.config);
         drop(gateway);
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// What a gateway with so many key services does without one of them.
+fn what_goes_on(services: usize) -> &'static str {
+    if services > 1 {
+        "what the others have wrapped goes on, and new working keys have one wrap fewer"
+    } else {
+        "it is the only one, so no new working key can be made, and objects open only while their working keys are in memory (docs/keys.md, \"When a key service is away\")"
     }
 }
 
@@ -175,5 +185,16 @@ pub(super) fn obstacle_of(described: sealgate_envelope::Result<KeyDescription>) 
             _ => Some("the key is in a state in which it does not work".to_owned()),
         },
         Err(error) => Some(error.detail().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_are_only_spoken_of_where_there_are_some() {
+        assert!(what_goes_on(1).starts_with("it is the only one"));
+        assert!(what_goes_on(2).contains("the others"));
     }
 }

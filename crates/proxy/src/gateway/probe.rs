@@ -164,7 +164,10 @@ impl Gateway {
         let names = &self.config.key_service_names;
         for (name, config) in names.iter().zip(&self.config.key_services) {
             let key = match config {
-                KeyServiceConfig::AwsKms(kms) => format!("AWS KMS key {}", kms.key),
+                KeyServiceConfig::AwsKms(kms) => match &kms.endpoint {
+                    Some(endpoint) => format!("AWS KMS key {} at {endpoint}", kms.key),
+                    None => format!("AWS KMS key {}", kms.key),
+                },
                 KeyServiceConfig::VaultTransit(vault) => format!(
                     "Vault key {}/{} at {}",
                     vault.mount, vault.key, vault.endpoint

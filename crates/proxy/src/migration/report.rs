@@ -168,6 +168,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn damage_is_told_to_operators_with_what_to_do() {
+        let damaged = Failure::from(S3Error::stored_data("the file is cut short"));
+        assert_eq!(damaged.cause, "the file is cut short");
+        assert!(
+            damaged.fix.contains("restore it from a backup"),
+            "{damaged:?}"
+        );
+        let refused = Failure::from(S3Error::refused_wrap("InvalidCiphertextException"));
+        assert!(refused.fix.contains("`deployment`"), "{refused:?}");
+        let away = Failure::from(S3Error::unavailable("x", "y"));
+        assert_eq!(away.fix, RUN_AGAIN);
+    }
+
+    #[test]
     fn a_report_is_complete_only_when_nothing_is_left_in_the_clear() {
         let mut report = Report::default();
         report.add("a", None, Ok(Outcome::Sealed(5)));

@@ -466,7 +466,13 @@ impl Upstream {
             let seen = progress.count();
             match tokio::time::timeout(limit, answer.as_mut()).await {
                 Ok(Ok(response)) => return Ok(response),
-                Ok(Err(error)) => return Err(UpstreamError::Connection(cause_chain(&error))),
+                Ok(Err(error)) => {
+                    let cause = cause_chain(&error);
+                    return Err(UpstreamError::Connection(format!(
+                        "{}: {cause}",
+                        self.authority
+                    )));
+                }
                 Err(_) if progress.count() != seen => {}
                 Err(_) => return Err(UpstreamError::Timeout(limit)),
             }

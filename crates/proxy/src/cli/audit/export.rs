@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use sealgate_audit::{
     Directory, cef, ocsf,
@@ -57,7 +58,8 @@ pub(super) fn run(arguments: &ExportArguments) -> anyhow::Result<()> {
         until: arguments.until.clone(),
         ..Query::default()
     };
-    let mut entries = Entries::open(&Directory::new(&arguments.directory), arguments.from)?;
+    let mut entries = Entries::open(&Directory::new(&arguments.directory), arguments.from)
+        .with_context(|| places::unreadable_log(&arguments.directory))?;
     while let Some(entry) = entries.next_entry()? {
         if entry.header.seq < arguments.from || !query.fits(&entry.event) {
             continue;

@@ -1,13 +1,17 @@
 //! `sealgate audit keygen`: the key of a log, or of a receiver.
 
-use std::{fs::OpenOptions, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
 use sealgate_audit::{Purpose, SigningKey};
 use serde_json::json;
+use zeroize::Zeroizing;
 
-use super::super::output;
+use super::super::{
+    new_file::{PRIVATE, write_new},
+    output,
+};
 
 /// Make the key that signs a log's checkpoints, or that a receiver countersigns with
 ///
@@ -42,17 +46,10 @@ pub(super) fn run(arguments: &KeygenArguments) -> anyhow::Result<()> {
         Purpose::Log
     };
     let key = SigningKey::generate(&arguments.name, purpose)?;
-    let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&arguments.output)?;
-        file.write_all(key.to_text().as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()
-    };
-    write().with_context(|| format!("{} can't be made", arguments.output.display()))?;
+    let mut text = Zeroizing::new(key.to_text().as_bytes().to_vec());
+    text.push(b'\n');
+    write_new(&arguments.output, PRIVATE, &text)
+        .with_context(|| format!("{} can't be made", arguments.output.display()))?;
     let public = key.public().to_string();
     output::line(&if arguments.json {
         let document =

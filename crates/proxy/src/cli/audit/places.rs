@@ -25,6 +25,14 @@ pub(super) fn public_key(text: &str, purpose: Purpose) -> anyhow::Result<Verifyi
     Ok(key)
 }
 
+/// What is said where the files of a log can't be read.
+pub(super) fn unreadable_log(directory: &Path) -> String {
+    format!(
+        "{} can't be read; name the directory of the log, or that of one log among a receiver's copies",
+        directory.display()
+    )
+}
+
 /// A file of a few lines.
 pub(super) fn small_file(path: &Path) -> anyhow::Result<String> {
     let read = || {

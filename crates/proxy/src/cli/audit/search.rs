@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use sealgate_audit::{
     Directory, ObjectNames, Verdict,
@@ -123,7 +124,8 @@ pub(super) fn run(arguments: SearchArguments) -> anyhow::Result<()> {
         query.key_hash = query.key.take().and_then(|key| names.hash(bucket, &key));
     }
     let mut finder = Finder::new(query);
-    let mut entries = Entries::open(&Directory::new(&arguments.directory), 0)?;
+    let mut entries = Entries::open(&Directory::new(&arguments.directory), 0)
+        .with_context(|| places::unreadable_log(&arguments.directory))?;
     let mut left = arguments.limit.unwrap_or(u64::MAX);
     while left > 0
         && let Some(entry) = entries.next_entry()?

@@ -2,10 +2,11 @@
 
 use std::{collections::VecDeque, path::PathBuf, thread, time::Duration};
 
+use anyhow::Context as _;
 use clap::Args;
 use sealgate_audit::{Directory, search::Entries};
 
-use super::search::show;
+use super::{places, search::show};
 
 /// How often it is looked for new records.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -33,7 +34,8 @@ pub(super) struct TailArguments {
 
 pub(super) fn run(arguments: &TailArguments) -> anyhow::Result<()> {
     let directory = Directory::new(&arguments.directory);
-    let mut entries = Entries::follow(&directory)?;
+    let mut entries = Entries::follow(&directory)
+        .with_context(|| places::unreadable_log(&arguments.directory))?;
     let mut last = VecDeque::new();
     while let Some(entry) = entries.next_entry()? {
         last.push_back(entry);

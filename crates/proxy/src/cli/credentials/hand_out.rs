@@ -104,7 +104,12 @@ impl HandOut {
             let text = self.format.render(made);
             return writeln!(stdout, "{}", text.as_str())
                 .and_then(|()| stdout.flush())
-                .context("standard output can't be written, and nobody has the secret: revoke the access key that was made");
+                .with_context(|| {
+                    format!(
+                        "standard output can't be written, and nobody has the secret: revoke the access key that was made, with `sealgate credentials revoke {}`",
+                        made.file.access_key_id
+                    )
+                });
         };
         if !self.json {
             let identity = &made.file.identity;

@@ -2,13 +2,14 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use sealgate_access::PrivateKey;
 use zeroize::Zeroizing;
 
+use crate::cli::new_file::{self, PRIVATE};
 use crate::cli::output;
 
 /// The longest file of a key or a signature, in bytes.
@@ -47,16 +48,8 @@ pub(super) fn read_private(path: &Path) -> anyhow::Result<PrivateKey> {
 
 /// Writes a file that must not exist, for its owner alone.
 pub(super) fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
-    let write = || {
-        let mut file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    };
-    write().with_context(|| format!("{} can't be made", path.display()))
+    new_file::write_new(path, PRIVATE, text.as_bytes())
+        .with_context(|| format!("{} can't be made", path.display()))
 }
 
 /// Waits until nobody else on this machine writes any of these files, and says so. The locks end with what is returned.

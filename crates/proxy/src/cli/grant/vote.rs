@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use sealgate_access::grant::{Approval, Denial, GrantRequest};
+use sealgate_access::grant::{Approval, Denial, GrantError, GrantRequest, RecordError, Rules};
 use sealgate_access::rfc3339;
 use serde_json::json;
 
@@ -231,10 +231,17 @@ async fn record_vote(office: &Office, id: &str, vote: &Vote, is_json: bool) -> a
         let requester = request.requester.as_str();
         let (name, event) = match vote {
             Vote::Approval(approval) => (
-                record.approve(approval.clone(), requester, rules)?,
+                record
+                    .approve(approval.clone(), requester, rules)
+                    .map_err(|error| named(error, &approval.key, rules))?,
                 "approved",
             ),
-            Vote::Denial(denial) => (record.deny(denial.clone(), requester, rules)?, "denied"),
+            Vote::Denial(denial) => (
+                record
+                    .deny(denial.clone(), requester, rules)
+                    .map_err(|error| named(error, &denial.key, rules))?,
+                "denied",
+            ),
         };
         if !is_noted {
             let operation = match vote {
@@ -273,4 +280,53 @@ async fn record_vote(office: &Office, id: &str, vote: &Vote, is_json: bool) -> a
         });
     }
     bail!("others write this record all the time; try again")
+}
+
+/// The error, and of a key that is nobody's whose keys would count.
+fn named(error: RecordError, key: &str, rules: &Rules) -> anyhow::Error {
+    if error != RecordError::Grant(GrantError::ForgedApproval) {
+        return error.into();
+    }
+    let names: Vec<&str> = rules
+        .approvers
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    anyhow::anyhow!(
+        "{error}: the key {key} has not signed this request, or is that of no approver; sign with the key of {}, or put this one into [[grants.approver]] of the configuration",
+        names.join(" or ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use sealgate_access::{PrivateKey, grant::Approver};
+
+    use super::*;
+
+    #[test]
+    fn a_key_of_no_approver_is_named_with_what_to_do() {
+        let key = PrivateKey::parse(&PrivateKey::text_of_seed(&[7; 32])).unwrap();
+        let bob = Approver {
+            name: "bob".to_owned(),
+            identities: BTreeSet::new(),
+            key: key.public_key(),
+        };
+        let rules = Rules {
+            deployment: "test".to_owned(),
+            requesters: BTreeSet::new(),
+            approvers: vec![bob],
+            quorum: 1,
+            longest: 60,
+        };
+        let forged = RecordError::Grant(GrantError::ForgedApproval);
+        let told = named(forged, "ssh-ed25519 AAAA", &rules).to_string();
+        for part in ["ssh-ed25519 AAAA", "bob", "[[grants.approver]]"] {
+            assert!(told.contains(part), "{told}");
+        }
+        let other = named(RecordError::Full, "k", &rules).to_string();
+        assert!(!other.contains("bob"), "{other}");
+    }
 }

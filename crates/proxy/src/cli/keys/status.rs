@@ -19,7 +19,7 @@ use crate::state::control::{Control, ReplicaRecord};
 /// Each key service is asked about its key; nothing is unwrapped. What gateways count, and what registry records say of
 /// their domain and age, comes from the storage and is authenticated by nobody.
 ///
-/// The exit status is 0 if every domain can have new working keys.
+/// The exit status is 0 if every domain can have new working keys, and the state bucket can be read.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  sealgate keys status\n  sealgate keys status --json | jq '.domains[] | select(.quorum | not)'"
@@ -51,11 +51,7 @@ pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<()> {
     } else {
         status.as_text()
     })?;
-    anyhow::ensure!(
-        status.domains.iter().all(|domain| domain.has_quorum),
-        "a domain has fewer usable key services than required_wraps: it gets no new working keys"
-    );
-    Ok(())
+    status.judge()
 }
 
 async fn ask(config: Config) -> anyhow::Result<Status> {
@@ -77,6 +73,19 @@ async fn ask(config: Config) -> anyhow::Result<Status> {
 }
 
 impl Status {
+    /// Refuses what is not well, and what nobody knows.
+    fn judge(&self) -> anyhow::Result<()> {
+        let unread = self.registry.as_ref().err();
+        if let Some(error) = unread.or(self.gateways.as_ref().err()) {
+            anyhow::bail!("the state bucket can't be read: {error}");
+        }
+        anyhow::ensure!(
+            self.domains.iter().all(|domain| domain.has_quorum),
+            "a domain has fewer usable key services than required_wraps: it gets no new working keys"
+        );
+        Ok(())
+    }
+
     fn as_json(&self) -> Value {
         let services = self.key_services.iter().map(|service| {
             json!({
@@ -200,4 +209,27 @@ fn gateway_lines(record: &ReplicaRecord) -> Vec<String> {
 
 fn days_since(milliseconds: u64) -> u64 {
     now_in_milliseconds().saturating_sub(milliseconds) / (24 * 3_600 * 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_not_well() {
+        let status = |gateways: Result<Vec<ReplicaRecord>, String>| Status {
+            key_services: Vec::new(),
+            domains: Vec::new(),
+            registry: Ok(RegistryStatus::default()),
+            gateways,
+        };
+        status(Ok(Vec::new())).judge().unwrap();
+        let error = status(Err("refused".to_owned())).judge().unwrap_err();
+        assert!(error.to_string().ends_with("refused"), "{error}");
+        let unread = Status {
+            registry: Err("away".to_owned()),
+            ..status(Ok(Vec::new()))
+        };
+        assert!(unread.judge().unwrap_err().to_string().ends_with("away"));
+    }
 }

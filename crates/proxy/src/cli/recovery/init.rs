@@ -1,15 +1,15 @@
 //! `sealgate recovery init`: a recovery key, and the sender key that its wraps are made with.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use clap::{ArgGroup, Args};
 use sealgate_envelope::OsRandom;
 use sealgate_envelope::key_service::recovery::{RecoveryKey, RecoverySenderKey};
+use zeroize::Zeroizing;
 
+use crate::cli::new_file::{PRIVATE, write_new};
 use crate::cli::output;
 use crate::cli::passphrase::PassphrasePlace;
 use crate::config::Config;
@@ -94,15 +94,8 @@ pub(super) fn run(arguments: &InitArguments) -> anyhow::Result<()> {
 }
 
 fn write_sender(path: &Path, key: &RecoverySenderKey) -> anyhow::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    let mut file = options
-        .open(path)
-        .with_context(|| format!("the sender key cannot be written to {}", path.display()))?;
-    let text = key.to_text();
-    let written = file
-        .write_all(text.as_bytes())
-        .and_then(|()| file.write_all(b"\n"))
-        .and_then(|()| file.sync_all());
-    written.with_context(|| format!("{} could not be written", path.display()))
+    let mut text = Zeroizing::new(key.to_text().as_bytes().to_vec());
+    text.push(b'\n');
+    write_new(path, PRIVATE, &text)
+        .with_context(|| format!("the sender key cannot be written to {}", path.display()))
 }
