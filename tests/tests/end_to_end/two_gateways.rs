@@ -135,3 +135,63 @@ async fn what_one_aborts_is_gone_for_the_other() -> Result<()> {
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_try_that_lands_while_the_upload_is_completed_does_no_harm() -> Result<()> {
+    with_rig(Duration::from_mins(3), async |rig| {
+        let second = rig.another_gateway()?;
+        let (one, _) = rig.clients("shared").await?;
+        let two = second.endpoint.s3()?;
+        let body = pattern(6, 2 * PART);
+        for round in 0..24_u64 {
+            let key = format!("late-{round}");
+            let place = ("shared", key.as_str());
+            let upload = begin(&one, "shared", &key).await?;
+            let mut parts = Vec::new();
+            for (number, bytes) in (1..).zip(body.chunks(PART)) {
+                parts.push(upload_part(&one, place, &upload, number, bytes).await?);
+            }
+            let completion = async {
+                tokio::time::sleep(Duration::from_millis(round * 5)).await;
+                complete(&one, &key, &upload, parts).await
+            };
+            // Refused where it comes after the completion.
+            let late = upload_part(&two, place, &upload, 2, &body[PART..]);
+            let (_, completed) = tokio::join!(late, completion);
+            completed.with_context(|| format!("round {round}"))?;
+            ensure!(get(&two, "shared", &key).await? == body, "{key}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_completed_and_aborted_at_once_is_one_of_both() -> Result<()> {
+    with_rig(Duration::from_mins(3), async |rig| {
+        let second = rig.another_gateway()?;
+        let (one, _) = rig.clients("shared").await?;
+        let two = second.endpoint.s3()?;
+        for round in 0..24_u64 {
+            let key = format!("ended-{round}");
+            let place = ("shared", key.as_str());
+            let upload = begin(&one, "shared", &key).await?;
+            let part = upload_part(&one, place, &upload, 1, b"content").await?;
+            let request = two.abort_multipart_upload().bucket("shared").key(&key);
+            let abort = async {
+                tokio::time::sleep(Duration::from_millis(round)).await;
+                request.upload_id(&upload).send().await
+            };
+            let (completed, aborted) =
+                tokio::join!(complete(&one, &key, &upload, vec![part]), abort);
+            ensure!(
+                completed.is_ok() != aborted.is_ok(),
+                "round {round}: {completed:?}, {aborted:?}"
+            );
+            let is_there = get(&two, "shared", &key).await.is_ok();
+            ensure!(is_there == completed.is_ok(), "round {round}");
+        }
+        Ok(())
+    })
+    .await
+}

@@ -3,12 +3,32 @@
 //!
 //! Every step may be repeated, by this replica after a crash or by another one at the same time: the commit record is a function of the data key
 //! and the part list, so both write the same bytes.
+//!
+//! # Parts that arrive late
+//!
+//! A client that gave up waiting sends a part again, and its first try may land at any time: at the storage, where it takes the place of the second,
+//! and then in the records. S3 would not mind, because equal bytes have an equal tag; here each try has its own. The try that the client names was
+//! recorded before it asked, so that one without a record does not exist. The storage is listed first and the records after it. A late try may be
+//!
+//! - recorded before the records are listed: it is taken in the place of the one that is named (`attempts`);
+//! - stored before the storage is listed, and recorded after the records are: the storage has a tag that no record is of;
+//! - stored after the storage is listed and before it completes: the storage refuses a tag that it has listed;
+//! - stored, before the storage completes, under a number that the client does not name and that the commit region has taken: as above. When it is
+//!   recorded, the region takes the next number; until then the region is sent again, and takes the place of that part;
+//! - stored after the storage has completed: the storage refuses it. Its record, if it was on its way, is left for `gc`.
+//!
+//! In the second case and the next two everything is listed again. So it is where the storage lacks a part that is recorded: a storage that replaces
+//! parts in two steps has none in between, and while another replica completes the upload they go. If the bytes under a tag without a record are
+//! still there at the end, the client is told to ask again (503), not that its part is invalid. Whatever else does not fit together cannot change by
+//! itself, and is refused at the first look: tries that nobody recorded, and parts that were replaced by other bytes.
 
+mod attempts;
 mod choice;
 mod declared;
+mod live;
 mod stash;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, Response, StatusCode, header};
 use sealgate_envelope::{
@@ -16,15 +36,16 @@ use sealgate_envelope::{
     commit::{self, CommitPart, CommitRecord},
 };
 
-pub(super) use self::declared::mismatched_algorithm;
 use self::{
-    choice::{Chosen, choose, final_number},
+    attempts::{Attempts, Chosen, Refusal},
+    choice::{choose, final_number},
     declared::{ComputedObject, DeclaredObject},
+    live::already_completed,
 };
+pub(super) use self::{declared::mismatched_algorithm, live::was_completed};
 use super::{
     Exchange, ResponseBody, append_query,
     checksums::{self, ObjectChecksum},
-    get_object::intent,
     headers,
     keep_alive::{self, Finished, Subject},
     multipart,
@@ -33,9 +54,7 @@ use crate::{
     body::{Checksum, ChecksumType},
     entity_tag::EntityTag,
     error::S3Error,
-    object::SealedHead,
-    policy,
-    state::{OpenUpload, StoredPart, UploadId},
+    state::{OpenUpload, StoredPart, UploadId, UploadState},
     upstream::{MAX_DOCUMENT_LENGTH, UpstreamRequest},
     xml::{
         Document,
@@ -47,6 +66,16 @@ use crate::{
 
 /// The most that a composite of parts may hold.
 const MAXIMUM_OBJECT_LENGTH: u64 = 50 << 40;
+
+/// How long is waited before each further look at what may pass by itself, one and a half seconds together: more than it takes to record a part,
+/// and less than clients wait for an answer. Each look costs the listings of an upload's parts and records.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+];
 
 /// What a completion gave.
 struct Completed {
@@ -94,7 +123,7 @@ fn describe(exchange: &Exchange, completed: &Completed) -> Document {
     .to_document()
 }
 
-/// Completes the upload, or finds that it has been completed.
+/// Completes the upload, or finds that it has been completed. What may pass by itself is looked at again, a few times.
 async fn finish(
     exchange: &Exchange,
     upload_id: &str,
@@ -102,47 +131,95 @@ async fn finish(
     declared: &DeclaredObject,
 ) -> Result<Completed, S3Error> {
     let id = UploadId::parse(upload_id).ok_or_else(S3Error::no_such_upload)?;
-    let attempt = async {
-        let upload = multipart::open(exchange, upload_id, true).await?;
-        let state = exchange.gateway.uploads.whole_state(&upload).await?;
-        let completed = join(exchange, &upload, &state.parts, parts, declared).await?;
-        exchange.gateway.uploads.forget_all(id.hash(), state).await.unwrap_or_else(|error| {
-            tracing::warn!(request_id = exchange.request_id, %error, "the state of a completed upload could not be deleted; `sealgate gc` will");
-        });
-        Ok(completed)
-    };
-    match attempt.await {
-        Err(error) if may_be_done(&error) => {
-            already_completed(exchange, &id, parts).await?.ok_or(error)
+    let mut pauses = PAUSES.into_iter();
+    loop {
+        let refusal = match look(exchange, upload_id, &id, parts, declared).await {
+            Ok(completed) => return Ok(completed),
+            Err(refusal) => refusal,
+        };
+        match pauses.next().filter(|_| refusal.may_pass) {
+            // Nothing of the last look is in memory meanwhile.
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return Err(refusal.error),
         }
-        outcome => outcome,
     }
 }
 
-/// Errors that an upload answers which another attempt of ours, or another replica, has completed.
-fn may_be_done(error: &S3Error) -> bool {
-    matches!(
-        &*error.code,
-        "NoSuchUpload"
-            | "InvalidPart"
-            | "PreconditionFailed"
-            | "NoSuchKey"
-            | "ConditionalRequestConflict"
-    )
+/// One look at the storage and the records, and what follows from it.
+async fn look(
+    exchange: &Exchange,
+    upload_id: &str,
+    id: &UploadId,
+    parts: &[CompletedPart],
+    declared: &DeclaredObject,
+) -> Result<Completed, Refusal> {
+    let mut state = None;
+    let outcome = match multipart::open(exchange, upload_id, true).await {
+        Ok(upload) => {
+            // The storage first: whatever it has then, and was recorded before this request came, is among the records.
+            let upstream = multipart::upstream_parts(exchange, &upload).await;
+            let listed = exchange.gateway.uploads.whole_state(&upload).await?;
+            let (_, listed) = state.insert((upload.checksum_kind(), listed));
+            match upstream {
+                Ok(upstream) => {
+                    let listed = &listed.parts;
+                    join(exchange, &upload, listed, &upstream.parts, parts, declared).await
+                }
+                Err(error) => Err(error.into()),
+            }
+        }
+        Err(error) => Err(error.into()),
+    };
+    let completed = match outcome {
+        Err(refusal) if may_be_done(&refusal) => {
+            let attempts = state
+                .as_ref()
+                .map_or_else(Attempts::default, |(kind, state)| {
+                    Attempts::new(&state.parts, *kind)
+                });
+            already_completed(exchange, id, parts, &attempts)
+                .await?
+                .ok_or(refusal)?
+        }
+        outcome => outcome?,
+    };
+    if let Some((_, state)) = state {
+        forget(exchange, id, state).await;
+    }
+    Ok(completed)
+}
+
+async fn forget(exchange: &Exchange, id: &UploadId, state: UploadState) {
+    let forgotten = exchange.gateway.uploads.forget_all(id.hash(), state).await;
+    if let Err(error) = forgotten {
+        tracing::warn!(request_id = exchange.request_id, %error, "the state of a completed upload could not be deleted; `sealgate gc` will");
+    }
+}
+
+/// Refusals of an upload that another attempt of ours, or another replica, may have completed.
+fn may_be_done(refusal: &Refusal) -> bool {
+    refusal.may_pass
+        || matches!(
+            &*refusal.error.code,
+            "NoSuchUpload"
+                | "InvalidPart"
+                | "PreconditionFailed"
+                | "NoSuchKey"
+                | "ConditionalRequestConflict"
+        )
 }
 
 async fn join(
     exchange: &Exchange,
     upload: &OpenUpload,
     stored: &[StoredPart],
+    upstream: &BTreeMap<u16, EntityTag>,
     parts: &[CompletedPart],
     declared: &DeclaredObject,
-) -> Result<Completed, S3Error> {
-    let gateway = &exchange.gateway;
+) -> Result<Completed, Refusal> {
     let kind = upload.checksum_kind();
     declared.agrees_with_upload(kind)?;
-    let upstream = multipart::upstream_parts(exchange, upload).await?;
-    let chosen = choose(parts, stored, &upstream.parts, kind)?;
+    let chosen = choose(parts, &Attempts::new(stored, kind), upstream)?;
     let (record, computed) = commit_record(upload, kind, &chosen)?;
     let record = Arc::new(record);
     if record.plaintext_length() > MAXIMUM_OBJECT_LENGTH {
@@ -150,17 +227,33 @@ async fn join(
             StatusCode::BAD_REQUEST,
             "EntityTooLarge",
             "Your proposed upload exceeds the maximum allowed object size.",
-        ));
+        )
+        .into());
     }
     declared.agrees_with_object(&computed)?;
-    let (number, tag) = send_final_part(
-        exchange,
-        upload,
-        &chosen,
-        final_number(&chosen, stored)?,
-        &record,
-    )
-    .await?;
+    let number = final_number(&chosen, stored)?;
+    let last = send_final_part(exchange, upload, &chosen, number, &record).await?;
+    let (entity_tag, headers) = put_together(exchange, upload, &chosen, last)
+        .await
+        .map_err(|error| Refusal {
+            // A part has been replaced since its tag was listed.
+            may_pass: error.code == "InvalidPart",
+            error,
+        })?;
+    Ok(Completed {
+        entity_tag,
+        headers,
+        record,
+    })
+}
+
+/// Has the upstream make the object of its parts; the tag that clients see, and the headers of the answer.
+async fn put_together(
+    exchange: &Exchange,
+    upload: &OpenUpload,
+    chosen: &[Chosen<'_>],
+    last: CompletedPart,
+) -> Result<(EntityTag, HeaderMap), S3Error> {
     let mut list: Vec<CompletedPart> = chosen
         .iter()
         .filter_map(|chosen| {
@@ -172,11 +265,7 @@ async fn join(
             })
         })
         .collect();
-    list.push(CompletedPart {
-        number,
-        entity_tag: tag,
-        checksums: Vec::new(),
-    });
+    list.push(last);
     let mut request_headers = headers::common(&exchange.headers);
     headers::conditions(&exchange.headers, &mut request_headers)?;
     let mut query = String::new();
@@ -185,15 +274,11 @@ async fn join(
         .query(query)
         .headers(request_headers)
         .bytes(CompleteMultipartUpload::to_document(&list).into_bytes());
-    let answer = gateway.upstream.call(request).await?;
+    let answer = exchange.gateway.upstream.call(request).await?;
     let answer_headers = headers::answer(answer.headers());
     match parse_completed(&answer.document(MAX_DOCUMENT_LENGTH).await?)? {
         Outcome::Failed(error) => Err(S3Error::within_success(error.code, error.message)),
-        Outcome::Done(tag) => Ok(Completed {
-            entity_tag: tag.to_client(),
-            headers: answer_headers,
-            record,
-        }),
+        Outcome::Done(tag) => Ok((tag.to_client(), answer_headers)),
     }
 }
 
@@ -271,7 +356,7 @@ async fn send_final_part(
     chosen: &[Chosen<'_>],
     number: u16,
     record: &CommitRecord,
-) -> Result<(u16, EntityTag), S3Error> {
+) -> Result<CompletedPart, S3Error> {
     let region = record.seal_region(&upload.secrets)?;
     let mut query = format!("partNumber={number}");
     append_query(&mut query, "uploadId", &upload.id.upstream);
@@ -301,59 +386,9 @@ async fn send_final_part(
     let tag = answer
         .text(header::ETAG)
         .ok_or_else(|| S3Error::internal("the upstream gave a part no entity tag"))?;
-    Ok((number, EntityTag::parse(tag)))
-}
-
-/// Whether the live object is the one that this upload makes of these parts: then a Complete has succeeded before, and its answer got lost.
-///
-/// # Errors
-///
-/// When nobody can tell now. A client that was told instead that there is no such upload would not ask again.
-async fn already_completed(
-    exchange: &Exchange,
-    id: &UploadId,
-    parts: &[CompletedPart],
-) -> Result<Option<Completed>, S3Error> {
-    match completed_object(exchange, id, parts).await {
-        Err(error) if error.status == StatusCode::SERVICE_UNAVAILABLE => Err(error),
-        outcome => Ok(outcome.ok().flatten()),
-    }
-}
-
-async fn completed_object(
-    exchange: &Exchange,
-    id: &UploadId,
-    parts: &[CompletedPart],
-) -> Result<Option<Completed>, S3Error> {
-    let gateway = &exchange.gateway;
-    let head = gateway
-        .upstream
-        .call(
-            UpstreamRequest::new(Method::HEAD, exchange.target())
-                .headers(headers::common(&exchange.headers)),
-        )
-        .await?;
-    let answer_headers = headers::answer(head.headers());
-    let permit = policy::permit_open(&intent(exchange)).await?;
-    let object = SealedHead::read(&head, None)?
-        .open(gateway, &permit, &exchange.domain(), exchange.key())
-        .await?;
-    let record = gateway
-        .commits
-        .record(&gateway.upstream, &exchange.target(), &object)
-        .await?;
-    let same_upload = record.upload() == Some(id.hash()) && record.object_id() == id.object_id;
-    // The attempts too: parts of the same numbers may hold other bytes, and those would be lost without a word.
-    let same_parts = record
-        .parts()
-        .iter()
-        .map(|part| (part.id.number(), Some(*part.id.attempt().as_bytes())))
-        .eq(parts
-            .iter()
-            .map(|part| (part.number, part.entity_tag.attempt())));
-    Ok((same_upload && same_parts).then(|| Completed {
-        entity_tag: EntityTag::parse(&object.identity.entity_tag).to_client(),
-        headers: answer_headers,
-        record,
-    }))
+    Ok(CompletedPart {
+        number,
+        entity_tag: EntityTag::parse(tag),
+        checksums: Vec::new(),
+    })
 }

@@ -12,8 +12,8 @@ use sealgate_envelope::{
 use time::OffsetDateTime;
 
 use super::{
-    DEFAULT_STORAGE_CLASS, Exchange, ResponseBody, append_query, checksums, document, empty,
-    get_object::intent, headers, list_uploads, metadata, named, put_object,
+    DEFAULT_STORAGE_CLASS, Exchange, ResponseBody, append_query, checksums, complete, document,
+    empty, get_object::intent, headers, list_uploads, metadata, named, put_object,
 };
 use crate::{
     body::{Algorithm, ChecksumType},
@@ -201,6 +201,10 @@ async fn head_bucket(exchange: &Exchange) -> Result<(), S3Error> {
 }
 
 /// AbortMultipartUpload: at the upstream first, so that no part can come after its state has gone.
+///
+/// Its answer does not tell what became of the upload. One that it does not know was aborted, or else completed, meanwhile or by a gateway that did
+/// not come as far as the state; and MinIO answers as if it had aborted whatever it is told to. So the live object is looked at: what was completed
+/// is no upload any more, and nothing is left of it either way.
 pub(super) async fn abort(
     exchange: Exchange,
     upload_id: &str,
@@ -212,11 +216,14 @@ pub(super) async fn abort(
         return Err(S3Error::precondition_failed());
     }
     let answer_headers = match abort_upstream(&exchange, &upload.id.upstream).await {
-        // Aborted before, by a request that did not come as far as the state.
         Err(error) if error.code == "NoSuchUpload" => HeaderMap::new(),
         outcome => outcome?,
     };
+    let was_completed = complete::was_completed(&exchange, &upload.id).await?;
     exchange.gateway.uploads.forget(upload.id.hash()).await?;
+    if was_completed {
+        return Err(S3Error::no_such_upload());
+    }
     Ok(empty(StatusCode::NO_CONTENT, answer_headers))
 }
 

@@ -6,6 +6,7 @@ mod flush;
 mod forwarded;
 mod integrity;
 mod late_answers;
+mod late_parts;
 mod listings;
 mod pages;
 mod passed;
@@ -15,6 +16,7 @@ mod scan;
 mod state_buckets;
 mod storage;
 mod unsigned;
+mod upload_ends;
 mod uploads;
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@
 )]
 
 mod ask;
+mod meddling;
 mod tagging;
 
 use std::{
@@ -28,7 +29,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use percent_encoding::percent_decode_str;
 use tokio::sync::mpsc;
 
-use self::ask::Ask;
+use self::{ask::Ask, meddling::Hook};
 use crate::{
     body::{Algorithm, Checksum, Hasher, aws_chunked::Decoder},
     operation::{ResponseBody, content_md5},
@@ -65,7 +66,7 @@ pub(super) struct Seen {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Object {
+pub(super) struct Object {
     content: Bytes,
     metadata: HeaderMap,
     /// As in `x-amz-tagging`.
@@ -120,6 +121,8 @@ pub(super) struct Behaviour {
     pub(super) loses: Mutex<Option<&'static str>>,
     /// Answers DeleteObjects with an error for every key.
     pub(super) keeps_everything: AtomicBool,
+    /// Says that it has aborted an upload, whether there is one or not.
+    pub(super) aborts_anything: AtomicBool,
     /// Answers copies and completions with a status of 200 and an error of this code.
     pub(super) late_error: Mutex<Option<&'static str>>,
     /// Says with every answer who pays, and how it encrypts.
@@ -130,6 +133,8 @@ pub(super) struct Behaviour {
     pub(super) withholds: AtomicBool,
     /// Requests that it withholds the answer of, and that nobody has given up.
     pub(super) withheld: Arc<AtomicUsize>,
+    /// Sees every request before it is answered.
+    pub(super) hook: Hook,
     /// The next listing of the bucket `scripted`, piece by piece.
     pub(super) listing: Mutex<Option<mpsc::Receiver<Result<Bytes, BodyFailure>>>>,
 }
@@ -244,21 +249,6 @@ impl Storage {
         held.objects.insert((bucket.to_owned(), other), object);
     }
 
-    /// Puts parts without content into an open upload.
-    pub(super) fn plant_parts(&self, upload: &str, parts: impl IntoIterator<Item = (u16, Part)>) {
-        let mut held = self.held();
-        held.uploads.get_mut(upload).unwrap().parts.extend(parts);
-    }
-
-    /// Ends all uploads, as a lifecycle rule does.
-    pub(super) fn end_uploads(&self) {
-        self.held().uploads.clear();
-    }
-
-    pub(super) fn open_uploads(&self) -> usize {
-        self.held().uploads.len()
-    }
-
     async fn answer(&self, request: Request<Incoming>) -> Response<ResponseBody> {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path().trim_start_matches('/');
@@ -272,6 +262,9 @@ impl Storage {
         if self.behaviour.withholds.load(Ordering::SeqCst) {
             let _withheld = Withheld::new(&self.behaviour.withheld);
             std::future::pending::<()>().await;
+        }
+        if let Some((code, name)) = self.meddle(&parts.method, bucket, &query) {
+            return error(code, name);
         }
         let completes = parts.method == Method::POST && query.contains("uploadId=");
         if completes {

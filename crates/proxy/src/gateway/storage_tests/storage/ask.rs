@@ -61,13 +61,7 @@ impl Ask<'_> {
             "GET" if has("tagging") => self.list_tags(),
             "GET" if has("acl") => error(StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
             "GET" | "HEAD" => self.get(),
-            "DELETE" => {
-                match self.parameter("uploadId") {
-                    Some(id) => drop(self.storage.held().uploads.remove(&id)),
-                    None => drop(self.storage.held().objects.remove(&self.place())),
-                }
-                status(StatusCode::NO_CONTENT)
-            }
+            "DELETE" => self.delete(),
             _ => error(StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
         }
     }
@@ -244,6 +238,20 @@ impl Ask<'_> {
         ))
     }
 
+    fn delete(&self) -> Response<ResponseBody> {
+        match self.parameter("uploadId") {
+            Some(id) => {
+                let aborted = self.storage.held().uploads.remove(&id);
+                let says_so = &self.storage.behaviour.aborts_anything;
+                if aborted.is_none() && !says_so.load(Ordering::Relaxed) {
+                    return error(StatusCode::NOT_FOUND, "NoSuchUpload");
+                }
+            }
+            None => drop(self.storage.held().objects.remove(&self.place())),
+        }
+        status(StatusCode::NO_CONTENT)
+    }
+
     fn delete_objects(&self) -> Response<ResponseBody> {
         let text = std::str::from_utf8(&self.body).unwrap();
         let keys = text
@@ -338,21 +346,43 @@ impl Ask<'_> {
         ))
     }
 
+    /// The parts that a completion names, with their tags.
+    fn named_parts(&self) -> Vec<(u16, String)> {
+        let text = std::str::from_utf8(&self.body).unwrap();
+        let value = |part: &str, name: &str| {
+            let (_, rest) = part.split_once(&format!("<{name}>")).unwrap();
+            let (value, _) = rest.split_once("</").unwrap();
+            value.replace("&quot;", "\"").replace("&#34;", "\"")
+        };
+        let parts = text.split("<Part>").skip(1);
+        parts
+            .map(|part| {
+                let number = value(part, "PartNumber").parse().unwrap();
+                (number, value(part, "ETag"))
+            })
+            .collect()
+    }
+
     fn complete(&self) -> Response<ResponseBody> {
         let mut held = self.storage.held();
         if self.header("if-none-match").is_some() && held.objects.contains_key(&self.place()) {
             return error(StatusCode::PRECONDITION_FAILED, "PreconditionFailed");
         }
-        let Some(upload) = held.uploads.remove(&self.parameter("uploadId").unwrap()) else {
+        let id = self.parameter("uploadId").unwrap();
+        let Some(upload) = held.uploads.get(&id) else {
             return error(StatusCode::NOT_FOUND, "NoSuchUpload");
         };
-        let content: Vec<u8> = upload
-            .parts
-            .values()
-            .flat_map(|part| part.content.to_vec())
-            .collect();
+        let named = self.named_parts();
+        let mut content = Vec::new();
+        for (number, tag) in &named {
+            match upload.parts.get(number).filter(|part| part.tag == *tag) {
+                Some(part) => content.extend_from_slice(&part.content),
+                None => return error(StatusCode::BAD_REQUEST, "InvalidPart"),
+            }
+        }
+        let upload = held.uploads.remove(&id).unwrap();
         held.tags += 1;
-        let tag = format!("\"{:032x}-{}\"", held.tags, upload.parts.len());
+        let tag = format!("\"{:032x}-{}\"", held.tags, named.len());
         let object = Object {
             content: Bytes::from(content),
             metadata: upload.metadata,
