@@ -71,7 +71,7 @@ pub(crate) async fn refuse_state_bucket(upstream: &Upstream, bucket: &str) -> an
         Some(Sign::Record) => "by the records of working keys below registry/",
     };
     bail!(
-        "{bucket} is a state bucket, {shown}, and not that of this configuration: it belongs to another deployment, or `deployment` is not what it was. Without its records nothing of that deployment can be read. Name another bucket; if these are copies of records among data, give them a bucket of their own"
+        "{bucket} is a state bucket, {shown}: that of another deployment, or of this one, where `deployment` or the address of its storage is written otherwise. Without its records nothing of that deployment can be read. Name another bucket; if these are copies of records among data, give them a bucket of their own"
     )
 }
 
