@@ -200,6 +200,30 @@ async fn impossible_answers_are_refused_and_never_shown() {
 }
 
 #[tokio::test]
+async fn what_is_said_of_another_key_is_no_description_and_no_deletion() {
+    let answer = |arn: &str| {
+        format!(
+            r#"{{"KeyMetadata":{{"KeyId":"1","Arn":"{arn}","KeyUsage":"ENCRYPT_DECRYPT","KeyState":"PendingDeletion","DeletionDate":1800000000}}}}"#
+        )
+    };
+    let good = service_answering("200 OK", answer(ARN)).await;
+    assert!(good.describe().await.unwrap().deletion.is_some());
+    assert_eq!(
+        good.schedule_deletion(7).await.unwrap().final_from,
+        1_800_000_000_000
+    );
+    let other = service_answering("200 OK", answer(&ARN.replace("1234-", "9999-"))).await;
+    assert_eq!(
+        failure(other.describe().await),
+        KeyServiceFailure::Malformed
+    );
+    assert_eq!(
+        failure(other.schedule_deletion(7).await),
+        KeyServiceFailure::Malformed
+    );
+}
+
+#[tokio::test]
 async fn statuses_without_a_code_are_sorted_by_the_status() {
     for (status, expected) in [
         ("502 Bad Gateway", KeyServiceFailure::Unavailable),

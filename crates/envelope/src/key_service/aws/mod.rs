@@ -148,6 +148,14 @@ impl AwsKms {
         Ok(answer.key_id.unwrap_or_default())
     }
 
+    /// What the service says about the pinned key.
+    async fn describe_pinned_key(&self, key: &PinnedKey) -> Result<KeyMetadata> {
+        let metadata = self.describe_key(&key.arn).await?;
+        // Who goes by what is said of another key believes one usable, or gone, that is not.
+        check_answered_key("DescribeKey", key, metadata.arn())?;
+        Ok(metadata)
+    }
+
     async fn describe_key(&self, key: &str) -> Result<KeyMetadata> {
         let answer = self
             .client
@@ -325,7 +333,7 @@ impl KeyService for AwsKms {
 
     async fn describe(&self) -> Result<KeyDescription> {
         let key = self.pinned_key().await?;
-        let metadata = self.describe_key(&key.arn).await?;
+        let metadata = self.describe_pinned_key(key).await?;
         let symmetric = metadata.key_usage() == Some(&KeyUsageType::EncryptDecrypt)
             && metadata
                 .key_spec()
@@ -358,7 +366,7 @@ impl KeyService for AwsKms {
 
     async fn schedule_deletion(&self, waiting_days: u8) -> Result<KeyDeletion> {
         let key = self.pinned_key().await?;
-        let metadata = self.describe_key(&key.arn).await?;
+        let metadata = self.describe_pinned_key(key).await?;
         let related = related_keys(&metadata, &key.arn);
         if !related.is_empty() {
             return Err(key_service_error(

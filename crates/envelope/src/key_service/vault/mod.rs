@@ -280,6 +280,8 @@ impl VaultTransit {
         let made: Keys = self
             .data_key(&BASE64.encode(b"sealgate: one context"))
             .await?;
+        // What is no wrap of this key would be refused in any context.
+        self.wrap_from_answer("datakey", &made.ciphertext)?;
         let other = BASE64.encode(b"sealgate: another context");
         let request = CiphertextRequest {
             context: &other,

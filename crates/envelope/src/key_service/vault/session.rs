@@ -25,6 +25,9 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
 /// The shortest wait between two renewals or tries.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 
+/// No lease is taken for longer than a year: an earlier renewal does no harm, and a time that ends in thousands of years has no point in it.
+const LONGEST_LEASE: Duration = Duration::from_hours(365 * 24);
+
 /// A token in use. It is wiped with the last clone.
 pub(super) type Token = Arc<Zeroizing<String>>;
 
@@ -86,6 +89,17 @@ struct Lease {
     /// `None`: for ever.
     left: Option<Duration>,
     renewable: bool,
+}
+
+impl Lease {
+    /// As the server says it: in seconds, and 0 for ever.
+    fn new(seconds: u64, renewable: bool) -> Self {
+        let left = Duration::from_secs(seconds).min(LONGEST_LEASE);
+        Self {
+            left: (seconds > 0).then_some(left),
+            renewable,
+        }
+    }
 }
 
 impl Session {
@@ -187,8 +201,15 @@ impl Session {
             return Err(failed("login", &path, &answer));
         }
         let mut parsed: LoginAnswer = answer.parse(&path)?;
-        let token = std::mem::take(&mut parsed.auth.client_token);
-        Ok((Arc::new(Zeroizing::new(token)), lease_of(&parsed.auth)))
+        let token = Zeroizing::new(std::mem::take(&mut parsed.auth.client_token));
+        // Kept, it would fail every request until the lease ends.
+        if !token.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            return Err(key_service_error(
+                KeyServiceFailure::Malformed,
+                &format!("Vault {path}: the token has characters that no header can hold"),
+            ));
+        }
+        Ok((Arc::new(token), lease_of(&parsed.auth)))
     }
 
     /// How long a token lives that somebody else made.
@@ -200,10 +221,7 @@ impl Session {
             .await?;
         if answer.status.is_success() {
             let Lookup { data } = answer.parse(path)?;
-            return Ok(Lease {
-                left: (data.ttl > 0).then(|| Duration::from_secs(data.ttl)),
-                renewable: data.renewable,
-            });
+            return Ok(Lease::new(data.ttl, data.renewable));
         }
         let error = failed("lookup-self", "(any)", &answer);
         if failure_of(&error).is_some_and(KeyServiceFailure::is_transient) {
@@ -251,10 +269,7 @@ impl Session {
 }
 
 fn lease_of(auth: &Auth) -> Lease {
-    Lease {
-        left: (auth.lease_duration > 0).then(|| Duration::from_secs(auth.lease_duration)),
-        renewable: auth.renewable,
-    }
+    Lease::new(auth.lease_duration, auth.renewable)
 }
 
 /// Two thirds of what is left, so that a slow server has the last third for answering.
@@ -352,4 +367,27 @@ async fn read_token(path: &Path) -> Result<Zeroizing<String>> {
         return Err(unreadable("it is empty".to_owned()));
     }
     Ok(Zeroizing::new(token.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_lease_is_too_long_to_be_waited_for() {
+        let lease = |lease_duration| {
+            lease_of(&Auth {
+                client_token: String::new(),
+                lease_duration,
+                renewable: true,
+            })
+        };
+        assert!(lease(0).left.is_none());
+        assert_eq!(lease(60).left, Some(Duration::from_mins(1)));
+        for seconds in [u64::MAX, u64::MAX / 2, 1 << 40] {
+            let left = lease(seconds).left.unwrap();
+            assert!(renewal_delay(left) < left);
+            assert!(Instant::now().checked_add(left).is_some());
+        }
+    }
 }
