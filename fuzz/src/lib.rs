@@ -9,6 +9,10 @@ use sealgate_envelope::{
 
 #[cfg(feature = "gateway")]
 pub mod chunks;
+#[cfg(feature = "gateway")]
+pub mod documents;
+#[cfg(feature = "gateway")]
+pub mod key_server;
 
 /// Nonces that count up from one: for sealing the same bytes in every run, never for anything secret.
 #[derive(Clone, Copy, Debug, Default)]
