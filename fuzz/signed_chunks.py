@@ -9,6 +9,7 @@ import hmac
 import pathlib
 
 PLAINTEXT = b"the quick brown fox jumps over the lazy dog"
+LONG = PLAINTEXT * 200  # more than one chunk: all but the last must have 8 KiB
 SCOPE = "20260101/us-east-1/s3/aws4_request"
 DATE = "20260101T000000Z"
 SEED_SIGNATURE = "5" * 64
@@ -25,29 +26,35 @@ def sign(kind: str, previous: str, hashes: str) -> str:
     return mac(key, "\n".join([f"AWS4-HMAC-SHA256-{kind}", DATE, SCOPE, previous, hashes])).hex()
 
 
-def body(chunk_length: int, trailer: bytes | None) -> bytes:
+def body(plaintext: bytes, trailers: list[bytes] | None) -> bytes:
+    chunk_length = 8192
     encoded, signature = b"", SEED_SIGNATURE
-    for start in range(0, len(PLAINTEXT) + chunk_length, chunk_length):
-        chunk = PLAINTEXT[start : start + chunk_length]
+    for start in range(0, len(plaintext) + chunk_length, chunk_length):
+        chunk = plaintext[start : start + chunk_length]
         digests = [hashlib.sha256(b"").hexdigest(), hashlib.sha256(chunk).hexdigest()]
         signature = sign("PAYLOAD", signature, "\n".join(digests))
         encoded += b"%x;chunk-signature=%b\r\n" % (len(chunk), signature.encode())
         if chunk:
             encoded += chunk + b"\r\n"
-    if trailer is not None:
-        signature = sign("TRAILER", signature, hashlib.sha256(trailer + b"\n").hexdigest())
-        encoded += trailer + b"\r\nx-amz-trailer-signature:" + signature.encode() + b"\r\n"
+    if trailers is not None:
+        lines = b"".join(trailer + b"\n" for trailer in trailers)
+        signature = sign("TRAILER", signature, hashlib.sha256(lines).hexdigest())
+        encoded += b"".join(trailer + b"\r\n" for trailer in trailers) + b"x-amz-trailer-signature:" + signature.encode() + b"\r\n"
     return encoded + b"\r\n"
 
 
 def main() -> None:
     directory = pathlib.Path(__file__).parent / "seeds" / "aws_chunked_signed"
     directory.mkdir(parents=True, exist_ok=True)
-    trailer = b"x-amz-checksum-crc32:QU+jkw=="
+    trailers = [b"x-amz-checksum-crc32:QU+jkw==", b"x-amz-meta-note: a second line"]
     # The target reads whether there is a trailer, and the length of the pieces, in front of the body.
-    (directory / "one-chunk").write_bytes(b"\x00\x07" + body(64, None))
-    (directory / "three-chunks").write_bytes(b"\x00\x01" + body(16, None))
-    (directory / "trailer").write_bytes(b"\x01\x05" + body(32, trailer))
+    (directory / "one-chunk").write_bytes(b"\x00\x07" + body(PLAINTEXT, None))
+    (directory / "two-chunks").write_bytes(b"\x00\xff" + body(LONG, None))
+    (directory / "trailer").write_bytes(b"\x01\x05" + body(PLAINTEXT, trailers[:1]))
+    (directory / "two-chunks-and-trailers").write_bytes(b"\x01\xff" + body(LONG, trailers))
+    # As minio-go sends it.
+    blank = body(PLAINTEXT, trailers[:1]).replace(b"x-amz-trailer", b"\r\nx-amz-trailer")
+    (directory / "blank-before-signature").write_bytes(b"\x01\x05" + blank)
 
 
 if __name__ == "__main__":

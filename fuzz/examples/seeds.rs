@@ -1,4 +1,5 @@
-//! Writes the seeds that are not text, sealed with the secrets of this package, into `seeds/`: `cargo run --no-default-features --example seeds`.
+//! Writes the seeds that are sealed or signed with the secrets of this package into `seeds/`: `cargo run --example seeds`; with
+//! `--no-default-features` those of `sealgate-envelope` alone.
 
 use std::error::Error;
 use std::fs;
@@ -65,7 +66,40 @@ fn commit_seed(multipart: bool, plaintext_length: u64, suffix: &[u8]) -> Vec<u8>
     .concat()
 }
 
+/// Requests for grants with what becomes of them, and the checkpoints of a log.
+#[cfg(feature = "gateway")]
+fn write_documents() -> Result<(), Box<dyn Error>> {
+    use sealgate_fuzz::documents;
+
+    let approval = documents::approval(1);
+    for (name, text) in [
+        ("request", documents::request_text()),
+        ("grant", documents::grant().to_text()?),
+        ("record", documents::record().to_text()?),
+        ("revocations-1", documents::revocation_list(1).to_text()?),
+        ("revocations-2", documents::revocation_list(2).to_text()?),
+        (
+            "approval",
+            format!(
+                r#"{{ "key": "{}", "signature": "{}" }}"#,
+                approval.key, approval.signature
+            ),
+        ),
+    ] {
+        write("grant_documents", name, text)?;
+    }
+    let checkpoint = documents::checkpoint();
+    let line = sealgate_audit::history::write(&checkpoint)?;
+    write("audit_records", "history", line)?;
+    write("audit_records", "note-checkpoint", checkpoint.to_string())?;
+    write("audit_records", "text-checkpoint", checkpoint.text())?;
+    let cosigned = documents::cosigned_checkpoint().to_string();
+    write("audit_records", "note-cosigned", cosigned)
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
+    #[cfg(feature = "gateway")]
+    write_documents()?;
     let wraps = wraps()?;
     let plaintext_length = 1_000;
     for (name, body, count) in [

@@ -6,15 +6,24 @@ use std::path::Path;
 use libfuzzer_sys::fuzz_target;
 use sealgate::config::{Config, Surroundings, is_deployment_id};
 
-/// What every environment variable holds.
-const SECRET: &str = "q7Jx0vWn4Rk2Tz9LbY6c";
+/// What each environment variable holds that the configuration names. Those that it does not name can make it wrong by themselves.
+const SECRET: &str = "q7Jx0vWn4Rk2Tz9LbY6cE1sHu8Mf5Pd3";
+
+/// What stands in the file that configurations may name.
+const SECRET_IN_FILE: &str = "h3Xc8Lm1Fp6Yd0Us5Oa7Ge2Ri9Tk4Wb";
+
+/// The directory of the configuration.
+const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/surroundings");
 
 fuzz_target!(|text: &str| {
-    if text.contains(SECRET) {
+    if text.contains(SECRET) || text.contains(SECRET_IN_FILE) {
         return;
     }
-    let environment = |_: &str| Some(SECRET.to_owned());
-    let directory = Path::new("/nonexistent");
+    let environment = |name: &str| {
+        let is_named = text.contains(&format!("env:{name}"));
+        is_named.then(|| SECRET.to_owned())
+    };
+    let directory = Path::new(DIRECTORY);
     match Config::parse(
         text,
         Surroundings {
@@ -29,7 +38,8 @@ fuzz_target!(|text: &str| {
         Err(error) => {
             assert!(!error.problems.is_empty());
             assert!(error.problems.iter().all(|problem| !problem.fix.is_empty()));
-            assert!(!format!("{error} {error:?}").contains(SECRET));
+            let texts = format!("{error} {error:?}");
+            assert!(!texts.contains(SECRET) && !texts.contains(SECRET_IN_FILE));
         }
     }
 });

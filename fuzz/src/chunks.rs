@@ -5,8 +5,16 @@ use sealgate::auth::{AmzDate, ChunkSigner, SecretAccessKey, Signature, SigningKe
 use sealgate::body::BodyError;
 use sealgate::body::aws_chunked::{Decoder, Trailer};
 
-/// The only plaintext that was ever signed with [`signer`].
+/// The plaintext that was signed with [`signer`], once as it is and once so many times over that it takes two chunks, and nothing else ever was.
 pub const SIGNED_PLAINTEXT: &[u8] = b"the quick brown fox jumps over the lazy dog";
+
+/// How often it stands in the longer body, of which the first chunk has the 8 KiB that all but the last must have.
+pub const REPETITIONS: usize = 200;
+
+/// Whether data is what was signed.
+pub fn is_signed(data: &[u8]) -> bool {
+    data == SIGNED_PLAINTEXT || data == SIGNED_PLAINTEXT.repeat(REPETITIONS)
+}
 
 /// What continues the seed signature of one request.
 ///

@@ -7,7 +7,7 @@ use super::aws_chunked::{Decoder, Trailer, strip_content_encoding};
 use super::error::BodyError;
 use super::limits::MAX_TRAILER_LINE_LENGTH;
 use crate::auth::published_tests::streaming_example;
-use crate::auth::{ChunkSigner, PayloadMode};
+use crate::auth::{AmzDate, ChunkSigner, PayloadMode, SecretAccessKey, Signature, SigningKey};
 
 pub(crate) const TRAILER_SIGNATURE: &str =
     "d81f82fc3505edab99d459891051a732e8730629a2e4a59689829ca17fe2e435";
@@ -434,5 +434,38 @@ proptest! {
     ) {
         let _ = decode(Decoder::unsigned_trailer(), body.as_bytes(), &cuts);
         let _ = decode(Decoder::signed(signer(true), true), body.as_bytes(), &cuts);
+    }
+}
+
+/// What fuzzing begins with: a seed that is refused shows it nothing of what comes behind, and says so in its name.
+#[test]
+fn the_seeds_of_fuzzing_decode() {
+    let seeds = |target: &str| {
+        let fuzz = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds");
+        let entries = std::fs::read_dir(format!("{fuzz}/{target}")).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let accepted = |path: &std::path::PathBuf| !path.to_str().unwrap().contains("/refused-");
+        let paths: Vec<_> = paths.filter(accepted).collect();
+        assert!(paths.len() > 2);
+        paths.into_iter().map(|path| std::fs::read(path).unwrap())
+    };
+    for seed in seeds("aws_chunked_unsigned") {
+        let decoder = Decoder::unsigned_trailer();
+        decode(decoder, &seed[1..], &[usize::from(seed[0])]).unwrap();
+    }
+    let key = SigningKey::derive(
+        &SecretAccessKey::new("fuzz-secret"),
+        "20260101",
+        "us-east-1",
+    );
+    let signer = ChunkSigner::new(
+        Signature::from_hex(&"5".repeat(64)).unwrap(),
+        key,
+        &AmzDate::parse("20260101T000000Z").unwrap(),
+        "20260101/us-east-1/s3/aws4_request".to_owned(),
+    );
+    for seed in seeds("aws_chunked_signed") {
+        let decoder = Decoder::signed(signer.clone(), seed[0] & 1 == 1);
+        decode(decoder, &seed[2..], &[usize::from(seed[1])]).unwrap();
     }
 }

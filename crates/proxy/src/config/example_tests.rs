@@ -220,3 +220,33 @@ fn every_known_key_is_in_the_example() {
         assert!(shown, "{key} is not in sealgate.example.toml");
     }
 }
+
+/// What fuzzing begins with: a seed that is refused shows it nothing of what comes behind.
+#[test]
+fn the_seeds_of_fuzzing_load_and_one_has_every_key_of_the_example() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
+    let directory = fuzz.join("surroundings");
+    for seed in ["smallest", "full", "other-choices"] {
+        let text = std::fs::read_to_string(fuzz.join("seeds/config").join(seed)).unwrap();
+        let environment = |name: &str| {
+            let is_named = text.contains(&format!("env:{name}"));
+            is_named.then(|| "q7Jx0vWn4Rk2Tz9LbY6cE1sHu8Mf5Pd3".to_owned())
+        };
+        let surroundings = Surroundings {
+            directory: &directory,
+            environment: &environment,
+        };
+        Config::parse(&text, surroundings).unwrap_or_else(|error| panic!("{seed}: {error}"));
+        if seed == "full" {
+            let key = |line: &str| line.split(" = ").next().map(str::to_owned);
+            let keys = |text: &str| -> BTreeSet<_> { text.lines().filter_map(key).collect() };
+            let shown = keys(EXAMPLE);
+            let lost: Vec<_> = shown
+                .iter()
+                .filter(|key| !key.is_empty() && !key.starts_with('#'))
+                .filter(|key| !keys(&text).contains(*key))
+                .collect();
+            assert!(lost.is_empty(), "{lost:?}");
+        }
+    }
+}
