@@ -11,6 +11,7 @@ use aws_sigv4::http_request::{
 };
 use aws_sigv4::sign::v4;
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use libfuzzer_sys::fuzz_target;
 use sealgate::auth::limits::{MAX_QUERY_LENGTH, MAX_QUERY_PARAMETERS};
@@ -137,7 +138,7 @@ fn signed(mut request: Request<()>, presigned: bool, body: SignableBody<'_>) -> 
 /// What the first line of a request names.
 fn target(parts: &Parts) -> String {
     let target = parts.uri.path_and_query();
-    target.map_or("/", |target| target.as_str()).to_owned()
+    target.map_or("/", PathAndQuery::as_str).to_owned()
 }
 
 /// One byte of the request changed: of the method, the target, a header that the signature covers, or the authorization. None where the

@@ -95,6 +95,10 @@ fn reference(provider: Provider, key: &str) -> KeyReference {
     KeyReference::of(provider, key).expect("a short name")
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a fuzz target is its own policy and audit"
+)]
 async fn ask(service: &dyn KeyService, call: u8) -> Result<Made> {
     let (id, key) = working_key();
     let context = EncryptionContext::new(domain(), id);
