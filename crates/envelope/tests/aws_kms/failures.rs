@@ -200,6 +200,23 @@ async fn impossible_answers_are_refused_and_never_shown() {
 }
 
 #[tokio::test]
+async fn an_answer_without_end_is_not_read_to_its_end() {
+    let answer = |padding: usize| {
+        let padding = "a".repeat(padding);
+        format!(
+            r#"{{"KeyMetadata":{{"KeyId":"1","Arn":"{ARN}","KeyUsage":"ENCRYPT_DECRYPT"}},"Padding":"{padding}"}}"#
+        )
+    };
+    let long = service_answering("200 OK", answer(1_000_000)).await;
+    assert!(long.describe().await.is_ok());
+    let too_long = service_answering("200 OK", answer(1 << 20)).await;
+    assert_eq!(
+        failure(too_long.describe().await),
+        KeyServiceFailure::Malformed
+    );
+}
+
+#[tokio::test]
 async fn what_is_said_of_another_key_is_no_description_and_no_deletion() {
     let answer = |arn: &str| {
         format!(

@@ -11,6 +11,7 @@ use aws_sdk_kms::config::{Region, SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
+use super::bounded_client::bounded;
 use super::configuration::{AwsCredentials, AwsKmsConfiguration, AwsKmsLimits};
 use crate::error::{Error, Result};
 use crate::key_service::trust::{TrustRoots, authorities};
@@ -119,9 +120,10 @@ fn timeouts(limits: AwsKmsLimits) -> TimeoutConfig {
 
 fn http_client(configuration: &AwsKmsConfiguration) -> Result<SharedHttpClient> {
     if !configuration.uses_tls() {
-        return Ok(aws_smithy_http_client::Builder::new()
+        let client = aws_smithy_http_client::Builder::new()
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .build_http());
+            .build_http();
+        return Ok(bounded(client));
     }
     let trust_store = match &configuration.trust_roots {
         TrustRoots::System => TrustStore::default(),
@@ -138,9 +140,10 @@ fn http_client(configuration: &AwsKmsConfiguration) -> Result<SharedHttpClient> 
 }
 
 fn https_client(context: TlsContext) -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new()
+    let client = aws_smithy_http_client::Builder::new()
         .pool_idle_timeout(IDLE_TIMEOUT)
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .tls_context(context)
-        .build_https()
+        .build_https();
+    bounded(client)
 }

@@ -7,6 +7,7 @@
 //! buffers are theirs and are freed, not wiped, which happens soon: idle connections, whose buffers hold the last answer,
 //! are closed after some seconds. A program whose allocator wipes what is freed leaves nothing behind.
 
+mod bounded_client;
 mod classification;
 mod client;
 mod configuration;
