@@ -9,6 +9,9 @@ use time::OffsetDateTime;
 /// A certificate that ends within this time is worth a warning, in seconds.
 const NEAR: i64 = 14 * 24 * 3600;
 
+/// How much earlier than a certificate begins it is taken, in seconds: clocks differ, and authorities make some that begin at once.
+const EARLY: i64 = 3600;
+
 /// From when until when a certificate is good, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CertificateValidity {
@@ -56,7 +59,7 @@ impl CertificateValidity {
     fn fault_at(self, now: i64) -> Option<String> {
         let what = if self.ends < now {
             format!("the certificate ended at {}", moment(self.ends))
-        } else if now < self.begins {
+        } else if now < self.begins - EARLY {
             format!("the certificate begins only at {}", moment(self.begins))
         } else {
             return None;
@@ -114,9 +117,9 @@ pub(crate) mod tests {
             begins: 1_000_000,
             ends: 9_000_000,
         };
-        assert_eq!(validity.fault_at(1_000_000), None);
+        assert_eq!(validity.fault_at(1_000_000 - EARLY), None);
         assert_eq!(validity.fault_at(9_000_000), None);
-        let early = validity.fault_at(999_999).unwrap();
+        let early = validity.fault_at(999_999 - EARLY).unwrap();
         assert!(early.contains("begins only at 1970-01-12"), "{early}");
         let late = validity.fault_at(9_000_001).unwrap();
         assert!(late.contains("ended at 1970-04-15"), "{late}");

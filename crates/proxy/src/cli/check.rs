@@ -267,8 +267,10 @@ async fn ask(config: &Arc<Config>, told: &mut Told) -> anyhow::Result<()> {
 /// As the configuration says, but that the start probes nothing: that is done afterwards, and then a signal leaves nothing behind.
 fn without_probes(config: &Config) -> Arc<Config> {
     let mut config = config.clone();
-    if config.upstream.checksum_trailer == ChecksumTrailer::Auto {
-        config.upstream.checksum_trailer = ChecksumTrailer::Never;
+    for upstream in std::iter::once(&mut config.upstream).chain(config.state.upstream.as_mut()) {
+        if upstream.checksum_trailer == ChecksumTrailer::Auto {
+            upstream.checksum_trailer = ChecksumTrailer::Never;
+        }
     }
     Arc::new(config)
 }

@@ -229,12 +229,19 @@ impl Gateway {
 }
 
 /// Says that the state may be that of another deployment than was meant.
+/// How long a start waits to be told of other state buckets.
+const LOOK_FOR_OTHERS: Duration = Duration::from_secs(10);
+
 async fn warn_of_other_states(state: &StateBucket) {
-    match other_states_beside(state).await {
-        Ok(others) if others.is_empty() => {}
-        Ok(others) => tracing::warn!("{}", which_deployment(state.name(), &others)),
+    // No start waits long for a warning.
+    match tokio::time::timeout(LOOK_FOR_OTHERS, other_states_beside(state)).await {
+        Ok(Ok(others)) if others.is_empty() => {}
+        Ok(Ok(others)) => tracing::warn!("{}", which_deployment(state.name(), &others)),
         // Not every account may list buckets.
-        Err(error) => tracing::debug!(%error, "whether there are other state buckets is not known"),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "whether there are other state buckets is not known");
+        }
+        Err(_) => tracing::debug!("whether there are other state buckets was not told in time"),
     }
 }
 

@@ -131,7 +131,11 @@ impl Gateway {
                 append_query(&mut query, "uploadId", &upload.upload_id);
                 let target = Target::object(self.state.name(), upload.key.as_str());
                 let abort = UpstreamRequest::new(Method::DELETE, target).query(query);
-                self.state.upstream().call(abort).await?;
+                match self.state.upstream().call(abort).await {
+                    // Somebody else was faster.
+                    Err(error) if error.code == "NoSuchUpload" => {}
+                    outcome => drop(outcome?),
+                }
             }
         }
         Ok(names.len() + uploads.len())

@@ -112,7 +112,10 @@ impl Gateway {
             return Some(findings);
         }
         // Not every account may list buckets.
-        let others = other_states_beside(&self.state).await.unwrap_or_default();
+        let others = tokio::select! {
+            others = other_states_beside(&self.state) => others.unwrap_or_default(),
+            () = &mut ended => return None,
+        };
         if !others.is_empty() {
             findings.push(Finding::new(
                 "the state bucket is that of the deployment that was meant",

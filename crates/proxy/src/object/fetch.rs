@@ -167,7 +167,8 @@ async fn fetch_once(
     let object = head
         .open(gateway, permit, &request.rule, request.key)
         .await?;
-    if !gateway.served_tags.stands_for(&request.target, &object) {
+    let bucket = request.target.bucket.as_deref().unwrap_or_default();
+    if !gateway.served_tags.stands_for(bucket, request.key, &object) {
         if matches!(wanted, Wanted::Range(_)) && request.headers.contains_key(header::IF_RANGE) {
             return Err(Interrupted::RangeIsOfAnother);
         }

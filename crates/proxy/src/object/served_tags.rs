@@ -8,7 +8,7 @@ use quick_cache::{Weighter, sync::Cache};
 use sealgate_envelope::keys::ObjectId;
 
 use super::SealedObject;
-use crate::upstream::Target;
+use crate::entity_tag::EntityTag;
 
 /// The most bytes that names and tags take, and the most of both.
 const MEMORY: u64 = 8 << 20;
@@ -49,12 +49,9 @@ impl Default for ServedTags {
 
 impl ServedTags {
     /// Notes that an object is about to be served, and says whether its tag has always stood for it, as far as is remembered.
-    pub(crate) fn stands_for(&self, target: &Target, object: &SealedObject) -> bool {
-        let bucket = target.bucket.as_deref().unwrap_or_default();
-        let key = target.key.as_deref().unwrap_or_default();
+    pub(crate) fn stands_for(&self, bucket: &str, key: &str, object: &SealedObject) -> bool {
         let identity = &object.identity;
-        // Keys as on the wire have no blank.
-        let name = format!("{bucket}/{key} {}", identity.entity_tag);
+        let name = name(bucket, key, &identity.entity_tag);
         let served = Served::One {
             object: object.opened.object_id(),
             sealed_length: identity.sealed_length,
@@ -72,6 +69,12 @@ impl ServedTags {
         self.0.insert(name, Served::Several);
         false
     }
+}
+
+/// What a condition names: the tag as clients see it, however the storage writes it.
+fn name(bucket: &str, key: &str, entity_tag: &str) -> String {
+    let seen = EntityTag::parse(entity_tag).to_client();
+    format!("{bucket}/{}:{key}{seen}", key.len())
 }
 
 #[cfg(test)]
@@ -97,6 +100,14 @@ mod tests {
         assert!(!note("b/k \"t\"", object(1, 9)), "the first is no better");
         // The parts of one upload, put together in two ways.
         assert!(!note("b/l \"t\"", object(2, 10)));
+    }
+
+    #[test]
+    fn a_tag_is_one_however_it_is_written() {
+        let named = |tag| name("b", "k", tag);
+        assert_eq!(named("\"t\""), named("t"));
+        assert_ne!(named("\"t\""), named("\"u\""));
+        assert_ne!(name("b", "k", "t"), name("b", "l", "t"));
     }
 
     #[test]

@@ -95,7 +95,11 @@ pub(super) async fn head_object(exchange: Exchange) -> Result<Response<ResponseB
     let object = sealed
         .open(gateway, &permit, &exchange.domain(), exchange.key())
         .await?;
-    let is_one = gateway.served_tags.stands_for(&exchange.target(), &object);
+    let target = exchange.target();
+    let bucket = target.bucket.as_deref().unwrap_or_default();
+    let is_one = gateway
+        .served_tags
+        .stands_for(bucket, exchange.key(), &object);
     if !is_one && conditions.want_a_known_object() {
         return Err(ambiguous_tag(&object));
     }

@@ -1,7 +1,7 @@
 //! Telling state buckets of any deployment from buckets of data. What lies there is in the clear, and lost once something seals or deletes it.
 
 use anyhow::{Context as _, bail};
-use http::Method;
+use http::{Method, StatusCode};
 use sealgate_envelope::{
     WorkingKeyId,
     records::{MAXIMUM_RECORD_LENGTH, RegistryRecord, registry_prefix},
@@ -62,7 +62,14 @@ pub(crate) async fn sign_of_state(
 ///
 /// When it is a state bucket, or the storage can't be asked.
 pub(crate) async fn refuse_state_bucket(upstream: &Upstream, bucket: &str) -> anyhow::Result<()> {
-    let sign = sign_of_state(upstream, bucket).await;
+    let sign = match sign_of_state(upstream, bucket).await {
+        // By its name it is none, and more is not told to this account.
+        Err(error) if error.status == StatusCode::FORBIDDEN => {
+            tracing::warn!(bucket, %error, "whether this is a state bucket can't be told: its account may not list it");
+            return Ok(());
+        }
+        sign => sign,
+    };
     let shown = match sign
         .with_context(|| format!("whether {bucket} is a state bucket cannot be found out"))?
     {

@@ -120,12 +120,18 @@ async fn an_abort_whose_state_was_left_succeeds_again() {
 async fn an_abort_says_so_when_the_storage_does_not_tell_what_became_of_the_upload() {
     let rig = Rig::start("").await;
     let upload = completed_with_state(&rig, "key").await;
-    rig.storage.behaviour.hook.set(|moment| {
-        let is_asked = moment.method == Method::HEAD && moment.bucket == BUCKET;
-        is_asked.then_some((StatusCode::SERVICE_UNAVAILABLE, "SlowDown"))
-    });
-    let error = upload.abort(&rig).await.unwrap_err();
-    assert_eq!(error.status, StatusCode::SERVICE_UNAVAILABLE);
+    for answer in [
+        (StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
+        (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+        (StatusCode::BAD_GATEWAY, "BadGateway"),
+    ] {
+        rig.storage.behaviour.hook.set(move |moment| {
+            let is_asked = moment.method == Method::HEAD && moment.bucket == BUCKET;
+            is_asked.then_some(answer)
+        });
+        let error = upload.abort(&rig).await.unwrap_err();
+        assert_eq!(error.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+    }
     rig.storage.behaviour.hook.clear();
     assert_eq!(upload.abort(&rig).await.unwrap_err().code, "NoSuchUpload");
 }

@@ -1,6 +1,6 @@
 //! What became of an upload: whether the live object was made of it.
 
-use http::{Method, StatusCode};
+use http::Method;
 
 use super::{Completed, Exchange, attempts::Attempts};
 use crate::{
@@ -44,7 +44,13 @@ pub(in crate::operation) async fn was_completed(
 /// An object that cannot be looked at is not ours, unless that may change by itself.
 fn unless_away<T>(outcome: Result<Option<T>, S3Error>) -> Result<Option<T>, S3Error> {
     match outcome {
-        Err(error) if error.status == StatusCode::SERVICE_UNAVAILABLE => Err(error),
+        // What does not verify is no passing trouble of the storage.
+        Err(error) if error.status.is_server_error() && !error.is_about_stored_data => {
+            Err(S3Error::unavailable(
+                "Whether this upload was completed cannot be found out now. Please try again.",
+                error,
+            ))
+        }
         outcome => Ok(outcome.ok().flatten()),
     }
 }

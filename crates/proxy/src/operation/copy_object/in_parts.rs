@@ -1,15 +1,17 @@
 //! Copying more than a storage copies in one request: a multipart upload of ranges of the sealed object, each copied by the storage itself. No
 //! byte passes the gateway, and what comes out is the same sealed object.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, Method, header};
 use sealgate_envelope::layout::MAXIMUM_PARTS;
+use tokio::runtime::Handle;
 
 use super::super::{Exchange, append_query, headers, multipart, named, put_object};
 use crate::{
     error::S3Error,
+    gateway::Gateway,
     upstream::{Answer, MAX_DOCUMENT_LENGTH, UpstreamRequest},
     xml::{
         requests::{CompleteMultipartUpload, CompletedPart},
@@ -40,27 +42,80 @@ pub(super) struct CopyInParts<'a> {
     pub(super) largest_copy: u64,
 }
 
+/// The upload of a copy, which is aborted when the copy fails, and also when nobody waits for it any more.
+struct OpenCopy<'a> {
+    exchange: &'a Exchange,
+    query: &'a str,
+    has_ended: bool,
+}
+
+impl OpenCopy<'_> {
+    fn completed(mut self) {
+        self.has_ended = true;
+    }
+
+    async fn abort(mut self) {
+        abort(
+            self.exchange.request_id.clone(),
+            Arc::clone(&self.exchange.gateway),
+            self.request(),
+        )
+        .await;
+        self.has_ended = true;
+    }
+
+    fn request(&self) -> UpstreamRequest {
+        UpstreamRequest::new(Method::DELETE, self.exchange.target())
+            .query(self.query)
+            .headers(headers::common(&self.exchange.headers))
+    }
+}
+
+impl Drop for OpenCopy<'_> {
+    fn drop(&mut self) {
+        if let Ok(runtime) = Handle::try_current()
+            && !self.has_ended
+        {
+            let gateway = Arc::clone(&self.exchange.gateway);
+            runtime.spawn(abort(
+                self.exchange.request_id.clone(),
+                gateway,
+                self.request(),
+            ));
+        }
+    }
+}
+
+async fn abort(request_id: String, gateway: Arc<Gateway>, request: UpstreamRequest) {
+    if let Err(error) = gateway.upstream.call(request).await {
+        tracing::warn!(request_id, %error, "the storage's upload of a copy that failed could not be aborted; its rules for incomplete uploads will");
+    }
+}
+
 impl CopyInParts<'_> {
     /// Copies, and returns what the storage says of the new object, and the answer's headers for our client with the version's id.
     ///
-    /// Not cancel safe: where the future is dropped, the upload stays open at the storage.
+    /// Cancel safety: where the future is dropped, no object appears, or the whole one, and the upload is aborted.
     ///
     /// # Errors
     ///
     /// Those of the storage. No object appears then, and the upload is aborted.
     pub(super) async fn send(self) -> Result<(Copied, HeaderMap, Option<String>), S3Error> {
-        let upload_id = self.begin().await?;
         let mut query = String::new();
-        append_query(&mut query, "uploadId", &upload_id);
+        append_query(&mut query, "uploadId", &self.begin().await?);
+        let open = OpenCopy {
+            exchange: self.exchange,
+            query: &query,
+            has_ended: false,
+        };
         let outcome = async {
             let parts = self.copy_parts(&query).await?;
             self.complete(&query, &parts).await
         }
         .await;
-        if outcome.is_err()
-            && let Err(error) = multipart::abort_upstream(self.exchange, &upload_id).await
-        {
-            tracing::warn!(request_id = self.exchange.request_id, %error, "the storage's upload of a copy that failed could not be aborted; its rules for incomplete uploads will");
+        match outcome {
+            Ok(_) => open.completed(),
+            Err(_) => open.abort().await,
         }
         outcome
     }
