@@ -267,7 +267,11 @@ async fn two_versions_under_one_entity_tag_are_never_put_together() -> Result<()
             );
 
             for planted in [second, of.object.clone()] {
-                scene.adversary.plant(&of.path(), planted.clone());
+                let served = planted.clone();
+                scene.adversary.trick(&of.path(), move |asked, _| {
+                    let served = served.clone();
+                    async move { Ok(answer_with(&served, &asked)) }
+                });
                 let due = if planted.body == of.object.body {
                     &of.plaintext
                 } else {
