@@ -44,6 +44,24 @@ pub async fn upload_part(
         .build())
 }
 
+/// Uploads all of an object's content, in parts of `length` bytes and what is left.
+///
+/// # Errors
+/// If a part is refused.
+pub async fn upload_parts(
+    client: &Client,
+    place: (&str, &str),
+    upload: &str,
+    content: &[u8],
+    length: usize,
+) -> Result<Vec<CompletedPart>> {
+    let mut parts = Vec::new();
+    for (number, bytes) in (1..).zip(content.chunks(length)) {
+        parts.push(upload_part(client, place, upload, number, bytes).await?);
+    }
+    Ok(parts)
+}
+
 /// Completes an upload of these parts.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result};
 use aws_sdk_s3::Client;
-use sealgate_tests::multipart::{begin, complete, upload_part};
+use sealgate_tests::multipart::{begin, complete, upload_parts};
 
 /// The metadata that holds the sealed header.
 pub(crate) const HEADER: &str = "sealgate";
@@ -95,10 +95,7 @@ pub(crate) async fn upload_in_parts(
 ) -> Result<()> {
     let place = (bucket, key);
     let upload = begin(client, place).await?;
-    let mut parts = Vec::new();
-    for (number, bytes) in (1..).zip(body.chunks(PART)) {
-        parts.push(upload_part(client, place, &upload, number, bytes).await?);
-    }
+    let parts = upload_parts(client, place, &upload, body, PART).await?;
     complete(client, place, &upload, parts).await?;
     Ok(())
 }

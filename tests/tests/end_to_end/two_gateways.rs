@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use aws_sdk_s3::{Client, types::CompletedPart};
 use sealgate_tests::{
     content::pattern,
-    multipart::{self, upload_part},
+    multipart::{self, upload_part, upload_parts},
     rig::{get, with_rig},
 };
 
@@ -83,10 +83,7 @@ async fn both_complete_at_once() -> Result<()> {
             let key = format!("raced-{round}");
             let body = pattern(u64::from(round), PART + 1_000);
             let upload = begin(&one, "shared", &key).await?;
-            let mut parts = Vec::new();
-            for (number, bytes) in (1..).zip(body.chunks(PART)) {
-                parts.push(upload_part(&one, ("shared", &key), &upload, number, bytes).await?);
-            }
+            let parts = upload_parts(&one, ("shared", &key), &upload, &body, PART).await?;
             let (left, right) = tokio::join!(
                 complete(&one, &key, &upload, parts.clone()),
                 complete(&two, &key, &upload, parts)
@@ -147,10 +144,7 @@ async fn a_first_try_that_lands_while_the_upload_is_completed_does_no_harm() -> 
             let key = format!("late-{round}");
             let place = ("shared", key.as_str());
             let upload = begin(&one, "shared", &key).await?;
-            let mut parts = Vec::new();
-            for (number, bytes) in (1..).zip(body.chunks(PART)) {
-                parts.push(upload_part(&one, place, &upload, number, bytes).await?);
-            }
+            let parts = upload_parts(&one, place, &upload, &body, PART).await?;
             let completion = async {
                 tokio::time::sleep(Duration::from_millis(round * 5)).await;
                 complete(&one, &key, &upload, parts).await

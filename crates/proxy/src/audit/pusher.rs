@@ -135,23 +135,24 @@ impl Pusher {
             let Some(audit) = self.audit.upgrade() else {
                 return;
             };
-            match outcome {
-                Ok(()) => return,
-                Err(Trouble::Fork(what)) => {
-                    self.delivery
-                        .fail(format!("ALARM: the receiver refuses the log: {what}"));
-                    tracing::error!(%what, "ALARM: the receiver refuses the audit log, because it is not what it was: nothing more is recorded until that is settled. docs/audit.md says how");
-                    audit.fork(what);
-                    pause = BACK_OFF.1;
+            let Err(trouble) = outcome else {
+                return;
+            };
+            let told = trouble.told();
+            if let Trouble::Fork(what) = trouble {
+                self.delivery.fail(format!("ALARM: {told}"));
+                tracing::error!(%what, "ALARM: the receiver refuses the audit log, because it is not what it was: nothing more is recorded until that is settled. docs/audit.md says how");
+                audit.fork(what);
+                pause = BACK_OFF.1;
+            } else {
+                if !is_away {
+                    tracing::warn!(
+                        error = told,
+                        "records of the audit log wait for the receiver"
+                    );
                 }
-                Err(trouble @ (Trouble::Disk(_) | Trouble::Other(_))) => {
-                    let error = trouble.told();
-                    if !is_away {
-                        tracing::warn!(error, "records of the audit log wait for the receiver");
-                    }
-                    is_away = true;
-                    self.delivery.fail(error);
-                }
+                is_away = true;
+                self.delivery.fail(told);
             }
             drop(audit);
             tokio::time::sleep(pause).await;

@@ -7,6 +7,8 @@ use std::{
     path::Path,
 };
 
+use zeroize::Zeroizing;
+
 /// For its owner alone.
 pub(super) const PRIVATE: u32 = 0o600;
 
@@ -22,6 +24,18 @@ pub(super) fn write_new(path: &Path, mode: u32, content: &[u8]) -> io::Result<()
         file.write_all(content)?;
         file.sync_all()
     })
+}
+
+/// As [`write_new`], of one line, for its owner alone.
+///
+/// # Errors
+/// As there.
+pub(super) fn write_secret_line(path: &Path, secret: &str) -> io::Result<()> {
+    // As long as it gets: one that grows leaves a copy behind.
+    let mut line = Zeroizing::new(Vec::with_capacity(secret.len() + 1));
+    line.extend_from_slice(secret.as_bytes());
+    line.push(b'\n');
+    write_new(path, PRIVATE, &line)
 }
 
 fn write_new_with(

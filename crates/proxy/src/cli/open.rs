@@ -10,7 +10,6 @@ use super::files::{self, Destination, Input, KeySource, Progress, SEALED_EXTENSI
 use super::recorded::Deed;
 use crate::audit::DECRYPT;
 use crate::config::Config;
-use crate::logging;
 use crate::migration::PermitIssuer;
 
 /// As it is recorded.
@@ -46,9 +45,6 @@ pub(super) struct OpenArguments {
 
 pub(super) fn run(arguments: OpenArguments) -> anyhow::Result<()> {
     let config = arguments.keys.load()?;
-    if let Some(config) = &config {
-        logging::start_for_command(config.log)?;
-    }
     open(arguments, config)
 }
 

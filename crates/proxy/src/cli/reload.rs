@@ -25,6 +25,9 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// How often the end of a certificate is told in the log, when it is near.
 const REMINDER: Duration = Duration::from_hours(24);
 
+/// What the certificate that is shown to the receiver of the audit log is called, in metrics and in the log, beside those of the listeners.
+pub(super) const AUDIT_RECEIVER: &str = "audit-receiver";
+
 /// What takes new settings.
 pub(super) struct Targets {
     pub(super) gateway: Arc<Gateway>,
@@ -257,11 +260,7 @@ impl Reloader {
         for (of, validity, how) in [
             ("client", of_listener(&targets.client_tls), by_themselves),
             ("admin", of_listener(&targets.admin_tls), by_themselves),
-            (
-                "audit-receiver",
-                targets.receiver_certificate,
-                with_a_restart,
-            ),
+            (AUDIT_RECEIVER, targets.receiver_certificate, with_a_restart),
         ] {
             let Some(validity) = validity else {
                 continue;

@@ -14,7 +14,6 @@ use super::recorded::Deed;
 use crate::audit::ENCRYPT;
 use crate::config::Config;
 use crate::gateway::now_in_milliseconds;
-use crate::logging;
 
 /// The metadata entry of a file's original name (FORMAT.md section 3).
 pub(super) const FILE_NAME_ENTRY: &str = "file-name";
@@ -72,9 +71,6 @@ impl From<SuiteChoice> for Suite {
 
 pub(super) fn run(arguments: SealArguments) -> anyhow::Result<()> {
     let config = arguments.keys.load()?;
-    if let Some(config) = &config {
-        logging::start_for_command(config.log)?;
-    }
     seal(arguments, config)
 }
 

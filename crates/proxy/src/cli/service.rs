@@ -16,13 +16,10 @@ use crate::listener::{Listener, tls::TlsHandle};
 use crate::logging::LevelControl;
 use crate::workers::Workers;
 
-use super::reload::Targets;
+use super::reload::{AUDIT_RECEIVER, Targets};
 
 /// How long the first look at storage and key services may take before it is said that the gateway is not ready.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
-
-/// What the certificate that is shown to the receiver of the audit log is called in metrics, beside those of the listeners.
-const AUDIT_RECEIVER: &str = "audit-receiver";
 
 /// For how long that certificate is good, where there is a receiver.
 fn receiver_certificate(config: &Config) -> anyhow::Result<Option<CertificateValidity>> {

@@ -135,6 +135,14 @@ const CONFIG_FILE_LIMIT: u64 = 1024 * 1024;
 const DEPLOYMENT_LIMIT: usize = 64;
 
 impl Config {
+    /// The storage of the state bucket, and the table that describes it.
+    pub(crate) fn state_upstream(&self) -> (&'static str, &UpstreamConfig) {
+        match &self.state.upstream {
+            Some(own) => ("[state.upstream]", own),
+            None => ("[upstream]", &self.upstream),
+        }
+    }
+
     /// Reads the file at `path` and the secrets that it names.
     ///
     /// # Errors

@@ -228,10 +228,10 @@ impl Gateway {
     }
 }
 
-/// Says that the state may be that of another deployment than was meant.
 /// How long a start waits to be told of other state buckets.
 const LOOK_FOR_OTHERS: Duration = Duration::from_secs(10);
 
+/// Says that the state may be that of another deployment than was meant.
 async fn warn_of_other_states(state: &StateBucket) {
     // No start waits long for a warning.
     match tokio::time::timeout(LOOK_FOR_OTHERS, other_states_beside(state)).await {
@@ -261,10 +261,7 @@ fn as_reader(mut config: Config) -> Config {
 /// The state bucket of a deployment, for what needs nothing else of a gateway. Nobody is contacted.
 pub(crate) async fn state_bucket(config: &Config) -> anyhow::Result<StateBucket> {
     let memory = DocumentMemory::new(config.limits.document_memory);
-    let (place, config_of_state) = match &config.state.upstream {
-        Some(own) => ("[state.upstream]", own),
-        None => ("[upstream]", &config.upstream),
-    };
+    let (place, config_of_state) = config.state_upstream();
     let upstream = upstream(config_of_state, &config.limits, &memory)
         .await
         .context(place)?;

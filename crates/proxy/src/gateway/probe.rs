@@ -145,11 +145,7 @@ impl Gateway {
     }
 
     fn state_bucket_finding(&self, failure: Option<S3Error>) -> Finding {
-        let table = if self.config.state.upstream.is_some() {
-            "[state.upstream]"
-        } else {
-            "[upstream]"
-        };
+        let (table, _) = self.config.state_upstream();
         Finding {
             property: format!("state bucket {} can be used", self.state.name()),
             supported: failure.is_none(),

@@ -153,40 +153,46 @@ async fn look(
     parts: &[CompletedPart],
     declared: &DeclaredObject,
 ) -> Result<Completed, Refusal> {
-    let mut state = None;
-    let outcome = match multipart::open(exchange, upload_id, true).await {
-        Ok(upload) => {
-            // The storage first: whatever it has then, and was recorded before this request came, is among the records.
-            let upstream = multipart::upstream_parts(exchange, &upload).await;
-            let listed = exchange.gateway.uploads.whole_state(&upload).await?;
-            let (_, listed) = state.insert((upload.checksum_kind(), listed));
-            match upstream {
-                Ok(upstream) => {
-                    let listed = &listed.parts;
-                    join(exchange, &upload, listed, &upstream.parts, parts, declared).await
-                }
-                Err(error) => Err(error.into()),
-            }
+    let upload = match multipart::open(exchange, upload_id, true).await {
+        Ok(upload) => upload,
+        Err(error) => {
+            let none = Attempts::default();
+            return unless_done(exchange, id, parts, &none, error.into()).await;
+        }
+    };
+    // The storage first: whatever it has then, and was recorded before this request came, is among the records.
+    let upstream = multipart::upstream_parts(exchange, &upload).await;
+    let state = exchange.gateway.uploads.whole_state(&upload).await?;
+    let attempts = Attempts::new(&state.parts, upload.checksum_kind());
+    let outcome = match upstream {
+        Ok(upstream) => {
+            let stored = (&*state.parts, &attempts);
+            join(exchange, &upload, stored, &upstream.parts, parts, declared).await
         }
         Err(error) => Err(error.into()),
     };
     let completed = match outcome {
-        Err(refusal) if may_be_done(&refusal) => {
-            let attempts = state
-                .as_ref()
-                .map_or_else(Attempts::default, |(kind, state)| {
-                    Attempts::new(&state.parts, *kind)
-                });
-            already_completed(exchange, id, parts, &attempts)
-                .await?
-                .ok_or(refusal)?
-        }
-        outcome => outcome?,
+        Ok(completed) => completed,
+        Err(refusal) => unless_done(exchange, id, parts, &attempts, refusal).await?,
     };
-    if let Some((_, state)) = state {
-        forget(exchange, id, state).await;
-    }
+    forget(exchange, id, state).await;
     Ok(completed)
+}
+
+/// What was completed before, or else the refusal.
+async fn unless_done(
+    exchange: &Exchange,
+    id: &UploadId,
+    parts: &[CompletedPart],
+    attempts: &Attempts<'_>,
+    refusal: Refusal,
+) -> Result<Completed, Refusal> {
+    if !may_be_done(&refusal) {
+        return Err(refusal);
+    }
+    already_completed(exchange, id, parts, attempts)
+        .await?
+        .ok_or(refusal)
 }
 
 async fn forget(exchange: &Exchange, id: &UploadId, state: UploadState) {
@@ -212,14 +218,14 @@ fn may_be_done(refusal: &Refusal) -> bool {
 async fn join(
     exchange: &Exchange,
     upload: &OpenUpload,
-    stored: &[StoredPart],
+    (stored, attempts): (&[StoredPart], &Attempts<'_>),
     upstream: &BTreeMap<u16, EntityTag>,
     parts: &[CompletedPart],
     declared: &DeclaredObject,
 ) -> Result<Completed, Refusal> {
     let kind = upload.checksum_kind();
     declared.agrees_with_upload(kind)?;
-    let chosen = choose(parts, &Attempts::new(stored, kind), upstream)?;
+    let chosen = choose(parts, attempts, upstream)?;
     let (record, computed) = commit_record(upload, kind, &chosen)?;
     let record = Arc::new(record);
     if record.plaintext_length() > MAXIMUM_OBJECT_LENGTH {

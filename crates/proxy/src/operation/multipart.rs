@@ -247,13 +247,18 @@ pub(super) async fn abort_upstream(
     exchange: &Exchange,
     upstream_id: &str,
 ) -> Result<HeaderMap, S3Error> {
-    let mut query = String::new();
-    append_query(&mut query, "uploadId", upstream_id);
-    let request = UpstreamRequest::new(Method::DELETE, exchange.target())
-        .query(query)
-        .headers(headers::common(&exchange.headers));
+    let request = abort_request(exchange, upstream_id);
     let answer = exchange.gateway.upstream.call(request).await?;
     Ok(headers::answer(answer.headers()))
+}
+
+/// What aborts an upload at the upstream.
+pub(super) fn abort_request(exchange: &Exchange, upstream_id: &str) -> UpstreamRequest {
+    let mut query = String::new();
+    append_query(&mut query, "uploadId", upstream_id);
+    UpstreamRequest::new(Method::DELETE, exchange.target())
+        .query(query)
+        .headers(headers::common(&exchange.headers))
 }
 
 /// ListParts: the records joined with what the upstream has, so that only parts are shown that a Complete would find.

@@ -6,12 +6,8 @@ use anyhow::Context as _;
 use clap::Args;
 use sealgate_audit::{Purpose, SigningKey};
 use serde_json::json;
-use zeroize::Zeroizing;
 
-use super::super::{
-    new_file::{PRIVATE, write_new},
-    output,
-};
+use super::super::{new_file::write_secret_line, output};
 
 /// Make the key that signs a log's checkpoints, or that a receiver countersigns with
 ///
@@ -46,9 +42,7 @@ pub(super) fn run(arguments: &KeygenArguments) -> anyhow::Result<()> {
         Purpose::Log
     };
     let key = SigningKey::generate(&arguments.name, purpose)?;
-    let mut text = Zeroizing::new(key.to_text().as_bytes().to_vec());
-    text.push(b'\n');
-    write_new(&arguments.output, PRIVATE, &text)
+    write_secret_line(&arguments.output, &key.to_text())
         .with_context(|| format!("{} can't be made", arguments.output.display()))?;
     let public = key.public().to_string();
     output::line(&if arguments.json {

@@ -13,6 +13,7 @@ use crate::cli::kms;
 use crate::cli::passphrase::PassphraseArgument;
 use crate::config::{Config, KeyServiceConfig, Mode};
 use crate::gateway;
+use crate::logging;
 
 /// The most wraps in the header of a sealed file (FORMAT.md section 12).
 pub(in crate::cli) const MAXIMUM_INLINE_WRAPS: usize = 2;
@@ -46,14 +47,18 @@ pub(in crate::cli) struct KeySource {
 }
 
 impl KeySource {
-    /// The configuration that has the keys; none where they are named by themselves.
+    /// The configuration that has the keys, by which the log begins; none where they are named by themselves.
     ///
     /// # Errors
     ///
     /// When it cannot be used.
     pub(in crate::cli) fn load(&self) -> anyhow::Result<Option<Config>> {
-        let config = self.config.as_ref().map(|path| Config::load(path));
-        Ok(config.transpose()?)
+        let Some(path) = &self.config else {
+            return Ok(None);
+        };
+        let config = Config::load(path)?;
+        logging::start_for_command(config.log)?;
+        Ok(Some(config))
     }
 
     /// A keyring over the key services of the configuration, or else over the key that is named, which opens. Nothing is asked of them yet.

@@ -7,9 +7,8 @@ use anyhow::{Context as _, anyhow};
 use clap::{ArgGroup, Args};
 use sealgate_envelope::OsRandom;
 use sealgate_envelope::key_service::recovery::{RecoveryKey, RecoverySenderKey};
-use zeroize::Zeroizing;
 
-use crate::cli::new_file::{PRIVATE, write_new};
+use crate::cli::new_file::write_secret_line;
 use crate::cli::output;
 use crate::cli::passphrase::PassphrasePlace;
 use crate::config::Config;
@@ -94,8 +93,6 @@ pub(super) fn run(arguments: &InitArguments) -> anyhow::Result<()> {
 }
 
 fn write_sender(path: &Path, key: &RecoverySenderKey) -> anyhow::Result<()> {
-    let mut text = Zeroizing::new(key.to_text().as_bytes().to_vec());
-    text.push(b'\n');
-    write_new(path, PRIVATE, &text)
+    write_secret_line(path, &key.to_text())
         .with_context(|| format!("the sender key cannot be written to {}", path.display()))
 }

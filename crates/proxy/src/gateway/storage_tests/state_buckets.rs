@@ -65,10 +65,10 @@ async fn refusal_of_migrate(rig: &Rig, bucket: &str, mode: Mode) -> Option<Strin
     prepared.err().map(|error| format!("{error:#}"))
 }
 
-/// What keeps an export from one bucket to another from beginning.
-async fn refusal_of_export(rig: &Rig, from: &str, to: &str) -> Option<String> {
-    let settings = ExportSettings {
-        bucket: from.to_owned(),
+/// Everything that is in a bucket.
+fn export_of(bucket: &str) -> ExportSettings {
+    ExportSettings {
+        bucket: bucket.to_owned(),
         prefix: String::new(),
         start_after: None,
         versions: false,
@@ -76,7 +76,12 @@ async fn refusal_of_export(rig: &Rig, from: &str, to: &str) -> Option<String> {
         dry_run: false,
         concurrency: 1,
         part_length: 1 << 20,
-    };
+    }
+}
+
+/// What keeps an export from one bucket to another from beginning.
+async fn refusal_of_export(rig: &Rig, from: &str, to: &str) -> Option<String> {
+    let settings = export_of(from);
     let target = Bucket {
         upstream: rig.gateway.upstream.clone(),
         name: to.to_owned(),
@@ -137,16 +142,7 @@ async fn state_buckets_are_not_exported_as_if_they_held_objects() {
 async fn what_export_cannot_take_of_a_state_bucket_is_not_to_be_migrated() {
     let (rig, _) = start().await;
     let target = rig.directory.path().join("files");
-    let settings = ExportSettings {
-        bucket: RECORDS.to_owned(),
-        prefix: String::new(),
-        start_after: None,
-        versions: false,
-        as_stored: false,
-        dry_run: false,
-        concurrency: 1,
-        part_length: 1 << 20,
-    };
+    let settings = export_of(RECORDS);
     let destination = Destination::Directory {
         path: target,
         overwrite: false,

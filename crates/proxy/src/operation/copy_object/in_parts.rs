@@ -11,7 +11,6 @@ use tokio::runtime::Handle;
 use super::super::{Exchange, append_query, headers, multipart, named, put_object};
 use crate::{
     error::S3Error,
-    gateway::Gateway,
     upstream::{Answer, MAX_DOCUMENT_LENGTH, UpstreamRequest},
     xml::{
         requests::{CompleteMultipartUpload, CompletedPart},
@@ -45,7 +44,7 @@ pub(super) struct CopyInParts<'a> {
 /// The upload of a copy, which is aborted when the copy fails, and also when nobody waits for it any more.
 struct OpenCopy<'a> {
     exchange: &'a Exchange,
-    query: &'a str,
+    upload_id: &'a str,
     has_ended: bool,
 }
 
@@ -55,19 +54,20 @@ impl OpenCopy<'_> {
     }
 
     async fn abort(mut self) {
-        abort(
-            self.exchange.request_id.clone(),
-            Arc::clone(&self.exchange.gateway),
-            self.request(),
-        )
-        .await;
+        self.aborting().await;
         self.has_ended = true;
     }
 
-    fn request(&self) -> UpstreamRequest {
-        UpstreamRequest::new(Method::DELETE, self.exchange.target())
-            .query(self.query)
-            .headers(headers::common(&self.exchange.headers))
+    /// The work of it, which needs nothing of this any more.
+    fn aborting(&self) -> impl Future<Output = ()> + Send + use<> {
+        let request = multipart::abort_request(self.exchange, self.upload_id);
+        let gateway = Arc::clone(&self.exchange.gateway);
+        let request_id = self.exchange.request_id.clone();
+        async move {
+            if let Err(error) = gateway.upstream.call(request).await {
+                tracing::warn!(request_id, %error, "the storage's upload of a copy that failed could not be aborted; its rules for incomplete uploads will");
+            }
+        }
     }
 }
 
@@ -76,19 +76,8 @@ impl Drop for OpenCopy<'_> {
         if let Ok(runtime) = Handle::try_current()
             && !self.has_ended
         {
-            let gateway = Arc::clone(&self.exchange.gateway);
-            runtime.spawn(abort(
-                self.exchange.request_id.clone(),
-                gateway,
-                self.request(),
-            ));
+            runtime.spawn(self.aborting());
         }
-    }
-}
-
-async fn abort(request_id: String, gateway: Arc<Gateway>, request: UpstreamRequest) {
-    if let Err(error) = gateway.upstream.call(request).await {
-        tracing::warn!(request_id, %error, "the storage's upload of a copy that failed could not be aborted; its rules for incomplete uploads will");
     }
 }
 
@@ -101,13 +90,14 @@ impl CopyInParts<'_> {
     ///
     /// Those of the storage. No object appears then, and the upload is aborted.
     pub(super) async fn send(self) -> Result<(Copied, HeaderMap, Option<String>), S3Error> {
-        let mut query = String::new();
-        append_query(&mut query, "uploadId", &self.begin().await?);
+        let upload_id = self.begin().await?;
         let open = OpenCopy {
             exchange: self.exchange,
-            query: &query,
+            upload_id: &upload_id,
             has_ended: false,
         };
+        let mut query = String::new();
+        append_query(&mut query, "uploadId", &upload_id);
         let outcome = async {
             let parts = self.copy_parts(&query).await?;
             self.complete(&query, &parts).await
